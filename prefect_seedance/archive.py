@@ -1,0 +1,172 @@
+"""Bring a finished video into the archive, verified, once."""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import BinaryIO
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from prefect_seedance import media
+from prefect_seedance.client import SeedanceClient
+from prefect_seedance.download import Downloader
+from prefect_seedance.errors import ArchiveError, DeadlineError, IntegrityError, LinkExpiredError
+from prefect_seedance.ledger import Attempt, clip_prefix
+from prefect_seedance.media import VideoFacts
+from prefect_seedance.models import ClipInput, GenerateRequest
+from prefect_seedance.store import Store
+
+_RATIO_TOLERANCE = 0.02
+"""Source: contract; sizes are those of video blocks, so the ratio is never exact."""
+
+_DURATION_TOLERANCE_SECONDS = 0.5
+_SIZE_TOLERANCE = 0.15
+
+
+class Clip(BaseModel):
+    """An archived video: where it is, what it is and where it came from.
+
+    Attributes:
+        key: Where in the archive the video lies.
+        sha256: Of the video, in hex.
+        facts: What the video is.
+        findings: How that differs from what was asked.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    fingerprint: str
+    name: str
+    key: str
+    sha256: str
+    size_bytes: int
+    facts: VideoFacts
+    findings: tuple[str, ...]
+    attempt: int
+    generation_id: str
+    model: str
+    base_url: str
+    request: GenerateRequest
+    archived_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Archivist:
+    """Archives clips of one account in one store."""
+
+    store: Store
+    client: SeedanceClient
+    downloader: Downloader
+
+    async def archive(self, attempt: Attempt, *, deadline: float) -> Clip:
+        """Fetch, verify and store the video of an attempt that succeeded, unless that has been done.
+
+        The video waits in an unnamed temporary file until it is verified, so whatever dies leaves
+        nothing behind; the archive gets it whole or not at all, and its record last.
+
+        Args:
+            attempt: With a successful outcome.
+            deadline: By the event loop's clock.
+
+        Raises:
+            LinkExpiredError: If the API does not serve the video any more.
+            IntegrityError: If what it serves stays incomplete or undecodable.
+            DeadlineError: If the deadline came first; run again to continue.
+            ArchiveError: If the archive cannot be written.
+        """
+        fingerprint = attempt.intent.fingerprint
+        if clip := await find(self.store, fingerprint):
+            return clip
+        try:
+            async with asyncio.timeout_at(deadline):
+                with tempfile.TemporaryFile(prefix="seedance-") as file:
+                    return await self._bring(attempt, file)
+        except TimeoutError:
+            raise DeadlineError(
+                f"{attempt.intent.name} is made but not archived yet; run the same again to fetch it"
+            ) from None
+
+    async def _bring(self, attempt: Attempt, file: BinaryIO) -> Clip:
+        intent = attempt.intent
+        sha256, facts = await self._fetch(attempt, file)
+        key = f"{clip_prefix(intent.fingerprint)}clip.mp4"
+        size_bytes = file.seek(0, 2)
+        await self.store.put(key, file, media_type="video/mp4")
+        if await self.store.size_bytes(key) != size_bytes:
+            raise ArchiveError(f"{self.store.link(key)} has not the size of what was written; run again")
+        clip = Clip(
+            fingerprint=intent.fingerprint,
+            name=intent.name,
+            key=key,
+            sha256=sha256,
+            size_bytes=size_bytes,
+            facts=facts,
+            findings=findings(intent.request.input, facts),
+            attempt=intent.number,
+            generation_id=attempt.generation_id,
+            model=intent.model,
+            base_url=intent.base_url,
+            request=intent.request,
+            archived_at=datetime.now(UTC),
+        )
+        await self.store.create(_record_key(intent.fingerprint), clip.model_dump_json(indent=2).encode())
+        return clip
+
+    async def _fetch(self, attempt: Attempt, file: BinaryIO) -> tuple[str, VideoFacts]:
+        """Fetch until the bytes are good, over links as fresh as the API gives them."""
+        trouble: ArchiveError = LinkExpiredError(f"{attempt.intent.name}: the API names no result any more")
+        async for url in self._links(attempt):
+            try:
+                sha256 = await self.downloader.fetch(url, file)
+                return sha256, await asyncio.to_thread(media.probe, file)
+            except (LinkExpiredError, IntegrityError) as error:
+                trouble = error
+        raise trouble
+
+    async def _links(self, attempt: Attempt) -> AsyncIterator[str]:
+        """Yield the recorded link, and then twice what a new status read gives."""
+        if attempt.outcome:
+            yield attempt.outcome.result_urls[0]
+        for _ in range(2):
+            generation = await self.client.status(
+                attempt.generation_id, model=attempt.intent.model, base_url=attempt.intent.base_url
+            )
+            if generation.result_urls:
+                yield generation.result_urls[0]
+
+
+async def find(store: Store, fingerprint: str) -> Clip | None:
+    """Return the archived clip with this fingerprint, if there is one."""
+    key = _record_key(fingerprint)
+    content = await store.read(key)
+    if content is None:
+        return None
+    try:
+        return Clip.model_validate_json(content)
+    except ValidationError:
+        raise ArchiveError(
+            f"The record {store.link(key)} is damaged; delete it to fetch the clip anew"
+        ) from None
+
+
+def findings(asked: ClipInput, facts: VideoFacts) -> tuple[str, ...]:
+    """Say how a video differs from what was asked, which never is a reason to throw it away."""
+    wide, high = map(int, asked.aspect_ratio.split(":"))
+    found: list[str] = []
+    if abs(facts.duration_seconds - asked.duration) > _DURATION_TOLERANCE_SECONDS:
+        found.append(f"lasts {facts.duration_seconds:.2f} s instead of {asked.duration} s")
+    if abs(facts.width / facts.height / (wide / high) - 1) > _RATIO_TOLERANCE:
+        found.append(f"is {facts.width}×{facts.height}, which is not {asked.aspect_ratio}")
+    if abs(min(facts.width, facts.height) / int(asked.resolution.rstrip("p")) - 1) > _SIZE_TOLERANCE:
+        found.append(f"is {facts.width}×{facts.height}, which is not {asked.resolution}")
+    if asked.sound and not facts.audio_codec:
+        found.append("has no sound, which was asked for")
+    if facts.audio_codec and not asked.sound:
+        found.append("has an audio track, which was not asked for")
+    return tuple(found)
+
+
+def _record_key(fingerprint: str) -> str:
+    return f"{clip_prefix(fingerprint)}clip.json"

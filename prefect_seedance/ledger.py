@@ -1,0 +1,226 @@
+"""What was asked, accepted and ended: the only memory of what money was spent on.
+
+The records of a clip's attempts are small JSON objects that are created and never changed:
+
+```
+clips/<fingerprint>/attempt-001/intent.json     before the submission is sent
+clips/<fingerprint>/attempt-001/accepted.json   its answer: the generation's id
+clips/<fingerprint>/attempt-001/outcome.json    its end
+```
+
+Creating an intent is the claim to an attempt: of many processes that try, the store lets one win.
+"""
+
+import asyncio
+import re
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from prefect_seedance.errors import ArchiveError, FailKind, SeedanceError, fail_kind
+from prefect_seedance.models import CAPABILITIES, GenerateRequest, Generation
+from prefect_seedance.store import Store
+
+_INTENT, _ACCEPTED, _OUTCOME = "intent.json", "accepted.json", "outcome.json"
+_ATTEMPT_KEY = re.compile(r"/attempt-(\d+)/(intent|accepted|outcome)\.json$")
+
+
+def clip_prefix(fingerprint: str) -> str:
+    """Return the key below which everything about one clip lives."""
+    return f"clips/{fingerprint}/"
+
+
+class Record(BaseModel):
+    """One object of the ledger."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Intent(Record):
+    """What is about to be asked, written down before it is sent.
+
+    Attributes:
+        number: Counts the attempts at this clip, from 1.
+        name: What people call the clip.
+        asked_by: Host, process and, within Prefect, the flow run.
+        settles_by: By then whoever wrote this has recorded an answer, or died.
+    """
+
+    fingerprint: str
+    number: int
+    name: str
+    production: str
+    model: str
+    base_url: str
+    request: GenerateRequest
+    asked_by: str
+    asked_at: datetime
+    settles_by: datetime
+
+
+class Acceptance(Record):
+    """The API's answer to the submission."""
+
+    generation_id: str
+    accepted_at: datetime
+
+
+class Result(StrEnum):
+    """How an attempt ended."""
+
+    success = "success"
+    failed = "failed"
+    not_started = "not started"
+    """The submission was refused or never arrived; nothing was billed."""
+
+
+class Outcome(Record):
+    """How an attempt ended.
+
+    Attributes:
+        kind: Why it failed, as far as that decides what may be done next.
+        code: The API's ``failCode``, or the kind of error that kept it from being started.
+        expires_at: Until when the result's URLs are good.
+        generation: The API's last word.
+    """
+
+    result: Result
+    ended_at: datetime
+    result_urls: tuple[str, ...] = ()
+    expires_at: datetime | None = None
+    kind: FailKind | None = None
+    code: str | None = None
+    message: str | None = None
+    generation: Generation | None = None
+
+    @classmethod
+    def of_generation(cls, generation: Generation, *, model: str) -> Self:
+        """Judge a generation that has ended; success without a URL is a failure, however it calls itself."""
+        ended_at = generation.completed_at or datetime.now(UTC)
+        if generation.state == "success" and generation.result_urls:
+            return cls(
+                result=Result.success,
+                ended_at=ended_at,
+                result_urls=generation.result_urls,
+                expires_at=ended_at + CAPABILITIES[model].result_lifetime,
+                generation=generation,
+            )
+        code, message = generation.fail_code or "UNKNOWN", generation.fail_message
+        if generation.state == "success":
+            code, message = "NO_RESULT", "the API reports success and gives no usable URL; it may have billed"
+        return cls(
+            result=Result.failed,
+            ended_at=ended_at,
+            kind=fail_kind(code),
+            code=code,
+            message=message,
+            generation=generation,
+        )
+
+    @classmethod
+    def of_refusal(cls, error: SeedanceError, *, kind: FailKind) -> Self:
+        """Note that the submission failed with an error that is certain to have started nothing."""
+        return cls(
+            result=Result.not_started,
+            ended_at=datetime.now(UTC),
+            kind=kind,
+            code=type(error).__name__,
+            message=str(error),
+        )
+
+
+class Attempt(Record):
+    """One paid try at a clip, with all that is known of it."""
+
+    intent: Intent
+    acceptance: Acceptance | None = None
+    outcome: Outcome | None = None
+
+    @property
+    def key(self) -> str:
+        """The key below which its records lie."""
+        return f"{clip_prefix(self.intent.fingerprint)}attempt-{self.intent.number:03d}/"
+
+    @property
+    def generation_id(self) -> str:
+        """The API's id for it; empty until it is accepted."""
+        return self.acceptance.generation_id if self.acceptance else ""
+
+    @property
+    def undecided(self) -> bool:
+        """Whether nobody has recorded yet what became of the submission."""
+        return self.acceptance is None and self.outcome is None
+
+    @property
+    def settling_seconds(self) -> float:
+        """How long its author may still be about to record the answer; 0 once that time is over."""
+        return max(0.0, (self.intent.settles_by - datetime.now(UTC)).total_seconds())
+
+
+_R = TypeVar("_R", bound=Record)
+
+
+class Ledger:
+    """The attempts at clips, as an archive's store remembers them."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def attempts(self, fingerprint: str) -> tuple[Attempt, ...]:
+        """Read all attempts at one clip, the oldest first."""
+        keys = await self._store.keys(clip_prefix(fingerprint))
+        found = {match.group(1) for key in keys if (match := _ATTEMPT_KEY.search(key))}
+        prefix = clip_prefix(fingerprint)
+        return tuple(
+            await asyncio.gather(
+                *[self._attempt(f"{prefix}attempt-{number}/", keys) for number in sorted(found)]
+            )
+        )
+
+    async def fingerprints(self) -> tuple[str, ...]:
+        """List every clip that was ever asked for."""
+        keys = await self._store.keys("clips/")
+        return tuple(dict.fromkeys(key.split("/")[1] for key in keys))
+
+    async def claim(self, intent: Intent) -> Attempt | None:
+        """Record an intent and return the attempt that it begins, or None if someone else was first."""
+        attempt = Attempt(intent=intent)
+        created = await self._create(attempt.key + _INTENT, intent)
+        return attempt if created else None
+
+    async def accept(self, attempt: Attempt, generation_id: str) -> Attempt:
+        """Record the API's answer; of two answers to one attempt the first stands."""
+        acceptance = Acceptance(generation_id=generation_id, accepted_at=datetime.now(UTC))
+        if not await self._create(attempt.key + _ACCEPTED, acceptance):
+            acceptance = await self._read(attempt.key + _ACCEPTED, Acceptance)
+        return attempt.model_copy(update={"acceptance": acceptance})
+
+    async def conclude(self, attempt: Attempt, outcome: Outcome) -> Attempt:
+        """Record how an attempt ended; of two outcomes the first stands."""
+        if not await self._create(attempt.key + _OUTCOME, outcome):
+            outcome = await self._read(attempt.key + _OUTCOME, Outcome)
+        return attempt.model_copy(update={"outcome": outcome})
+
+    async def _attempt(self, prefix: str, keys: tuple[str, ...]) -> Attempt:
+        intent = await self._read(prefix + _INTENT, Intent)
+        accepted, ended = prefix + _ACCEPTED, prefix + _OUTCOME
+        return Attempt(
+            intent=intent,
+            acceptance=await self._read(accepted, Acceptance) if accepted in keys else None,
+            outcome=await self._read(ended, Outcome) if ended in keys else None,
+        )
+
+    async def _create(self, key: str, record: Record) -> bool:
+        return await self._store.create(key, record.model_dump_json(indent=2).encode())
+
+    async def _read(self, key: str, kind: type[_R]) -> _R:
+        content = await self._store.read(key)
+        try:
+            return kind.model_validate_json(content or b"")
+        except ValidationError:
+            raise ArchiveError(
+                f"The ledger's record {self._store.link(key)} is missing or damaged; "
+                "restore it from a backup, or the clip might be bought again"
+            ) from None

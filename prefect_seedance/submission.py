@@ -1,0 +1,207 @@
+"""Ask for a clip at most once, however many runs try and wherever they die."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from prefect_seedance.client import SeedanceClient
+from prefect_seedance.errors import (
+    ArchiveError,
+    ContentRejectedError,
+    DeadlineError,
+    FailKind,
+    GenerationFailedError,
+    InsufficientFundsError,
+    InvalidRequestError,
+    SeedanceError,
+    SubmissionUnresolvedError,
+    may_repeat_submission,
+)
+from prefect_seedance.ledger import Attempt, Intent, Ledger, Outcome, Result
+from prefect_seedance.models import GenerateRequest
+from prefect_seedance.planning import PlannedClip
+
+_LOOK_EVERY_SECONDS = 1.0
+"""How often to see whether another process's submission has been answered."""
+
+_CLOCKS_DIFFER_SECONDS = 5.0
+"""By how much the clocks of two machines may differ without one giving up on the other too early."""
+
+_LAST_WORDS_SECONDS = 2.0
+"""How long a cancelled submission may take to record the answer that is on its way."""
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """Which clips that failed may be paid for again, once a run.
+
+    A submission that started nothing is always tried again by the next run: it cost nothing.
+
+    Attributes:
+        retry_failed: Those whose failure was no verdict on their content.
+        retry_rejected: Those whose content was rejected; moderation is not deterministic.
+    """
+
+    retry_failed: bool = False
+    retry_rejected: bool = False
+
+    def permits_after(self, outcome: Outcome) -> bool:
+        """Tell whether another attempt may follow one that ended like this."""
+        if outcome.result is Result.success:
+            return False
+        if outcome.kind is FailKind.content:
+            return self.retry_rejected
+        return outcome.result is Result.not_started or self.retry_failed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submitter:
+    """Submits clips for one production, on one account, into one ledger.
+
+    Attributes:
+        production: For whom, so that people who read the ledger know.
+        asked_by: Whoever asks, besides host and process.
+    """
+
+    client: SeedanceClient
+    ledger: Ledger
+    production: str
+    asked_by: str = ""
+    policy: Policy = Policy()
+
+    async def submit(self, clip: PlannedClip, request: GenerateRequest, *, deadline: float) -> Attempt:
+        """Return the clip's accepted attempt, beginning one only if none may exist.
+
+        The intent is recorded before anything is sent. Where another process is about to submit the
+        same clip, its answer is waited for.
+
+        Args:
+            clip: What shall exist.
+            request: What to send, if anything has to be sent.
+            deadline: By the event loop's clock; nothing is submitted after it.
+
+        Raises:
+            SubmissionUnresolvedError: If nobody knows whether a submission was accepted.
+            GenerationFailedError: If the last attempt failed and the policy permits no other.
+            ContentRejectedError: Likewise, because of its content.
+            DeadlineError: If the deadline came first; nothing was spent.
+            SeedanceError: If the API refuses; nothing was spent.
+        """
+        begun: int | None = None
+        while asyncio.get_running_loop().time() < deadline:
+            attempts = await self.ledger.attempts(clip.fingerprint)
+            begun = len(attempts) if begun is None else begun
+            last = attempts[-1] if attempts else None
+            if last is None or self._may_follow(last, is_ours=last.intent.number > begun):
+                attempt = await self._ask(self._intent(clip, request, number=len(attempts) + 1))
+                if attempt:
+                    return attempt
+            elif not last.undecided:
+                return _usable(last)
+            elif last.settling_seconds:
+                await asyncio.sleep(_LOOK_EVERY_SECONDS)
+            else:
+                raise SubmissionUnresolvedError(_unresolved(last.intent))
+        raise DeadlineError(
+            f"{clip.name} was not submitted before the deadline and cost nothing; run again to continue"
+        )
+
+    def _may_follow(self, last: Attempt, *, is_ours: bool) -> bool:
+        """Tell whether the next attempt may begin; after one made meanwhile, only if that started nothing."""
+        if last.outcome is None or (is_ours and last.outcome.result is not Result.not_started):
+            return False
+        return self.policy.permits_after(last.outcome)
+
+    def _intent(self, clip: PlannedClip, request: GenerateRequest, *, number: int) -> Intent:
+        now = datetime.now(UTC)
+        patience = timedelta(seconds=self.client.submission_seconds + _CLOCKS_DIFFER_SECONDS)
+        return Intent(
+            fingerprint=clip.fingerprint,
+            number=number,
+            name=clip.name,
+            production=self.production,
+            model=self.client.model,
+            base_url=self.client.base_url,
+            request=request,
+            asked_by=" ".join(filter(None, [socket.gethostname(), f"process {os.getpid()}", self.asked_by])),
+            asked_at=now,
+            settles_by=now + patience,
+        )
+
+    async def _ask(self, intent: Intent) -> Attempt | None:
+        """Claim the attempt and send it; None if the ledger has to be read again before anything else."""
+        async with self.client.admission():
+            attempt = await self.ledger.claim(intent)
+            return await _unbroken(self._send(attempt)) if attempt else None
+
+    async def _send(self, attempt: Attempt) -> Attempt | None:
+        try:
+            generation_id = await self.client.submit(attempt.intent.request)
+        except SeedanceError as error:
+            if not error.outcome_known:
+                raise SubmissionUnresolvedError(f"{_unresolved(attempt.intent)} ({error})") from error
+            await self.ledger.conclude(attempt, Outcome.of_refusal(error, kind=_kind(error)))
+            if may_repeat_submission(error):
+                return None
+            raise
+        try:
+            return await self.ledger.accept(attempt, generation_id)
+        except ArchiveError as error:
+            raise SubmissionUnresolvedError(
+                f"{attempt.intent.name} was accepted as {generation_id}, which could not be recorded: "
+                f"{error}. Note this id, and adopt it once the archive can be written"
+            ) from error
+
+
+async def _unbroken(work: Coroutine[None, None, _T]) -> _T:
+    """Await something that, when cancelled, may first record what it has already sent."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task}, timeout=_LAST_WORDS_SECONDS)
+        raise
+
+
+def _usable(last: Attempt) -> Attempt:
+    """Return an attempt that has or will have a video, or raise why it has none."""
+    outcome = last.outcome
+    if outcome is None or outcome.result is Result.success:
+        return last
+    raise failure(last.intent.name, outcome)
+
+
+def failure(name: str, outcome: Outcome) -> SeedanceError:
+    """Return the error that an outcome without a video is."""
+    said = f"{name}: {outcome.code}" + (f", {outcome.message}" if outcome.message else "")
+    if outcome.kind is FailKind.content:
+        return ContentRejectedError(
+            f"{said}. Change its prompt or image, or retry it as it is with retry_rejected"
+        )
+    if outcome.kind is FailKind.input:
+        return GenerationFailedError(f"{said}. Mend its prompt or image, or run again with retry_failed")
+    return GenerationFailedError(f"{said}. Run again with retry_failed to pay for another attempt")
+
+
+def _kind(error: SeedanceError) -> FailKind:
+    """Sort a refused submission by what may be done about it."""
+    kinds: dict[type[SeedanceError], FailKind] = {
+        ContentRejectedError: FailKind.content,
+        InsufficientFundsError: FailKind.money,
+        InvalidRequestError: FailKind.input,
+    }
+    return next((kind for refusal, kind in kinds.items() if isinstance(error, refusal)), FailKind.passing)
+
+
+def _unresolved(intent: Intent) -> str:
+    return (
+        f"{intent.name}: attempt {intent.number} was begun at {intent.asked_at:%Y-%m-%d %H:%M:%S} UTC by "
+        f"{intent.asked_by}, and no answer is recorded: a paid generation may exist. It is not bought again; "
+        f"look for it in your account, then say what became of clip {intent.fingerprint}"
+    )
