@@ -1,0 +1,122 @@
+"""The two endpoints of the API."""
+
+import json
+import secrets
+from collections.abc import Sequence
+
+from pydantic import ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
+
+from prefect_seedance.sandbox.books import Books
+from prefect_seedance.sandbox.contract import MODELS, Submission, complaint
+from prefect_seedance.sandbox.engine import Engine
+from prefect_seedance.sandbox.envelope import RefusalError, on_refusal, success
+from prefect_seedance.sandbox.faults import Call, Faults, Subject
+from prefect_seedance.sandbox.options import Settings
+
+
+class Api:
+    """Answers submissions and status reads."""
+
+    def __init__(self, settings: Settings, *, books: Books, faults: Faults, engine: Engine) -> None:
+        self._keys = [key for key in (settings.api_key, settings.other_api_key) if key]
+        self._requests_per_minute = settings.requests_per_minute
+        self._books = books
+        self._faults = faults
+        self._engine = engine
+
+    def routes(self) -> Sequence[BaseRoute]:
+        """Return where the endpoints are."""
+        return [
+            Route("/api/v1/generateTask/{model}", self.submit, methods=["POST"]),
+            Route("/api/v1/statusTask/{model}", self.status, methods=["GET"]),
+        ]
+
+    async def submit(self, request: Request) -> ASGIApp:
+        """Start a generation."""
+        self._books.receive_submit()
+        subject = Subject("submit", clip=_prompt(await request.body()))
+
+        async def accept() -> Response:
+            try:
+                return await self._accept(request)
+            except RefusalError as refusal:
+                return on_refusal(request, refusal)
+
+        return await self._faults.draw(subject).answer(Call(request, accept))
+
+    async def status(self, request: Request) -> ASGIApp:
+        """Tell how far a generation is."""
+        task_id = request.query_params.get("taskId", "")
+        self._books.receive_status_read(task_id)
+        account = self._books.accounts.get(task_id)
+        subject = Subject("status")
+        if account is not None:
+            generation = account.generation
+            subject = Subject("status", generation.prompt, generation.state, generation.age_seconds)
+
+        async def tell() -> Response:
+            try:
+                return self._tell(request, task_id)
+            except RefusalError as refusal:
+                return on_refusal(request, refusal)
+
+        return await self._faults.draw(subject).answer(Call(request, tell))
+
+    async def _accept(self, request: Request) -> Response:
+        key = self._admit(request)
+        model = request.path_params["model"]
+        submission = _submission(
+            model, await request.body(), content_type=request.headers.get("content-type", "")
+        )
+        origin = str(request.base_url).rstrip("/")
+        generation = await self._engine.accept(submission, model=model, api_key=key, origin=origin)
+        return success({"taskId": generation.task_id})
+
+    def _tell(self, request: Request, task_id: str) -> Response:
+        key = self._admit(request)
+        model = _known(request.path_params["model"])
+        if not task_id:
+            raise RefusalError(400, "taskId: required in the query")
+        account = self._books.accounts.get(task_id)
+        if account is None or (account.generation.api_key, account.generation.model) != (key, model):
+            raise RefusalError(404, f"taskId: no such task {task_id}")
+        return success(account.generation.status())
+
+    def _admit(self, request: Request) -> str:
+        """Return the request's key if it is good and its minute not full."""
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        keys = [key for key in self._keys if secrets.compare_digest(key.encode(), given.strip().encode())]
+        if scheme.lower() != "bearer" or not keys:
+            raise RefusalError(401, "the API key is missing or wrong; send Authorization: Bearer KEY")
+        if self._books.admitted.count() >= self._requests_per_minute:
+            raise RefusalError(429, f"more than {self._requests_per_minute} requests in a minute")
+        self._books.admitted.add()
+        return keys[0]
+
+
+def _known(model: str) -> str:
+    if model not in MODELS:
+        raise RefusalError(404, f"model: unknown {model}; known are {', '.join(MODELS)}")
+    return model
+
+
+def _submission(model: str, body: bytes, *, content_type: str) -> Submission:
+    accepted = MODELS[_known(model)]
+    if content_type.partition(";")[0].strip().lower() != "application/json":
+        raise RefusalError(400, "Content-Type: must be application/json")
+    try:
+        return accepted.model_validate_json(body)
+    except ValidationError as error:
+        raise RefusalError(400, complaint(error)) from error
+
+
+def _prompt(body: bytes) -> str:
+    """Return the prompt of a body that may be anything."""
+    try:
+        return str(json.loads(body)["input"]["prompt"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return ""

@@ -1,0 +1,126 @@
+"""What the API accepts, as the contract states it."""
+
+import hashlib
+import ipaddress
+import json
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+# Processing time in seconds by the seconds of video. Source: contract.md, "Limits, times, life of results".
+PROCESSING_SECONDS: Mapping[int, tuple[float, float]] = {4: (40, 60), 8: (60, 90), 12: (90, 120)}
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host name or address is this machine."""
+    address = _address(host)
+    return host == "localhost" or (address is not None and address.is_loopback)
+
+
+def _is_public(host: str) -> bool:
+    address = _address(host)
+    return address is None or address.is_global
+
+
+def _host(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("http", "https"):
+        raise PydanticCustomError("url", "must be an http or https URL")
+    return host
+
+
+def _image_url(url: str) -> str:
+    _host(url)
+    return url
+
+
+def _callback_url(url: str) -> str:
+    host = _host(url)
+    if not is_loopback(host) and not (url.lower().startswith("https:") and _is_public(host)):
+        raise PydanticCustomError("callback", "must be public HTTPS (only loopback may do without)")
+    return url
+
+
+def _offered(duration: int) -> int:
+    if duration not in PROCESSING_SECONDS:
+        offered = ", ".join(str(seconds) for seconds in PROCESSING_SECONDS)
+        raise PydanticCustomError("duration", "must be one of {offered} seconds", {"offered": offered})
+    return duration
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Input(_Strict):
+    """The `input` of a Seedance 1.5 Pro generation."""
+
+    mode: Literal["text-to-video", "image-to-video"]
+    prompt: Annotated[str, Field(min_length=3, max_length=2500)]
+    image_urls: tuple[Annotated[str, AfterValidator(_image_url)], ...] = ()
+    duration: Annotated[int, AfterValidator(_offered)]
+    resolution: Literal["480p", "720p"]
+    aspect_ratio: Literal["1:1", "16:9", "9:16", "21:9", "3:4", "4:3"] = "1:1"
+    sound: bool
+    fixed_lens: bool = False
+
+    @model_validator(mode="after")
+    def _count_images(self) -> Self:
+        if self.mode == "text-to-video" and "image_urls" in self.model_fields_set:
+            raise PydanticCustomError("images", "image_urls is for image-to-video only")
+        if self.mode == "image-to-video" and len(self.image_urls) not in (1, 2):
+            raise PydanticCustomError("images", "image_urls must hold 1 or 2 URLs for image-to-video")
+        return self
+
+
+class Submission(_Strict):
+    """The body of a submit request."""
+
+    request_type: Literal["async", "callback"] = "async"
+    callback_url: Annotated[str, AfterValidator(_callback_url)] = ""
+    provider: Literal["auto", "value", "official"] = "auto"
+    input: Input
+
+    @model_validator(mode="after")
+    def _demand_callback_url(self) -> Self:
+        if self.request_type == "callback" and not self.callback_url:
+            raise PydanticCustomError("callback", "callback_url is required if request_type is callback")
+        return self
+
+
+# A sibling model is a line here and its own Submission.
+MODELS: Mapping[str, type[Submission]] = {"seedance-1-5-pro": Submission}
+
+
+def identity(model: str, submission: Submission) -> str:
+    """Return what two submissions share exactly when they ask for the same video.
+
+    Queries of image URLs are left out, because signatures in them change while the image does not.
+    """
+    asked = submission.input.model_dump(mode="json")
+    asked["image_urls"] = [url.partition("?")[0] for url in submission.input.image_urls]
+    canonical = json.dumps([model, asked], sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+
+
+def complaint(error: ValidationError) -> str:
+    """Return one line that names the first field that is wrong, and how."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    field = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"{field}: unknown field"
+    return f"{field}: {first['msg']}" if field else first["msg"]

@@ -1,0 +1,34 @@
+"""How a generation will go, decided when it is accepted."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a generation ends without a video."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """How the callback travels; times are in real seconds."""
+
+    copies: int = 1
+    delay_seconds: float = 0.0
+    after_another_seconds: float = 0.0
+    """For how long to let another generation's callback go first."""
+    before_answer: bool = False
+    """Whether the answer to the submit waits until the callback has been delivered."""
+
+
+@dataclass(frozen=True)
+class Fate:
+    """The course of one generation; times are in real seconds, speed applied."""
+
+    pending_seconds: float
+    processing_seconds: float
+    failure: Failure | None = None
+    videos: int = 1
+    delivery: Delivery = field(default_factory=Delivery)

@@ -1,0 +1,38 @@
+"""What every fault is: a change to an answer, or to the fate of a generation."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict
+from starlette.requests import Request
+from starlette.types import ASGIApp
+
+from prefect_seedance.sandbox.fate import Fate
+
+EVERY_STATE = frozenset({"pending", "processing", "success", "failed"})
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request, and what the sandbox would do with it if nothing went wrong."""
+
+    request: Request
+    honest: Callable[[], Awaitable[ASGIApp]]
+
+
+class Fault(BaseModel):
+    """No fault at all; its heirs override one of the two methods."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    strikes: ClassVar[frozenset[str]] = EVERY_STATE
+    """The states of a generation in which the fault shows; elsewhere a rule does not count."""
+
+    async def answer(self, call: Call) -> ASGIApp:
+        """Answer a request."""
+        return await call.honest()
+
+    def foretell(self, fate: Fate) -> Fate:
+        """Decide how a generation will go."""
+        return fate

@@ -1,0 +1,70 @@
+"""Plans: faults as a person or a campaign writes them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from prefect_seedance.sandbox.faults.rules import Rule, Selector
+from prefect_seedance.sandbox.faults.table import FAULTS
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class PlanError(ValueError):
+    """A plan cannot be understood; the message names the rule, the field and what would be right."""
+
+
+def load_plan(path: Path) -> list[Rule]:
+    """Read a plan from a YAML file.
+
+    Raises:
+        PlanError: It is not YAML, or not a plan.
+    """
+    try:
+        return read_plan(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise PlanError(f"the plan is not YAML: {error}") from error
+
+
+def read_plan(plan: object) -> list[Rule]:
+    """Read a plan: a mapping whose one field `rules` holds a list.
+
+    Raises:
+        PlanError: Something in it is unknown, missing or out of range.
+    """
+    if not isinstance(plan, Mapping) or set(plan) != {"rules"} or not isinstance(plan["rules"], list):
+        raise PlanError("a plan is a mapping with one field, rules, that holds a list")
+    return [_read_rule(rule, place=f"rule {number}") for number, rule in enumerate(plan["rules"], start=1)]
+
+
+def _read_rule(rule: object, *, place: str) -> Rule:
+    if not isinstance(rule, Mapping):
+        raise PlanError(f"{place}: a rule is a mapping with the fields on and fault")
+    fields = {name: value for name, value in rule.items() if name in Selector.model_fields}
+    selector = _checked(Selector, fields, place=place)
+    name = rule.get("fault")
+    faults = FAULTS[selector.on]
+    if not isinstance(name, str) or name not in faults:
+        raise PlanError(f"{place}: unknown {selector.on} fault {name!r}; known are {', '.join(faults)}")
+    parameters = {
+        key: value for key, value in rule.items() if key not in Selector.model_fields and key != "fault"
+    }
+    return Rule(selector, name, _checked(faults[name], parameters, place=f"{place} ({selector.on} {name})"))
+
+
+def _checked(model: type[Model], fields: Mapping[object, object], *, place: str) -> Model:
+    try:
+        return model.model_validate(fields)
+    except ValidationError as error:
+        raise PlanError(f"{place}: {_complaint(error, model)}") from error
+
+
+def _complaint(error: ValidationError, model: type[BaseModel]) -> str:
+    first = error.errors(include_url=False, include_context=False)[0]
+    field = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"{field}: unknown field; its own parameters are: {', '.join(model.model_fields) or 'none'}"
+    return f"{field}: {first['msg']}" if field else first["msg"]

@@ -1,0 +1,88 @@
+"""The pictures that a video begins and ends with."""
+
+import colorsys
+import hashlib
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+Size = tuple[int, int]
+
+# The contract leaves the exact sizes open but for 16:9; all are even and within about 2 % of their ratio.
+_SIZES: Mapping[str, Mapping[str, Size]] = {
+    "480p": {
+        "1:1": (640, 640),
+        "16:9": (864, 496),
+        "9:16": (496, 864),
+        "21:9": (992, 426),
+        "4:3": (752, 560),
+        "3:4": (560, 752),
+    },
+    "720p": {
+        "1:1": (960, 960),
+        "16:9": (1280, 720),
+        "9:16": (720, 1280),
+        "21:9": (1470, 630),
+        "4:3": (1112, 834),
+        "3:4": (834, 1112),
+    },
+}
+
+_FORMATS = ("JPEG", "PNG", "WEBP")
+
+
+class UnusablePictureError(Exception):
+    """The bytes are no picture that the API takes."""
+
+
+def frame_size(resolution: str, aspect_ratio: str) -> Size:
+    """Return width and height of a video in pixels."""
+    return _SIZES[resolution][aspect_ratio]
+
+
+def load(path: Path, size: Size) -> Image.Image:
+    """Return the picture in a file, cropped to cover the frame.
+
+    Raises:
+        UnusablePictureError: It is broken, too large to decode, or not JPG, PNG or WebP.
+    """
+    try:
+        with Image.open(path, formats=_FORMATS) as picture:
+            picture.draft("RGB", size)
+            upright = ImageOps.exif_transpose(picture).convert("RGB")
+    except (
+        OSError,
+        SyntaxError,
+        ValueError,
+        Image.DecompressionBombError,
+        Image.DecompressionBombWarning,
+    ) as error:
+        raise UnusablePictureError("the image cannot be decoded as JPG, PNG or WebP") from error
+    return ImageOps.fit(upright, size, Image.Resampling.LANCZOS)
+
+
+def paint(words: str, size: Size) -> tuple[Image.Image, Image.Image]:
+    """Return two pictures of the same words, whose colours the words decide."""
+    hue = hashlib.sha256(words.encode()).digest()[0] / 256
+    return _card(words, size, hue=hue), _card(words, size, hue=(hue + 0.2) % 1.0)
+
+
+def _card(words: str, size: Size, *, hue: float) -> Image.Image:
+    sky = ImageOps.colorize(
+        Image.linear_gradient("L").resize(size),
+        black=_colour(hue, 0.25),
+        white=_colour((hue + 0.15) % 1.0, 0.75),
+    )
+    font = ImageFont.load_default(size=max(16, size[0] // 24))
+    text = "\n".join(textwrap.wrap(words, width=36)[:8])
+    ImageDraw.Draw(sky).multiline_text(
+        (size[0] / 2, size[1] / 2), text, fill="white", font=font, anchor="mm", align="center"
+    )
+    return sky
+
+
+def _colour(hue: float, brightness: float) -> tuple[int, int, int]:
+    red, green, blue = colorsys.hsv_to_rgb(hue, 0.6, brightness)
+    return round(red * 255), round(green * 255), round(blue * 255)

@@ -1,0 +1,77 @@
+"""The sandbox as a process of its own."""
+
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+
+from prefect_seedance.sandbox.app import create_app
+from prefect_seedance.sandbox.connection import OpenProtocol
+from prefect_seedance.sandbox.options import Settings
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGINT or SIGTERM; call it from the main thread.
+
+    Prints one line with the address once the sandbox answers, and nothing else.
+
+    Raises:
+        OSError: The address is taken or not this machine's.
+        PlanError: The plan of faults cannot be understood.
+    """
+    app = create_app(settings)
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.create_server((settings.host, settings.port), family=family, backlog=1024) as listener:
+        config = uvicorn.Config(
+            app,
+            http=OpenProtocol,
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=0,
+        )
+        server = _Server(config, host=settings.host)
+        with _stopped_by_signals(server):
+            server.run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Says when it is ready, and hangs up at once when it shall end."""
+
+    def __init__(self, config: uvicorn.Config, *, host: str) -> None:
+        super().__init__(config)
+        self._host = f"[{host}]" if ":" in host else host
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or ():
+            print(f"Sandbox API on http://{self._host}:{listener.getsockname()[1]}", flush=True)  # noqa: T201  # the one line that tells callers the port
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Answers that are under way, hanging ones too, break off on purpose: nothing to report.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        await super().shutdown(sockets)
+
+
+@contextlib.contextmanager
+def _stopped_by_signals(server: uvicorn.Server) -> Iterator[None]:
+    """Make signals stop the server, and no more than that.
+
+    Uvicorn raises a signal again once it has stopped, which would end the process before it can tidy up.
+    """
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    former = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
