@@ -1,0 +1,271 @@
+"""Read an author's document as the clips it asks for, or find all its mistakes."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Final, TypeAlias
+
+from prefect_seedance.document import Document, refuse
+from prefect_seedance.errors import SetupError, StoryboardError
+from prefect_seedance.marked_yaml import Trail
+from prefect_seedance.models import CAPABILITIES, DEFAULT_MODEL, ClipInput, ClipSettings, problems
+from prefect_seedance.picture import Picture
+from prefect_seedance.proofreading import Blanks, proofread
+from prefect_seedance.storyboard import ClipList, ClipRequest, ClipWords, Defaults, Storyboard
+
+PICTURE_SUFFIXES: Final = frozenset(
+    {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif"}
+)
+"""Files of a folder that mean to be images, also of formats that no model takes: to skip one silently
+would buy a film without it."""
+
+_ANY_PROMPT: Final = "whatever was meant"
+
+_BLANKS: Final[Blanks] = {
+    ("defaults", "prompt"): _ANY_PROMPT,
+    ("shots",): (),
+    ("shots", "*"): {"image": "", "prompt": _ANY_PROMPT},
+    ("shots", "*", "image"): "",
+    ("shots", "*", "prompt"): _ANY_PROMPT,
+    ("clips",): (),
+    ("clips", "*"): {"prompt": _ANY_PROMPT},
+    ("clips", "*", "prompt"): _ANY_PROMPT,
+    ("clips", "*", "images", "*"): "",
+}
+"""What a document with mistakes is read on with, so that one mistake neither hides nor causes another."""
+
+_NAME_CHARACTERS: Final = 60
+"""How long a clip's name may be: a line of a table."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What an author asks for.
+
+    Attributes:
+        words: What was written.
+        title: Its title, or what the file is called.
+        clips: The clips it comes to, in order.
+    """
+
+    words: Storyboard | ClipList
+    title: str
+    clips: tuple[ClipRequest, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Draft:
+    """A clip before it is known whether it can be made.
+
+    Attributes:
+        trail: Where its words stand.
+        images: Where each image's name stands, with the name.
+        name: What people call it; empty if its images say it.
+        asked: False for the last shot, which no clip begins at.
+    """
+
+    trail: Trail
+    words: ClipWords
+    images: tuple[tuple[Trail, str], ...]
+    name: str = ""
+    asked: bool = True
+
+
+_Looks: TypeAlias = Mapping[str, Picture | str]
+"""By the name that the author uses: the picture, or what is wrong with it."""
+
+_Doubt: TypeAlias = tuple[Trail, str]
+"""Where something is wrong, and what."""
+
+
+def read(document: Document, *, model: str = DEFAULT_MODEL, allow_outside: bool = False) -> Reading:
+    """Read a document with ``shots`` as a storyboard, one with ``clips`` as a list of clips.
+
+    Args:
+        document: What the author wrote.
+        model: Whose limits hold.
+        allow_outside: Whether absolute paths may lead out of the document's folder.
+
+    Raises:
+        StoryboardError: It has mistakes; the message lists all, each on a line.
+        SetupError: The model is unknown.
+    """
+    if model not in CAPABILITIES:
+        raise SetupError(f"unknown model {model!r}; known: {', '.join(CAPABILITIES)}")
+    proof = proofread(document, kind=_kind(document.value), blanks=_BLANKS)
+    drafts = tuple(_drafts(proof.words))
+    looks = {
+        name: _look(document, name, model=model, allow_outside=allow_outside)
+        for name in dict.fromkeys(name for draft in drafts for _, name in draft.images)
+    }
+    doubts = (
+        *_too_few(proof.words),
+        *_wrong_images(drafts, looks),
+        *_wrong_words(drafts, proof.words.defaults, model=model),
+    )
+    found = [document.mistake(trail, message) for trail, message in doubts if not proof.blames(trail)]
+    if mistakes := dict.fromkeys((*document.mistakes, *proof.mistakes, *found)):
+        refuse(sorted(mistakes, key=lambda mistake: (document.line(mistake.trail) or 0, mistake.trail)))
+    pictures = {name: look for name, look in looks.items() if isinstance(look, Picture)}
+    return Reading(
+        words=proof.words,
+        title=proof.words.title or Path(document.name).stem,
+        clips=tuple(_requests(drafts, pictures, proof.words.defaults)),
+    )
+
+
+def from_folder(
+    folder: Path,
+    *,
+    prompt: str,
+    settings: ClipSettings | None = None,
+    loop: bool = False,
+    model: str = DEFAULT_MODEL,
+) -> Reading:
+    """Read a folder's images, in the order of their names, as a storyboard with one prompt for all.
+
+    Names are ordered as people count: ``2.png`` before ``10.png``.
+
+    Raises:
+        StoryboardError: As `read`, and if the folder cannot be listed.
+    """
+    folder = folder.absolute()
+    try:
+        names = [entry.name for entry in folder.iterdir() if _is_picture(entry)]
+    except OSError as error:
+        raise StoryboardError(
+            f"{folder} cannot be listed ({error.strerror}); name a folder of images"
+        ) from error
+    if not names:
+        raise StoryboardError(f"{folder} holds no images; put two or more there")
+    if not prompt.strip():
+        raise StoryboardError(f"{folder} needs a prompt; say what happens between its images")
+    words = {
+        "title": folder.name,
+        "defaults": {**(settings or ClipSettings()).model_dump(), "prompt": prompt},
+        "loop": loop,
+        "shots": [{"image": name} for name in sorted(names, key=_as_people_count)],
+    }
+    return read(Document.inline(words, name=folder.name, folder=folder), model=model)
+
+
+def _is_picture(entry: Path) -> bool:
+    return entry.suffix.lower() in PICTURE_SUFFIXES and not entry.name.startswith(".")
+
+
+def _as_people_count(name: str) -> tuple[list[str | int], str]:
+    parts = re.split(r"(\d+)", name.casefold())
+    return [int(part) if part.isdecimal() else part for part in parts], name
+
+
+def _kind(value: object) -> type[Storyboard] | type[ClipList]:
+    fields = [str(field) for field in value] if isinstance(value, Mapping) else []
+    means_clips = "shots" not in fields and get_close_matches("clips", fields)
+    return ClipList if means_clips else Storyboard
+
+
+def _drafts(words: Storyboard | ClipList) -> Iterator[_Draft]:
+    if isinstance(words, ClipList):
+        for number, clip in enumerate(words.clips):
+            trail: Trail = ("clips", number)
+            images = tuple(((*trail, "images", place), image) for place, image in enumerate(clip.images))
+            name = clip.name or clip.prompt or words.defaults.prompt
+            yield _Draft(trail=trail, words=clip, images=images, name=name)
+        return
+    frames = tuple((("shots", number, "image"), shot.image) for number, shot in enumerate(words.shots))
+    nexts = frames[1:] + frames[:1]
+    for number, (shot, start, end) in enumerate(zip(words.shots, frames, nexts, strict=True)):
+        asked = words.loop or number + 1 < len(frames)
+        yield _Draft(
+            trail=("shots", number), words=shot, images=(start, end) if asked else (start,), asked=asked
+        )
+
+
+def _look(document: Document, name: str, *, model: str, allow_outside: bool) -> Picture | str:
+    """Return the picture of this name, or what is wrong with it."""
+    if not name:
+        return "is empty; name an image file or an https URL"
+    try:
+        found = document.locate(name, allow_outside=allow_outside)
+        return Picture.read(found, model=model) if isinstance(found, Path) else Picture.at(found)
+    except StoryboardError as error:
+        return str(error)
+
+
+def _too_few(words: Storyboard | ClipList) -> Iterator[_Doubt]:
+    if isinstance(words, ClipList):
+        if not words.clips:
+            yield ("clips",), "holds no clips; list one or more"
+    elif len(words.shots) < 2:  # noqa: PLR2004 -- a transition has two ends
+        count = "one shot" if words.shots else "no shots"
+        yield ("shots",), f"holds {count}; list two or more, or list single clips under 'clips:'"
+
+
+def _wrong_images(drafts: Iterable[_Draft], looks: _Looks) -> Iterator[_Doubt]:
+    for draft in drafts:
+        for trail, name in draft.images:
+            if isinstance(wrong := looks[name], str):
+                yield trail, wrong
+
+
+def _wrong_words(drafts: Iterable[_Draft], defaults: Defaults, *, model: str) -> Iterator[_Doubt]:
+    """Find what the model would refuse, where it is written."""
+    for draft in drafts:
+        clip = ClipInput(
+            mode="image-to-video" if draft.images else "text-to-video",
+            prompt=draft.words.prompt or defaults.prompt,
+            image_urls=tuple(name for _, name in draft.images),
+            **draft.words.settings(defaults).model_dump(),
+        )
+        for field, message in problems(clip, model=model):
+            if field == "image_urls":
+                yield (*draft.trail, "images"), message
+            elif field == "prompt" and not clip.prompt:
+                if draft.asked:
+                    yield (*draft.trail, "prompt"), "is missing; say what happens, here or under 'defaults'"
+            elif draft.words.says(field) or field not in defaults.model_fields_set:
+                yield (*draft.trail, field), message
+            else:
+                yield ("defaults", field), message
+
+
+def _requests(
+    drafts: Iterable[_Draft], pictures: Mapping[str, Picture], defaults: Defaults
+) -> Iterator[ClipRequest]:
+    asked = [draft for draft in drafts if draft.asked]
+    names = _unique(_name(draft, pictures) for draft in asked)
+    for draft, name in zip(asked, names, strict=True):
+        yield ClipRequest(
+            name=name,
+            prompt=draft.words.prompt or defaults.prompt,
+            pictures=tuple(pictures[image] for _, image in draft.images),
+            settings=draft.words.settings(defaults),
+            take=draft.words.take,
+        )
+
+
+def _name(draft: _Draft, pictures: Mapping[str, Picture]) -> str:
+    stems = (_readable(pictures[image].stem, most=_NAME_CHARACTERS // 2 - 2) for _, image in draft.images)
+    return _readable(draft.name, most=_NAME_CHARACTERS) or " → ".join(stems)
+
+
+def _readable(text: str, *, most: int) -> str:
+    """Make a text fit into one line of a table."""
+    line = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+    return line if len(line) <= most else f"{line[: most - 1].rstrip()}…"
+
+
+def _unique(names: Iterable[str]) -> Iterator[str]:
+    """Tell equal names apart by a number."""
+    uses: Counter[str] = Counter()
+    taken: set[str] = set()
+    for name in names:
+        unique = name
+        while unique in taken or not uses[name]:
+            uses[name] += 1
+            unique = name if uses[name] == 1 else f"{name} ({uses[name]})"
+        taken.add(unique)
+        yield unique

@@ -1,0 +1,210 @@
+import hashlib
+import io
+import random
+import struct
+import zlib
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from prefect_seedance.errors import StoryboardError
+from prefect_seedance.models import CAPABILITIES, DEFAULT_MODEL
+from prefect_seedance.picture import MOST_PIXELS, Picture
+
+_MOST_BYTES = CAPABILITIES[DEFAULT_MODEL].image_bytes
+
+
+def painted(image_format: str, *, size: tuple[int, int] = (32, 18), **options: object) -> bytes:
+    """Return the bytes of an image that compresses badly, so that half of it is not all of it."""
+    noise = Image.frombytes("RGB", size, random.Random(1).randbytes(size[0] * size[1] * 3))  # noqa: S311 -- no secret
+    file = io.BytesIO()
+    noise.save(file, image_format, **options)  # type: ignore[arg-type] -- each format has options of its own
+    return file.getvalue()
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    """Return a part of a PNG file."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+@pytest.mark.parametrize(
+    ("written_as", "found"),
+    [
+        pytest.param("JPEG", "JPEG", id="JPEG"),
+        pytest.param("PNG", "PNG", id="PNG"),
+        pytest.param("WEBP", "WEBP", id="WebP"),
+        pytest.param("MPO", "JPEG", id="phone's JPEG with further views"),
+    ],
+)
+def test_read_records_the_facts(tmp_path: Path, written_as: str, found: str) -> None:
+    """A local picture is known by its content, whatever its suffix says."""
+    file = tmp_path / "dawn.dat"
+    extra = {"save_all": True, "append_images": [Image.new("RGB", (32, 18))]} if written_as == "MPO" else {}
+    file.write_bytes(painted(written_as, **extra))
+
+    picture = Picture.read(file, model=DEFAULT_MODEL)
+
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert picture == Picture(
+        source=str(file),
+        sha256=digest,
+        format=found,
+        width=32,
+        height=18,
+        size_bytes=file.stat().st_size,
+    )
+    assert (picture.is_local, picture.identity, picture.stem) == (True, f"sha256:{digest}", "dawn")
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        pytest.param(painted("GIF"), ["is GIF", "JPEG, PNG or WEBP", "convert it"], id="GIF"),
+        pytest.param(painted("BMP"), ["is BMP"], id="BMP"),
+        pytest.param(b"", ["is not a picture"], id="empty"),
+        pytest.param(b"<html>404</html>", ["is not a picture"], id="HTML"),
+        pytest.param(painted("JPEG")[:-200], ["broken JPEG", "export it again"], id="truncated JPEG"),
+        pytest.param(painted("PNG")[:-200], ["broken PNG"], id="truncated PNG"),
+        pytest.param(painted("WEBP", lossless=True)[:-200], ["picture"], id="truncated WebP"),
+        pytest.param(
+            painted("PNG") + bytes(11_000_000),
+            ["has 11,00", "at most 10,000,000", "save it smaller"],
+            id="11 MB",
+        ),
+        pytest.param(
+            painted("GIF") + bytes(11_000_000), ["at most 10,000,000", "is GIF"], id="11 MB of another format"
+        ),
+        pytest.param(bytes(11_000_000), ["at most 10,000,000"], id="11 MB of nothing"),
+        pytest.param(
+            painted("WEBP", save_all=True, append_images=[Image.new("RGB", (32, 18))]),
+            ["is animated", "save the one frame"],
+            id="animated WebP",
+        ),
+        pytest.param(
+            painted("PNG", save_all=True, append_images=[Image.new("RGB", (32, 18))]),
+            ["is animated"],
+            id="animated PNG",
+        ),
+    ],
+)
+def test_read_refuses_what_the_model_does(tmp_path: Path, content: bytes, says: list[str]) -> None:
+    """A file that the API would refuse after an upload is refused before, with its path and a remedy."""
+    file = tmp_path / "dawn.png"
+    file.write_bytes(content)
+
+    with pytest.raises(StoryboardError) as raised:
+        Picture.read(file, model=DEFAULT_MODEL)
+
+    assert str(raised.value).startswith(str(file))
+    assert [part for part in says if part not in str(raised.value)] == []
+
+
+def test_read_takes_the_largest_allowed(tmp_path: Path) -> None:
+    """The limit itself is still allowed."""
+    file = tmp_path / "dawn.png"
+    content = painted("PNG")
+    file.write_bytes(content + bytes(_MOST_BYTES - len(content)))
+
+    assert Picture.read(file, model=DEFAULT_MODEL).size_bytes == _MOST_BYTES
+
+
+@pytest.mark.parametrize(
+    "width",
+    [
+        pytest.param(MOST_PIXELS // 1000 + 1, id="just too many"),
+        pytest.param(100_000, id="so many that Pillow warns"),
+        pytest.param(400_000, id="so many that Pillow refuses"),
+    ],
+)
+def test_read_refuses_decompression_bombs(tmp_path: Path, width: int) -> None:
+    """A small file of very many pixels is refused before they are decoded."""
+    file = tmp_path / "bomb.png"
+    file.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", width, 1000, 8, 2, 0, 0, 0))
+        + chunk(b"IDAT", zlib.compress(bytes(1000)))
+        + chunk(b"IEND", b"")
+    )
+
+    with pytest.raises(StoryboardError, match=r"more than 64,000,000|not a picture"):
+        Picture.read(file, model=DEFAULT_MODEL)
+
+
+def test_read_names_the_path_it_looked_for(tmp_path: Path) -> None:
+    """A missing image comes with the path, and with the file that was probably meant."""
+    (tmp_path / "noon.jpg").touch()
+
+    with pytest.raises(StoryboardError) as raised:
+        Picture.read(tmp_path / "non.jpg", model=DEFAULT_MODEL)
+
+    assert str(raised.value) == f"no such image; looked for {tmp_path / 'non.jpg'}; did you mean 'noon.jpg'?"
+
+
+def test_read_refuses_folders(tmp_path: Path) -> None:
+    """A folder is no missing file."""
+    with pytest.raises(StoryboardError, match="is a folder"):
+        Picture.read(tmp_path, model=DEFAULT_MODEL)
+
+
+@pytest.mark.parametrize("image_format", CAPABILITIES[DEFAULT_MODEL].image_formats)
+def test_damaged_bytes_raise_nothing_else(tmp_path: Path, image_format: str) -> None:
+    """Whatever a decoder trips over, it comes out as an error about the picture."""
+    chance = random.Random(7)  # noqa: S311 -- no secret
+    whole = painted(image_format)
+    file = tmp_path / "damaged"
+
+    refused = 0
+    for _ in range(200):
+        damaged = bytearray(whole)
+        for _ in range(chance.randint(1, 8)):
+            damaged[chance.randrange(len(damaged))] = chance.randrange(256)
+        file.write_bytes(damaged[: chance.randint(len(damaged) // 2, len(damaged))])
+        try:
+            Picture.read(file, model=DEFAULT_MODEL)
+        except StoryboardError:
+            refused += 1
+
+    assert refused > 100
+
+
+@pytest.mark.parametrize(
+    ("url", "stem"),
+    [
+        pytest.param("https://example.com/images/dawn%201.png?v=2", "dawn 1", id="https"),
+        pytest.param("https://example.com", "example.com", id="no path"),
+        pytest.param("http://127.0.0.1:8000/dawn.png", "dawn", id="loopback address"),
+        pytest.param("http://[::1]:8000/dawn.png", "dawn", id="loopback address, version 6"),
+        pytest.param("http://localhost:8000/dawn.png", "dawn", id="localhost"),
+    ],
+)
+def test_url_is_its_own_identity(url: str, stem: str) -> None:
+    """What a URL serves is the API's to fetch, so the URL is what is known."""
+    picture = Picture.at(url)
+
+    assert picture == Picture(source=url)
+    assert (picture.is_local, picture.identity, picture.stem) == (False, url, stem)
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        pytest.param("http://example.com/dawn.png", "is no https URL", id="http"),
+        pytest.param("http://10.0.0.1/dawn.png", "is no https URL", id="private address"),
+        pytest.param("http://localhost.example.com/x.png", "is no https URL", id="almost localhost"),
+        pytest.param("s3://bucket/dawn.png", "is no https URL", id="bucket"),
+        pytest.param("file:///etc/passwd", "is no https URL", id="file"),
+        pytest.param("data:image/png;base64,AAAA", "is no https URL", id="data"),
+        pytest.param("https:///dawn.png", "is no https URL", id="no host"),
+        pytest.param("https://[::1/dawn.png", "is not a URL", id="broken host"),
+        pytest.param("https://example.com/a b.png", "blank", id="blank"),
+        pytest.param("https://example.com/a\nb.png", "blank", id="line end"),
+        pytest.param("https://me:secret@example.com/x.png", "user or password", id="password"),
+    ],
+)
+def test_url_must_be_fetchable(url: str, says: str) -> None:
+    """A URL that the API cannot fetch is refused, without repeating a password."""
+    with pytest.raises(StoryboardError, match=says) as raised:
+        Picture.at(url)
+
+    assert "secret" not in str(raised.value)
