@@ -1,3 +1,59 @@
 """Seedance 1.5 Pro video generation as Prefect flows: pay once, lose nothing."""
 
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from prefect_seedance.archive import Clip as Clip
+    from prefect_seedance.blocks import SeedanceCredentials as SeedanceCredentials
+    from prefect_seedance.client import SeedanceClient as SeedanceClient
+    from prefect_seedance.errors import SeedanceError as SeedanceError
+    from prefect_seedance.manifest import Manifest as Manifest
+    from prefect_seedance.planning import PlannedClip as PlannedClip
+    from prefect_seedance.planning import plan as plan
+    from prefect_seedance.production import produce as produce
+    from prefect_seedance.session import Order as Order
+    from prefect_seedance.storyboard import ClipList as ClipList
+    from prefect_seedance.storyboard import ClipSpec as ClipSpec
+    from prefect_seedance.storyboard import Shot as Shot
+    from prefect_seedance.storyboard import Storyboard as Storyboard
+    from prefect_seedance.submission import Policy as Policy
+    from prefect_seedance.tasks import archive_clip as archive_clip
+    from prefect_seedance.tasks import submit_clip as submit_clip
+    from prefect_seedance.tasks import wait_for_clip as wait_for_clip
+    from prefect_seedance.waiting import Pace as Pace
+
 __version__ = "0.1.0"
+
+_HOMES = {
+    "Clip": "archive",
+    "ClipList": "storyboard",
+    "ClipSpec": "storyboard",
+    "Manifest": "manifest",
+    "Order": "session",
+    "Pace": "waiting",
+    "PlannedClip": "planning",
+    "Policy": "submission",
+    "SeedanceClient": "client",
+    "SeedanceCredentials": "blocks",
+    "SeedanceError": "errors",
+    "Shot": "storyboard",
+    "Storyboard": "storyboard",
+    "archive_clip": "tasks",
+    "plan": "planning",
+    "produce": "production",
+    "submit_clip": "tasks",
+    "wait_for_clip": "tasks",
+}
+"""Where each public name lives. It is imported when it is asked for, so that nothing loads Prefect in vain;
+type checkers, which cannot see that, read the imports above."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
@@ -75,7 +75,9 @@ class Submitter:
     asked_by: str = ""
     policy: Policy = Policy()
 
-    async def submit(self, clip: PlannedClip, request: GenerateRequest, *, deadline: float) -> Attempt:
+    async def submit(
+        self, clip: PlannedClip, *, compose: Callable[[], Awaitable[GenerateRequest]], deadline: float
+    ) -> Attempt:
         """Return the clip's accepted attempt, beginning one only if none may exist.
 
         The intent is recorded before anything is sent. Where another process is about to submit the
@@ -83,7 +85,7 @@ class Submitter:
 
         Args:
             clip: What shall exist.
-            request: What to send, if anything has to be sent.
+            compose: Returns what to send; called anew for each attempt that is begun.
             deadline: By the event loop's clock; nothing is submitted after it.
 
         Raises:
@@ -99,8 +101,8 @@ class Submitter:
             begun = len(attempts) if begun is None else begun
             last = attempts[-1] if attempts else None
             if last is None or self._may_follow(last, is_ours=last.intent.number > begun):
-                attempt = await self._ask(self._intent(clip, request, number=len(attempts) + 1))
-                if attempt:
+                request = await compose()
+                if attempt := await self._ask(clip, request, number=len(attempts) + 1):
                     return attempt
             elif not last.undecided:
                 return _usable(last)
@@ -129,15 +131,15 @@ class Submitter:
             model=self.client.model,
             base_url=self.client.base_url,
             request=request,
-            asked_by=" ".join(filter(None, [socket.gethostname(), f"process {os.getpid()}", self.asked_by])),
+            asked_by=f"{this_process()}{self.asked_by and ', '}{self.asked_by}",
             asked_at=now,
             settles_by=now + patience,
         )
 
-    async def _ask(self, intent: Intent) -> Attempt | None:
+    async def _ask(self, clip: PlannedClip, request: GenerateRequest, *, number: int) -> Attempt | None:
         """Claim the attempt and send it; None if the ledger has to be read again before anything else."""
         async with self.client.admission():
-            attempt = await self.ledger.claim(intent)
+            attempt = await self.ledger.claim(self._intent(clip, request, number=number))
             return await _unbroken(self._send(attempt)) if attempt else None
 
     async def _send(self, attempt: Attempt) -> Attempt | None:
@@ -157,6 +159,11 @@ class Submitter:
                 f"{attempt.intent.name} was accepted as {generation_id}, which could not be recorded: "
                 f"{error}. Note this id, and adopt it once the archive can be written"
             ) from error
+
+
+def this_process() -> str:
+    """Name this process, for people who read the ledger on another machine."""
+    return f"{socket.gethostname()} process {os.getpid()}"
 
 
 async def _unbroken(work: Coroutine[None, None, _T]) -> _T:

@@ -53,7 +53,6 @@ class _Watch:
     generation_id: str = field(compare=False)
     began: float = field(compare=False)
     ended: asyncio.Future[Generation] = field(compare=False)
-    on_change: Watcher = field(compare=False)
     state: str = field(default="", compare=False)
     troubles: int = field(default=0, compare=False)
     last_trouble: str = field(default="", compare=False)
@@ -64,11 +63,15 @@ class Waiter:
 
     A fixed number of coroutines take the looks that are due from a heap, so nothing grows with the
     generations in flight but the heap; and the more there are, the wider apart are their looks.
+
+    Attributes:
+        watchers: Are told of every new state of every generation.
     """
 
-    def __init__(self, client: SeedanceClient, *, pace: Pace | None = None) -> None:
+    def __init__(self, client: SeedanceClient, *, pace: Pace = Pace()) -> None:
+        self.watchers: set[Watcher] = set()
         self._client = client
-        self._pace = pace or Pace()
+        self._pace = pace
         self._watches: list[_Watch] = []
         self._in_flight = 0
         self._order = itertools.count()
@@ -90,9 +93,7 @@ class Waiter:
             looker.cancel()
         await asyncio.gather(*self._lookers, return_exceptions=True)
 
-    async def wait(
-        self, attempt: Attempt, *, ledger: Ledger, deadline: float, on_change: Watcher = lambda *_: None
-    ) -> Attempt:
+    async def wait(self, attempt: Attempt, *, ledger: Ledger, deadline: float) -> Attempt:
         """Return the attempt with its recorded outcome, once its generation has ended.
 
         Transient trouble is outlasted until the deadline.
@@ -101,7 +102,6 @@ class Waiter:
             attempt: One that was accepted.
             ledger: Where the outcome is recorded.
             deadline: By the event loop's clock.
-            on_change: Is told of every new state.
 
         Raises:
             DeadlineError: If the deadline came first; the generation goes on.
@@ -109,7 +109,7 @@ class Waiter:
         """
         if attempt.outcome or not attempt.acceptance:
             return attempt
-        watch = self._watch(attempt, attempt.acceptance, on_change)
+        watch = self._watch(attempt, attempt.acceptance)
         self._in_flight += 1
         try:
             async with asyncio.timeout_at(deadline):
@@ -122,7 +122,7 @@ class Waiter:
         self._learn(attempt, generation)
         return await ledger.conclude(attempt, Outcome.of_generation(generation, model=attempt.intent.model))
 
-    def _watch(self, attempt: Attempt, acceptance: Acceptance, on_change: Watcher) -> _Watch:
+    def _watch(self, attempt: Attempt, acceptance: Acceptance) -> _Watch:
         now = asyncio.get_running_loop().time()
         age = (datetime.now(UTC) - acceptance.accepted_at).total_seconds()
         watch = _Watch(
@@ -132,7 +132,6 @@ class Waiter:
             generation_id=acceptance.generation_id,
             began=now,
             ended=asyncio.get_running_loop().create_future(),
-            on_change=on_change,
         )
         self._schedule(watch)
         return watch
@@ -195,7 +194,8 @@ class Waiter:
         watch.troubles = 0
         if generation.state != watch.state:
             watch.state = generation.state
-            watch.on_change(watch.attempt, generation)
+            for tell in self.watchers:
+                tell(watch.attempt, generation)
         lacks_result = generation.state == "success" and not generation.result_urls
         if not generation.has_ended or (lacks_result and _is_settling(watch)):
             self._look_later(watch)

@@ -42,17 +42,17 @@ def read_plan(plan: object) -> list[Rule]:
 
 def _read_rule(rule: object, *, place: str) -> Rule:
     if not isinstance(rule, Mapping):
-        raise PlanError(f"{place}: a rule is a mapping with the fields on and fault")
+        raise PlanError(f"{place}: a rule is a mapping with the fields kind and fault")
     fields = {name: value for name, value in rule.items() if name in Selector.model_fields}
     selector = _checked(Selector, fields, place=place)
     name = rule.get("fault")
-    faults = FAULTS[selector.on]
+    faults = FAULTS[selector.kind]
     if not isinstance(name, str) or name not in faults:
-        raise PlanError(f"{place}: unknown {selector.on} fault {name!r}; known are {', '.join(faults)}")
+        raise PlanError(f"{place}: unknown {selector.kind} fault {name!r}; known are {', '.join(faults)}")
     parameters = {
         key: value for key, value in rule.items() if key not in Selector.model_fields and key != "fault"
     }
-    return Rule(selector, name, _checked(faults[name], parameters, place=f"{place} ({selector.on} {name})"))
+    return Rule(selector, name, _checked(faults[name], parameters, place=f"{place} ({selector.kind} {name})"))
 
 
 def _checked(model: type[Model], fields: Mapping[object, object], *, place: str) -> Model:

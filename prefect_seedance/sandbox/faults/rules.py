@@ -31,7 +31,7 @@ class Selector(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    on: Kind
+    kind: Kind
     clip: str = ""
     state: Literal["pending", "processing", "success", "failed"] | None = None
     since: Literal["start", "acceptance"] = "start"
@@ -46,9 +46,9 @@ class Selector(BaseModel):
     def _check(self) -> Self:
         if self.nth is not None and self.times is not None:
             raise PydanticCustomError("ordinal", "nth and times exclude each other")
-        if self.state is not None and self.on != "status":
+        if self.state is not None and self.kind != "status":
             raise PydanticCustomError("state", "state is for status only")
-        if self.since == "acceptance" and self.on not in ("status", "file"):
+        if self.since == "acceptance" and self.kind not in ("status", "file"):
             raise PydanticCustomError("since", "since acceptance is for status and file only")
         return self
 
@@ -56,7 +56,7 @@ class Selector(BaseModel):
         """Tell whether kind, clip, state and time fit."""
         age = now() - started_at if self.since == "start" else subject.age_seconds
         return (
-            subject.kind == self.on
+            subject.kind == self.kind
             and self.clip in subject.clip
             and self.state in (None, subject.state)
             and age is not None

@@ -1,14 +1,84 @@
-"""All faults by the kind of request and their name."""
+"""All faults, by the kind of thing they happen to and by name."""
 
 from collections.abc import Mapping
 
+from prefect_seedance.sandbox.faults.answers import Answer, Drop, Garbage, Hang, HiddenCode, Slow
+from prefect_seedance.sandbox.faults.fates import (
+    BeforeAnswer,
+    Fail,
+    Late,
+    Never,
+    NeverEnd,
+    Reorder,
+    TakeLonger,
+    Twice,
+    TwoUrls,
+)
 from prefect_seedance.sandbox.faults.fault import Fault
 from prefect_seedance.sandbox.faults.rules import Kind
+from prefect_seedance.sandbox.faults.submitting import (
+    AcceptThenAnswer,
+    AcceptThenDrop,
+    AcceptThenGarbage,
+    AcceptThenHang,
+    AcceptThenHiddenCode,
+    AcceptWithoutId,
+)
+from prefect_seedance.sandbox.faults.telling import BrokenResult, NoUrls, NullData, StepBack, UnknownState
+from prefect_seedance.sandbox.faults.transfers import (
+    Drip,
+    Empty,
+    Expired,
+    FlipBits,
+    Html,
+    Huge,
+    NoRange,
+    Redirect,
+    Truncate,
+    WrongLength,
+)
+
+_ANY_REQUEST: Mapping[str, type[Fault]] = {"drop": Drop, "hang": Hang, "slow": Slow, "answer": Answer}
+
+_ANY_API_REQUEST: Mapping[str, type[Fault]] = {**_ANY_REQUEST, "hidden-code": HiddenCode, "garbage": Garbage}
 
 FAULTS: Mapping[Kind, Mapping[str, type[Fault]]] = {
-    "submit": {},
-    "status": {},
-    "file": {},
-    "generation": {},
-    "callback": {},
+    "submit": {
+        **_ANY_API_REQUEST,
+        "accept-then-drop": AcceptThenDrop,
+        "accept-then-hang": AcceptThenHang,
+        "accept-then-answer": AcceptThenAnswer,
+        "accept-then-hidden-code": AcceptThenHiddenCode,
+        "accept-then-garbage": AcceptThenGarbage,
+        "accept-without-id": AcceptWithoutId,
+    },
+    "status": {
+        **_ANY_API_REQUEST,
+        "null-data": NullData,
+        "unknown-state": UnknownState,
+        "step-back": StepBack,
+        "no-urls": NoUrls,
+        "broken-result": BrokenResult,
+    },
+    "file": {
+        **_ANY_REQUEST,
+        "truncate": Truncate,
+        "flip-bits": FlipBits,
+        "wrong-length": WrongLength,
+        "html": Html,
+        "empty": Empty,
+        "expired": Expired,
+        "redirect": Redirect,
+        "drip": Drip,
+        "huge": Huge,
+        "no-range": NoRange,
+    },
+    "generation": {"fail": Fail, "take-longer": TakeLonger, "never-end": NeverEnd, "two-urls": TwoUrls},
+    "callback": {
+        "never": Never,
+        "twice": Twice,
+        "late": Late,
+        "reorder": Reorder,
+        "before-answer": BeforeAnswer,
+    },
 }

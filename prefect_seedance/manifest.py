@@ -1,0 +1,160 @@
+"""The account of a production: what became of every clip, and what was billed."""
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from prefect_seedance.archive import Clip
+from prefect_seedance.ledger import Attempt
+from prefect_seedance.planning import PlannedClip
+
+
+class Standing(StrEnum):
+    """What became of a clip in one run."""
+
+    made = "made"
+    reused = "reused"
+    """It was in the archive already."""
+    failed = "failed"
+    unresolved = "unresolved"
+    """It was submitted, and nobody knows whether it was accepted."""
+    in_flight = "in flight"
+    """It was submitted, and is not archived yet."""
+    not_submitted = "not submitted"
+
+
+class ExitCode:
+    """What the command line's exit code says."""
+
+    complete = 0
+    failed = 1
+    setup = 2
+    unresolved = 3
+    in_flight = 4
+
+
+class Entry(BaseModel):
+    """What became of one clip.
+
+    Attributes:
+        billed_seconds: Of video, submitted by this run; whether a failed generation is billed, the
+            API does not say, so it counts.
+        reason: Why there is no video, and what to do about it.
+        cause: The kind of error behind the reason.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    number: int
+    name: str
+    fingerprint: str
+    standing: Standing
+    billed_seconds: int = 0
+    attempt: int | None = None
+    generation_id: str | None = None
+    asked_at: datetime | None = None
+    ended_at: datetime | None = None
+    reason: str | None = None
+    cause: str | None = None
+    clip: Clip | None = None
+
+    @classmethod
+    def of(
+        cls,
+        clip: PlannedClip,
+        standing: Standing,
+        *,
+        attempt: Attempt | None = None,
+        archived: Clip | None = None,
+        error: BaseException | None = None,
+        billed_seconds: int = 0,
+    ) -> Self:
+        """Put together what is known of a clip."""
+        outcome = attempt.outcome if attempt else None
+        return cls(
+            number=clip.number,
+            name=clip.name,
+            fingerprint=clip.fingerprint,
+            standing=standing,
+            billed_seconds=billed_seconds,
+            attempt=attempt.intent.number if attempt else archived and archived.attempt,
+            generation_id=attempt.generation_id if attempt else archived and archived.generation_id,
+            asked_at=attempt.intent.asked_at if attempt else None,
+            ended_at=outcome.ended_at if outcome else None,
+            reason=str(error) if error else None,
+            cause=type(error).__name__ if error else None,
+            clip=archived,
+        )
+
+    def at(self, clip: PlannedClip) -> Self:
+        """Return this entry for another place of the same clip, which is billed at the first only."""
+        if clip.number == self.number:
+            return self
+        return self.model_copy(update={"number": clip.number, "name": clip.name, "billed_seconds": 0})
+
+
+class Manifest(BaseModel):
+    """What became of all clips of a production in one run.
+
+    Attributes:
+        schema_version: Grows whenever a reader of an older version would misread this one.
+        archive: URL of the store; clips' keys are below it.
+        clips: In the storyboard's order.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    schema_version: Literal[1] = 1
+    production: str
+    title: str
+    model: str
+    archive: str
+    began_at: datetime
+    ended_at: datetime
+    clips: tuple[Entry, ...]
+
+    @property
+    def billed_seconds(self) -> int:
+        """Seconds of video that this run submitted."""
+        return sum(entry.billed_seconds for entry in self.clips)
+
+    @property
+    def counts(self) -> Mapping[Standing, int]:
+        """How many clips stand how, without those that none does."""
+        counts = Counter(entry.standing for entry in self.clips)
+        return {standing: counts[standing] for standing in Standing if counts[standing]}
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every clip is in the archive."""
+        return all(entry.clip for entry in self.clips)
+
+    @property
+    def exit_code(self) -> int:
+        """The most urgent of what is left to do: settle, wait on, mend."""
+        if self.is_complete:
+            return ExitCode.complete
+        if self.counts.get(Standing.unresolved):
+            return ExitCode.unresolved
+        if self.counts.get(Standing.in_flight):
+            return ExitCode.in_flight
+        spent = self.billed_seconds or self.counts.get(Standing.made)
+        refused = {entry.cause for entry in self.clips if not entry.clip} <= {
+            "AuthenticationError",
+            "SetupError",
+        }
+        return ExitCode.setup if refused and not spent else ExitCode.failed
+
+    def summary(self) -> str:
+        """Say it in one line."""
+        counts = ", ".join(f"{count} {standing}" for standing, count in self.counts.items())
+        return f"{self.title}: {counts}; {self.billed_seconds} s billed"
+
+
+def production_key(production: str, file: str) -> str:
+    """Return where a file of a production lies in the archive."""
+    return f"productions/{production}/{file}"

@@ -1,0 +1,277 @@
+"""Make a production complete: what is missing is submitted, waited for and archived."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from prefect_seedance import archive as archiving
+from prefect_seedance import reporting, submission
+from prefect_seedance.blocks import SeedanceCredentials
+from prefect_seedance.errors import (
+    ContentRejectedError,
+    DeadlineError,
+    LinkExpiredError,
+    SeedanceError,
+    SetupError,
+    SubmissionUnresolvedError,
+)
+from prefect_seedance.images import ImageHost
+from prefect_seedance.ledger import Attempt, Result
+from prefect_seedance.manifest import Entry, Manifest, Standing, production_key
+from prefect_seedance.models import Generation
+from prefect_seedance.planning import Plan, PlannedClip, plan
+from prefect_seedance.reading import Reading
+from prefect_seedance.session import Order, Session, shared
+from prefect_seedance.sources import Source, open_source
+from prefect_seedance.submission import Policy
+from prefect_seedance.tasks import DEADLINE_SECONDS, archive_clip, submit_clip, wait_for_clip
+from prefect_seedance.waiting import Pace
+
+_log = logging.getLogger(__name__)
+
+
+class Progress(NamedTuple):
+    """Where one clip is on its way.
+
+    Attributes:
+        stage: What is being done, or what came of it.
+        is_final: Whether nothing more happens to it in this run.
+    """
+
+    clip: PlannedClip
+    stage: str
+    is_final: bool = False
+
+
+Listener = Callable[[Progress], None]
+"""Is told of every step that a clip takes."""
+
+
+async def produce(
+    storyboard: Source,
+    *,
+    archive: str,
+    name: str = "",
+    prompt: str = "",
+    credentials: SeedanceCredentials | str = "",
+    deadline_seconds: float = DEADLINE_SECONDS,
+    images_url: str = "",
+    allow_outside: bool = False,
+    policy: Policy = Policy(),
+    pace: Pace = Pace(),
+    listener: Listener = lambda _: None,
+) -> Manifest:
+    """Make all clips of a storyboard that the archive lacks, and give an account.
+
+    The same call serves the first run, the retry after a crash, the run after an edit and the
+    scheduled run: clips that exist are reused, generations under way are waited for, and only what is
+    missing is bought. A clip that fails does not stop the others.
+
+    Call it within a flow, so that its tasks are seen together. In a sync flow call
+    ``asyncio.run(produce(...))``.
+
+    Args:
+        storyboard: A file's path or URL, or what stands in one; a list of clips too.
+        archive: Where clips and ledger live: a folder's path, or ``s3://``, ``gs://``, ``az://``.
+        name: Names the production; by default its title does.
+        prompt: What happens between the images, if the storyboard is a folder of them.
+        credentials: The account, or the name of a stored credentials block; by default the
+            environment's ``SEEDANCE_API_KEY``.
+        deadline_seconds: How long to wait in all. What is in flight then goes on, and the next run
+            takes it in.
+        images_url: Where the archive's ``images`` folder can be fetched, for local images in an
+            archive that cannot sign URLs.
+        allow_outside: Permit images outside the storyboard's folder, by absolute path.
+        policy: Which failed clips to pay for again.
+        pace: How often to look.
+        listener: Is told of every step that a clip takes.
+
+    Returns:
+        What became of every clip.
+
+    Raises:
+        StoryboardError: If the storyboard has mistakes; nothing was spent.
+        SetupError: If the credentials, the archive or the images' hosting are wrong; nothing was spent.
+    """
+    account = await _account(credentials)
+    reading = await open_source(storyboard, model=account.model, prompt=prompt, allow_outside=allow_outside)
+    planned = plan(reading.clips, title=reading.title, name=name, model=account.model)
+    order = Order(
+        credentials=account,
+        archive=archive,
+        production=planned.name,
+        images_url=images_url,
+        policy=policy,
+        pace=pace,
+    )
+    deadline = asyncio.get_running_loop().time() + deadline_seconds
+    async with shared(order) as session:
+        production = Production(
+            plan=planned, order=order, session=session, deadline=deadline, listener=listener
+        )
+        return await production.run(reading)
+
+
+async def _account(credentials: SeedanceCredentials | str) -> SeedanceCredentials:
+    if isinstance(credentials, SeedanceCredentials):
+        return credentials
+    if not credentials:
+        return SeedanceCredentials.from_env()
+    try:
+        loaded = await SeedanceCredentials.aload(credentials)
+    except ValueError as error:
+        raise SetupError(f"There are no stored credentials named {credentials!r}: {error}") from error
+    return loaded
+
+
+@dataclass(kw_only=True)
+class Production:
+    """One run of one production.
+
+    Attributes:
+        deadline: By the event loop's clock.
+        entries: What became of clips, by fingerprint, as far as it is decided.
+    """
+
+    plan: Plan
+    order: Order
+    session: Session
+    deadline: float
+    listener: Listener
+    began_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    entries: dict[str, Entry] = field(default_factory=dict)
+
+    async def run(self, reading: Reading) -> Manifest:
+        """Make what is missing, and give an account even of a run that is cancelled."""
+        await self._reuse()
+        missing = [clip for clip in self.plan.distinct if clip.fingerprint not in self.entries]
+        host = ImageHost(store=self.session.store, images_url=self.order.images_url)
+        await host.check(picture for clip in missing for picture in clip.pictures)
+        await self._store("storyboard.json", reading.words.model_dump_json(indent=2, exclude_none=True))
+        try:
+            async with reporting.progress(self.plan, self.entries):
+                with self._watched():
+                    await asyncio.gather(*[self._settle(clip) for clip in missing])
+        finally:
+            manifest = await asyncio.shield(self._conclude())
+        return manifest
+
+    async def _reuse(self) -> None:
+        """Find the clips that the archive has."""
+        store, clips = self.session.store, self.plan.distinct
+        archived = await asyncio.gather(*[archiving.find(store, clip.fingerprint) for clip in clips])
+        for clip, found in zip(clips, archived, strict=True):
+            if found:
+                self._note(clip, Entry.of(clip, Standing.reused, archived=found))
+
+    async def _settle(self, clip: PlannedClip) -> None:
+        """Make a clip or find out why not; nothing that happens to it touches the others."""
+        try:
+            entry = await self._make(clip)
+        except Exception as error:  # noqa: BLE001 -- becomes the clip's entry
+            if not isinstance(error, SeedanceError):
+                _log.exception("%s met an unexpected error", clip.name)
+            entry = await self._explain(clip, error)
+        self._note(clip, entry)
+
+    async def _make(self, clip: PlannedClip) -> Entry:
+        order, left = self.order, self._seconds_left
+        self._tell(clip, "queued")
+        async with self.session.slots:
+            self._tell(clip, "submitting")
+            attempt = await submit_clip(clip, order=order, deadline_seconds=left())
+            self._tell(clip, "submitted")
+            attempt = await wait_for_clip(attempt, order=order, deadline_seconds=left())
+        if attempt.outcome and attempt.outcome.result is not Result.success:
+            raise submission.failure(clip.name, attempt.outcome)
+        self._tell(clip, "archiving")
+        archived = await archive_clip(attempt, order=order, deadline_seconds=left())
+        return Entry.of(
+            clip, Standing.made, attempt=attempt, archived=archived, billed_seconds=self._billed(attempt)
+        )
+
+    async def _explain(self, clip: PlannedClip, error: BaseException) -> Entry:
+        """Give a clip without a video the entry that the ledger bears out."""
+        try:
+            attempts = await self.session.ledger.attempts(clip.fingerprint)
+        except SeedanceError:
+            return Entry.of(clip, Standing.unresolved, error=error)
+        last = attempts[-1] if attempts else None
+        return Entry.of(
+            clip, _standing(last, error), attempt=last, error=error, billed_seconds=self._billed(last)
+        )
+
+    def _billed(self, attempt: Attempt | None) -> int:
+        """Count what this run asked for; what was certainly not started costs nothing."""
+        if attempt is None or (attempt.outcome and attempt.outcome.result is Result.not_started):
+            return 0
+        intent = attempt.intent
+        ours = intent.asked_at >= self.began_at and intent.asked_by.startswith(submission.this_process())
+        return intent.request.input.duration if ours else 0
+
+    async def _conclude(self) -> Manifest:
+        """Account for every clip, and leave the account in the archive and in Prefect."""
+        for clip in self.plan.distinct:
+            if clip.fingerprint not in self.entries:
+                stopped = DeadlineError("The run was stopped; run the same again to continue")
+                self._note(clip, await self._explain(clip, stopped))
+        manifest = Manifest(
+            production=self.plan.name,
+            title=self.plan.title,
+            model=self.plan.model,
+            archive=self.session.store.url,
+            began_at=self.began_at,
+            ended_at=datetime.now(UTC),
+            clips=tuple(self.entries[clip.fingerprint].at(clip) for clip in self.plan.clips),
+        )
+        await self._store("manifest.json", manifest.model_dump_json(indent=2))
+        await reporting.production_ended(manifest)
+        return manifest
+
+    async def _store(self, file: str, content: str) -> None:
+        await self.session.store.put(production_key(self.plan.name, file), content.encode())
+
+    @contextlib.contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Hear of this production's generations while they are waited for."""
+        clips = {clip.fingerprint: clip for clip in self.plan.distinct}
+
+        def changed(attempt: Attempt, generation: Generation) -> None:
+            if clip := clips.get(attempt.intent.fingerprint):
+                self._tell(clip, generation.state)
+
+        watchers = self.session.waiter.watchers
+        watchers.add(changed)
+        try:
+            yield
+        finally:
+            watchers.discard(changed)
+
+    def _note(self, clip: PlannedClip, entry: Entry) -> None:
+        self.entries[clip.fingerprint] = entry
+        self._tell(clip, entry.standing, is_final=True)
+
+    def _tell(self, clip: PlannedClip, stage: str, *, is_final: bool = False) -> None:
+        self.listener(Progress(clip, stage, is_final))
+
+    def _seconds_left(self) -> float:
+        return self.deadline - asyncio.get_running_loop().time()
+
+
+def _standing(last: Attempt | None, error: BaseException) -> Standing:
+    """Judge a clip without a video by its last attempt, and only where that leaves it open by the error."""
+    if last is None or isinstance(error, SubmissionUnresolvedError):
+        return Standing.unresolved if last else Standing.not_submitted
+    if last.undecided:
+        return Standing.unresolved
+    if last.outcome is None:
+        return Standing.in_flight
+    if last.outcome.result is Result.success:
+        return Standing.failed if isinstance(error, LinkExpiredError) else Standing.in_flight
+    if last.outcome.result is Result.failed or isinstance(error, ContentRejectedError):
+        return Standing.failed
+    return Standing.not_submitted

@@ -1,0 +1,149 @@
+"""Tell Prefect: events for machines, artifacts for people."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+
+import httpx
+from prefect.artifacts import acreate_progress_artifact, acreate_table_artifact, aupdate_progress_artifact
+from prefect.context import FlowRunContext
+from prefect.events import emit_event
+from prefect.exceptions import PrefectException
+from prefect.states import Completed, Failed, State
+
+from prefect_seedance.archive import Clip
+from prefect_seedance.ledger import Attempt
+from prefect_seedance.manifest import Entry, ExitCode, Manifest
+from prefect_seedance.models import Generation
+from prefect_seedance.planning import Plan
+
+_log = logging.getLogger(__name__)
+
+_PROGRESS_EVERY_SECONDS = 3.0
+
+_STATE_EVENTS: Mapping[str, str] = {
+    "pending": "queued",
+    "processing": "started",
+    "success": "succeeded",
+    "failed": "failed",
+}
+
+
+def generation_submitted(attempt: Attempt) -> None:
+    """Tell that the API accepted a submission."""
+    _emit("seedance.generation.submitted", attempt)
+
+
+def generation_changed(attempt: Attempt, generation: Generation) -> None:
+    """Tell that a generation is in another state than before."""
+    event = f"seedance.generation.{_STATE_EVENTS.get(generation.state, 'changed')}"
+    said = {"state": generation.state, "fail_code": generation.fail_code}
+    _emit(event, attempt, {key: value for key, value in said.items() if value})
+
+
+def clip_archived(attempt: Attempt, clip: Clip) -> None:
+    """Tell that a video is in the archive."""
+    _emit("seedance.clip.archived", attempt, {"key": clip.key, "sha256": clip.sha256})
+
+
+def _emit(event: str, attempt: Attempt, payload: Mapping[str, str | None] | None = None) -> None:
+    intent = attempt.intent
+    emit_event(
+        event=event,
+        resource={
+            "prefect.resource.id": f"seedance.generation.{attempt.generation_id}",
+            "prefect.resource.name": intent.name,
+            "seedance.production": intent.production,
+        },
+        payload={"clip": intent.name, "fingerprint": intent.fingerprint, **(payload or {})},
+    )
+
+
+@asynccontextmanager
+async def progress(plan: Plan, entries: Mapping[str, object]) -> AsyncIterator[None]:
+    """Keep a progress artifact true while a production runs, if Prefect watches it."""
+    if not _is_watched():
+        yield
+        return
+    showing = asyncio.create_task(_show_progress(plan, entries))
+    try:
+        yield
+    finally:
+        showing.cancel()
+        await asyncio.wait({showing})
+
+
+async def _show_progress(plan: Plan, entries: Mapping[str, object]) -> None:
+    """Create the artifact, and update it until cancelled; then once more, to say where it ended."""
+    total = len(plan.distinct)
+
+    def percent() -> float:
+        return 100 * len(entries) / total
+
+    with _best_effort("show progress"):
+        shown = percent()
+        artifact = await acreate_progress_artifact(
+            progress=shown, key=_artifact_key(plan.name, "progress"), description=f"Clips of {plan.title}"
+        )
+        try:
+            while len(entries) < total:
+                await asyncio.sleep(_PROGRESS_EVERY_SECONDS)
+                if percent() != shown:
+                    shown = percent()
+                    await aupdate_progress_artifact(artifact, progress=shown)
+        finally:
+            await aupdate_progress_artifact(artifact, progress=percent())
+
+
+async def production_ended(manifest: Manifest) -> None:
+    """Show people the account of a production."""
+    if not _is_watched():
+        return
+    with _best_effort("show the manifest"):
+        await acreate_table_artifact(
+            key=_artifact_key(manifest.production, "manifest"),
+            table=[_row(entry) for entry in manifest.clips],
+            description=f"### {manifest.title}\n\n{manifest.summary()}\n\nArchive: `{manifest.archive}`",
+        )
+
+
+def final_state(manifest: Manifest) -> State[Manifest]:
+    """Return the state in which a flow that made this production ends.
+
+    A production that is still in flight has not failed: a further run completes it.
+    """
+    if manifest.is_complete:
+        return Completed(message=manifest.summary(), data=manifest)
+    if manifest.exit_code == ExitCode.in_flight:
+        return Completed(name="InFlight", message=manifest.summary(), data=manifest)
+    reasons = "; ".join(entry.reason for entry in manifest.clips if entry.reason)
+    return Failed(message=f"{manifest.summary()}. {reasons}", data=manifest)
+
+
+def _row(entry: Entry) -> dict[str, object]:
+    return {
+        "clip": f"{entry.number}. {entry.name}",
+        "standing": str(entry.standing),
+        "billed seconds": entry.billed_seconds,
+        "generation": entry.generation_id or "",
+        "file": entry.clip.key if entry.clip else "",
+        "remarks": entry.reason or "; ".join(entry.clip.findings if entry.clip else ()),
+    }
+
+
+def _artifact_key(production: str, kind: str) -> str:
+    return f"seedance-{production}-{kind}"
+
+
+def _is_watched() -> bool:
+    return FlowRunContext.get() is not None
+
+
+@contextmanager
+def _best_effort(doing: str) -> Iterator[None]:
+    """Keep Prefect's troubles from harming what has been paid for."""
+    try:
+        yield
+    except (httpx.HTTPError, PrefectException) as error:
+        _log.warning("Could not %s in Prefect: %s", doing, error)

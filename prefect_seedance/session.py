@@ -1,0 +1,120 @@
+"""What all tasks of one event loop share: one client, one waiter, one archive."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Self
+from weakref import WeakKeyDictionary
+
+from prefect_seedance import reporting
+from prefect_seedance.archive import Archivist
+from prefect_seedance.blocks import SeedanceCredentials
+from prefect_seedance.client import REQUEST_TIMEOUT_SECONDS, SeedanceClient
+from prefect_seedance.download import Downloader
+from prefect_seedance.ledger import Ledger
+from prefect_seedance.store import Store
+from prefect_seedance.submission import Policy
+from prefect_seedance.waiting import Pace, Waiter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """Who pays for clips, where they go and how: a value that tasks can be given.
+
+    Attributes:
+        archive: URL of the store.
+        images_url: Where the archive's images folder can be fetched, if it cannot sign URLs.
+        production: For whom the clips are made, so that people who read the ledger know.
+        timeout_seconds: Bound of one request.
+    """
+
+    credentials: SeedanceCredentials
+    archive: str
+    production: str = ""
+    images_url: str = ""
+    policy: Policy = Policy()
+    pace: Pace = Pace()
+    timeout_seconds: float = REQUEST_TIMEOUT_SECONDS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """Everything that is open while clips are made.
+
+    Attributes:
+        slots: One for each generation that the account may have in flight.
+    """
+
+    client: SeedanceClient
+    waiter: Waiter
+    store: Store
+    ledger: Ledger
+    archivist: Archivist
+    slots: asyncio.Semaphore
+
+    @classmethod
+    async def open(cls, order: Order, stack: AsyncExitStack) -> Self:
+        """Open what an order needs, for as long as the stack."""
+        store = Store.open(order.archive)
+        client = await stack.enter_async_context(
+            order.credentials.get_client(timeout_seconds=order.timeout_seconds)
+        )
+        downloader = await stack.enter_async_context(Downloader())
+        waiter = await stack.enter_async_context(Waiter(client, pace=order.pace))
+        waiter.watchers.add(reporting.generation_changed)
+        return cls(
+            client=client,
+            waiter=waiter,
+            store=store,
+            ledger=Ledger(store),
+            archivist=Archivist(store=store, client=client, downloader=downloader),
+            slots=asyncio.Semaphore(order.credentials.generations_in_flight),
+        )
+
+
+@dataclass
+class _Shared:
+    """A session with its users; the last one to leave closes it."""
+
+    users: int = 0
+    session: Session | None = None
+    opening: asyncio.Lock = field(default_factory=asyncio.Lock)
+    stack: AsyncExitStack = field(default_factory=AsyncExitStack)
+
+
+_SHARED: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[object, _Shared]] = WeakKeyDictionary()
+
+
+@asynccontextmanager
+async def shared(order: Order) -> AsyncIterator[Session]:
+    """Share one session among all that run for the same account and archive in this event loop.
+
+    Whoever comes first opens it. Hold it open around many tasks, so that they need not each open one.
+    """
+    sessions = _SHARED.setdefault(asyncio.get_running_loop(), {})
+    key = _key(order)
+    mine = sessions.setdefault(key, _Shared())
+    mine.users += 1
+    try:
+        async with mine.opening:
+            if mine.session is None:
+                mine.session = await Session.open(order, mine.stack)
+        yield mine.session
+    finally:
+        mine.users -= 1
+        if not mine.users:
+            sessions.pop(key, None)
+            await mine.stack.aclose()
+
+
+def _key(order: Order) -> object:
+    credentials = order.credentials
+    return (
+        credentials.base_url,
+        credentials.api_key.get_secret_value(),
+        credentials.model,
+        order.archive,
+        order.pace,
+        order.timeout_seconds,
+    )

@@ -1,0 +1,106 @@
+"""Prefect tasks: submit a clip, wait for it, archive it."""
+
+import asyncio
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.context import FlowRunContext
+
+from prefect_seedance import reporting
+from prefect_seedance.archive import Clip
+from prefect_seedance.images import ImageHost
+from prefect_seedance.ledger import Attempt
+from prefect_seedance.models import GenerateRequest
+from prefect_seedance.planning import PlannedClip
+from prefect_seedance.session import Order, shared
+from prefect_seedance.submission import Submitter
+
+DEADLINE_SECONDS = 3600.0
+"""Long enough for a full queue, short enough that a schedule of every hour or two never overlaps."""
+
+
+@task(name="submit", task_run_name="submit {clip.name}", cache_policy=NO_CACHE)
+async def submit_clip(
+    clip: PlannedClip, *, order: Order, deadline_seconds: float = DEADLINE_SECONDS
+) -> Attempt:
+    """Submit a clip, unless the ledger knows that this has been done.
+
+    Running it again is safe: the ledger decides whether anything is sent.
+
+    Args:
+        clip: What shall exist.
+        order: Who pays, and where it goes.
+        deadline_seconds: Counted from now; nothing is submitted later.
+
+    Returns:
+        The accepted attempt.
+
+    Raises:
+        SeedanceError: As `Submitter.submit` does.
+    """
+    async with shared(order) as session:
+        submitter = Submitter(
+            client=session.client,
+            ledger=session.ledger,
+            production=order.production,
+            asked_by=_flow_run(),
+            policy=order.policy,
+        )
+        host = ImageHost(store=session.store, images_url=order.images_url)
+
+        async def compose() -> GenerateRequest:
+            urls = [await host.host(picture) for picture in clip.pictures]
+            return GenerateRequest(provider=order.credentials.provider, input=clip.input(urls))
+
+        attempt = await submitter.submit(clip, compose=compose, deadline=_deadline(deadline_seconds))
+    reporting.generation_submitted(attempt)
+    return attempt
+
+
+@task(name="wait", task_run_name="wait for {attempt.intent.name}", cache_policy=NO_CACHE)
+async def wait_for_clip(
+    attempt: Attempt, *, order: Order, deadline_seconds: float = DEADLINE_SECONDS
+) -> Attempt:
+    """Wait until a generation has ended, reading its state as often as the account's budget allows.
+
+    Args:
+        attempt: One that was accepted.
+        order: Who paid, and where it goes.
+        deadline_seconds: Counted from now.
+
+    Returns:
+        The attempt with its outcome, success or not.
+
+    Raises:
+        DeadlineError: If the deadline came first; the generation goes on.
+        SeedanceError: If the API refuses to tell; the generation goes on.
+    """
+    async with shared(order) as session:
+        return await session.waiter.wait(attempt, ledger=session.ledger, deadline=_deadline(deadline_seconds))
+
+
+@task(name="archive", task_run_name="archive {attempt.intent.name}", cache_policy=NO_CACHE)
+async def archive_clip(attempt: Attempt, *, order: Order, deadline_seconds: float = DEADLINE_SECONDS) -> Clip:
+    """Fetch, verify and store the video of an attempt that succeeded, unless that has been done.
+
+    Args:
+        attempt: With a successful outcome.
+        order: Who paid, and where it goes.
+        deadline_seconds: Counted from now.
+
+    Raises:
+        ArchiveError: As `Archivist.archive` does.
+    """
+    async with shared(order) as session:
+        clip = await session.archivist.archive(attempt, deadline=_deadline(deadline_seconds))
+    reporting.clip_archived(attempt, clip)
+    return clip
+
+
+def _deadline(seconds: float) -> float:
+    return asyncio.get_running_loop().time() + seconds
+
+
+def _flow_run() -> str:
+    context = FlowRunContext.get()
+    return f"flow run {context.flow_run.name}" if context and context.flow_run else ""
