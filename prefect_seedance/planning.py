@@ -41,7 +41,10 @@ class Plan(BaseModel):
     @property
     def distinct(self) -> tuple[PlannedClip, ...]:
         """The first clip of each fingerprint: what is bought at most."""
-        return tuple({clip.fingerprint: clip for clip in reversed(self.clips)}.values())[::-1]
+        firsts: dict[str, PlannedClip] = {}
+        for clip in self.clips:
+            firsts.setdefault(clip.fingerprint, clip)
+        return tuple(firsts.values())
 
     @property
     def billed_seconds(self) -> int:

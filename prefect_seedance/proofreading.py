@@ -21,6 +21,7 @@ Blanks = Mapping[tuple[str, ...], Any]
 
 _EXPECTED: Final[Mapping[str, tuple[str, str]]] = {
     "string_type": ("text", "put it in quotes"),
+    "string_unicode": ("whole characters", "retype the half one (a lone surrogate)"),
     "int_type": ("a whole number", "write it without quotes"),
     "bool_type": ("true or false", "write one of them without quotes"),
     "tuple_type": ("a list", "begin each entry with '- '"),

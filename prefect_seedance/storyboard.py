@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -13,26 +12,11 @@ from pydantic import (
     StrictStr,
     StringConstraints,
 )
-from pydantic_core import PydanticCustomError
 
 from prefect_seedance.models import ClipInput, ClipSettings
 from prefect_seedance.picture import Picture
 
-
-def _whole(text: str) -> str:
-    """Refuse what no UTF-8 can hold, and so no request."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise PydanticCustomError(
-            "text",
-            "holds half a character (a lone surrogate) at position {at}; write it anew",
-            {"at": error.start},
-        ) from error
-    return text
-
-
-Text = Annotated[StrictStr, StringConstraints(strip_whitespace=True), AfterValidator(_whole)]
+Text = Annotated[StrictStr, StringConstraints(strip_whitespace=True)]
 """What an author types, without the blanks and line ends around it, which YAML's blocks add."""
 
 
@@ -147,7 +131,5 @@ class ClipRequest(BaseModel):
         """
         urls = tuple(image_urls)
         if len(urls) != len(self.pictures):
-            raise ValueError(
-                f"{self.name!r} has {len(self.pictures)} pictures, but {len(urls)} URLs were given"
-            )
+            raise ValueError(f"{self.name!r} has {len(self.pictures)} pictures, not {len(urls)}")
         return ClipInput(mode=self.mode, prompt=self.prompt, image_urls=urls, **self.settings.model_dump())

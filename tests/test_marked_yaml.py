@@ -32,8 +32,7 @@ from prefect_seedance.marked_yaml import UnreadableError, read_marked
 )
 def test_scalars_stay_as_typed(written: str, meant: object) -> None:
     """Only what JSON calls a value is one; all else is the text that was typed."""
-    assert read_marked(f"field: {written}").value == {"field": meant}
-    assert type(read_marked(f"- {written}").value[0]) is type(meant)  # type: ignore[index] -- a list
+    assert repr(read_marked(f"field: {written}").value) == repr({"field": meant})
 
 
 @pytest.mark.parametrize(
