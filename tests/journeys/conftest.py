@@ -1,0 +1,214 @@
+"""Real processes to tell whole stories with: Prefect's server, the sandbox and our command."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+
+KEY = "sandbox-key-for-journeys"
+BIN = Path(sys.executable).parent
+
+_SERVER_START_SECONDS = 120.0
+"""Prefect's server takes 5 to 20 s, and longer beside other tests on two cores."""
+
+_STOP_SECONDS = 10.0
+_COMMAND_SECONDS = 120.0
+
+SHOTS = {"dawn": "#f2b48c", "noon": "#8cc8f2", "dusk": "#c06a8c"}
+"""The board's images, each of one colour, by name."""
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    """Return an environment in which nothing of the developer's own Prefect or account is known."""
+    foreign = ("PREFECT_", "SEEDANCE_", "PYTEST_", "COLUMNS", "FORCE_COLOR", "NO_COLOR")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    quiet = {"PREFECT_HOME": str(home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
+    return {**inherited, **quiet, **more}
+
+
+@contextlib.contextmanager
+def running(*command: object, env: Mapping[str, str], **options: object) -> Iterator[subprocess.Popen[str]]:
+    """Run a process in a session of its own, and leave nothing of that session behind."""
+    process = subprocess.Popen(
+        list(map(str, command)),
+        env=env,
+        text=True,
+        start_new_session=True,
+        **{"stdin": subprocess.DEVNULL, **options},  # type: ignore[call-overload]  # Popen's own options
+    )
+    try:
+        with process:
+            yield process
+            _stop(process)
+    finally:
+        _kill_session(process)
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    """Ask a process to end, and end it if it does not."""
+    if process.poll() is None:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_STOP_SECONDS)
+
+
+def _kill_session(process: subprocess.Popen[str]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on at present."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run one Prefect server for all stories, with a database of its own, and return its API's URL."""
+    home, port = tmp_path_factory.mktemp("prefect-server"), free_port()
+    url = f"http://127.0.0.1:{port}/api"
+    with (home / "server.log").open("w+") as log:
+        command = (BIN / "prefect", "server", "start", "--host", "127.0.0.1", "--port", port)
+        said = {"stdout": log, "stderr": subprocess.STDOUT}
+        with running(*command, env=environment(home), cwd=home, **said) as process:
+            _await_health(url, process, log=Path(log.name))
+            yield url
+
+
+def _await_health(url: str, process: subprocess.Popen[str], *, log: Path) -> None:
+    latest = time.monotonic() + _SERVER_START_SECONDS
+    while time.monotonic() < latest and process.poll() is None:
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(f"{url}/health", timeout=5).is_success:
+                return
+        time.sleep(0.2)
+    pytest.fail(f"Prefect's server did not start:\n{log.read_text()}")
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """A stand-in API in a process of its own."""
+
+    url: str
+    process: subprocess.Popen[str]
+    key: str = KEY
+
+    @property
+    def hosted(self) -> str:
+        """Where the folder it serves can be fetched."""
+        return f"{self.url}/hosted/"
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What a command needs to use it."""
+        return {"SEEDANCE_BASE_URL": self.url, "SEEDANCE_API_KEY": self.key}
+
+    def books(self) -> dict[str, Any]:
+        """Tell what happened to it."""
+        return dict(httpx.get(f"{self.url}/sandbox/books").raise_for_status().json())
+
+    def totals(self) -> dict[str, int]:
+        """Tell the sums of the books."""
+        return dict(self.books()["totals"])
+
+    def faults(self, *rules: Mapping[str, object]) -> None:
+        """Put these faults in force instead of the present ones."""
+        httpx.put(f"{self.url}/sandbox/faults", json={"rules": rules}).raise_for_status()
+
+
+@pytest.fixture
+def start_sandbox(tmp_path: Path) -> Iterator[Callable[..., Sandbox]]:
+    """Return how to start a sandbox; options are those of its command, with underscores."""
+    with ExitStack() as stack:
+
+        def start(**options: object) -> Sandbox:
+            chosen = {"port": 0, "api_key": KEY, "speed": 100, "frame_rate": 4, **options}
+            words = [word for name, value in chosen.items() for word in (_option(name), value)]
+            command = (sys.executable, "-m", "prefect_seedance.sandbox", *words)
+            sandbox = running(*command, env=environment(tmp_path), stdout=subprocess.PIPE)
+            process = stack.enter_context(sandbox)
+            assert process.stdout is not None
+            return Sandbox(url=process.stdout.readline().split()[-1], process=process)
+
+        yield start
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    """Return an empty folder to archive in, with an images folder for the sandbox to serve."""
+    folder = tmp_path / "archive"
+    (folder / "images").mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def sandbox(start_sandbox: Callable[..., Sandbox], archive: Path) -> Sandbox:
+    """Run a fast sandbox that serves the archive's images."""
+    return start_sandbox(serve=archive / "images")
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Path:
+    """Write a storyboard of three images, which is two clips of 4 s, and return the file."""
+    folder = tmp_path / "board"
+    folder.mkdir()
+    for name, colour in SHOTS.items():
+        Image.new("RGB", (320, 180), colour).save(folder / f"{name}.png")
+    shots = "".join(f"  - {{image: {name}.png, prompt: drifting clouds after {name}}}\n" for name in SHOTS)
+    words = f"title: Test board\ndefaults: {{resolution: 480p, aspect_ratio: '16:9'}}\nshots:\n{shots}"
+    (folder / "board.yaml").write_text(words, encoding="utf-8")
+    return folder / "board.yaml"
+
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def start_cli(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Return how to start `prefect-seedance`; what it says can be read from the process."""
+    with ExitStack() as stack:
+
+        def start(*arguments: object, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+            surroundings = environment(tmp_path / "prefect", **(env or {}))
+            pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+            command = (BIN / "prefect-seedance", *arguments)
+            return stack.enter_context(running(*command, env=surroundings, cwd=tmp_path, **pipes))
+
+        yield start
+
+
+@pytest.fixture
+def run_cli(start_cli: Callable[..., subprocess.Popen[str]]) -> Command:
+    """Return how to run `prefect-seedance` to its end."""
+
+    def run(*arguments: object, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        process = start_cli(*arguments, env=env)
+        out, err = process.communicate(timeout=_COMMAND_SECONDS)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    return run
+
+
+@pytest.fixture
+def studio(prefect_server: str, sandbox: Sandbox) -> dict[str, str]:
+    """Return the environment of a command that produces: Prefect's server and the sandbox's account."""
+    return {"PREFECT_API_URL": prefect_server, **sandbox.env}
