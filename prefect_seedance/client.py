@@ -1,11 +1,10 @@
 """The API over HTTP: one method per endpoint, and the only place that repeats its requests."""
 
 import asyncio
-import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import httpx
 import tenacity
@@ -21,7 +20,7 @@ from prefect_seedance.errors import (
 )
 from prefect_seedance.limiter import Limiter
 from prefect_seedance.models import DEFAULT_BASE_URL, DEFAULT_MODEL, GenerateRequest, Generation
-from prefect_seedance.transport import timeouts, translated
+from prefect_seedance.transport import parsed, timeouts, translated
 
 REQUEST_TIMEOUT_SECONDS = 60.0
 
@@ -31,6 +30,8 @@ _READ_TIMEOUT_SECONDS = 15.0
 _GATE = 16
 """Requests of a kind under way at once: httpx's pool slows down with the square of what waits in it, so
 the rest wait before it. 16 carry 10,000 requests a minute as long as each takes under 0.1 s."""
+
+_T = TypeVar("_T")
 
 
 class SeedanceClient:
@@ -127,9 +128,11 @@ class SeedanceClient:
         url = self._url("generateTask", base_url=self.base_url, model=self.model)
 
         async def post() -> object:
-            await self.limiter.turn()
-            if asyncio.get_running_loop().time() > latest:
-                raise RateLimitedError("The request limit left no time to submit; nothing was sent")
+            try:
+                async with asyncio.timeout_at(latest):
+                    await self.limiter.turn()
+            except TimeoutError:
+                raise RateLimitedError("The request limit left no time to submit; nothing was sent") from None
             http = self._submissions
             return await self._exchange(http, http.build_request("POST", url, json=request.body()))
 
@@ -162,33 +165,33 @@ class SeedanceClient:
         """
         url = self._url("statusTask", base_url=self._own(base_url), model=model or self.model)
 
-        async def get() -> object:
+        async def get() -> Generation:
             http = self._reads
             async with self._read_gate:
                 await self.limiter.turn()
-                return await self._exchange(
-                    http, http.build_request("GET", url, params={"taskId": generation_id})
-                )
+                request = http.build_request("GET", url, params={"taskId": generation_id})
+                data = await self._exchange(http, request)
+            if not isinstance(data, dict):
+                raise NoAnswerError(f"The status of {generation_id} was answered without data")
+            return Generation.from_status(data, generation_id=generation_id)
 
-        data = await _repeated(get, may_repeat=may_repeat_read, seconds=patience_seconds)
-        if not isinstance(data, dict):
-            raise NoAnswerError(f"The status of {generation_id} was answered without data")
-        return Generation.from_status(data, generation_id=generation_id)
+        return await _repeated(get, may_repeat=may_repeat_read, seconds=patience_seconds)
 
     def _url(self, endpoint: str, *, base_url: str, model: str) -> str:
         return f"{base_url}/api/v1/{endpoint}/{model}"
 
     def _own(self, base_url: str | None) -> str:
         """Return where to ask, refusing to take the key to a host that it does not belong to."""
-        if base_url is None or base_url == self.base_url:
+        if base_url is None:
             return self.base_url
-        ours, theirs = httpx.URL(self.base_url), httpx.URL(base_url)
+        recorded = _checked_url(base_url)
+        ours, theirs = httpx.URL(self.base_url), httpx.URL(recorded)
         if (ours.scheme, ours.host, ours.port) != (theirs.scheme, theirs.host, theirs.port):
             raise SetupError(
-                f"The generation was submitted to {base_url}, and the credentials are for {self.base_url}. "
-                f"The key is only ever sent to its own host: continue with SEEDANCE_BASE_URL={base_url}"
+                f"The generation was submitted to {recorded}, and the credentials are for {self.base_url}. "
+                f"The key is only ever sent to its own host: continue with SEEDANCE_BASE_URL={recorded}"
             )
-        return base_url
+        return recorded
 
     async def _exchange(self, http: httpx.AsyncClient, request: httpx.Request) -> object:
         """Send one request and return the ``data`` of a good answer."""
@@ -205,18 +208,19 @@ class SeedanceClient:
 
 
 async def _repeated(
-    ask: Callable[[], Awaitable[object]],
+    ask: Callable[[], Awaitable[_T]],
     *,
     may_repeat: Callable[[BaseException], bool],
     seconds: float,
-) -> object:
+) -> _T:
     """Ask until it goes well, or may not be repeated, or the next try would begin after ``seconds``."""
-    jittered = tenacity.wait_exponential_jitter(initial=0.5, max=15, jitter=0.5)
+    clock = asyncio.get_running_loop().time
+    latest = clock() + seconds
+    jittered = tenacity.wait_exponential(multiplier=0.5, max=15) + tenacity.wait_random(0, 0.5)
     tries = tenacity.AsyncRetrying(
         retry=tenacity.retry_if_exception(may_repeat),
         wait=lambda state: _asked_pause(state) or jittered(state),
-        # Never reached in time; ends the tries where time stands still, as under a test's clock.
-        stop=tenacity.stop_before_delay(seconds) | tenacity.stop_after_attempt(1 + math.ceil(seconds)),
+        stop=lambda state: clock() + state.upcoming_sleep >= latest,
         sleep=asyncio.sleep,
         reraise=True,
     )
@@ -235,8 +239,9 @@ def _checked_key(api_key: str) -> str:
 
 
 def _checked_url(base_url: str) -> str:
-    with translated("The base URL"):
-        url = httpx.URL(base_url)
-    if url.scheme not in {"http", "https"} or not url.host:
-        raise SetupError(f"The base URL {base_url!r} is not an http(s) address; check SEEDANCE_BASE_URL")
+    url = parsed(base_url)
+    # A name and password would take the place of the key, and be written into the ledger.
+    if url is None or url.userinfo or url.query or url.fragment:
+        shown = base_url.rpartition("@")[2].partition("?")[0]
+        raise SetupError(f"The base URL {shown!r} is not like https://host/path; check SEEDANCE_BASE_URL")
     return base_url.rstrip("/")

@@ -50,8 +50,9 @@ class Limiter:
         """Pause everyone after a 429, as long as the API asked, or longer each time if it did not say."""
         now = asyncio.get_running_loop().time()
         with self._lock:
-            if now < self._closed_until:
-                return  # sent before the pause began: the same refusal, not another
+            if now < self._closed_until:  # sent before the pause began: the same refusal, not another
+                self._closed_until = max(self._closed_until, now + (retry_after_seconds or 0))
+                return
             pause = min(2.0**self._refusals, _LONGEST_PAUSE_SECONDS)
             self._closed_until = now + (retry_after_seconds or pause)
             self._refusals += 1

@@ -4,9 +4,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    ValidationError,
+    model_validator,
+)
 
 JsonObject = Mapping[str, Any]
 
@@ -134,6 +143,10 @@ def _content_problems(clip: ClipInput, can: Capabilities) -> tuple[Problem, ...]
         found.append(
             Problem("prompt", f"has {len(clip.prompt)} characters; the model takes {fewest} to {most}")
         )
+    if any("\ud800" <= character <= "\udfff" for character in clip.prompt):
+        found.append(
+            Problem("prompt", "has a character that is only half there, so it cannot be sent; retype it")
+        )
     images = len(clip.image_urls)
     if clip.mode == "text-to-video" and images:
         found.append(Problem("image_urls", "are not for text-to-video; remove them or use image-to-video"))
@@ -178,7 +191,7 @@ class Envelope(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     code: int
-    message: str = ""
+    message: Annotated[str, BeforeValidator(lambda said: _text(said) or "")] = ""
     data: Any = None
 
 
@@ -191,7 +204,7 @@ class Generation(BaseModel):
         answer: The raw ``data`` of the answer, kept because a paid result may hide in it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     generation_id: str
     state: str
@@ -228,12 +241,16 @@ def _result_urls(result_json: object) -> tuple[str, ...]:
     """Find the URLs in ``resultJson``, which is JSON text, or nothing if it holds none."""
     try:
         result = json.loads(result_json) if isinstance(result_json, str) else result_json
-    except ValueError:
+    except (ValueError, RecursionError):
         return ()
     urls = result.get("resultUrls") if isinstance(result, dict) else None
     if not isinstance(urls, list):
         return ()
-    return tuple(url for url in urls if isinstance(url, str) and url.startswith(("https://", "http://")))
+    return tuple(url for url in urls if isinstance(url, str) and _is_usable(url))
+
+
+def _is_usable(url: str) -> bool:
+    return url.startswith(("https://", "http://")) and url.isprintable()
 
 
 def _text(value: object) -> str | None:
@@ -251,7 +268,10 @@ def _moment(milliseconds: object) -> datetime | None:
 def _seconds(milliseconds: object) -> float | None:
     if isinstance(milliseconds, bool) or not isinstance(milliseconds, int | float):
         return None
-    return milliseconds / 1000
+    try:
+        return milliseconds / 1000
+    except OverflowError:
+        return None
 
 
 def parse_envelope(body: bytes) -> Envelope | None:

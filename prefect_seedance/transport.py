@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import httpx
 
-from prefect_seedance.errors import ConnectionFailedError, NoAnswerError, SeedanceError, SetupError
+from prefect_seedance.errors import ConnectionFailedError, NoAnswerError, SeedanceError
 
 CONNECT_SECONDS = 10.0
 
@@ -15,11 +15,12 @@ ERRORS: Mapping[type[Exception], type[SeedanceError]] = {
     httpx.ConnectTimeout: ConnectionFailedError,
     httpx.PoolTimeout: ConnectionFailedError,
     httpx.ProxyError: ConnectionFailedError,
-    httpx.UnsupportedProtocol: SetupError,
-    httpx.InvalidURL: SetupError,
+    httpx.UnsupportedProtocol: ConnectionFailedError,
+    httpx.InvalidURL: ConnectionFailedError,
     # Everything else may have reached the other side.
     httpx.HTTPError: NoAnswerError,
     httpx.StreamError: NoAnswerError,
+    httpx.CookieConflict: NoAnswerError,
     TimeoutError: NoAnswerError,
 }
 """Looked up in this order, for the exception's own class and then its bases."""
@@ -45,5 +46,20 @@ def _reason(error: Exception) -> str:
 
 
 def timeouts(answer_seconds: float) -> httpx.Timeout:
-    """Bound connecting and queueing apart from waiting for the answer: only the latter is worth patience."""
-    return httpx.Timeout(answer_seconds, connect=CONNECT_SECONDS, pool=CONNECT_SECONDS)
+    """Bound connecting and queueing apart from waiting for the answer: only the latter is worth patience.
+
+    Queue, TCP and TLS get a quarter each at most, so that together they end before the whole does:
+    then it is known that nothing was sent.
+    """
+    before_sending = min(CONNECT_SECONDS, answer_seconds / 4)
+    return httpx.Timeout(answer_seconds, connect=before_sending, pool=before_sending)
+
+
+def parsed(url: str) -> httpx.URL | None:
+    """Return an http(s) address, or None if nothing could be asked there."""
+    try:
+        address = httpx.URL(url)
+        can_be_asked = address.scheme in {"http", "https"} and address.host and (address.port or 0) < 1 << 16
+    except (httpx.InvalidURL, UnicodeError):  # the latter for names that no host can have
+        return None
+    return address if can_be_asked else None

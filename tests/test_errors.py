@@ -1,0 +1,118 @@
+import inspect
+import pickle
+import re
+
+import pytest
+
+from prefect_seedance import errors
+from prefect_seedance.errors import (
+    ApiError,
+    FailKind,
+    RateLimitedError,
+    SeedanceError,
+    fail_kind,
+    may_repeat_read,
+    may_repeat_submission,
+)
+
+_ROW = re.compile(r"^(?P<tree>[│ ]*[├└]── )(?P<name>\w+)(?: +(?P<transient>yes|no) +(?P<known>yes|no) +\S)?")
+
+
+def _rows() -> list[tuple[str, str, str | None, str | None]]:
+    """Read the module's docstring: each class, its parent, and its two facts."""
+    rows: list[tuple[str, str, str | None, str | None]] = []
+    above = ["SeedanceError"]
+    for line in (errors.__doc__ or "").splitlines():
+        if match := _ROW.match(line):
+            depth = len(match["tree"]) // 4
+            above[depth:] = [match["name"]]
+            rows.append((match["name"], above[depth - 1], match["transient"], match["known"]))
+    return rows
+
+
+@pytest.mark.parametrize(("name", "parent", "transient", "known"), _rows(), ids=[row[0] for row in _rows()])
+def test_table_tells_the_truth(name: str, parent: str, transient: str | None, known: str | None) -> None:
+    """The docstring's tree and columns are those of the classes."""
+    kind: type[SeedanceError] = getattr(errors, name)
+
+    told = tuple("yes" if fact else "no" for fact in (kind.transient, kind.outcome_known))
+
+    assert kind.__bases__ == (getattr(errors, parent),)
+    assert told == (transient, known) or (transient is None and told == ("no", "yes"))
+
+
+def test_table_is_complete() -> None:
+    """The docstring's tree has every error class of the module once."""
+    classes = [
+        name
+        for name, kind in inspect.getmembers(errors, inspect.isclass)
+        if issubclass(kind, SeedanceError) and kind is not SeedanceError
+    ]
+
+    assert sorted(row[0] for row in _rows()) == classes
+
+
+@pytest.mark.parametrize(("name", "parent", "transient", "known"), _rows(), ids=[row[0] for row in _rows()])
+def test_repeats_follow_the_table(name: str, parent: str, transient: str | None, known: str | None) -> None:  # noqa: ARG001 -- a row has it
+    """A read needs a transient error, a submission besides one that has started nothing."""
+    error = getattr(errors, name)("why")
+
+    assert may_repeat_read(error) == (transient == "yes")
+    assert may_repeat_submission(error) == (transient == "yes" and known == "yes")
+
+
+@pytest.mark.parametrize("error", [ValueError("why"), TimeoutError(), KeyboardInterrupt()], ids=repr)
+def test_strangers_are_never_repeated(error: BaseException) -> None:
+    """Of an error that is not ours nobody knows what it means."""
+    assert not may_repeat_read(error)
+    assert not may_repeat_submission(error)
+
+
+_FAIL_CODES = {
+    FailKind.content: """
+        CONTENT_VIOLATION SensitiveContent SensitiveContentDetected InputImageSensitiveContentDetected
+        InputOutputSensitiveContentDetected NSFW NSFW_DETECTED ProhibitedContentDetected
+    """,
+    FailKind.input: """
+        INVALID_IMAGE_URL PromptLengthExceeded PROMPT_TOO_LONG INVALID_PROMPT IMAGE_TOO_LARGE
+        UNSUPPORTED_FORMAT IMAGE_DOWNLOAD_FAILED
+    """,
+    FailKind.passing: "PROCESSING_TIMEOUT MODEL_UNAVAILABLE GENERATION_FAILED",
+    FailKind.money: "INSUFFICIENT_CREDITS",
+    FailKind.unknown: "SomethingNew content_violation UNKNOWN NO_RESULT",
+}
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"), [(code, kind) for kind, codes in _FAIL_CODES.items() for code in codes.split()]
+)
+def test_sorts_fail_codes(code: str, kind: FailKind) -> None:
+    """Every failCode of the contract has its kind, and any other is unknown."""
+    assert fail_kind(code) is kind
+
+
+def test_facts_survive_pickling() -> None:
+    """An error that crosses from one process to another keeps its code and pause."""
+    error = RateLimitedError("slow down", code=429, retry_after_seconds=7.0)
+
+    copied = pickle.loads(pickle.dumps(error))  # noqa: S301 -- our own bytes
+
+    assert (str(copied), copied.code, copied.retry_after_seconds) == ("slow down", 429, 7.0)
+
+
+def test_api_errors_carry_codes() -> None:
+    """Whatever the API answered can be read from the error."""
+    assert ApiError("no", code=418).code == 418
+
+
+def test_pins_public_names() -> None:
+    """Nothing is added to or taken from the errors by accident."""
+    public = {
+        name
+        for name, value in vars(errors).items()
+        if not name.startswith("_") and getattr(value, "__module__", "") == errors.__name__
+    }
+
+    assert public - {row[0] for row in _rows()} == {
+        "SeedanceError", "FailKind", "fail_kind", "may_repeat_read", "may_repeat_submission",
+    }  # fmt: skip
