@@ -9,6 +9,7 @@ import httpx
 from prefect_seedance.sandbox.books import Account, Books, CallbackAttempt
 from prefect_seedance.sandbox.clock import unix_ms
 from prefect_seedance.sandbox.envelope import enveloped
+from prefect_seedance.sandbox.outbound import open_client
 
 # Seconds before each redelivery. Source: contract.md: up to three times, growing, the first about 30 s.
 _GAPS_SECONDS = (30.0, 60.0, 120.0)
@@ -26,11 +27,7 @@ class Courier:
     def __init__(self, books: Books, *, speed: float) -> None:
         self._books = books
         self._speed = speed
-        self._client = httpx.AsyncClient(
-            timeout=max(_LEAST_ANSWER_SECONDS, _ANSWER_SECONDS / speed),
-            limits=httpx.Limits(max_keepalive_connections=0),
-            trust_env=False,
-        )
+        self._client = open_client(timeout_seconds=max(_LEAST_ANSWER_SECONDS, _ANSWER_SECONDS / speed))
         self._gate = asyncio.Semaphore(_AT_ONCE)
         self._another_went = asyncio.Event()
 

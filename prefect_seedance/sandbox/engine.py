@@ -2,23 +2,19 @@
 
 import asyncio
 import secrets
-from random import Random
 
 from prefect_seedance.sandbox.books import Account, Books
 from prefect_seedance.sandbox.callbacks import Courier
 from prefect_seedance.sandbox.clock import now
-from prefect_seedance.sandbox.contract import PROCESSING_SECONDS, Submission, identity
+from prefect_seedance.sandbox.contract import Submission, identity
 from prefect_seedance.sandbox.envelope import RefusalError
-from prefect_seedance.sandbox.fate import Failure, Fate
+from prefect_seedance.sandbox.fate import Failure, Fate, foresee
 from prefect_seedance.sandbox.faults import Faults, Subject
 from prefect_seedance.sandbox.fetching import Fetcher, FetchError
 from prefect_seedance.sandbox.generation import Film, Generation
 from prefect_seedance.sandbox.options import Settings
 from prefect_seedance.sandbox.pictures import UnusablePictureError
 from prefect_seedance.sandbox.studio import Studio
-
-# The contract says nothing of the time before processing; a moment shows clients that the state exists.
-_PENDING_SECONDS = (1.0, 3.0)
 
 
 class Engine:
@@ -73,12 +69,11 @@ class Engine:
 
     def _fate(self, submission: Submission, *, model: str) -> Fate:
         asked = identity(model, submission)
-        # Drawn from what was asked, so that the order in which clips arrive changes nothing.
-        chance = Random(f"{self._settings.seed} {asked} {len(self._books.accepted[asked])}")  # noqa: S311  # nothing secret
-        fate = Fate(
-            pending_seconds=chance.uniform(*_PENDING_SECONDS) / self._settings.speed,
-            processing_seconds=chance.uniform(*PROCESSING_SECONDS[submission.input.duration])
-            / self._settings.speed,
+        nth = len(self._books.accepted[asked])
+        fate = foresee(
+            f"{self._settings.seed} {asked} {nth}",
+            duration=submission.input.duration,
+            speed=self._settings.speed,
         )
         fate = self._faults.draw(Subject("generation", submission.input.prompt)).foretell(fate)
         if submission.request_type == "callback":

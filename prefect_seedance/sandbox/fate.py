@@ -1,6 +1,12 @@
 """How a generation will go, decided when it is accepted."""
 
 from dataclasses import dataclass, field
+from random import Random
+
+from prefect_seedance.sandbox.contract import PROCESSING_SECONDS
+
+# The contract says nothing of the time before processing; a moment shows clients that the state exists.
+_PENDING_SECONDS = (1.0, 3.0)
 
 
 @dataclass(frozen=True)
@@ -32,3 +38,15 @@ class Fate:
     failure: Failure | None = None
     videos: int = 1
     delivery: Delivery = field(default_factory=Delivery)
+
+
+def foresee(asked: str, *, duration: int, speed: float) -> Fate:
+    """Return the course of a generation when nothing goes wrong.
+
+    It depends on nothing but what was asked, so that the order in which clips arrive changes nothing.
+    """
+    chance = Random(asked)  # noqa: S311  # nothing secret
+    return Fate(
+        pending_seconds=chance.uniform(*_PENDING_SECONDS) / speed,
+        processing_seconds=chance.uniform(*PROCESSING_SECONDS[duration]) / speed,
+    )

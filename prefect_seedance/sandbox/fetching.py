@@ -7,6 +7,7 @@ import httpx
 from starlette.types import ASGIApp
 
 from prefect_seedance.sandbox.fate import Failure
+from prefect_seedance.sandbox.outbound import open_client
 
 # Source: contract.md, `image_urls`.
 _MAX_BYTES = 10_000_000
@@ -36,10 +37,7 @@ class Fetcher:
     """Reads images over HTTP; those that the sandbox itself hosts without a detour through the network."""
 
     def __init__(self, own_app: ASGIApp) -> None:
-        limits = httpx.Limits(max_keepalive_connections=0)
-        self._outside = httpx.AsyncClient(
-            timeout=_TIMEOUT_SECONDS, limits=limits, follow_redirects=True, trust_env=False
-        )
+        self._outside = open_client(timeout_seconds=_TIMEOUT_SECONDS)
         self._inside = httpx.AsyncClient(transport=httpx.ASGITransport(own_app))
         self._gate = asyncio.Semaphore(_AT_ONCE)
 
@@ -52,7 +50,10 @@ class Fetcher:
         client = self._inside if url.startswith(f"{origin}/") else self._outside
         async with self._gate:
             try:
-                async with asyncio.timeout(_TIMEOUT_SECONDS), client.stream("GET", url) as response:
+                async with (
+                    asyncio.timeout(_TIMEOUT_SECONDS),
+                    client.stream("GET", url, follow_redirects=True) as response,
+                ):
                     return await _read(response, url)
             except (
                 httpx.ConnectError,

@@ -1,0 +1,211 @@
+"""A sandbox in a process of its own, one in this process, and a client that knows the contract."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+
+from prefect_seedance.sandbox import Settings, create_app
+
+ROOT = Path(__file__).parents[2]
+SUBMIT = "/api/v1/generateTask/seedance-1-5-pro"
+STATUS = "/api/v1/statusTask/seedance-1-5-pro"
+KEY = "sandbox-key"
+
+# Short beside the suite, long beside what anything here should take.
+PATIENCE_SECONDS = 10.0
+
+
+def text_input(**changes: object) -> dict[str, object]:
+    """Return a valid input, with changes; `...` leaves a field out."""
+    asked = {
+        "mode": "text-to-video",
+        "prompt": "drifting clouds over a lighthouse",
+        "duration": 4,
+        "resolution": "480p",
+        "aspect_ratio": "16:9",
+        "sound": False,
+        "fixed_lens": False,
+    }
+    return {field: value for field, value in (asked | changes).items() if value is not ...}
+
+
+@dataclass
+class Caller:
+    """A plain client of the API, with the key where it belongs."""
+
+    http: httpx.AsyncClient
+    key: str = KEY
+
+    @property
+    def authorization(self) -> dict[str, str]:
+        """What every API request carries."""
+        return {"Authorization": f"Bearer {self.key}"}
+
+    async def post(self, body: object, *, timeout_seconds: float = PATIENCE_SECONDS) -> httpx.Response:
+        """Submit any body."""
+        return await self.http.post(SUBMIT, json=body, headers=self.authorization, timeout=timeout_seconds)
+
+    async def submit(self, body: dict[str, object] | None = None, **changes: object) -> str:
+        """Submit a valid input, and return the id."""
+        answer = await self.post({"input": text_input(**changes), **(body or {})})
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["data"]["taskId"])
+
+    async def read(self, task_id: str) -> httpx.Response:
+        """Read a status."""
+        return await self.http.get(STATUS, params={"taskId": task_id}, headers=self.authorization)
+
+    async def status(self, task_id: str) -> dict[str, Any]:
+        """Read a status's data."""
+        return dict((await self.read(task_id)).json()["data"])
+
+    async def until(self, task_id: str, *states: str) -> dict[str, Any]:
+        """Read the status until it is one of those."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while (status := await self.status(task_id))["state"] not in states:
+                await asyncio.sleep(0.01)  # what a client of the API does
+        return status
+
+    async def ended(self, task_id: str) -> dict[str, Any]:
+        """Read the status until the generation has ended."""
+        return await self.until(task_id, "success", "failed")
+
+    async def film_url(self, **changes: object) -> str:
+        """Make a film and return where it is."""
+        status = await self.ended(await self.submit(**changes))
+        return str(json.loads(status["resultJson"])["resultUrls"][0])
+
+    async def books(self) -> dict[str, Any]:
+        """Read the books."""
+        return dict((await self.http.get("/sandbox/books")).json())
+
+    async def totals(self) -> dict[str, int]:
+        """Read the sums of the books."""
+        return dict((await self.books())["totals"])
+
+    async def script(self, *rules: dict[str, object]) -> None:
+        """Put faults in force."""
+        answer = await self.http.put("/sandbox/faults", json={"rules": rules})
+        assert answer.status_code == 200, answer.text
+
+
+@pytest.fixture(scope="session")
+def hosted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with pictures to serve."""
+    folder = tmp_path_factory.mktemp("hosted")
+    sky = Image.merge(
+        "RGB", [Image.linear_gradient("L").resize((640, 480)), *[Image.new("L", (640, 480), 90)] * 2]
+    )
+    sky.save(folder / "dawn.png")
+    sky.transpose(Image.Transpose.ROTATE_180).convert("RGB").save(folder / "noon.jpg", quality=95)
+    sky.transpose(Image.Transpose.FLIP_TOP_BOTTOM).save(folder / "dusk.webp", quality=95)
+    return folder
+
+
+@pytest.fixture
+def here(hosted: Path) -> Callable[..., Caller]:
+    """Return how to call a sandbox inside this process."""
+
+    def call(*, key: str = KEY, app: object = None, **settings: object) -> Caller:
+        sandbox = app or create_app(
+            Settings.model_validate({"speed": 200, "frame_rate": 1, "serve": hosted} | settings)
+        )
+        transport = httpx.ASGITransport(sandbox)  # type: ignore[arg-type]
+        return Caller(httpx.AsyncClient(transport=transport, base_url="http://sandbox.test"), key)
+
+    return call
+
+
+def start(*options: object) -> subprocess.Popen[str]:
+    """Start a sandbox on any free port."""
+    command = [sys.executable, "-m", "prefect_seedance.sandbox", "--port", "0", *map(str, options)]
+    environment = {**os.environ, "PYTHONWARNINGS": "error"}
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def address(process: subprocess.Popen[str]) -> str:
+    """Read the line that a sandbox says when it is ready."""
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line.startswith("Sandbox API on http://127.0.0.1:"), line + process.communicate()[1]
+    return line.split()[-1]
+
+
+@pytest.fixture(scope="session")
+def process_url(hosted: Path) -> Iterator[str]:
+    """Serve a fast sandbox in its own process, and see that it never said a word too many."""
+    with start("--speed", 1000, "--frame-rate", 2, "--serve", hosted) as process:
+        yield address(process)
+        process.terminate()
+        assert process.communicate(timeout=PATIENCE_SECONDS) == ("", "")
+        assert process.returncode == 0
+
+
+@pytest.fixture
+async def there(process_url: str) -> AsyncIterator[Caller]:
+    """Call the sandbox in its own process, with empty books and no faults."""
+    async with httpx.AsyncClient(base_url=process_url, timeout=PATIENCE_SECONDS) as client:
+        await client.delete("/sandbox/faults")
+        await client.post("/sandbox/reset")
+        yield Caller(client)
+        await client.delete("/sandbox/faults")
+
+
+class Receiver:
+    """A webhook that keeps what it was sent, and when."""
+
+    def __init__(self, *answers: int) -> None:
+        self.bodies: list[dict[str, Any]] = []
+        self.requests: list[bytes] = []
+        self.moments: list[float] = []
+        self._answers = list(answers)
+        self._came = asyncio.Condition()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one request with the next status, 200 once they are used up."""
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+        self.moments.append(time.monotonic())
+        self.requests.append(head)
+        self.bodies.append(json.loads(await reader.readexactly(length)))
+        status = self._answers.pop(0) if self._answers else 200
+        writer.write(b"HTTP/1.1 %d X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n" % status)
+        await writer.drain()
+        writer.close()
+        async with self._came:
+            self._came.notify_all()
+
+    async def has(self, count: int) -> None:
+        """Wait until that many callbacks have come."""
+        async with asyncio.timeout(PATIENCE_SECONDS), self._came:
+            await self._came.wait_for(lambda: len(self.bodies) >= count)
+
+
+@pytest.fixture
+async def receive() -> AsyncIterator[Callable[..., Any]]:
+    """Return how to open a webhook: it gives the receiver and its URL."""
+    servers = []
+
+    async def opened(*answers: int) -> tuple[Receiver, str]:
+        receiver = Receiver(*answers)
+        server = await asyncio.start_server(receiver.serve, "127.0.0.1", 0)
+        servers.append(server)
+        return receiver, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"
+
+    yield opened
+    for server in servers:
+        server.close()
+        await server.wait_closed()

@@ -1,0 +1,293 @@
+"""The API as contract.md states it."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from prefect_seedance.sandbox.fate import foresee
+from tests.sandbox.conftest import STATUS, SUBMIT, Caller, text_input
+
+IMAGE = "https://images.example/dawn.png"
+
+
+def image_input(**changes: object) -> dict[str, object]:
+    return text_input(mode="image-to-video", image_urls=[IMAGE], **changes)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param({"input": text_input()}, id="text"),
+        pytest.param({"input": image_input()}, id="one image"),
+        pytest.param({"input": image_input() | {"image_urls": [IMAGE, IMAGE]}}, id="two images"),
+        pytest.param({"input": text_input(aspect_ratio=..., fixed_lens=...)}, id="defaults"),
+        pytest.param({"input": text_input(prompt="abc")}, id="shortest prompt"),
+        pytest.param({"input": text_input(prompt="x" * 2500)}, id="longest prompt"),
+        *(pytest.param({"input": text_input(duration=seconds)}, id=f"{seconds} s") for seconds in (4, 8, 12)),
+        *(pytest.param({"input": text_input(resolution=r)}, id=r) for r in ("480p", "720p")),
+        *(
+            pytest.param({"input": text_input(aspect_ratio=ratio)}, id=ratio)
+            for ratio in ("1:1", "16:9", "9:16", "21:9", "3:4", "4:3")
+        ),
+        *(
+            pytest.param({"input": text_input(), "provider": provider}, id=provider)
+            for provider in ("auto", "value", "official")
+        ),
+        pytest.param({"input": text_input(), "request_type": "async"}, id="async"),
+        *(
+            pytest.param({"input": text_input(), "request_type": "callback", "callback_url": url}, id=url)
+            for url in (
+                "https://hooks.example/x",
+                "http://127.0.0.1:1/x",
+                "http://localhost/x",
+                "https://[::1]/x",
+            )
+        ),
+    ],
+)
+async def test_valid_body_accepted(here: Callable[..., Caller], body: dict[str, object]) -> None:
+    """Everything that the contract allows gets an id."""
+    answer = await here(speed=0.001).post(body)
+
+    assert answer.status_code == 200
+    assert answer.json()["code"] == 200
+    assert answer.json()["message"] == "success"
+    assert answer.json()["data"]["taskId"].startswith("task_")
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        pytest.param([], "object", id="no object"),
+        pytest.param({}, "input", id="no input"),
+        pytest.param({"input": None}, "input", id="null input"),
+        pytest.param({"input": text_input(), "extra": 1}, "extra", id="unknown field"),
+        pytest.param({"input": text_input(), "request_type": "sync"}, "request_type", id="request type"),
+        pytest.param(
+            {"input": text_input(), "request_type": "callback"}, "callback_url", id="no callback URL"
+        ),
+        pytest.param({"input": text_input(), "callback_url": None}, "callback_url", id="null callback URL"),
+        pytest.param(
+            {"input": text_input(), "callback_url": "http://hooks.example"}, "callback_url", id="no TLS"
+        ),
+        pytest.param(
+            {"input": text_input(), "callback_url": "https://10.0.0.1/x"}, "callback_url", id="private"
+        ),
+        pytest.param({"input": text_input(), "callback_url": "hooks"}, "callback_url", id="no URL"),
+        pytest.param({"input": text_input(), "provider": "cheap"}, "provider", id="provider"),
+        pytest.param({"input": text_input(seed=1)}, "input.seed", id="unknown input field"),
+        *(
+            pytest.param({"input": text_input(**{field: ...})}, f"input.{field}", id=f"no {field}")
+            for field in ("mode", "prompt", "duration", "resolution", "sound")
+        ),
+        *(
+            pytest.param({"input": text_input(**{field: None})}, f"input.{field}", id=f"null {field}")
+            for field in ("mode", "prompt", "duration", "resolution", "aspect_ratio", "sound", "fixed_lens")
+        ),
+        pytest.param({"input": text_input(mode="video-to-video")}, "input.mode", id="mode"),
+        pytest.param({"input": text_input(prompt="ab")}, "input.prompt", id="short prompt"),
+        pytest.param({"input": text_input(prompt="x" * 2501)}, "input.prompt", id="long prompt"),
+        pytest.param({"input": text_input(prompt=7)}, "input.prompt", id="prompt type"),
+        pytest.param({"input": text_input(duration=5)}, "input.duration", id="duration"),
+        pytest.param({"input": text_input(duration="4")}, "input.duration", id="duration text"),
+        pytest.param({"input": text_input(duration=4.0)}, "input.duration", id="duration float"),
+        pytest.param({"input": text_input(resolution="1080p")}, "input.resolution", id="resolution"),
+        pytest.param({"input": text_input(aspect_ratio="16:10")}, "input.aspect_ratio", id="aspect ratio"),
+        pytest.param({"input": text_input(sound="yes")}, "input.sound", id="sound"),
+        pytest.param({"input": text_input(fixed_lens=1)}, "input.fixed_lens", id="fixed lens"),
+        pytest.param({"input": text_input(image_urls=[IMAGE])}, "image_urls", id="image for text"),
+        pytest.param({"input": text_input(image_urls=[])}, "image_urls", id="empty list for text"),
+        pytest.param({"input": text_input(mode="image-to-video")}, "image_urls", id="no images"),
+        pytest.param({"input": image_input() | {"image_urls": []}}, "image_urls", id="empty images"),
+        pytest.param({"input": image_input() | {"image_urls": [IMAGE] * 3}}, "image_urls", id="three images"),
+        pytest.param({"input": image_input() | {"image_urls": IMAGE}}, "image_urls", id="images type"),
+        pytest.param(
+            {"input": image_input() | {"image_urls": ["dawn.png"]}}, "image_urls.0", id="image path"
+        ),
+        pytest.param(
+            {"input": image_input() | {"image_urls": [IMAGE, "http://["]}}, "image_urls.1", id="image URL"
+        ),
+    ],
+)
+async def test_invalid_body_refused(here: Callable[..., Caller], body: object, field: str) -> None:
+    """Everything else is 400, names the field, and costs nothing."""
+    caller = here()
+
+    answer = await caller.post(body)
+
+    assert answer.status_code == answer.json()["code"] == 400
+    assert field in answer.json()["message"]
+    assert answer.json()["data"] is None
+    assert (await caller.totals())["accepted"] == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"input=1"])
+async def test_non_json_refused(here: Callable[..., Caller], content: bytes) -> None:
+    """A body that is not JSON is 400."""
+    caller = here()
+    headers = {**caller.authorization, "Content-Type": "application/json"}
+
+    answer = await caller.http.post(SUBMIT, content=content, headers=headers)
+
+    assert answer.status_code == answer.json()["code"] == 400
+    assert "JSON" in answer.json()["message"]
+
+
+async def test_content_type_demanded(here: Callable[..., Caller]) -> None:
+    """A body that does not call itself JSON is 400, whatever it holds."""
+    caller = here()
+    headers = {**caller.authorization, "Content-Type": "text/plain"}
+
+    answer = await caller.http.post(SUBMIT, content=json.dumps({"input": text_input()}), headers=headers)
+
+    assert answer.status_code == 400
+    assert "Content-Type" in answer.json()["message"]
+
+
+@pytest.mark.parametrize(
+    "authorization", [None, "Bearer wrong", "Bearer", "Basic sandbox-key", "sandbox-key"]
+)
+async def test_key_demanded(here: Callable[..., Caller], authorization: str | None) -> None:
+    """Both endpoints answer 401 without the right bearer key."""
+    caller = here()
+    headers = {} if authorization is None else {"Authorization": authorization}
+
+    submit = await caller.http.post(SUBMIT, json={"input": text_input()}, headers=headers)
+    status = await caller.http.get(STATUS, params={"taskId": "task_1"}, headers=headers)
+
+    assert (submit.status_code, submit.json()["code"], submit.json()["data"]) == (401, 401, None)
+    assert (status.status_code, status.json()["code"], status.json()["data"]) == (401, 401, None)
+
+
+async def test_unknown_model_refused(here: Callable[..., Caller]) -> None:
+    """A model that nobody knows is 404 at both endpoints."""
+    caller = here()
+    task_id = await caller.submit()
+
+    submit = await caller.http.post(
+        SUBMIT.replace("1-5", "9-9"), json={"input": text_input()}, headers=caller.authorization
+    )
+    status = await caller.http.get(
+        STATUS.replace("1-5", "9-9"), params={"taskId": task_id}, headers=caller.authorization
+    )
+
+    assert (submit.status_code, status.status_code) == (404, 404)
+    assert "model" in submit.json()["message"]
+    assert "model" in status.json()["message"]
+
+
+async def test_unknown_task_refused(here: Callable[..., Caller]) -> None:
+    """An id that nobody knows is 404, and no id at all is 400."""
+    caller = here()
+
+    unknown = await caller.read("task_unknown")
+    missing = await caller.http.get(STATUS, headers=caller.authorization)
+
+    assert unknown.status_code == unknown.json()["code"] == 404
+    assert missing.status_code == missing.json()["code"] == 400
+    assert "taskId" in missing.json()["message"]
+
+
+async def test_foreign_task_hidden(here: Callable[..., Caller]) -> None:
+    """Another customer's generation is as good as unknown."""
+    caller = here(other_api_key="another-key")
+    task_id = await caller.submit()
+
+    answer = await Caller(caller.http, "another-key").read(task_id)
+
+    assert answer.status_code == 404
+    assert (await caller.read(task_id)).status_code == 200
+
+
+async def test_balance_runs_out(here: Callable[..., Caller]) -> None:
+    """Seconds that the balance does not cover are 402 and start nothing."""
+    caller = here(balance_seconds=10)
+    await caller.submit(duration=8)
+
+    refused = await caller.post({"input": text_input(duration=4)})
+
+    assert refused.status_code == refused.json()["code"] == 402
+    assert (await caller.totals())["paid_seconds"] == 8
+
+
+async def test_requests_limited(here: Callable[..., Caller]) -> None:
+    """Requests beyond the minute's number are 429 at both endpoints."""
+    caller = here(requests_per_minute=2)
+    task_id = await caller.submit()
+    await caller.read(task_id)
+
+    submit, status = await caller.post({"input": text_input()}), await caller.read(task_id)
+
+    assert submit.status_code == submit.json()["code"] == 429
+    assert status.status_code == status.json()["code"] == 429
+    assert (await caller.totals())["accepted"] == 1
+
+
+async def test_generations_limited(here: Callable[..., Caller]) -> None:
+    """Generations beyond the number in flight are 429, until one has ended."""
+    caller = here(max_in_flight=1)
+    first = await caller.submit()
+
+    refused = await caller.post({"input": text_input()})
+    await caller.ended(first)
+
+    assert refused.status_code == refused.json()["code"] == 429
+    assert await caller.submit()
+
+
+async def test_other_pages_enveloped(here: Callable[..., Caller]) -> None:
+    """Wrong paths and methods are answered in the envelope too."""
+    caller = here()
+
+    path, method = await caller.http.get("/api/v2"), await caller.http.get(SUBMIT)
+
+    assert path.json() == {"code": 404, "message": "Not Found", "data": None}
+    assert method.json() == {"code": 405, "message": "Method Not Allowed", "data": None}
+
+
+async def test_states_follow_time(here: Callable[..., Caller]) -> None:
+    """A generation is pending, then processing, then has its result, each with the contract's fields."""
+    caller = here(speed=100)
+    task_id = await caller.submit()
+
+    pending = await caller.status(task_id)
+    processing = await caller.until(task_id, "processing")
+    success = await caller.ended(task_id)
+
+    assert pending["state"] == "pending"
+    assert set(pending) == set(processing) == {"taskId", "state", "createTime"}
+    assert set(success) == {"taskId", "state", "createTime", "completeTime", "costTime", "resultJson"}
+    assert success["taskId"] == task_id
+    assert len(json.loads(success["resultJson"])["resultUrls"]) == 1
+    assert await caller.status(task_id) == success
+
+
+async def test_times_reported(here: Callable[..., Caller]) -> None:
+    """What the API tells of times is how long it took."""
+    caller = here(speed=200)
+
+    status = await caller.ended(await caller.submit())
+
+    assert status["costTime"] >= 200
+    assert status["completeTime"] - status["createTime"] >= status["costTime"] + 5
+
+
+@pytest.mark.parametrize(("duration", "least", "most"), [(4, 40, 60), (8, 60, 90), (12, 90, 120)])
+def test_times_match_duration(duration: int, least: float, most: float) -> None:
+    """Processing takes as long as the contract says for each duration, divided by the speed."""
+    times = [
+        foresee(str(number), duration=duration, speed=speed).processing_seconds * speed
+        for number in range(200)
+        for speed in (1, 50)
+    ]
+
+    assert least <= min(times) < least + 2
+    assert most - 2 < max(times) <= most
+
+
+def test_request_decides_times() -> None:
+    """The same request has the same fate, and another request another."""
+    one, again, other = (foresee(asked, duration=4, speed=1) for asked in ("the sea", "the sea", "the moon"))
+
+    assert one == again != other

@@ -1,0 +1,100 @@
+"""The sandbox as a command."""
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.sandbox.conftest import KEY, PATIENCE_SECONDS, ROOT, SUBMIT, address, start, text_input
+
+
+def leftovers(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_ends_cleanly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals) -> None:
+    """A signal ends it at once, in silence and without leftovers, whatever is under way."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    headers = {"Authorization": f"Bearer {KEY}"}
+    with start("--frame-rate", 60) as process:
+        url = address(process)
+        httpx.post(url + SUBMIT, json={"input": text_input(duration=12, resolution="720p")}, headers=headers)
+        httpx.put(f"{url}/sandbox/faults", json={"rules": [{"kind": "submit", "fault": "hang"}]})
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(url + SUBMIT, json={"input": text_input()}, headers=headers, timeout=0.2)
+        busy = leftovers(tmp_path)
+
+        asked_at = time.monotonic()
+        process.send_signal(number)
+        said = process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert said == ("", "")
+    assert process.returncode == 0
+    assert time.monotonic() - asked_at < 2
+    assert len(busy) == 1
+    assert leftovers(tmp_path) == []
+
+
+def run(*options: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "prefect_seedance.sandbox", *map(str, options)]
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
+
+
+def test_taken_port_explained() -> None:
+    """A port that is taken is one line, not a traceback."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        ended = run("--port", other.getsockname()[1])
+
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("The sandbox cannot start:")
+    assert "in use" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_bad_plan_explained(tmp_path: Path) -> None:
+    """A plan that cannot be understood is one line that names the fault."""
+    (tmp_path / "plan.yaml").write_text("rules:\n- kind: submit\n  fault: explode\n")
+
+    ended = run("--port", 0, "--faults", tmp_path / "plan.yaml")
+
+    assert ended.returncode == 1
+    assert "explode" in ended.stderr
+    assert len(ended.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--speed", 0), ("--serve", "/nowhere"), ("--frame-rate", "x")]
+)
+def test_bad_option_explained(option: str, value: object) -> None:
+    """An option that is wrong is named."""
+    ended = run(option, value)
+
+    assert ended.returncode == 2
+    assert option.strip("-").replace("-", "") in (ended.stdout + ended.stderr).replace("-", "").replace(
+        "_", ""
+    )
+    assert "Traceback" not in ended.stdout + ended.stderr
+
+
+def test_plan_in_force_from_start(tmp_path: Path) -> None:
+    """A plan given as a file is in force at once."""
+    (tmp_path / "plan.yaml").write_text("rules:\n- {kind: submit, fault: answer, status: 503, times: 1}\n")
+    headers = {"Authorization": f"Bearer {KEY}"}
+
+    with start("--faults", tmp_path / "plan.yaml") as process:
+        url = address(process)
+        answers = [
+            httpx.post(url + SUBMIT, json={"input": text_input()}, headers=headers).status_code
+            for _ in range(2)
+        ]
+        process.terminate()
+
+    assert answers == [503, 200]
