@@ -31,7 +31,8 @@ class Mistake(NamedTuple):
     message: str
 
     def __str__(self) -> str:
-        return ": ".join(part for part in (self.place, spelled(self.trail), self.message) if part)
+        text = ": ".join(part for part in (self.place, spelled(self.trail), self.message) if part)
+        return "".join(sign if sign.isprintable() else _escaped(sign) for sign in text)
 
 
 def refuse(mistakes: Iterable[Mistake]) -> NoReturn:
@@ -42,6 +43,11 @@ def refuse(mistakes: Iterable[Mistake]) -> NoReturn:
 def spelled(trail: Trail) -> str:
     """Write a trail as people do: ``shots[1].prompt``."""
     return "".join(map(_step, trail)).removeprefix(".")
+
+
+def _escaped(sign: str) -> str:
+    """Write a sign that would break the line, or steer a terminal, as Python does."""
+    return sign.encode("unicode_escape").decode()
 
 
 def _step(key: str | int) -> str:

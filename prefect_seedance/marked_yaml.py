@@ -10,7 +10,7 @@ import yaml
 Trail: TypeAlias = tuple[str | int, ...]
 """Where a value stands: keys and positions from the top, such as ``("shots", 1, "prompt")``."""
 
-DEEPEST: Final = 16
+_DEEPEST: Final = 16
 """How deep values may nest. A storyboard needs four levels; a bound keeps a file of brackets from
 exhausting Python's stack."""
 
@@ -119,8 +119,8 @@ class _Reader:
             raise _refusal(
                 event, f"the tag {event.tag} is not read; remove it, or quote text that begins with '!'"
             )
-        if len(trail) > DEEPEST:
-            raise _refusal(event, f"nests deeper than {DEEPEST} levels; a storyboard needs four")
+        if len(trail) > _DEEPEST:
+            raise _refusal(event, f"nests deeper than {_DEEPEST} levels; a storyboard needs four")
         if isinstance(event, yaml.ScalarEvent):
             return _scalar(event)
         if isinstance(event, yaml.SequenceStartEvent):

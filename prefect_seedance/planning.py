@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from prefect_seedance.models import DEFAULT_MODEL
 from prefect_seedance.storyboard import ClipRequest
 
-NAME_CHARACTERS: Final = 80
+_NAME_CHARACTERS: Final = 80
 """How long a production's name may be: it is part of object keys and of Prefect's artifact keys."""
 
 
@@ -96,8 +96,8 @@ def key_name(text: str) -> str:
         sign for sign in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(sign)
     )
     name = re.sub(r"[^a-z0-9]+", "-", letters).strip("-")
-    lost = any(sign.isalnum() and not sign.isascii() for sign in letters) or len(name) > NAME_CHARACTERS
+    lost = any(sign.isalnum() and not sign.isascii() for sign in letters) or len(name) > _NAME_CHARACTERS
     if not lost and name:
         return name
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-    return f"{name[: NAME_CHARACTERS - len(digest) - 1].strip('-')}-{digest}".removeprefix("-")
+    return f"{name[: _NAME_CHARACTERS - len(digest) - 1].strip('-')}-{digest}".removeprefix("-")

@@ -16,7 +16,7 @@ from prefect_seedance.picture import Picture
 from prefect_seedance.proofreading import Blanks, proofread
 from prefect_seedance.storyboard import ClipList, ClipRequest, ClipWords, Defaults, Storyboard
 
-PICTURE_SUFFIXES: Final = frozenset(
+_PICTURE_SUFFIXES: Final = frozenset(
     {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif"}
 )
 """Files of a folder that mean to be images, also of formats that no model takes: to skip one silently
@@ -112,7 +112,7 @@ def read(document: Document, *, model: str = DEFAULT_MODEL, allow_outside: bool 
     pictures = {name: look for name, look in looks.items() if isinstance(look, Picture)}
     return Reading(
         words=proof.words,
-        title=proof.words.title or Path(document.name).stem,
+        title=_one_line(proof.words.title or Path(document.name).stem),
         clips=tuple(_requests(drafts, pictures, proof.words.defaults)),
     )
 
@@ -153,7 +153,7 @@ def from_folder(
 
 
 def _is_picture(entry: Path) -> bool:
-    return entry.suffix.lower() in PICTURE_SUFFIXES and not entry.name.startswith(".")
+    return entry.suffix.lower() in _PICTURE_SUFFIXES and not entry.name.startswith(".")
 
 
 def _as_people_count(name: str) -> tuple[list[str | int], str]:
@@ -248,14 +248,18 @@ def _requests(
 
 
 def _name(draft: _Draft, pictures: Mapping[str, Picture]) -> str:
-    stems = (_readable(pictures[image].stem, most=_NAME_CHARACTERS // 2 - 2) for _, image in draft.images)
-    return _readable(draft.name, most=_NAME_CHARACTERS) or " → ".join(stems)
+    stems = (_shortened(pictures[image].stem, most=_NAME_CHARACTERS // 2 - 2) for _, image in draft.images)
+    return _shortened(draft.name, most=_NAME_CHARACTERS) or " → ".join(stems)
 
 
-def _readable(text: str, *, most: int) -> str:
-    """Make a text fit into one line of a table."""
-    line = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+def _shortened(text: str, *, most: int) -> str:
+    line = _one_line(text)
     return line if len(line) <= most else f"{line[: most - 1].rstrip()}…"
+
+
+def _one_line(text: str) -> str:
+    """Leave out what would break a line of a table or steer a terminal."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
 
 
 def _unique(names: Iterable[str]) -> Iterator[str]:

@@ -168,6 +168,13 @@ def test_refuse_tells_a_mistake_a_line() -> None:
     assert str(raised.value).splitlines() == ["b.yaml:1: a: is wrong", "b.yaml: is worse"]
 
 
+def test_mistake_stays_in_its_line() -> None:
+    """What an author or a file's name contains neither breaks the list nor steers the terminal."""
+    mistake = Mistake("b\n.yaml", ("a\x1b",), "is \x1b[31m wrong\r\udcff → so")
+
+    assert str(mistake) == r"b\n.yaml: ['a\x1b']: is \x1b[31m wrong\r\udcff → so"
+
+
 def test_spelled_quotes_odd_names() -> None:
     """A name that would blur or break the line is quoted."""
     assert spelled(("shots", 1, "aspect_ratio")) == "shots[1].aspect_ratio"
