@@ -11,6 +11,9 @@ import tenacity
 
 from prefect_seedance import answers, models
 from prefect_seedance.errors import (
+    ApiError,
+    AuthenticationError,
+    InsufficientFundsError,
     InvalidRequestError,
     NoAnswerError,
     RateLimitedError,
@@ -71,6 +74,7 @@ class SeedanceClient:
         self._submissions = self._http(timeout_seconds, keepalive=0, transport=transport)
         read_seconds = min(timeout_seconds, _READ_TIMEOUT_SECONDS)
         self._reads = self._http(read_seconds, keepalive=_GATE, transport=transport)
+        self._account_refused: ApiError | None = None
         self._exits = AsyncExitStack()
 
     def _http(
@@ -104,9 +108,16 @@ class SeedanceClient:
 
     @asynccontextmanager
     async def admission(self) -> AsyncIterator[None]:
-        """Wait for one's turn to submit: what is written down in here is sent at once, or not at all."""
+        """Wait for one's turn to submit: what is written down in here is sent at once, or not at all.
+
+        Raises:
+            AuthenticationError: If the API has refused the key before: it would refuse it again.
+            InsufficientFundsError: If the balance was too low before, likewise.
+        """
         async with self._submit_gate:
             await self.limiter.opened()
+            if self._account_refused:
+                raise self._account_refused
             yield
 
     async def submit(self, request: GenerateRequest) -> str:
@@ -136,7 +147,11 @@ class SeedanceClient:
             http = self._submissions
             return await self._exchange(http, http.build_request("POST", url, json=request.body()))
 
-        data = await _repeated(post, may_repeat=may_repeat_submission, seconds=self._timeout_seconds)
+        try:
+            data = await _repeated(post, may_repeat=may_repeat_submission, seconds=self._timeout_seconds)
+        except (AuthenticationError, InsufficientFundsError) as error:
+            self._account_refused = error
+            raise
         generation_id = data.get("taskId") if isinstance(data, dict) else None
         if not isinstance(generation_id, str) or not generation_id:
             raise NoAnswerError(f"The submission was answered without a taskId: {str(data)[:200]}")

@@ -2,15 +2,19 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import PurePath
+from urllib.parse import urlsplit
 
 import httpx
+from prefect import runtime
 from prefect.artifacts import acreate_progress_artifact, acreate_table_artifact, aupdate_progress_artifact
+from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.events import emit_event
 from prefect.exceptions import PrefectException
-from prefect.states import Completed, Failed, State
+from prefect.states import Completed, Failed
 
 from prefect_seedance.archive import Clip
 from prefect_seedance.ledger import Attempt
@@ -106,6 +110,23 @@ async def production_ended(manifest: Manifest) -> None:
             table=[_row(entry) for entry in manifest.clips],
             description=f"### {manifest.title}\n\n{manifest.summary()}\n\nArchive: `{manifest.archive}`",
         )
+
+
+def named_after(parameter: str) -> Callable[[], str]:
+    """Return what names a flow's runs, given which of its parameters says what to produce."""
+
+    def run_name() -> str:
+        asked = runtime.flow_run.parameters
+        return f"produce {asked.get('name') or _title(asked.get(parameter)) or parameter}"
+
+    return run_name
+
+
+def _title(source: object) -> str:
+    """Return what a storyboard or list calls itself; of a path or URL its stem, which holds no secrets."""
+    if isinstance(source, str):
+        return PurePath(urlsplit(source).path).stem
+    return str(source.get("title", "") if isinstance(source, Mapping) else getattr(source, "title", ""))
 
 
 def final_state(manifest: Manifest) -> State[Manifest]:

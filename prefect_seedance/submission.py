@@ -95,30 +95,39 @@ class Submitter:
             DeadlineError: If the deadline came first; nothing was spent.
             SeedanceError: If the API refuses; nothing was spent.
         """
-        begun: int | None = None
+        over: int | None = None
         while asyncio.get_running_loop().time() < deadline:
             attempts = await self.ledger.attempts(clip.fingerprint)
-            begun = len(attempts) if begun is None else begun
+            over = sum(attempt.outcome is not None for attempt in attempts) if over is None else over
             last = attempts[-1] if attempts else None
-            if last is None or self._may_follow(last, is_ours=last.intent.number > begun):
+            if last is None or self._may_follow(last, is_new=last.intent.number > over):
                 request = await compose()
                 if attempt := await self._ask(clip, request, number=len(attempts) + 1):
                     return attempt
             elif not last.undecided:
                 return _usable(last)
-            elif last.settling_seconds:
-                await asyncio.sleep(_LOOK_EVERY_SECONDS)
             else:
-                raise SubmissionUnresolvedError(_unresolved(last.intent))
+                await self._decided(last, deadline=deadline)
         raise DeadlineError(
             f"{clip.name} was not submitted before the deadline and cost nothing; run again to continue"
         )
 
-    def _may_follow(self, last: Attempt, *, is_ours: bool) -> bool:
-        """Tell whether the next attempt may begin; after one made meanwhile, only if that started nothing."""
-        if last.outcome is None or (is_ours and last.outcome.result is not Result.not_started):
+    def _may_follow(self, last: Attempt, *, is_new: bool) -> bool:
+        """Tell whether another attempt may begin; after a new one, only if that started nothing."""
+        if last.outcome is None or (is_new and last.outcome.result is not Result.not_started):
             return False
         return self.policy.permits_after(last.outcome)
+
+    async def _decided(self, last: Attempt, *, deadline: float) -> None:
+        """Wait while another process may still record what became of its submission."""
+        clock = asyncio.get_running_loop().time
+        settled = clock() + last.settling_seconds
+        while clock() < min(settled, deadline):
+            await asyncio.sleep(_LOOK_EVERY_SECONDS)
+            if (await self.ledger.attempts(last.intent.fingerprint))[-1] != last:
+                return
+        if settled <= deadline:
+            raise SubmissionUnresolvedError(_unresolved(last.intent))
 
     def _intent(self, clip: PlannedClip, request: GenerateRequest, *, number: int) -> Intent:
         now = datetime.now(UTC)
@@ -188,12 +197,10 @@ def failure(name: str, outcome: Outcome) -> SeedanceError:
     """Return the error that an outcome without a video is."""
     said = f"{name}: {outcome.code}" + (f", {outcome.message}" if outcome.message else "")
     if outcome.kind is FailKind.content:
-        return ContentRejectedError(
-            f"{said}. Change its prompt or image, or retry it as it is with retry_rejected"
-        )
+        return ContentRejectedError(f"{said}. Change its prompt or image, or run again with --retry-rejected")
     if outcome.kind is FailKind.input:
-        return GenerationFailedError(f"{said}. Mend its prompt or image, or run again with retry_failed")
-    return GenerationFailedError(f"{said}. Run again with retry_failed to pay for another attempt")
+        return GenerationFailedError(f"{said}. Mend its prompt or image, or run again with --retry-failed")
+    return GenerationFailedError(f"{said}. Run again with --retry-failed to pay for another attempt")
 
 
 def _kind(error: SeedanceError) -> FailKind:
