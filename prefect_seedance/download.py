@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import re
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -17,18 +18,21 @@ from prefect_seedance.errors import (
     ServerError,
     may_repeat_read,
 )
-from prefect_seedance.transport import timeouts, translated
+from prefect_seedance.transport import parsed, timeouts, translated
 
 _TRANSFERS = 8
 """Files under way at once: enough to fill a line, few enough that each is done soon."""
 
 _TRIES = 6
-_CHUNK_BYTES = 1 << 18
 _SILENCE_SECONDS = 30.0
 _LARGEST_BYTES = 4 << 30
 """No clip comes near it; a stream without end would fill the disk."""
 
-_GONE = {401, 403, 404, 410}
+_GONE = {400, 401, 403, 404, 410}
+"""How storage refuses a signature that has run out; Google's says 400 ExpiredToken."""
+
+_PARTIAL = {httpx.codes.PARTIAL_CONTENT, httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE}
+_PART = re.compile(r"bytes (?P<first>\d+)-(?P<last>\d+)/(?P<total>\d+|\*)")
 
 
 @dataclass
@@ -92,47 +96,71 @@ class Downloader:
         Raises:
             LinkExpiredError: If the URL is no longer served.
             IntegrityError: If the file stays incomplete.
+            ArchiveError: If it is no address, or nothing can be written.
             SeedanceError: If it cannot be fetched for another reason.
         """
-        transfer = _Transfer(file)
+        if parsed(url) is None:
+            raise ArchiveError(f"The result's URL {_shown(url)!r} is no address that can be fetched")
+        try:
+            return await self._fetch(url, _Transfer(file))
+        except OSError as error:
+            raise ArchiveError(
+                f"A temporary file cannot be written: {error}; make room and run again"
+            ) from None
+
+    async def _fetch(self, url: str, transfer: _Transfer) -> str:
         transfer.restart()
         tries = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception(may_repeat_read),
-            wait=tenacity.wait_exponential_jitter(initial=0.5, max=10, jitter=0.5),
+            wait=tenacity.wait_exponential(multiplier=0.5, max=10) + tenacity.wait_random(0, 0.5),
             stop=tenacity.stop_after_attempt(_TRIES),
             sleep=asyncio.sleep,
             reraise=True,
         )
         async with self._gate:
             await tries(self._resume, url, transfer)
+        transfer.file.flush()
         return transfer.digest.hexdigest()
 
     async def _resume(self, url: str, transfer: _Transfer) -> None:
         """Fetch what is still missing."""
-        shown = url.partition("?")[0]  # what follows may be a signature
+        shown = _shown(url)
         with translated(f"GET {shown}"):
             async with self._http.stream("GET", url, headers=transfer.range_headers) as response:
                 if error := _refusal(response, shown):
                     raise error
-                if not _continues(response, transfer):
-                    transfer.restart()
-                    transfer.validator = _validator(response)
-                length = response.headers.get("Content-Length")
-                expected = transfer.received + int(length) if length else None
-                async for chunk in response.aiter_raw(_CHUNK_BYTES):
+                expected = _expected_bytes(response, transfer)
+                async for chunk in response.aiter_raw():
                     transfer.take(chunk)
         if expected not in (None, transfer.received):
             raise IntegrityError(f"{shown} ended after {transfer.received} of {expected} bytes")
 
 
-def _continues(response: httpx.Response, transfer: _Transfer) -> bool:
-    """Tell whether the answer begins where the transfer broke off; otherwise it is the whole file."""
-    if response.status_code != httpx.codes.PARTIAL_CONTENT:
-        return False
-    if not response.headers.get("Content-Range", "").startswith(f"bytes {transfer.received}-"):
+def _shown(url: str) -> str:
+    """Leave out what follows the path: it may be a signature."""
+    return url.partition("?")[0]
+
+
+def _expected_bytes(response: httpx.Response, transfer: _Transfer) -> int | None:
+    """Begin the file, or continue it if that is what the answer does, and return its size if it is told.
+
+    Raises:
+        IntegrityError: If the answer is another part than is missing, or of another file.
+    """
+    is_part = response.status_code in _PARTIAL
+    if not is_part:
         transfer.restart()
-        raise IntegrityError("The server sent another part of the file than it was asked for")
-    return True
+    if not transfer.received:
+        transfer.validator = _validator(response)
+    if not is_part:
+        length = response.headers.get("Content-Length")
+        return int(length) if length else None
+    part = _PART.fullmatch(response.headers.get("Content-Range", ""))
+    is_same = _validator(response) in {"", transfer.validator}
+    if not part or int(part["first"]) != transfer.received or not is_same:
+        transfer.restart()
+        raise IntegrityError("The server has another file, or sent another part, than was begun")
+    return int(part["last"]) + 1 if part["total"] == "*" else int(part["total"])
 
 
 def _validator(response: httpx.Response) -> str:
@@ -143,10 +171,8 @@ def _validator(response: httpx.Response) -> str:
 
 def _refusal(response: httpx.Response, shown: str) -> SeedanceError | None:
     code = response.status_code
-    if response.is_success:
+    if response.is_success or code in _PARTIAL:
         return None
-    if code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
-        return IntegrityError(f"{shown} is shorter than what was received of it")
     if code in _GONE:
         return LinkExpiredError(f"{shown} is no longer served ({code})")
     if response.is_server_error or code == httpx.codes.TOO_MANY_REQUESTS:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO, Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import obstore
 import obstore.exceptions
@@ -50,10 +50,10 @@ class Store:
             SetupError: If the URL names no such place, or the folder cannot be made.
         """
         scheme, separator, _ = url.partition("://")
-        if not separator:
+        if url and not separator:
             return cls._open_folder(Path(url))
-        if scheme == "file":
-            return cls._open_folder(Path(unquote(urlsplit(url).path)))
+        if url.startswith("file:///"):
+            return cls._open_folder(Path(unquote(url.removeprefix("file://"))))
         if scheme == "memory":
             return cls(url, _MEMORIES.setdefault(url, MemoryStore()))
         if scheme in _BUCKETS:
@@ -65,38 +65,37 @@ class Store:
 
     @classmethod
     def _open_folder(cls, path: Path) -> Self:
-        folder = path.expanduser().absolute()
-        try:
+        with _told(f"make the archive's folder {path}", SetupError):
+            folder = path.expanduser().absolute()
             folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise SetupError(f"The archive's folder {folder} cannot be made: {error.strerror}") from None
         return cls(str(folder), LocalStore(folder), folder=folder)
 
     async def create(self, key: str, content: bytes) -> bool:
         """Write an object unless one exists, atomically; tell whether it was written.
 
-        Of several processes that try, exactly one is told True. In a folder the object has reached
-        the disk when this returns.
+        Of several processes that try, exactly one is told True. In a folder an object that was
+        written has reached the disk when this returns.
         """
         with _told(f"create {self.link(key)}"):
             try:
                 await obstore.put_async(self._backend, key, content, mode="create")
             except obstore.exceptions.AlreadyExistsError:
                 return False
-            if self._folder:
-                await asyncio.to_thread(_sync, self._folder / key, upto=self._folder)
+            await self._settle(key)
         return True
 
     async def put(self, key: str, content: bytes | BinaryIO, *, media_type: str | None = None) -> None:
         """Write an object whole or not at all, over one that exists; a file is sent from its beginning.
 
-        However large the file is, only some parts of 5 MiB are in memory.
+        However large the file is, only some parts of 5 MiB are in memory. In a folder the object has
+        reached the disk when this returns, so that no record can outlive what it tells of.
         """
         attributes = {"Content-Type": media_type} if media_type and not self._folder else None
         if not isinstance(content, bytes):
             content.seek(0)
         with _told(f"write {self.link(key)}"):
             await obstore.put_async(self._backend, key, content, attributes=attributes)
+            await self._settle(key)
 
     async def read(self, key: str) -> bytes | None:
         """Return an object's content, or None if there is none."""
@@ -129,6 +128,10 @@ class Store:
         with _told(f"sign {self.link(key)}"):
             return await obstore.sign_async(self._backend, "GET", key, lifetime)
 
+    async def _settle(self, key: str) -> None:
+        if self._folder:
+            await asyncio.to_thread(_sync, self._folder / key, upto=self._folder)
+
     def link(self, key: str) -> str:
         """Say where an object is, for people: a path, or a URL that needs credentials."""
         return f"{self.url}/{key}"
@@ -139,7 +142,7 @@ def _told(doing: str, kind: type[ArchiveError | SetupError] = ArchiveError) -> I
     """Raise one readable error for whatever the storage raises inside."""
     try:
         yield
-    except (obstore.exceptions.BaseError, OSError, ValueError, NotImplementedError) as error:
+    except (obstore.exceptions.BaseError, OSError, ValueError, RuntimeError) as error:
         raise kind(f"Could not {doing}: {_first_line(error)}") from None
 
 
