@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from prefect_seedance.errors import ArchiveError, FailKind, SeedanceError, fail_kind
 from prefect_seedance.models import CAPABILITIES, GenerateRequest, Generation
@@ -56,15 +56,15 @@ class Intent(Record):
     base_url: str
     request: GenerateRequest
     asked_by: str
-    asked_at: datetime
-    settles_by: datetime
+    asked_at: AwareDatetime
+    settles_by: AwareDatetime
 
 
 class Acceptance(Record):
     """The API's answer to the submission."""
 
     generation_id: str
-    accepted_at: datetime
+    accepted_at: AwareDatetime
 
 
 class Result(StrEnum):
@@ -87,9 +87,9 @@ class Outcome(Record):
     """
 
     result: Result
-    ended_at: datetime
+    ended_at: AwareDatetime
     result_urls: tuple[str, ...] = ()
-    expires_at: datetime | None = None
+    expires_at: AwareDatetime | None = None
     kind: FailKind | None = None
     code: str | None = None
     message: str | None = None
@@ -175,7 +175,7 @@ class Ledger:
         prefix = clip_prefix(fingerprint)
         return tuple(
             await asyncio.gather(
-                *[self._attempt(f"{prefix}attempt-{number}/", keys) for number in sorted(found)]
+                *[self._attempt(f"{prefix}attempt-{number}/", keys) for number in sorted(found, key=int)]
             )
         )
 
