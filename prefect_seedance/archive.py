@@ -19,8 +19,7 @@ from prefect_seedance.models import ClipInput, GenerateRequest
 from prefect_seedance.store import Store
 
 _RATIO_TOLERANCE = 0.025
-"""Sizes are multiples of a video's blocks, so the ratio is never exact: 864×496, which the API makes for 16:9,
-is 2.02 % off."""
+"""Sizes are whole blocks of pixels, so ratios are never exact: 864×496 for 16:9 is 2.02 % off."""
 
 _DURATION_TOLERANCE_SECONDS = 0.5
 _SIZE_TOLERANCE = 0.15

@@ -176,7 +176,7 @@ async def test_looks_often_while_few(ledger: Ledger) -> None:
 
 async def test_crowd_stays_within_budget(ledger: Ledger) -> None:
     """A crowd of generations takes half of the account's requests, over at most 16 connections."""
-    api = Api(lambda now: success() if now > 160 else status("processing"))
+    api = Api(lambda now: success() if now > 100 else status("processing"))
 
     async with waiter(api, limiter=Limiter(600)) as waiting:
         await asyncio.gather(
