@@ -116,8 +116,8 @@ class SeedanceClient:
         """
         async with self._submit_gate:
             await self.limiter.opened()
-            if self._account_refused:
-                raise self._account_refused
+            if refused := self._account_refused:
+                raise type(refused)(str(refused), code=refused.code)  # anew: one's traceback would grow
             yield
 
     async def submit(self, request: GenerateRequest) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from prefect_seedance.client import SeedanceClient
 from prefect_seedance.errors import (
+    ApiError,
     AuthenticationError,
     ConnectionFailedError,
     ContentRejectedError,
@@ -353,6 +354,36 @@ async def test_admission_waits_for_opening() -> None:
             admitted = now()
 
     assert 25 <= admitted - began < 26
+
+
+@pytest.mark.parametrize("row", ["401", "402"])
+async def test_refused_accounts_stop(row: str) -> None:
+    """Once the API has refused the key or the balance, nothing more is submitted, and each is told why."""
+    answer, kind, _, _ = ROWS[row]
+    script = Script(answer, ACCEPTED)
+    told = []
+
+    async with client(script) as seedance:
+        for _ in range(3):
+            with pytest.raises(kind, match=row) as caught:
+                await submit(seedance)
+            told.append(caught.value)
+
+    assert len(script.requests) == 1
+    assert [error.code for error in told if isinstance(error, ApiError)] == [int(row)] * 3
+    assert len(set(map(id, told))) == 3
+
+
+@pytest.mark.parametrize("row", ["400", "403", "404", "500"])
+async def test_refused_clips_stop_nothing(row: str) -> None:
+    """What the API has against one clip says nothing about the next."""
+    script = Script(ROWS[row][0], ACCEPTED)
+
+    async with client(script) as seedance:
+        with pytest.raises(ROWS[row][1]):
+            await submit(seedance)
+
+        assert await submit(seedance) == "task_1"
 
 
 @pytest.mark.parametrize("ask", [submit, read], ids=["submit", "read"])

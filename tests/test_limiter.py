@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -45,13 +46,14 @@ async def test_idle_time_earns_no_burst() -> None:
     assert 4 <= await _seconds_for(5, limiter) < 4.5
 
 
-async def test_asked_pause_holds_everyone() -> None:
+@pytest.mark.parametrize("wait", [Limiter.turn, Limiter.opened], ids=["turn", "opened"])
+async def test_asked_pause_holds_everyone(wait: Callable[[Limiter], Awaitable[None]]) -> None:
     """After a 429 nothing leaves for as long as the API asked."""
     limiter = Limiter()
     began = _now()
 
     limiter.refused(7)
-    await asyncio.gather(limiter.turn(), limiter.turn(), limiter.opened())
+    await wait(limiter)
 
     assert 7 <= _now() - began < 7.5
 

@@ -192,7 +192,7 @@ async def test_says_what_failed(tmp_path: Path, doing: Callable[[Store], Awaitab
         await doing(store)
 
     assert "\n" not in str(caught.value)
-    assert caught.value.__suppress_context__
+    assert caught.value.__cause__ is None
 
 
 async def test_signs_only_in_buckets(store: Store) -> None:
