@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+pytest_plugins = ["tests.processes"]
+
 _IDLE_SECONDS = 0.005
 _LEAP_SECONDS = 10.0
 """How far time leaps whenever nothing happened for so long. A thread that is still at work, as in the

@@ -78,9 +78,15 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def prefect_server_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder where Prefect's server keeps its database."""
+    return tmp_path_factory.mktemp("prefect-server")
+
+
+@pytest.fixture(scope="session")
+def prefect_server(prefect_server_home: Path) -> Iterator[str]:
     """Run one Prefect server for all stories, with a database of its own, and return its API's URL."""
-    home, port = tmp_path_factory.mktemp("prefect-server"), free_port()
+    home, port = prefect_server_home, free_port()
     url = f"http://127.0.0.1:{port}/api"
     with (home / "server.log").open("w+") as log:
         command = (BIN / "prefect", "server", "start", "--host", "127.0.0.1", "--port", port)
