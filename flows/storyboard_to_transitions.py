@@ -2,46 +2,54 @@
 
 from typing import Annotated
 
-from prefect import flow
-from prefect.states import State
+from prefect import State, flow
 from pydantic import Field
 
 from prefect_seedance import Manifest, Policy, Storyboard, produce
-from prefect_seedance.reporting import final_state
+from prefect_seedance.reporting import final_state, named_after
 
 
-@flow(name="storyboard-to-transitions", flow_run_name="produce {name}")
+@flow(name="storyboard-to-transitions", flow_run_name=named_after("storyboard"))
 async def storyboard_to_transitions(
-    storyboard: Annotated[
-        str | Storyboard, Field(description="A storyboard's path or https URL, or the storyboard itself.")
-    ],
-    archive: Annotated[
-        str, Field(description="Where clips go: a folder's path, or s3://, gs://, az:// with a bucket.")
-    ],
-    name: Annotated[str, Field(description="Names the production; left out, its title does.")] = "",
-    credentials: Annotated[
-        str, Field(description="Name of a Seedance Credentials block; left out, SEEDANCE_API_KEY holds.")
-    ] = "",
-    deadline_seconds: Annotated[
-        float, Field(gt=0, description="How long to wait in all; what is in flight then goes on.")
-    ] = 3600,
-    images_url: Annotated[
-        str, Field(description="Where the archive's images folder can be fetched, if it is no bucket.")
-    ] = "",
-    policy: Annotated[Policy, Field(description="Which failed clips to pay for again.")] = Policy(),
+    storyboard: Annotated[str, Field(title="Path or URL")] | Storyboard,
+    archive: str,
+    name: str = "",
+    prompt: str = "",
+    credentials: str = "",
+    deadline_seconds: Annotated[float, Field(gt=0)] = 3600,
+    images_url: str = "",
+    *,
+    allow_outside: bool = False,
+    retry_failed: bool = False,
+    retry_rejected: bool = False,
 ) -> State[Manifest]:
     """Make all clips of a storyboard that the archive lacks.
 
     Run it as often as you like: what exists is reused, what is under way is waited for, and only what is
-    missing is bought. Its result is the manifest; it fails if a clip did.
+    missing is bought. It ends Completed when all clips are archived, InFlight (a kind of Completed) when
+    some are still being generated at the deadline, and Failed when something has to be mended.
+
+    Args:
+        storyboard: A file or a folder of images on the worker, an https URL, or the storyboard itself.
+        archive: Where clips go, a folder's path, or s3://, gs://, az:// with a bucket.
+        name: Names the production. Left out, the storyboard's title does.
+        prompt: What happens between the images, if the storyboard is a folder of them.
+        credentials: Name of a Seedance Credentials block. Left out, the worker's SEEDANCE_API_KEY holds.
+        deadline_seconds: How long to wait in all. What is in flight goes on, and the next run takes it in.
+        images_url: Where the archive's images folder can be fetched, for local images in no bucket.
+        allow_outside: Permit images outside the storyboard's folder, by absolute path.
+        retry_failed: Pay again for clips that failed, but not for their content.
+        retry_rejected: Pay again for clips whose content was rejected.
     """
     manifest = await produce(
         storyboard,
         archive=archive,
         name=name,
+        prompt=prompt,
         credentials=credentials,
         deadline_seconds=deadline_seconds,
         images_url=images_url,
-        policy=policy,
+        allow_outside=allow_outside,
+        policy=Policy(retry_failed=retry_failed, retry_rejected=retry_rejected),
     )
     return final_state(manifest)

@@ -26,6 +26,9 @@ _log = logging.getLogger(__name__)
 
 _PROGRESS_EVERY_SECONDS = 3.0
 
+_REASONS_SHOWN = 10
+"""In a state's message, which Prefect shows in lists and sends in every notification."""
+
 _STATE_EVENTS: Mapping[str, str] = {
     "pending": "queued",
     "processing": "started",
@@ -132,14 +135,22 @@ def _title(source: object) -> str:
 def final_state(manifest: Manifest) -> State[Manifest]:
     """Return the state in which a flow that made this production ends.
 
-    A production that is still in flight has not failed: a further run completes it.
+    A production that is still in flight has not failed: a further run completes it. One that failed
+    holds no manifest but its message, because Prefect has callers raise what a failed state holds.
     """
     if manifest.is_complete:
         return Completed(message=manifest.summary(), data=manifest)
     if manifest.exit_code == ExitCode.in_flight:
         return Completed(name="InFlight", message=manifest.summary(), data=manifest)
-    reasons = "; ".join(entry.reason for entry in manifest.clips if entry.reason)
-    return Failed(message=f"{manifest.summary()}. {reasons}", data=manifest)
+    return Failed(message=f"{manifest.summary()}\n{_reasons(manifest)}")
+
+
+def _reasons(manifest: Manifest) -> str:
+    """List why clips have no video, a line each, as many as one likes to read."""
+    told = [(entry.name, entry.reason) for entry in manifest.clips if entry.reason]
+    lines = [reason if name in reason else f"{name}: {reason}" for name, reason in told]
+    more = [f"and {len(lines) - _REASONS_SHOWN} more, listed in the manifest"]
+    return "\n".join(lines[:_REASONS_SHOWN] + (more if len(lines) > _REASONS_SHOWN else []))
 
 
 def _row(entry: Entry) -> dict[str, object]:
