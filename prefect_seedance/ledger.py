@@ -12,7 +12,9 @@ Creating an intent is the claim to an attempt: of many processes that try, the s
 """
 
 import asyncio
+import itertools
 import re
+from collections.abc import Collection
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Self, TypeVar
@@ -24,12 +26,20 @@ from prefect_seedance.models import CAPABILITIES, GenerateRequest, Generation
 from prefect_seedance.store import Store
 
 _INTENT, _ACCEPTED, _OUTCOME = "intent.json", "accepted.json", "outcome.json"
-_ATTEMPT_KEY = re.compile(r"/attempt-(\d+)/(intent|accepted|outcome)\.json$")
+_ATTEMPT_KEY = re.compile(r"clips/([^/]+)/attempt-(\d+)/")
+_READS = 32
+"""Attempts read at once: enough to hide a bucket's latency."""
 
 
 def clip_prefix(fingerprint: str) -> str:
     """Return the key below which everything about one clip lives."""
     return f"clips/{fingerprint}/"
+
+
+def _age(attempt_key: str) -> tuple[str, int]:
+    """Sort attempts by clip, and as they followed each other; 1000 comes after 999."""
+    fingerprint, number = _ATTEMPT_KEY.fullmatch(attempt_key).groups()
+    return fingerprint, int(number)
 
 
 class Record(BaseModel):
@@ -61,10 +71,15 @@ class Intent(Record):
 
 
 class Acceptance(Record):
-    """The API's answer to the submission."""
+    """The API's answer to the submission.
+
+    Attributes:
+        resolved_by: Whoever found out the id afterwards; None if the answer itself was recorded.
+    """
 
     generation_id: str
     accepted_at: AwareDatetime
+    resolved_by: str | None = None
 
 
 class Result(StrEnum):
@@ -74,6 +89,8 @@ class Result(StrEnum):
     failed = "failed"
     not_started = "not started"
     """The submission was refused or never arrived; nothing was billed."""
+    lost = "lost"
+    """Somebody declared that nothing will come of it, whether or not it was billed."""
 
 
 class Outcome(Record):
@@ -82,6 +99,7 @@ class Outcome(Record):
     Attributes:
         kind: Why it failed, as far as that decides what may be done next.
         code: The API's ``failCode``, or the kind of error that kept it from being started.
+        resolved_by: Whoever declared it; None if it was observed.
         expires_at: Until when the result's URLs are good.
         generation: The API's last word.
     """
@@ -94,6 +112,7 @@ class Outcome(Record):
     code: str | None = None
     message: str | None = None
     generation: Generation | None = None
+    resolved_by: str | None = None
 
     @classmethod
     def of_generation(cls, generation: Generation, *, model: str) -> Self:
@@ -129,6 +148,11 @@ class Outcome(Record):
             code=type(error).__name__,
             message=str(error),
         )
+
+    @classmethod
+    def of_loss(cls, *, resolved_by: str) -> Self:
+        """Note that somebody gave an unresolved attempt up."""
+        return cls(result=Result.lost, ended_at=datetime.now(UTC), resolved_by=resolved_by)
 
 
 class Attempt(Record):
@@ -168,21 +192,27 @@ class Ledger:
     def __init__(self, store: Store) -> None:
         self._store = store
 
+    @property
+    def archive(self) -> str:
+        """URL of the archive that it belongs to."""
+        return self._store.url
+
     async def attempts(self, fingerprint: str) -> tuple[Attempt, ...]:
         """Read all attempts at one clip, the oldest first."""
-        keys = await self._store.keys(clip_prefix(fingerprint))
-        found = {match.group(1) for key in keys if (match := _ATTEMPT_KEY.search(key))}
-        prefix = clip_prefix(fingerprint)
-        return tuple(
-            await asyncio.gather(
-                *[self._attempt(f"{prefix}attempt-{number}/", keys) for number in sorted(found, key=int)]
-            )
-        )
+        histories = await self._histories(clip_prefix(fingerprint))
+        return histories[0] if histories else ()
 
-    async def fingerprints(self) -> tuple[str, ...]:
-        """List every clip that was ever asked for."""
-        keys = await self._store.keys("clips/")
-        return tuple(dict.fromkeys(key.split("/")[1] for key in keys))
+    async def histories(self) -> tuple[tuple[Attempt, ...], ...]:
+        """Read all attempts at every clip that was ever asked for, clip by clip."""
+        return await self._histories("clips/")
+
+    async def _histories(self, prefix: str) -> tuple[tuple[Attempt, ...], ...]:
+        keys = frozenset(await self._store.keys(prefix))
+        found = sorted({match[0] for key in keys if (match := _ATTEMPT_KEY.match(key))}, key=_age)
+        reads = asyncio.Semaphore(_READS)
+        attempts = await asyncio.gather(*[self._attempt(each, keys, reads=reads) for each in found])
+        by_clip = itertools.groupby(attempts, key=lambda attempt: attempt.intent.fingerprint)
+        return tuple(tuple(history) for _, history in by_clip)
 
     async def claim(self, intent: Intent) -> Attempt | None:
         """Record an intent and return the attempt that it begins, or None if someone else was first."""
@@ -190,9 +220,13 @@ class Ledger:
         created = await self._create(attempt.key + _INTENT, intent)
         return attempt if created else None
 
-    async def accept(self, attempt: Attempt, generation_id: str) -> Attempt:
+    async def accept(
+        self, attempt: Attempt, generation_id: str, *, resolved_by: str | None = None
+    ) -> Attempt:
         """Record the API's answer; of two answers to one attempt the first stands."""
-        acceptance = Acceptance(generation_id=generation_id, accepted_at=datetime.now(UTC))
+        acceptance = Acceptance(
+            generation_id=generation_id, accepted_at=datetime.now(UTC), resolved_by=resolved_by
+        )
         if not await self._create(attempt.key + _ACCEPTED, acceptance):
             acceptance = await self._read(attempt.key + _ACCEPTED, Acceptance)
         return attempt.model_copy(update={"acceptance": acceptance})
@@ -203,14 +237,14 @@ class Ledger:
             outcome = await self._read(attempt.key + _OUTCOME, Outcome)
         return attempt.model_copy(update={"outcome": outcome})
 
-    async def _attempt(self, prefix: str, keys: tuple[str, ...]) -> Attempt:
-        intent = await self._read(prefix + _INTENT, Intent)
+    async def _attempt(self, prefix: str, keys: Collection[str], *, reads: asyncio.Semaphore) -> Attempt:
         accepted, ended = prefix + _ACCEPTED, prefix + _OUTCOME
-        return Attempt(
-            intent=intent,
-            acceptance=await self._read(accepted, Acceptance) if accepted in keys else None,
-            outcome=await self._read(ended, Outcome) if ended in keys else None,
-        )
+        async with reads:
+            return Attempt(
+                intent=await self._read(prefix + _INTENT, Intent),
+                acceptance=await self._read(accepted, Acceptance) if accepted in keys else None,
+                outcome=await self._read(ended, Outcome) if ended in keys else None,
+            )
 
     async def _create(self, key: str, record: Record) -> bool:
         return await self._store.create(key, record.model_dump_json(indent=2).encode())

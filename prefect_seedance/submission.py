@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 import socket
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
@@ -34,6 +35,9 @@ _CLOCKS_DIFFER_SECONDS = 5.0
 _LAST_WORDS_SECONDS = 2.0
 """How long a cancelled submission may take to record the answer that is on its way."""
 
+_FREE = {Result.not_started, Result.lost}
+"""After these another attempt needs no further leave: nothing was bought, or somebody has given it."""
+
 _T = TypeVar("_T")
 
 
@@ -46,10 +50,12 @@ class Policy:
     Attributes:
         retry_failed: Those whose failure was no verdict on their content.
         retry_rejected: Those whose content was rejected; moderation is not deterministic.
+        resubmit_unresolved: Those whose submission nobody knows the end of; they may be paid for twice.
     """
 
     retry_failed: bool = False
     retry_rejected: bool = False
+    resubmit_unresolved: bool = False
 
     def permits_after(self, outcome: Outcome) -> bool:
         """Tell whether another attempt may follow one that ended like this."""
@@ -57,7 +63,7 @@ class Policy:
             return False
         if outcome.kind is FailKind.content:
             return self.retry_rejected
-        return outcome.result is Result.not_started or self.retry_failed
+        return outcome.result in _FREE or self.retry_failed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,21 +119,24 @@ class Submitter:
         )
 
     def _may_follow(self, last: Attempt, *, is_new: bool) -> bool:
-        """Tell whether another attempt may begin; after a new one, only if that started nothing."""
-        if last.outcome is None or (is_new and last.outcome.result is not Result.not_started):
+        """Tell whether another attempt may begin; after a new one, only if that needs no leave."""
+        if last.outcome is None or (is_new and last.outcome.result not in _FREE):
             return False
         return self.policy.permits_after(last.outcome)
 
     async def _decided(self, last: Attempt, *, deadline: float) -> None:
-        """Wait while another process may still record what became of its submission."""
+        """Wait while another process may still record what became of its submission, and then judge it."""
         clock = asyncio.get_running_loop().time
         settled = clock() + last.settling_seconds
         while clock() < min(settled, deadline):
             await asyncio.sleep(_LOOK_EVERY_SECONDS)
             if (await self.ledger.attempts(last.intent.fingerprint))[-1] != last:
                 return
-        if settled <= deadline:
-            raise SubmissionUnresolvedError(_unresolved(last.intent))
+        if settled > deadline:
+            return
+        if not self.policy.resubmit_unresolved:
+            raise SubmissionUnresolvedError(self._unresolved(last.intent))
+        await self.ledger.conclude(last, Outcome.of_loss(resolved_by=self._author))
 
     def _intent(self, clip: PlannedClip, request: GenerateRequest, *, number: int) -> Intent:
         now = datetime.now(UTC)
@@ -140,10 +149,14 @@ class Submitter:
             model=self.client.model,
             base_url=self.client.base_url,
             request=request,
-            asked_by=f"{this_process()}{self.asked_by and ', '}{self.asked_by}",
+            asked_by=self._author,
             asked_at=now,
             settles_by=now + patience,
         )
+
+    @property
+    def _author(self) -> str:
+        return f"{this_process()}{self.asked_by and ', '}{self.asked_by}"
 
     async def _ask(self, clip: PlannedClip, request: GenerateRequest, *, number: int) -> Attempt | None:
         """Claim the attempt and send it; None if the ledger has to be read again before anything else."""
@@ -156,7 +169,7 @@ class Submitter:
             generation_id = await self.client.submit(attempt.intent.request)
         except SeedanceError as error:
             if not error.outcome_known:
-                raise SubmissionUnresolvedError(f"{_unresolved(attempt.intent)} ({error})") from error
+                raise SubmissionUnresolvedError(f"{self._unresolved(attempt.intent)} ({error})") from error
             await self.ledger.conclude(attempt, Outcome.of_refusal(error, kind=_kind(error)))
             if may_repeat_submission(error):
                 return None
@@ -166,8 +179,22 @@ class Submitter:
         except ArchiveError as error:
             raise SubmissionUnresolvedError(
                 f"{attempt.intent.name} was accepted as {generation_id}, which could not be recorded: "
-                f"{error}. Note this id, and adopt it once the archive can be written"
+                f"{error}. Once the archive can be written: "
+                f"{resolve_command(self.ledger, attempt.intent)} --adopt {generation_id}"
             ) from error
+
+    def _unresolved(self, intent: Intent) -> str:
+        return (
+            f"{intent.name}: attempt {intent.number} was begun at {intent.asked_at:%Y-%m-%d %H:%M:%S} UTC "
+            f"by {intent.asked_by}, and no answer is recorded: a paid generation may exist, so it is not "
+            f"bought again. Look for it in your account, and then run: "
+            f"{resolve_command(self.ledger, intent)} --adopt TASKID (or --lost, if there is none)"
+        )
+
+
+def resolve_command(ledger: Ledger, intent: Intent) -> str:
+    """Return the command that settles an unresolved attempt, but for its last option."""
+    return f"prefect-seedance resolve {shlex.quote(ledger.archive)} {intent.fingerprint[:12]}"
 
 
 def this_process() -> str:
@@ -211,11 +238,3 @@ def _kind(error: SeedanceError) -> FailKind:
         InvalidRequestError: FailKind.input,
     }
     return next((kind for refusal, kind in kinds.items() if isinstance(error, refusal)), FailKind.passing)
-
-
-def _unresolved(intent: Intent) -> str:
-    return (
-        f"{intent.name}: attempt {intent.number} was begun at {intent.asked_at:%Y-%m-%d %H:%M:%S} UTC by "
-        f"{intent.asked_by}, and no answer is recorded: a paid generation may exist. It is not bought again; "
-        f"look for it in your account, then say what became of clip {intent.fingerprint}"
-    )
