@@ -12,7 +12,6 @@ Creating an intent is the claim to an attempt: of many processes that try, the s
 """
 
 import asyncio
-import itertools
 import re
 from collections.abc import Collection
 from datetime import UTC, datetime
@@ -26,20 +25,14 @@ from prefect_seedance.models import CAPABILITIES, GenerateRequest, Generation
 from prefect_seedance.store import Store
 
 _INTENT, _ACCEPTED, _OUTCOME = "intent.json", "accepted.json", "outcome.json"
-_ATTEMPT_KEY = re.compile(r"clips/([^/]+)/attempt-(\d+)/")
-_READS = 32
-"""Attempts read at once: enough to hide a bucket's latency."""
+_ATTEMPT_KEY = re.compile(r"clips/[^/]+/attempt-(\d+)/")
+_READERS = 32
+"""Clips read at once: a bucket answers them in parallel, and a folder keeps few files open."""
 
 
 def clip_prefix(fingerprint: str) -> str:
     """Return the key below which everything about one clip lives."""
     return f"clips/{fingerprint}/"
-
-
-def _age(attempt_key: str) -> tuple[str, int]:
-    """Sort attempts by clip, and as they followed each other; 1000 comes after 999."""
-    fingerprint, number = _ATTEMPT_KEY.fullmatch(attempt_key).groups()
-    return fingerprint, int(number)
 
 
 class Record(BaseModel):
@@ -199,20 +192,26 @@ class Ledger:
 
     async def attempts(self, fingerprint: str) -> tuple[Attempt, ...]:
         """Read all attempts at one clip, the oldest first."""
-        histories = await self._histories(clip_prefix(fingerprint))
-        return histories[0] if histories else ()
+        keys = await self._store.keys(clip_prefix(fingerprint))
+        found = {match[0]: int(match[1]) for key in keys if (match := _ATTEMPT_KEY.match(key))}
+        prefixes = sorted(found, key=lambda prefix: found[prefix])
+        return tuple(await asyncio.gather(*[self._attempt(prefix, keys) for prefix in prefixes]))
+
+    async def fingerprints(self) -> tuple[str, ...]:
+        """List every clip that was ever asked for."""
+        keys = await self._store.keys("clips/")
+        return tuple(dict.fromkeys(key.split("/")[1] for key in keys))
 
     async def histories(self) -> tuple[tuple[Attempt, ...], ...]:
         """Read all attempts at every clip that was ever asked for, clip by clip."""
-        return await self._histories("clips/")
+        readers = asyncio.Semaphore(_READERS)
 
-    async def _histories(self, prefix: str) -> tuple[tuple[Attempt, ...], ...]:
-        keys = frozenset(await self._store.keys(prefix))
-        found = sorted({match[0] for key in keys if (match := _ATTEMPT_KEY.match(key))}, key=_age)
-        reads = asyncio.Semaphore(_READS)
-        attempts = await asyncio.gather(*[self._attempt(each, keys, reads=reads) for each in found])
-        by_clip = itertools.groupby(attempts, key=lambda attempt: attempt.intent.fingerprint)
-        return tuple(tuple(history) for _, history in by_clip)
+        async def history(fingerprint: str) -> tuple[Attempt, ...]:
+            async with readers:
+                return await self.attempts(fingerprint)
+
+        found = await asyncio.gather(*map(history, await self.fingerprints()))
+        return tuple(attempts for attempts in found if attempts)
 
     async def claim(self, intent: Intent) -> Attempt | None:
         """Record an intent and return the attempt that it begins, or None if someone else was first."""
@@ -237,14 +236,13 @@ class Ledger:
             outcome = await self._read(attempt.key + _OUTCOME, Outcome)
         return attempt.model_copy(update={"outcome": outcome})
 
-    async def _attempt(self, prefix: str, keys: Collection[str], *, reads: asyncio.Semaphore) -> Attempt:
+    async def _attempt(self, prefix: str, keys: Collection[str]) -> Attempt:
         accepted, ended = prefix + _ACCEPTED, prefix + _OUTCOME
-        async with reads:
-            return Attempt(
-                intent=await self._read(prefix + _INTENT, Intent),
-                acceptance=await self._read(accepted, Acceptance) if accepted in keys else None,
-                outcome=await self._read(ended, Outcome) if ended in keys else None,
-            )
+        return Attempt(
+            intent=await self._read(prefix + _INTENT, Intent),
+            acceptance=await self._read(accepted, Acceptance) if accepted in keys else None,
+            outcome=await self._read(ended, Outcome) if ended in keys else None,
+        )
 
     async def _create(self, key: str, record: Record) -> bool:
         return await self._store.create(key, record.model_dump_json(indent=2).encode())
