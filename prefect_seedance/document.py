@@ -140,7 +140,7 @@ class Document:
         """Note what is wrong with the value at this trail."""
         return Mistake(self.place(trail), trail, message)
 
-    def locate(self, name: str, *, allow_outside: bool = False) -> Path | str:
+    def locate(self, name: str, *, allow_outside: bool) -> Path | str:
         """Find what a name in this document means: a local path, or a URL.
 
         Args:

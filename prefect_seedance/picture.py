@@ -115,14 +115,14 @@ def _is_loopback(host: str) -> bool:
 
 
 def _bytes_of(path: Path, *, most: int) -> tuple[bytes, int]:
-    """Return a file's bytes, at most one more than allowed, and its whole size."""
+    """Return a file's bytes, but no more than allowed, and its whole size."""
     try:
         if path.is_dir():
             raise StoryboardError(f"{path} is a folder; name a picture in it")
         if not path.is_file():
             raise StoryboardError(f"no such image; looked for {path}{_suggestion(path)}")
         with path.open("rb") as file:
-            return file.read(most + 1), path.stat().st_size
+            return file.read(most), path.stat().st_size
     except OSError as error:
         raise StoryboardError(
             f"{path} cannot be read ({error.strerror}); mend its name or its permissions"

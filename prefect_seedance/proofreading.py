@@ -59,7 +59,7 @@ def proofread(document: Document, *, kind: type[Words], blanks: Blanks) -> Proof
     try:
         return Proof(words=kind.model_validate(document.value), mistakes=(), blamed=frozenset())
     except ValidationError as error:
-        errors = error.errors(include_url=False)
+        errors = error.errors()
     mistakes = [document.mistake(error["loc"], _message(error, kind)) for error in errors]
     meant = {target for error in errors if (target := _meant(error, kind))}
     wrong = {error["loc"] for error in errors}

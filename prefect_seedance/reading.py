@@ -122,7 +122,6 @@ def from_folder(
     *,
     prompt: str,
     settings: ClipSettings | None = None,
-    loop: bool = False,
     model: str = DEFAULT_MODEL,
 ) -> Reading:
     """Read a folder's images, in the order of their names, as a storyboard with one prompt for all.
@@ -146,7 +145,6 @@ def from_folder(
     words = {
         "title": folder.name,
         "defaults": {**(settings or ClipSettings()).model_dump(), "prompt": prompt},
-        "loop": loop,
         "shots": [{"image": name} for name in sorted(names, key=_as_people_count)],
     }
     return read(Document.inline(words, name=folder.name, folder=folder), model=model)

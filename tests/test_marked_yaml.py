@@ -19,6 +19,7 @@ from prefect_seedance.marked_yaml import UnreadableError, read_marked
         pytest.param("'8'", "8", id="quoted number"),
         pytest.param("'true'", "true", id="quoted truth value"),
         pytest.param("|\n  two\n  lines\n", "two\nlines\n", id="block"),
+        pytest.param("|\n  a\tb\n", "a\tb\n", id="tab in a block"),
         pytest.param("8", 8, id="whole number"),
         pytest.param("-3", -3, id="negative number"),
         pytest.param("2.5", 2.5, id="fraction"),

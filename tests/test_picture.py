@@ -40,7 +40,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 )
 def test_read_records_the_facts(tmp_path: Path, written_as: str, found: str) -> None:
     """A local picture is known by its content, whatever its suffix says."""
-    file = tmp_path / "dawn.dat"
+    file = tmp_path / "dawn 50%25?.dat"
     file.write_bytes(painted(written_as, frames=2 if written_as == "MPO" else 1))
 
     picture = Picture.read(file, model=DEFAULT_MODEL)
@@ -54,7 +54,7 @@ def test_read_records_the_facts(tmp_path: Path, written_as: str, found: str) -> 
         height=18,
         size_bytes=file.stat().st_size,
     )
-    assert (picture.is_local, picture.identity, picture.stem) == (True, f"sha256:{digest}", "dawn")
+    assert (picture.is_local, picture.identity, picture.stem) == (True, f"sha256:{digest}", "dawn 50%25?")
 
 
 @pytest.mark.parametrize(
@@ -141,6 +141,12 @@ def test_read_names_the_path_it_looked_for(tmp_path: Path) -> None:
     assert str(raised.value) == f"no such image; looked for {tmp_path / 'non.jpg'}; did you mean 'noon.jpg'?"
 
 
+def test_read_tells_why_a_file_cannot_be_read(tmp_path: Path) -> None:
+    """What the system refuses is told, not raised."""
+    with pytest.raises(StoryboardError, match=r"cannot be read \(File name too long\)"):
+        Picture.read(tmp_path / f"{'x' * 300}.png", model=DEFAULT_MODEL)
+
+
 def test_read_refuses_folders(tmp_path: Path) -> None:
     """A folder is no missing file."""
     with pytest.raises(StoryboardError, match="is a folder"):
@@ -200,6 +206,7 @@ def test_url_is_its_own_identity(url: str, stem: str) -> None:
         pytest.param("https://example.com/a b.png", "blank", id="blank"),
         pytest.param("https://example.com/a\nb.png", "blank", id="line end"),
         pytest.param("https://me:secret@example.com/x.png", "user or password", id="password"),
+        pytest.param("https://secret@example.com/x.png", "user or password", id="user"),
     ],
 )
 def test_url_must_be_fetchable(url: str, says: str) -> None:

@@ -22,7 +22,7 @@ class Table(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Annotated[StrictStr, StringConstraints(strip_whitespace=True)] = ""
+    name: Annotated[StrictStr, StringConstraints(strip_whitespace=True, max_length=9)] = ""
     legs: tuple[Leg, ...] = Field(description="What it stands on.")
 
 
@@ -60,6 +60,11 @@ def test_flawless_document_is_its_model() -> None:
             r"table: name: expected whole characters, found the text 'x\ud83d'; "
             "retype the half one (a lone surrogate)",
             id="half a character",
+        ),
+        pytest.param(
+            {"name": "x" * 10, "legs": []},
+            "table: name: String should have at most 9 characters",
+            id="what only pydantic has words for",
         ),
         pytest.param({}, "table: legs: is missing: What it stands on.", id="missing"),
         pytest.param(
@@ -114,11 +119,14 @@ def test_reading_goes_on_after_mistakes() -> None:
     """What is right is kept, and what is wrong is blank or left out."""
     value = {"nmae": "x", "legs": [{"length": "3", "painted": True}, "four", {"lenght": 5}, {"length": 6}]}
 
+    before = repr(value)
+
     proof = proof_of(value)
 
     legs = (Leg(length=1, painted=True), Leg(length=1), Leg(length=1), Leg(length=6))
     assert proof.words == Table(legs=legs)
     assert len(proof.mistakes) == 4
+    assert repr(value) == before
 
 
 @pytest.mark.parametrize(

@@ -330,6 +330,11 @@ def test_mistake_names_place_and_remedy(folder: Path, shot: str, line: int, fiel
             id="misspelt default",
         ),
         pytest.param(
+            "defaults:\n  promt: waves\nclips: [{name: a}, {name: b}]",
+            "board.yaml:2: defaults.promt: unknown field; did you mean 'prompt'?",
+            id="misspelt default prompt, missed nowhere",
+        ),
+        pytest.param(
             "defaults:\n  prompt: 5\nclips: [{name: a}, {name: b}]",
             "board.yaml:2: defaults.prompt: expected text, found the number 5; put it in quotes",
             id="wrong default prompt, told once",
@@ -444,13 +449,12 @@ def test_folder_is_read_as_people_count(tmp_path: Path) -> None:
         Image.new("RGB", (16, 9)).save(folder / name)
     (folder / "notes.txt").touch()
 
-    reading = from_folder(folder, prompt="walking on", settings=ClipSettings(duration=12), loop=True)
+    reading = from_folder(folder, prompt="walking on", settings=ClipSettings(duration=12))
 
     assert reading.title == "Night Walk"
     assert [clip.name for clip in reading.clips] == [
         "scene 1 → Scene 2",
         "Scene 2 → scene 10",
-        "scene 10 → scene 1",
     ]
     assert {(clip.prompt, clip.settings) for clip in reading.clips} == {
         ("walking on", ClipSettings(duration=12))
