@@ -50,12 +50,18 @@ def data(response: httpx.Response) -> object:
 
 
 def _error(code: int, said: str, response: httpx.Response) -> SeedanceError:
-    message = f"The API answered {code}: {said[:500]}"
+    message = f"The API answered {code}: {_without_key(said, response)[:500]}"
     if code == httpx.codes.TOO_MANY_REQUESTS:
         pause = _retry_after_seconds(response.headers.get("Retry-After", ""))
         return RateLimitedError(message, code=code, retry_after_seconds=pause)
     refusal = _ERRORS.get(code) or _CLASSES.get(code // 100)
     return refusal(message, code=code) if refusal else NoAnswerError(message)
+
+
+def _without_key(said: str, response: httpx.Response) -> str:
+    """Keep the key out of errors even where the API repeats what it was sent."""
+    key = response.request.headers.get("Authorization", "").removeprefix("Bearer ")
+    return said.replace(key, "[the key]") if key else said
 
 
 def _retry_after_seconds(header: str) -> float | None:

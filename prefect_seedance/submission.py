@@ -5,6 +5,7 @@ import os
 import shlex
 import socket
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
@@ -107,8 +108,8 @@ class Submitter:
             over = sum(attempt.outcome is not None for attempt in attempts) if over is None else over
             last = attempts[-1] if attempts else None
             if last is None or self._may_follow(last, is_new=last.intent.number > over):
-                request = await compose()
-                if attempt := await self._ask(clip, request, number=len(attempts) + 1):
+                request, number = await compose(), last.intent.number + 1 if last else 1
+                if attempt := await self._ask(clip, request, number=number, deadline=deadline):
                     return attempt
             elif not last.undecided:
                 return _usable(last)
@@ -158,11 +159,21 @@ class Submitter:
     def _author(self) -> str:
         return f"{this_process()}{self.asked_by and ', '}{self.asked_by}"
 
-    async def _ask(self, clip: PlannedClip, request: GenerateRequest, *, number: int) -> Attempt | None:
+    async def _ask(
+        self, clip: PlannedClip, request: GenerateRequest, *, number: int, deadline: float
+    ) -> Attempt | None:
         """Claim the attempt and send it; None if the ledger has to be read again before anything else."""
-        async with self.client.admission():
-            attempt = await self.ledger.claim(self._intent(clip, request, number=number))
-            return await _unbroken(self._send(attempt)) if attempt else None
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await stack.enter_async_context(self.client.admission())
+            except TimeoutError:
+                return None
+            return await _unbroken(self._claim(self._intent(clip, request, number=number)))
+
+    async def _claim(self, intent: Intent) -> Attempt | None:
+        attempt = await self.ledger.claim(intent)
+        return await self._send(attempt) if attempt else None
 
     async def _send(self, attempt: Attempt) -> Attempt | None:
         try:

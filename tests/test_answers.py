@@ -40,6 +40,11 @@ _CODES: dict[int, type[ApiError]] = {
 }
 
 
+def _asked(response: httpx.Response) -> httpx.Response:
+    response.request = httpx.Request("GET", "https://api.example", headers={"Authorization": "Bearer secret"})
+    return response
+
+
 def _envelope(code: int, message: object = "why", data: object = None) -> dict[str, object]:
     return {"code": code, "message": message, "data": data}
 
@@ -55,7 +60,7 @@ def test_http_status_decides(code: int, kind: type[ApiError], body: dict[str, ob
     response = httpx.Response(code, json=body) if body else httpx.Response(code, html="<h1>Oops</h1>")
 
     with pytest.raises(ApiError) as caught:
-        answers.data(response)
+        answers.data(_asked(response))
 
     assert type(caught.value) is kind
     assert caught.value.code == code
@@ -68,7 +73,7 @@ def test_envelope_code_decides(code: int, kind: type[ApiError]) -> None:
     response = httpx.Response(200, json=_envelope(code, data={"taskId": "task_1"}))
 
     with pytest.raises(ApiError, match=f"^The API answered {code}: why$") as caught:
-        answers.data(response)
+        answers.data(_asked(response))
 
     assert type(caught.value) is kind
     assert caught.value.code == code
@@ -78,14 +83,14 @@ def test_envelope_code_decides(code: int, kind: type[ApiError]) -> None:
 def test_redirects_answer_nothing(status: int) -> None:
     """A redirect is no answer, and nobody knows what it did."""
     with pytest.raises(NoAnswerError, match=str(status)):
-        answers.data(httpx.Response(status, headers={"Location": "https://elsewhere.example"}))
+        answers.data(_asked(httpx.Response(status, headers={"Location": "https://elsewhere.example"})))
 
 
 @pytest.mark.parametrize("code", [-1, 0, 1, 201, 302, 600, 1001, 40001], ids=str)
 def test_strange_codes_answer_nothing(code: int) -> None:
     """A code that nobody has documented does not tell whether anything was started."""
     with pytest.raises(NoAnswerError, match=f"^The API answered {code}: why$"):
-        answers.data(httpx.Response(200, json=_envelope(code)))
+        answers.data(_asked(httpx.Response(200, json=_envelope(code))))
 
 
 @pytest.mark.parametrize(
@@ -100,7 +105,7 @@ def test_strange_codes_answer_nothing(code: int) -> None:
 def test_garbled_bodies_answer_nothing(body: bytes) -> None:
     """A body that is no envelope is no usable answer, even under HTTP 200."""
     with pytest.raises(NoAnswerError, match="not the API's") as caught:
-        answers.data(httpx.Response(200, content=body))
+        answers.data(_asked(httpx.Response(200, content=body)))
 
     assert len(str(caught.value)) < 1000
 
@@ -119,19 +124,19 @@ def test_garbled_bodies_answer_nothing(body: bytes) -> None:
 )
 def test_good_answers_give_data(body: dict[str, Any]) -> None:
     """What does not decide the outcome never costs an answer that was paid for."""
-    assert answers.data(httpx.Response(200, json=body)) == {"taskId": "task_1"}
+    assert answers.data(_asked(httpx.Response(200, json=body))) == {"taskId": "task_1"}
 
 
 @pytest.mark.parametrize("body", [_envelope(200), {"code": 200}], ids=["null", "missing"])
 def test_data_may_be_missing(body: dict[str, object]) -> None:
     """Whether there must be data is for the endpoint to say."""
-    assert answers.data(httpx.Response(200, json=body)) is None
+    assert answers.data(_asked(httpx.Response(200, json=body))) is None
 
 
 def _refused(retry_after: str | None) -> SeedanceError:
     headers = {} if retry_after is None else {"Retry-After": retry_after}
     with pytest.raises(RateLimitedError) as caught:
-        answers.data(httpx.Response(429, json=_envelope(429), headers=headers))
+        answers.data(_asked(httpx.Response(429, json=_envelope(429), headers=headers)))
     return caught.value
 
 
@@ -175,7 +180,7 @@ def test_retry_after_counts_inside_success() -> None:
     response = httpx.Response(200, json=_envelope(429), headers={"Retry-After": "3"})
 
     with pytest.raises(RateLimitedError) as caught:
-        answers.data(response)
+        answers.data(_asked(response))
 
     assert caught.value.retry_after_seconds == 3
 
@@ -185,6 +190,14 @@ def test_long_messages_are_cut() -> None:
     body = json.dumps(_envelope(400, "x" * 100_000))
 
     with pytest.raises(InvalidRequestError) as caught:
-        answers.data(httpx.Response(400, content=body))
+        answers.data(_asked(httpx.Response(400, content=body)))
 
     assert len(str(caught.value)) < 600
+
+
+def test_repeated_key_is_left_out() -> None:
+    """An API that repeats the key in its answer does not get it into our errors."""
+    response = httpx.Response(401, json=_envelope(401, message="invalid key: secret"))
+
+    with pytest.raises(AuthenticationError, match=r"invalid key: \[the key\]$"):
+        answers.data(_asked(response))
