@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 from prefect_seedance.sandbox.books import Books
 from prefect_seedance.sandbox.contract import MODELS, Submission, complaint
 from prefect_seedance.sandbox.engine import Engine
-from prefect_seedance.sandbox.envelope import RefusalError, on_refusal, success
+from prefect_seedance.sandbox.envelope import RefusalError, success
 from prefect_seedance.sandbox.faults import Call, Faults, Subject
 from prefect_seedance.sandbox.options import Settings
 
@@ -38,33 +38,16 @@ class Api:
     async def submit(self, request: Request) -> ASGIApp:
         """Start a generation."""
         self._books.receive_submit()
-        subject = Subject("submit", clip=_prompt(await request.body()))
-
-        async def accept() -> Response:
-            try:
-                return await self._accept(request)
-            except RefusalError as refusal:
-                return on_refusal(request, refusal)
-
-        return await self._faults.draw(subject).answer(Call(request, accept))
+        fault = self._faults.draw(Subject("submit", clip=_prompt(await request.body())))
+        return await fault.answer(Call(request, self._accept))
 
     async def status(self, request: Request) -> ASGIApp:
         """Tell how far a generation is."""
         task_id = request.query_params.get("taskId", "")
         self._books.receive_status_read(task_id)
         account = self._books.accounts.get(task_id)
-        subject = Subject("status")
-        if account is not None:
-            generation = account.generation
-            subject = Subject("status", generation.prompt, generation.state, generation.age_seconds)
-
-        async def tell() -> Response:
-            try:
-                return self._tell(request, task_id)
-            except RefusalError as refusal:
-                return on_refusal(request, refusal)
-
-        return await self._faults.draw(subject).answer(Call(request, tell))
+        fault = self._faults.draw(Subject.of("status", account.generation if account else None))
+        return await fault.answer(Call(request, self._tell))
 
     async def _accept(self, request: Request) -> Response:
         key = self._admit(request)
@@ -76,9 +59,10 @@ class Api:
         generation = await self._engine.accept(submission, model=model, api_key=key, origin=origin)
         return success({"taskId": generation.task_id})
 
-    def _tell(self, request: Request, task_id: str) -> Response:
+    async def _tell(self, request: Request) -> Response:
         key = self._admit(request)
         model = _known(request.path_params["model"])
+        task_id = request.query_params.get("taskId", "")
         if not task_id:
             raise RefusalError(400, "taskId: required in the query")
         account = self._books.accounts.get(task_id)

@@ -4,14 +4,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from starlette.requests import Request
-from starlette.responses import FileResponse
+from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from prefect_seedance.sandbox.books import Account, Books
+from prefect_seedance.sandbox.books import Books
 from prefect_seedance.sandbox.clock import now
-from prefect_seedance.sandbox.envelope import RefusalError, on_refusal
+from prefect_seedance.sandbox.envelope import RefusalError
 from prefect_seedance.sandbox.faults import Call, Faults, Subject
 
 
@@ -32,39 +32,34 @@ class Files:
 
     async def file(self, request: Request) -> ASGIApp:
         """Send a result."""
-        account = self._account(request)
-        generation = account.generation
-        subject = Subject("file", generation.prompt, generation.state, generation.age_seconds)
-
-        async def send_it() -> ASGIApp:
-            try:
-                return self._response(account)
-            except RefusalError as refusal:
-                return on_refusal(request, refusal)
-
-        answer = await self._faults.draw(subject).answer(Call(request, send_it))
-        return Counted(answer, lambda count: self._books.send_file_bytes(generation.task_id, count))
+        self._receive(request)
+        account = self._books.accounts.get(request.path_params["task_id"])
+        fault = self._faults.draw(Subject.of("file", account.generation if account else None))
+        return self._counted(request, await fault.answer(Call(request, self._film)))
 
     async def mirror(self, request: Request) -> ASGIApp:
         """Send a result, come what may."""
-        account = self._account(request)
-        task_id = account.generation.task_id
-        return Counted(self._response(account), lambda count: self._books.send_file_bytes(task_id, count))
+        self._receive(request)
+        return self._counted(request, await self._film(request))
 
-    def _account(self, request: Request) -> Account:
-        task_id, number = request.path_params["task_id"], request.path_params["number"]
+    def _receive(self, request: Request) -> None:
         self._books.notice_headers("file", path=request.url.path, headers=request.headers)
-        self._books.receive_file_request(task_id)
-        account = self._books.accounts.get(task_id)
-        if account is None or account.generation.film is None or number > account.generation.fate.videos:
-            raise RefusalError(404, "no such file")
-        return account
+        self._books.receive_file_request(request.path_params["task_id"])
 
-    def _response(self, account: Account) -> FileResponse:
-        generation = account.generation
-        if generation.film is None or now() - generation.ended_at > self._lifetime_seconds:
+    def _counted(self, request: Request, answer: ASGIApp) -> ASGIApp:
+        task_id = request.path_params["task_id"]
+        return Counted(answer, lambda count: self._books.send_file_bytes(task_id, count))
+
+    async def _film(self, request: Request) -> Response:
+        account = self._books.accounts.get(request.path_params["task_id"])
+        if account is None or request.path_params["number"] > account.generation.fate.videos:
+            raise RefusalError(404, "no such file")
+        film, ended_at = account.generation.film, account.generation.ended_at
+        if film is None:
+            raise RefusalError(404, "no such file yet")
+        if now() - ended_at > self._lifetime_seconds:
             raise RefusalError(403, "the URL has expired")
-        return FileResponse(generation.film.path, headers={"etag": f'"{generation.film.digest}"'})
+        return FileResponse(film.path, headers={"etag": f'"{film.digest}"'})
 
 
 class Hosted:

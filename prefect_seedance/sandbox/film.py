@@ -1,30 +1,19 @@
 """Films: real MP4s that lead from one picture to another."""
 
 import hashlib
+import io
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
-from typing import cast
 
 import av
-from av.audio.frame import AudioFrame
 from av.container import OutputContainer
 from av.video import VideoStream
 from PIL import Image
 
 from prefect_seedance.sandbox.pictures import Size, load, paint
-
-_SAMPLE_RATE = 48_000
-
-# Hertz of gentle chords, one of which the film's content chooses.
-_CHORDS = (
-    (220.00, 277.18, 329.63),
-    (196.00, 246.94, 293.66),
-    (174.61, 220.00, 261.63),
-    (164.81, 207.65, 246.94),
-)
+from prefect_seedance.sandbox.sound import chord
 
 
 class InterruptedFilmError(Exception):
@@ -62,10 +51,7 @@ def shoot(recipe: Recipe, path: Path, *, interrupted: Callable[[], bool]) -> Non
     with av.open(str(path), "w", format="mp4", options={"movflags": "faststart"}) as container:
         video = _video_stream(container, recipe)
         if recipe.sound:
-            audio = container.add_stream("aac", rate=_SAMPLE_RATE, layout="stereo")
-            for tone in _chord(recipe):
-                container.mux(audio.encode(tone))
-            container.mux(audio.encode(None))
+            _add_sound(container, chord(int(recipe.digest[:8], 16), seconds=recipe.seconds))
         for picture in _frames(recipe):
             if interrupted():
                 raise InterruptedFilmError
@@ -82,6 +68,16 @@ def _video_stream(container: OutputContainer, recipe: Recipe) -> VideoStream:
     # One thread, so that the same recipe makes the same bytes on every machine.
     stream.thread_count = 1
     return stream
+
+
+def _add_sound(container: OutputContainer, track: bytes) -> None:
+    with av.open(io.BytesIO(track), "r") as source:
+        stream = container.add_stream_from_template(source.streams.audio[0])
+        for packet in source.demux(audio=0):
+            # The last packet of a track is an empty mark of its end.
+            if packet.dts is not None:
+                packet.stream = stream
+                container.mux(packet)
 
 
 def _frames(recipe: Recipe) -> Iterator[Image.Image]:
@@ -107,23 +103,3 @@ def _push_in(picture: Image.Image, closeness: float) -> Image.Image:
     width, height = picture.size
     x, y = width * closeness / 2, height * closeness / 2
     return picture.resize(picture.size, Image.Resampling.BILINEAR, box=(x, y, width - x, height - y))
-
-
-def _chord(recipe: Recipe) -> Iterator[AudioFrame]:
-    notes = _CHORDS[int(recipe.digest[:8], 16) % len(_CHORDS)]
-    left = "+".join(f"0.1*sin(2*PI*{note}*t)" for note in notes)
-    right = "+".join(f"0.1*sin(2*PI*{note}*t+1)" for note in notes)
-    graph = av.filter.Graph()
-    graph.link_nodes(
-        graph.add("aevalsrc", f"exprs={left}|{right}:s={_SAMPLE_RATE}:d={recipe.seconds}"),
-        graph.add("afade", "t=in:d=0.5"),
-        graph.add("afade", f"t=out:st={recipe.seconds - 1}:d=1"),
-        graph.add("aformat", "sample_fmts=fltp:channel_layouts=stereo"),
-        graph.add("abuffersink"),
-    ).configure()
-    position = 0
-    while position < recipe.seconds * _SAMPLE_RATE:
-        frame = cast("AudioFrame", graph.pull())
-        frame.pts, frame.time_base = position, Fraction(1, _SAMPLE_RATE)
-        position += frame.samples
-        yield frame

@@ -30,7 +30,10 @@ def serve(settings: Settings) -> None:
             http=OpenProtocol,
             ws="none",
             log_config=None,
+            log_level="error",
             access_log=False,
+            # As long as gateways keep idle connections, so that no client reuses one that is just closing.
+            timeout_keep_alive=75,
             server_header=False,
             timeout_graceful_shutdown=0,
         )

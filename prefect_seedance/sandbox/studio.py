@@ -51,9 +51,10 @@ class Studio:
             sound=asked.sound,
             fixed_lens=asked.fixed_lens,
         )
-        if recipe.digest not in self._films:
-            self._films[recipe.digest] = self._threads.submit(self._shoot, recipe)
-        return await asyncio.shield(asyncio.wrap_future(self._films[recipe.digest]))
+        film = self._films.get(recipe.digest)
+        if film is None or film.cancelled():
+            film = self._films[recipe.digest] = self._threads.submit(self._shoot, recipe)
+        return await asyncio.wrap_future(film)
 
     def _shoot(self, recipe: Recipe) -> Film:
         path = self._folder / f"{recipe.digest}.mp4"

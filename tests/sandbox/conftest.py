@@ -74,7 +74,7 @@ class Caller:
         """Read the status until it is one of those."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             while (status := await self.status(task_id))["state"] not in states:
-                await asyncio.sleep(0.01)  # what a client of the API does
+                await asyncio.sleep(0.01)
         return status
 
     async def ended(self, task_id: str) -> dict[str, Any]:
@@ -83,7 +83,7 @@ class Caller:
 
     async def film_url(self, **changes: object) -> str:
         """Make a film and return where it is."""
-        status = await self.ended(await self.submit(**changes))
+        status = await self.ended(await self.submit(None, **changes))
         return str(json.loads(status["resultJson"])["resultUrls"][0])
 
     async def books(self) -> dict[str, Any]:

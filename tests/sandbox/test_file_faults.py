@@ -15,6 +15,8 @@ from tests.sandbox.conftest import Caller
 
 @dataclass
 class Result:
+    """A video to fetch, and what it should be."""
+
     caller: Caller
     url: str
     content: bytes
@@ -27,12 +29,16 @@ class Result:
     async def received(self, fault: str, **parameters: object) -> tuple[int, bytes]:
         """Return the declared length, and what came before the connection closed."""
         await self.caller.script({"kind": "file", "fault": fault, **parameters})
-        content = b""
+        content = bytearray()
+
+        async def read(answer: httpx.Response) -> None:
+            async for chunk in answer.aiter_bytes():
+                content.extend(chunk)
+
         async with self.caller.http.stream("GET", self.url) as answer:
             with pytest.raises(httpx.RemoteProtocolError):
-                async for chunk in answer.aiter_bytes():
-                    content += chunk
-        return int(answer.headers["content-length"]), content
+                await read(answer)
+        return int(answer.headers["content-length"]), bytes(content)
 
 
 @pytest.fixture
@@ -188,7 +194,7 @@ async def test_huge_but_valid(result: Result) -> None:
     answer = await result.get("huge", megabytes=3)
 
     assert len(answer.content) == len(result.content) + 3_000_000
-    with av.open(io.BytesIO(answer.content)) as container:
+    with av.open(io.BytesIO(answer.content), "r") as container:
         assert sum(1 for _ in container.decode(video=0)) == 8
 
 

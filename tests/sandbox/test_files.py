@@ -1,6 +1,6 @@
 """Results and hosted files over HTTP."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,20 +12,23 @@ from tests.sandbox.conftest import Caller
 
 @dataclass
 class Result:
+    """A video to fetch, and what it should be."""
+
     caller: Caller
     url: str
     content: bytes
 
     async def get(self, **headers: str) -> httpx.Response:
+        """Fetch it, with headers."""
         return await self.caller.http.get(
             self.url, headers={k.replace("_", "-"): v for k, v in headers.items()}
         )
 
 
 @pytest.fixture
-async def result(there: Caller) -> AsyncIterator[Result]:
+async def result(there: Caller) -> Result:
     url = await there.film_url()
-    yield Result(there, url, (await there.http.get(url)).content)
+    return Result(there, url, (await there.http.get(url)).content)
 
 
 async def test_file_described(result: Result) -> None:

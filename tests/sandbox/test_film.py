@@ -35,7 +35,7 @@ def film(path: Path, *pictures: Path, **changes: object) -> Path:
 
 
 def frames(source: Path | io.BytesIO) -> list[Image.Image]:
-    with av.open(source) as container:
+    with av.open(source, "r") as container:
         return [frame.to_image() for frame in container.decode(video=0)]
 
 
@@ -45,7 +45,7 @@ def difference(one: Image.Image, other: Image.Image) -> float:
 
 def loudness(source: Path) -> float:
     """Return the highest amplitude, from 0 to 1."""
-    with av.open(source) as container:
+    with av.open(source, "r") as container:
         planes = [memoryview(frame.planes[0]).cast("f") for frame in container.decode(audio=0)]
         return max(max(plane) for plane in planes)
 
@@ -124,6 +124,19 @@ def test_single_image_zooms(tmp_path: Path, hosted: Path) -> None:
     assert difference(moving[0], load(hosted / "dawn.png", SIZE)) < 3
     assert difference(moving[0], moving[-1]) > 2
     assert difference(still[0], still[-1]) < 1
+
+
+def test_images_cover_frame(tmp_path: Path) -> None:
+    """An image of another shape is cropped around its middle, not squeezed."""
+    image = Image.new("RGB", (400, 1000), "red")
+    image.paste("blue", (0, 400, 400, 600))
+    image.save(tmp_path / "tall.png")
+
+    frame = load(tmp_path / "tall.png", (800, 400))
+
+    assert frame.size == (800, 400)
+    assert set(frame.resize((1, 1), Image.Resampling.NEAREST).get_flattened_data()) == {(0, 0, 255)}
+    assert difference(frame, Image.new("RGB", (800, 400), "blue")) < 1
 
 
 def test_words_are_painted(tmp_path: Path) -> None:

@@ -22,9 +22,11 @@ def test_signal_ends_cleanly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nu
     """A signal ends it at once, in silence and without leftovers, whatever is under way."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     headers = {"Authorization": f"Bearer {KEY}"}
-    with start("--frame-rate", 60) as process:
+    with start("--frame-rate", 60, "--speed", 1000) as process:
         url = address(process)
-        httpx.post(url + SUBMIT, json={"input": text_input(duration=12, resolution="720p")}, headers=headers)
+        for prompt in ("one", "two", "three"):
+            asked = text_input(prompt=prompt, duration=12, resolution="720p")
+            httpx.post(url + SUBMIT, json={"input": asked}, headers=headers)
         httpx.put(f"{url}/sandbox/faults", json={"rules": [{"kind": "submit", "fault": "hang"}]})
         with pytest.raises(httpx.ReadTimeout):
             httpx.post(url + SUBMIT, json={"input": text_input()}, headers=headers, timeout=0.2)
@@ -37,7 +39,7 @@ def test_signal_ends_cleanly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nu
     assert said == ("", "")
     assert process.returncode == 0
     assert time.monotonic() - asked_at < 2
-    assert len(busy) == 1
+    assert len(busy) == 1, busy
     assert leftovers(tmp_path) == []
 
 

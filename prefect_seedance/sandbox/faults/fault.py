@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from prefect_seedance.sandbox.fate import Fate
@@ -15,10 +16,18 @@ EVERY_STATE = frozenset({"pending", "processing", "success", "failed"})
 
 @dataclass(frozen=True)
 class Call:
-    """A request, and what the sandbox would do with it if nothing went wrong."""
+    """A request, and what the sandbox does with it if nothing goes wrong."""
 
     request: Request
-    honest: Callable[[], Awaitable[ASGIApp]]
+    endpoint: Callable[[Request], Awaitable[Response]]
+
+    async def honest(self) -> Response:
+        """Do and answer what the contract says.
+
+        Raises:
+            RefusalError: The contract says no; that stays so, whatever the fault.
+        """
+        return await self.endpoint(self.request)
 
 
 class Fault(BaseModel):

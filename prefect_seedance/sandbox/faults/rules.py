@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from prefect_seedance.sandbox.clock import now
 from prefect_seedance.sandbox.faults.fault import Fault
+from prefect_seedance.sandbox.generation import Generation
 
 Kind = Literal["submit", "status", "file", "generation", "callback"]
 
@@ -24,6 +25,13 @@ class Subject:
     state: str = "pending"
     age_seconds: float | None = None
     """Seconds since the generation was accepted, if there is one."""
+
+    @classmethod
+    def of(cls, kind: Kind, generation: Generation | None) -> Self:
+        """Look at a generation, if there is one."""
+        if generation is None:
+            return cls(kind)
+        return cls(kind, generation.prompt, generation.state, generation.age_seconds)
 
 
 class Selector(BaseModel):
