@@ -17,15 +17,12 @@ from pydantic import BaseModel, ConfigDict
 
 from prefect_seedance.errors import IntegrityError
 
-_CONTAINERS = {"mov,mp4,m4a,3gp,3g2,mj2": "mp4", "matroska,webm": "webm"}
-"""By FFmpeg's names. Nothing else is opened, above all no playlist: it would make us fetch other URLs."""
-
-_OPEN_OPTIONS = {"format_whitelist": ",".join(_CONTAINERS)}
-
 _BOX_HEADER_BYTES = 8
 
 _EBML = b"\x1a\x45\xdf\xa3"
 """What every WebM begins with. Source: RFC 8794, section 11.2.1."""
+
+_HEAD_BYTES = 12
 
 _MOST_PIXELS = 4096 * 2304
 """A damaged header may claim any size; 4K is far above what the API makes and still fits in memory."""
@@ -139,7 +136,8 @@ class _Track:
 
     def require_all(self) -> None:
         """Raise IntegrityError if less came than the container declares, or some of it gave no picture."""
-        declared = self.stream.frames or self.packets
+        # The index leaves out what an edit list hides; only that of an MP4 lists every packet.
+        declared = len(self.stream.index_entries) if self.stream.frames else self.packets
         self._require(self.packets == declared, otherwise=f"has {self.packets} of {declared} packets")
         if isinstance(self.stream, VideoStream):
             shown = max(self.packets - self.unshown, 1)
@@ -164,35 +162,39 @@ def _opened(file: BinaryIO | Path) -> Iterator[InputContainer]:
     )
     with source as stream:
         try:
-            _require_whole_boxes(stream)
+            kind = _kind(stream)
+            if kind == "mp4":
+                _require_whole_boxes(stream)
             stream.seek(0)
-            with av.open(stream, "r", options=_OPEN_OPTIONS, metadata_errors="replace") as container:
+            with av.open(stream, "r", format=kind, metadata_errors="replace") as container:
                 yield container
         except (av.FFmpegError, OSError) as error:
             raise IntegrityError(f"The video cannot be decoded ({error.strerror}); fetch it again") from error
 
 
+def _kind(file: BinaryIO) -> str:
+    """Tell the container by its first bytes; FFmpeg would also take a playlist, and open what it names."""
+    file.seek(0)
+    head = file.read(_HEAD_BYTES)
+    if head.startswith(_EBML):
+        return "webm"
+    if head[4:8] == b"ftyp":
+        return "mp4"
+    raise IntegrityError(f"Not an MP4 or WebM video: it begins with {head!r}; fetch it again")
+
+
 def _require_whole_boxes(file: BinaryIO) -> None:
-    """Raise IntegrityError if this is not a WebM, or an MP4 that ends where its last box does.
+    """Raise IntegrityError unless an MP4 ends where its last box does.
 
     FFmpeg forgives an MP4 that ends inside its index, and is silent about the tracks that got lost.
     """
     size_bytes = file.seek(0, SEEK_END)
-    position = size_bytes if _is_webm(file) else 0
+    position = 0
     while position < size_bytes:
         position += _box_bytes(file, position=position) or size_bytes - position
     if position > size_bytes:
-        raise IntegrityError(
-            f"The video is cut off: {position - size_bytes} bytes are missing; fetch it again"
-        )
-
-
-def _is_webm(file: BinaryIO) -> bool:
-    file.seek(0)
-    head = file.read(12)
-    if not head.startswith(_EBML) and head[4:8] != b"ftyp":
-        raise IntegrityError(f"Not an MP4 or WebM video: it begins with {head!r}; fetch it again")
-    return head.startswith(_EBML)
+        missing_bytes = position - size_bytes
+        raise IntegrityError(f"The video is cut off: {missing_bytes} bytes are missing; fetch it again")
 
 
 def _box_bytes(file: BinaryIO, *, position: int) -> int:
@@ -205,8 +207,8 @@ def _box_bytes(file: BinaryIO, *, position: int) -> int:
     length = int.from_bytes(header[:4])
     if length == 1:
         length = int.from_bytes(header[8:])
-    if len(header) < _BOX_HEADER_BYTES or 0 < length < _BOX_HEADER_BYTES:
-        raise IntegrityError(f"The video is cut off or damaged at byte {position}; fetch it again")
+    if 0 < length < _BOX_HEADER_BYTES:
+        raise IntegrityError(f"The video is damaged at byte {position}; fetch it again")
     return length
 
 
@@ -227,7 +229,7 @@ def _audio(container: InputContainer) -> AudioStream | None:
 def _require_all(container: InputContainer, *, tracks: tuple[_Track, ...]) -> None:
     for track in tracks:
         track.require_all()
-    if _CONTAINERS[container.format.name] == "webm":
+    if _is_webm(container):
         _require_end(container, came_seconds=max(track.end_seconds for track in tracks))
 
 
@@ -243,10 +245,14 @@ def _require_end(container: InputContainer, *, came_seconds: float) -> None:
         )
 
 
+def _is_webm(container: InputContainer) -> bool:
+    return "webm" in container.format.name
+
+
 def _facts(container: InputContainer, *, seen: _Track, audio: AudioStream | None) -> VideoFacts:
     video = cast(VideoStream, seen.stream)
     return VideoFacts(
-        container=_CONTAINERS[container.format.name],
+        container="webm" if _is_webm(container) else "mp4",
         width=video.width,
         height=video.height,
         duration_seconds=round(seen.duration_seconds, 6),
