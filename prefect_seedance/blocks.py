@@ -61,9 +61,23 @@ class SeedanceCredentials(CredentialsBlock):
             raise SetupError(
                 f"There is no API key. Set {API_KEY_VARIABLE}, or name a stored credentials block"
             )
-        return cls(
-            api_key=SecretStr(api_key), base_url=os.environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL
-        )
+        return cls(api_key=SecretStr(api_key), base_url=os.environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL)
+
+    @classmethod
+    async def find(cls, credentials: Self | str) -> Self:
+        """Return the credentials that are meant: themselves, stored under a name, or the environment's.
+
+        Raises:
+            SetupError: If there are none.
+        """
+        if isinstance(credentials, cls):
+            return credentials
+        if not credentials:
+            return cls.from_env()
+        try:
+            return await cls.aload(str(credentials))
+        except ValueError as error:
+            raise SetupError(f"There are no stored credentials named {credentials!r}: {error}") from error
 
     def get_client(self, *, timeout_seconds: float = 60.0) -> SeedanceClient:
         """Return a client for this account, to be used as an async context manager.

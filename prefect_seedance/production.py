@@ -11,12 +11,12 @@ from typing import NamedTuple
 from prefect_seedance import archive as archiving
 from prefect_seedance import reporting, submission
 from prefect_seedance.blocks import SeedanceCredentials
+from prefect_seedance.client import REQUEST_TIMEOUT_SECONDS
 from prefect_seedance.errors import (
     ContentRejectedError,
     DeadlineError,
     LinkExpiredError,
     SeedanceError,
-    SetupError,
     SubmissionUnresolvedError,
 )
 from prefect_seedance.images import ImageHost
@@ -63,6 +63,7 @@ async def produce(
     allow_outside: bool = False,
     policy: Policy = Policy(),
     pace: Pace = Pace(),
+    timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
     listener: Listener = lambda _: None,
 ) -> Manifest:
     """Make all clips of a storyboard that the archive lacks, and give an account.
@@ -88,6 +89,7 @@ async def produce(
         allow_outside: Permit images outside the storyboard's folder, by absolute path.
         policy: Which failed clips to pay for again.
         pace: How often to look.
+        timeout_seconds: Bound of one request.
         listener: Is told of every step that a clip takes.
 
     Returns:
@@ -97,7 +99,7 @@ async def produce(
         StoryboardError: If the storyboard has mistakes; nothing was spent.
         SetupError: If the credentials, the archive or the images' hosting are wrong; nothing was spent.
     """
-    account = await _account(credentials)
+    account = await SeedanceCredentials.find(credentials)
     reading = await open_source(storyboard, model=account.model, prompt=prompt, allow_outside=allow_outside)
     planned = plan(reading.clips, title=reading.title, name=name, model=account.model)
     order = Order(
@@ -107,6 +109,7 @@ async def produce(
         images_url=images_url,
         policy=policy,
         pace=pace,
+        timeout_seconds=timeout_seconds,
     )
     deadline = asyncio.get_running_loop().time() + deadline_seconds
     async with shared(order) as session:
@@ -114,18 +117,6 @@ async def produce(
             plan=planned, order=order, session=session, deadline=deadline, listener=listener
         )
         return await production.run(reading)
-
-
-async def _account(credentials: SeedanceCredentials | str) -> SeedanceCredentials:
-    if isinstance(credentials, SeedanceCredentials):
-        return credentials
-    if not credentials:
-        return SeedanceCredentials.from_env()
-    try:
-        loaded = await SeedanceCredentials.aload(credentials)
-    except ValueError as error:
-        raise SetupError(f"There are no stored credentials named {credentials!r}: {error}") from error
-    return loaded
 
 
 @dataclass(kw_only=True)

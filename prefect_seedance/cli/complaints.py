@@ -1,0 +1,19 @@
+"""Say why there is no result, for people and, if they listen, for programs."""
+
+import json as jsons
+import sys
+
+
+def complain(kind: str, message: str, *, code: int, json: bool) -> int:
+    """Print a message and return the exit code.
+
+    Args:
+        kind: What went wrong, for programs.
+        message: What went wrong and what to do, for people.
+        code: The exit code.
+        json: Whether programs listen.
+    """
+    print(f"prefect-seedance: {message}", file=sys.stderr)  # noqa: T201 -- the command's voice
+    if json:
+        print(jsons.dumps({"error": {"kind": kind, "message": message}, "exit_code": code}))  # noqa: T201 -- likewise
+    return code

@@ -1,0 +1,168 @@
+"""Do what a `produce` command asks for, from its options to its manifest."""
+
+import asyncio
+import os
+import sys
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Group, Parameter
+
+from prefect_seedance import planning
+from prefect_seedance.cli import survey
+from prefect_seedance.cli.options import Seconds, Wanted
+from prefect_seedance.client import REQUEST_TIMEOUT_SECONDS
+from prefect_seedance.errors import SetupError
+from prefect_seedance.images import ImageHost
+from prefect_seedance.manifest import Manifest, production_key
+from prefect_seedance.planning import Plan
+from prefect_seedance.store import Store
+from prefect_seedance.waiting import Pace
+
+if TYPE_CHECKING:
+    from prefect_seedance.blocks import SeedanceCredentials
+    from prefect_seedance.cli.screen import Screen
+    from prefect_seedance.client import SeedanceClient
+
+_SILENT: Mapping[str, str] = {
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_HANDLERS_DEBUG_LEVEL": "CRITICAL",
+}
+"""Prefect's own lines would run through ours; its server gets them all the same."""
+
+_VERBOSE: Mapping[str, str] = {"PREFECT_LOGGING_LEVEL": "DEBUG"}
+_NOT_TRACKED: Mapping[str, str] = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
+
+
+@Parameter(name="*", group=Group("Account", sort_key=2))
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """Who pays."""
+
+    credentials: Annotated[
+        str, Parameter(help="Name of a credentials block in Prefect; otherwise SEEDANCE_API_KEY is the key.")
+    ] = ""
+    base_url: Annotated[str, Parameter(help="Where the API is, if not at SEEDANCE_BASE_URL.")] = ""
+
+    def open(self) -> "SeedanceCredentials | str":
+        """Return the credentials, or the name of those that Prefect has.
+
+        Raises:
+            SetupError: If there are none.
+        """
+        from prefect_seedance.blocks import SeedanceCredentials  # noqa: PLC0415 -- loads Prefect
+
+        if self.credentials and self.base_url:
+            raise SetupError("--credentials says where the API is; leave out --base-url")
+        if self.credentials:
+            return self.credentials
+        account = SeedanceCredentials.from_env()
+        return account.model_copy(update={"base_url": self.base_url}) if self.base_url else account
+
+    async def client(self) -> "SeedanceClient":
+        """Return a client for the account.
+
+        Raises:
+            SetupError: If there are no credentials.
+        """
+        from prefect_seedance.blocks import SeedanceCredentials  # noqa: PLC0415 -- loads Prefect
+
+        return (await SeedanceCredentials.find(self.open())).get_client()
+
+
+@Parameter(name="*", group=Group("Time", sort_key=3))
+@dataclass(frozen=True, kw_only=True)
+class Times:
+    """How long to wait and how often to look."""
+
+    deadline: Annotated[
+        Seconds, Parameter(help="How long to wait in all, like 90m; what is in flight then goes on. [1h]")
+    ] = 3600.0
+    timeout: Annotated[Seconds, Parameter(help="Bound of one request. [60s]")] = REQUEST_TIMEOUT_SECONDS
+    first_look: Annotated[
+        Seconds | None, Parameter(help="From acceptance to the first look. [when it can be done]")
+    ] = None
+    look_every: Annotated[Seconds, Parameter(help="From look to look. [2s]")] = Pace().every_seconds
+
+    @property
+    def pace(self) -> Pace:
+        """How often to look."""
+        return Pace(first_seconds=self.first_look, every_seconds=self.look_every)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What a command asks for."""
+
+    storyboard: str
+    archive: str
+    images_url: str
+    wanted: Wanted
+    account: Account
+    times: Times
+
+    async def check(self) -> Plan:
+        """Plan the production, and find what is wrong with it before anything is started.
+
+        Raises:
+            StoryboardError: If the storyboard has mistakes.
+            SetupError: If the archive is wrong, or local images cannot be fetched from it.
+        """
+        reading = await self.wanted.read(self.storyboard)
+        planned = planning.plan(reading.clips, title=reading.title, name=self.wanted.name)
+        store = Store.open(self.archive)
+        known = await survey.recall(store, [clip.fingerprint for clip in planned.distinct])
+        missing = [clip for clip in planned.distinct if not known[clip.fingerprint].clip]
+        host = ImageHost(store=store, images_url=self.images_url)
+        await host.check(picture for clip in missing for picture in clip.pictures)
+        return planned
+
+    def run(self, planned: Plan, screen: "Screen") -> Manifest:
+        """Make what is missing, and return the account, also of a run that was stopped.
+
+        Raises:
+            KeyboardInterrupt: If it was stopped before anything was begun.
+            SeedanceError: If there is no account.
+        """
+        from prefect_seedance.cli.running import run  # noqa: PLC0415 -- loads Prefect
+
+        credentials, since = self.account.open(), datetime.now(UTC)
+        manifest = run(lambda: self._make(credentials, screen), name=planned.name, screen=screen)
+        return manifest or asyncio.run(self._left(planned, since=since))
+
+    async def _make(self, credentials: "SeedanceCredentials | str", screen: "Screen") -> Manifest:
+        from prefect_seedance.production import produce  # noqa: PLC0415 -- loads Prefect
+
+        return await produce(
+            self.storyboard,
+            archive=self.archive,
+            name=self.wanted.name,
+            prompt=self.wanted.prompt,
+            credentials=credentials,
+            deadline_seconds=self.times.deadline,
+            images_url=self.images_url,
+            allow_outside=self.wanted.allow_outside,
+            policy=self.wanted.policy,
+            pace=self.times.pace,
+            timeout_seconds=self.times.timeout,
+            listener=screen.hear,
+        )
+
+    async def _left(self, planned: Plan, *, since: datetime) -> Manifest:
+        """Read the account that a stopped run left in the archive."""
+        content = await Store.open(self.archive).read(production_key(planned.name, "manifest.json"))
+        manifest = Manifest.model_validate_json(content) if content else None
+        if manifest is None or manifest.began_at < since:
+            raise KeyboardInterrupt
+        return manifest
+
+
+def prepare_prefect(*, verbose: bool) -> None:
+    """Tell Prefect, before it is loaded, how much to say; what the user has set stays."""
+    for name, value in {**_NOT_TRACKED, **(_VERBOSE if verbose else _SILENT)}.items():
+        os.environ.setdefault(name, value)
+    if not verbose and not sys.warnoptions:
+        warnings.simplefilter("ignore")

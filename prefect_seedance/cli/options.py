@@ -1,0 +1,81 @@
+"""Options that several commands have, each described once."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Final, Literal
+
+from cyclopts import Group, Parameter, Token
+
+from prefect_seedance.reading import Reading
+from prefect_seedance.sources import open_source
+from prefect_seedance.submission import Policy
+
+_UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600}
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")
+
+
+def _seconds(_: object, tokens: Sequence[Token]) -> float:
+    match = _DURATION.fullmatch(tokens[0].value.strip())
+    if not match:
+        raise ValueError("say it in seconds, or like 90m or 2h")
+    return float(match.group(1)) * _UNITS[match.group(2)]
+
+
+def _positive(_: object, value: float | None) -> None:
+    if value is not None and value <= 0:
+        raise ValueError("must be more than 0")
+
+
+PLAIN: Final = Parameter(negative=(), show_default=False)
+"""How options are unless they say otherwise: flags have no ``--no-``, and no default means none."""
+
+
+Seconds = Annotated[float, Parameter(converter=_seconds, n_tokens=1, validator=_positive)]
+"""A time such as ``90``, ``90m`` or ``2h``."""
+
+Source = Annotated[str, Parameter(help="A file of YAML or JSON, a folder of images, or a URL.")]
+Archive = Annotated[
+    str, Parameter(help="Where clips and ledger live: a folder's path, or s3://, gs://, az:// with a bucket.")
+]
+Json = Annotated[bool, Parameter(help="Print one JSON object for programs.")]
+Verbose = Annotated[bool, Parameter(help="Show Prefect's logs, and where errors come from.")]
+
+_CLIPS = Group("Clips", sort_key=1)
+
+
+@Parameter(name="*", group=_CLIPS)
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """Which clips are wanted, besides what the storyboard says."""
+
+    name: Annotated[str, Parameter(help="Name of the production, if not its title.")] = ""
+    prompt: Annotated[str, Parameter(help="What happens between the images of a folder.")] = ""
+    allow_outside: Annotated[
+        bool, Parameter(help="Permit images outside the storyboard's folder, by absolute path.")
+    ] = False
+    retry_failed: Annotated[bool, Parameter(help="Pay again for clips that failed.")] = False
+    retry_rejected: Annotated[bool, Parameter(help="Pay again for clips whose content was rejected.")] = False
+    on_unresolved: Annotated[
+        Literal["report", "resubmit"],
+        Parameter(
+            help="What to do about submissions that nobody knows the end of; to resubmit may pay twice."
+        ),
+    ] = "report"
+
+    @property
+    def policy(self) -> Policy:
+        """Which failed clips may be paid for again."""
+        return Policy(
+            retry_failed=self.retry_failed,
+            retry_rejected=self.retry_rejected,
+            resubmit_unresolved=self.on_unresolved == "resubmit",
+        )
+
+    async def read(self, storyboard: str) -> Reading:
+        """Read the storyboard.
+
+        Raises:
+            StoryboardError: If it has mistakes.
+        """
+        return await open_source(storyboard, prompt=self.prompt, allow_outside=self.allow_outside)

@@ -1,0 +1,206 @@
+"""Say what a production would make, reuse and bill, without spending anything."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated
+
+from cyclopts import App, Parameter
+from pydantic import BaseModel, ConfigDict
+from rich.console import RenderableType
+from rich.text import Text
+
+from prefect_seedance import planning, pricing
+from prefect_seedance.cli import survey
+from prefect_seedance.cli.options import PLAIN, Archive, Json, Source, Wanted
+from prefect_seedance.cli.printing import count, grid, show
+from prefect_seedance.cli.survey import Memory, State
+from prefect_seedance.planning import Plan, PlannedClip
+from prefect_seedance.submission import Policy, failure
+
+app = App(name="plan", default_parameter=PLAIN)
+
+
+class Deed(StrEnum):
+    """What a production would do with a clip."""
+
+    make = "make"
+    reuse = "reuse"
+    fetch = "fetch"
+    """It is made and paid for, and not archived yet."""
+    wait = "wait"
+    """It is paid for and in flight."""
+    unresolved = "unresolved"
+    failed = "failed"
+
+
+_WORDS: Mapping[Deed, str] = {
+    Deed.make: "made",
+    Deed.reuse: "reused",
+    Deed.fetch: "fetched",
+    Deed.wait: "waited for",
+    Deed.unresolved: "left unresolved",
+    Deed.failed: "left failed",
+}
+
+_STYLES: Mapping[Deed, str] = {
+    Deed.make: "bold",
+    Deed.reuse: "green",
+    Deed.fetch: "cyan",
+    Deed.wait: "cyan",
+    Deed.unresolved: "bold yellow",
+    Deed.failed: "red",
+}
+
+
+class ForecastClip(BaseModel):
+    """What would become of one clip.
+
+    Attributes:
+        billed_seconds: What making it would be billed.
+        reason: Why it would not be made.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    number: int
+    name: str
+    fingerprint: str
+    will: Deed
+    duration_seconds: int
+    billed_seconds: int
+    generation_id: str | None
+    reason: str | None
+
+
+class Forecast(BaseModel):
+    """What would become of a production.
+
+    Attributes:
+        archive: None if it was not said, and so every clip would be made.
+        cost: Of the billed seconds, if the price of one is known.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    production: str
+    title: str
+    model: str
+    archive: str | None
+    billed_seconds: int
+    cost: Decimal | None
+    clips: tuple[ForecastClip, ...]
+
+    @property
+    def counts(self) -> Mapping[Deed, int]:
+        """How many clips would be treated how."""
+        counts = Counter(clip.will for clip in self.clips)
+        return {deed: counts[deed] for deed in Deed if counts[deed]}
+
+
+@app.default
+def plan(
+    storyboard: Source,
+    /,
+    *,
+    archive: Archive = "",
+    wanted: Wanted = Wanted(),
+    price_per_second: Annotated[
+        Decimal | None, Parameter(help="What a second of video costs your account.")
+    ] = None,
+    json: Json = False,
+) -> int:
+    """Say what would be made, reused and billed, without spending anything.
+
+    It needs no key and asks the archive only, so what the API has finished meanwhile is not known.
+    """
+    forecast = asyncio.run(
+        _forecast(storyboard, archive=archive, wanted=wanted, price_per_second=price_per_second)
+    )
+    show(*([forecast.model_dump_json(indent=2)] if json else _told(forecast)))
+    return 0
+
+
+async def _forecast(
+    storyboard: str, *, archive: str, wanted: Wanted, price_per_second: Decimal | None
+) -> Forecast:
+    reading = await wanted.read(storyboard)
+    planned = planning.plan(reading.clips, title=reading.title, name=wanted.name)
+    clips = tuple(_foreseen(planned, await _recalled(archive, planned.distinct), policy=wanted.policy))
+    billed_seconds = sum(clip.billed_seconds for clip in clips)
+    return Forecast(
+        production=planned.name,
+        title=planned.title,
+        model=planned.model,
+        archive=archive or None,
+        billed_seconds=billed_seconds,
+        cost=price_per_second and pricing.cost(billed_seconds, price_per_second=price_per_second),
+        clips=clips,
+    )
+
+
+async def _recalled(archive: str, clips: Iterable[PlannedClip]) -> Mapping[str, Memory]:
+    store = survey.existing(archive) if archive else None
+    return await survey.recall(store, [clip.fingerprint for clip in clips]) if store else {}
+
+
+def _foreseen(planned: Plan, memories: Mapping[str, Memory], *, policy: Policy) -> Iterator[ForecastClip]:
+    firsts = {clip.number for clip in planned.distinct}
+    for clip in planned.clips:
+        memory = memories.get(clip.fingerprint, Memory())
+        deed = _deed(memory, policy)
+        bought = deed is Deed.make and clip.number in firsts
+        yield ForecastClip(
+            number=clip.number,
+            name=clip.name,
+            fingerprint=clip.fingerprint,
+            will=deed,
+            duration_seconds=clip.settings.duration,
+            billed_seconds=clip.settings.duration if bought else 0,
+            generation_id=memory.last.generation_id or None if memory.last else None,
+            reason=_reason(memory, deed),
+        )
+
+
+def _deed(memory: Memory, policy: Policy) -> Deed:
+    outcome = memory.last and memory.last.outcome
+    if outcome and memory.state in {State.failed, State.not_started}:
+        return Deed.make if policy.permits_after(outcome) else Deed.failed
+    return {
+        State.archived: Deed.reuse,
+        State.made: Deed.fetch,
+        State.in_flight: Deed.wait,
+        State.being_asked: Deed.wait,
+        State.unresolved: Deed.unresolved,
+    }.get(memory.state, Deed.make)
+
+
+def _reason(memory: Memory, deed: Deed) -> str | None:
+    last = memory.last
+    if deed is Deed.failed and last and last.outcome:
+        return str(failure(last.intent.name, last.outcome))
+    if deed is Deed.unresolved and last:
+        return f"asked for by {last.intent.asked_by}, and no answer is recorded: it may be paid for already"
+    return None
+
+
+def _told(forecast: Forecast) -> Iterator[RenderableType]:
+    table = grid("#", "clip", "would be", "billed")
+    table.columns[0].justify = table.columns[3].justify = "right"
+    for clip in forecast.clips:
+        billed = f"{clip.billed_seconds} s" if clip.billed_seconds else ""
+        table.add_row(f"{clip.number}", clip.name, Text(_WORDS[clip.will], _STYLES[clip.will]), billed)
+    yield Text(f"{forecast.title}: {count(len(forecast.clips), 'clip')}\n", "bold")
+    yield table
+    for clip in forecast.clips:
+        if clip.reason:
+            yield Text(f"\n{clip.reason}", _STYLES[clip.will])
+    yield Text(f"\n{_sum(forecast)}")
+
+
+def _sum(forecast: Forecast) -> str:
+    counts = ", ".join(f"{number:,} {_WORDS[deed]}" for deed, number in forecast.counts.items())
+    price = "" if forecast.cost is None else f", which costs {forecast.cost:,}"
+    return f"{counts}. {forecast.billed_seconds:,} s of video would be billed{price}."

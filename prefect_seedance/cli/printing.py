@@ -1,0 +1,51 @@
+"""Print on terminals in their width and colours, and into pipes line by line."""
+
+import sys
+from datetime import timedelta
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+
+_PIPE_COLUMNS = 1000
+"""No line of a pipe is broken or cut."""
+
+
+def terminal(*, error: bool = False) -> Console:
+    """Return the console of our output, or of our messages."""
+    return Console(stderr=error, highlight=False, emoji=False, markup=False)
+
+
+def width() -> int:
+    """Return how many columns standard output has."""
+    console = terminal()
+    return console.width if console.is_terminal else _PIPE_COLUMNS
+
+
+def show(*renderables: RenderableType) -> None:
+    """Print on standard output."""
+    console = terminal()
+    if console.is_terminal:
+        console.print(*renderables, sep="\n")
+        return
+    console.width = width()
+    with console.capture() as capture:
+        console.print(*renderables, sep="\n")
+    for line in capture.get().splitlines():
+        print(line.rstrip())  # noqa: T201 -- this is the command's voice
+    sys.stdout.flush()
+
+
+def grid(*headings: str) -> Table:
+    """Return a table without lines, under dim headings."""
+    return Table(*headings, box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
+
+
+def count(number: int, noun: str) -> str:
+    """Write a number with its noun: ``1 clip``, ``1,000 clips``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def elapsed(seconds: float) -> str:
+    """Write a time as people read it off a clock: ``0:07``, ``12:40``, ``1:02:03``."""
+    whole = str(timedelta(seconds=int(seconds)))
+    return whole.removeprefix("0:").removeprefix("0") if whole.startswith("0:0") else whole.removeprefix("0:")

@@ -1,0 +1,68 @@
+"""Say what became of a submission whose answer nobody recorded."""
+
+import asyncio
+import getpass
+import json as jsons
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from prefect_seedance.cli import survey
+from prefect_seedance.cli.job import Account
+from prefect_seedance.cli.options import PLAIN, Archive, Json
+from prefect_seedance.cli.printing import show
+from prefect_seedance.errors import SetupError
+from prefect_seedance.ledger import Attempt, Ledger
+from prefect_seedance.resolution import Resolver
+from prefect_seedance.submission import this_process
+
+app = App(
+    name="resolve",
+    default_parameter=PLAIN,
+    help_epilogue="`prefect-seedance ledger ARCHIVE --unresolved` lists what is open. Both answers are kept "
+    "in the ledger, with who gave them and when.",
+)
+
+
+@app.default
+def resolve(
+    archive: Archive,
+    clip: Annotated[str, Parameter(help="The clip's fingerprint, or enough of its beginning.")],
+    /,
+    *,
+    adopt: Annotated[
+        str, Parameter(help="It was accepted under this id: check it with the API, and continue from there.")
+    ] = "",
+    lost: Annotated[bool, Parameter(help="Nothing will come of it: permit another, paid attempt.")] = False,
+    account: Account = Account(),
+    json: Json = False,
+) -> int:
+    """Settle one unresolved clip."""
+    if bool(adopt) == lost:
+        raise SetupError("Say either --adopt TASKID or --lost")
+    attempt = asyncio.run(_resolve(archive, clip, adopt=adopt, account=account))
+    show(_json(attempt) if json else _told(attempt))
+    return 0
+
+
+async def _resolve(archive: str, clip: str, *, adopt: str, account: Account) -> Attempt:
+    resolver = Resolver(
+        ledger=Ledger(survey.demanded(archive)), resolved_by=f"{getpass.getuser()} on {this_process()}"
+    )
+    if not adopt:
+        return await resolver.declare_lost(clip)
+    async with await account.client() as client:
+        return await resolver.adopt(clip, adopt, client=client)
+
+
+def _json(attempt: Attempt) -> str:
+    said = {"clip": attempt.intent.fingerprint, "name": attempt.intent.name, "attempt": attempt.intent.number}
+    result = attempt.outcome.result if attempt.outcome else "adopted"
+    return jsons.dumps({**said, "result": result, "generation_id": attempt.generation_id or None}, indent=2)
+
+
+def _told(attempt: Attempt) -> str:
+    name = attempt.intent.name
+    if attempt.acceptance and not attempt.outcome:
+        return f"{name} is adopted as {attempt.generation_id}; produce it again to wait for it and archive it"
+    return f"{name} is given up; produce it again to pay for attempt {attempt.intent.number + 1}"

@@ -1,0 +1,97 @@
+"""Judge clips by what an archive remembers of them."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from prefect_seedance import archive as archiving
+from prefect_seedance.errors import SetupError
+from prefect_seedance.ledger import Attempt, Ledger, Result
+from prefect_seedance.store import Store
+
+_READERS = 32
+"""Clips read at once: a bucket answers them in parallel, and a folder keeps few files open."""
+
+
+class State(StrEnum):
+    """What an archive knows of a clip."""
+
+    new = "new"
+    """It was never asked for."""
+    being_asked = "being asked for"
+    """Another run submits it at this moment."""
+    unresolved = "unresolved"
+    in_flight = "in flight"
+    made = "made"
+    """The API has made it, and it is not archived yet."""
+    archived = "archived"
+    failed = "failed"
+    not_started = "not started"
+    """The last submission was refused or never arrived; nothing was billed."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What is known of one clip.
+
+    Attributes:
+        attempts: The oldest first.
+    """
+
+    attempts: tuple[Attempt, ...] = ()
+    clip: archiving.Clip | None = None
+
+    @property
+    def last(self) -> Attempt | None:
+        """The attempt that decides."""
+        return self.attempts[-1] if self.attempts else None
+
+    @property
+    def state(self) -> State:
+        """What the clip's state comes to."""
+        if self.clip:
+            return State.archived
+        if self.last is None:
+            return State.new
+        if self.last.undecided:
+            return State.being_asked if self.last.settling_seconds else State.unresolved
+        if self.last.outcome is None:
+            return State.in_flight
+        ends = {Result.success: State.made, Result.failed: State.failed}
+        return ends.get(self.last.outcome.result, State.not_started)
+
+
+def existing(archive: str) -> Store | None:
+    """Open an archive to read in it, or return None if it is a folder that is not there."""
+    is_folder = "://" not in archive
+    return None if is_folder and not Path(archive).expanduser().is_dir() else Store.open(archive)
+
+
+def demanded(archive: str) -> Store:
+    """Open an archive that must be there.
+
+    Raises:
+        SetupError: If it is not.
+    """
+    store = existing(archive)
+    if store is None:
+        raise SetupError(
+            f"There is no archive at {archive}; give the folder or bucket that clips were put in"
+        )
+    return store
+
+
+async def recall(store: Store, fingerprints: Iterable[str]) -> Mapping[str, Memory]:
+    """Read what an archive knows of these clips."""
+    ledger, readers = Ledger(store), asyncio.Semaphore(_READERS)
+
+    async def one(fingerprint: str) -> tuple[str, Memory]:
+        async with readers:
+            attempts, clip = await asyncio.gather(
+                ledger.attempts(fingerprint), archiving.find(store, fingerprint)
+            )
+        return fingerprint, Memory(attempts, clip)
+
+    return dict(await asyncio.gather(*map(one, fingerprints)))

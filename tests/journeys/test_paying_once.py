@@ -1,0 +1,127 @@
+"""A process is killed around a submission, or two run at once: each clip is paid for once."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.processes import Command, Sandbox
+
+Start = Callable[..., subprocess.Popen[str]]
+
+_SOON_SECONDS = 60.0
+
+
+@pytest.fixture
+def words(board: Path, archive: Path, sandbox: Sandbox) -> tuple[object, ...]:
+    """Return the words of the command that every run repeats."""
+    look = ("--first-look", "0.2", "--look-every", "0.2", "--timeout", "2", "--deadline", "60")
+    return ("produce", board, "--archive", archive, "--images-url", sandbox.hosted, "--json", *look)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    latest = time.monotonic() + _SOON_SECONDS
+    while not condition():
+        assert time.monotonic() < latest, "it did not come about"
+        time.sleep(0.02)
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def standings(run: subprocess.CompletedProcess[str]) -> list[str]:
+    manifest: Mapping[str, Any] = json.loads(run.stdout)
+    return [clip["standing"] for clip in manifest["clips"]]
+
+
+def test_killed_before_answer_is_recorded(
+    start_cli: Start,
+    run_cli: Command,
+    studio: dict[str, str],
+    sandbox: Sandbox,
+    words: tuple[object, ...],
+) -> None:
+    """Killed between the submission and its answer, the clip is reported as unresolved and not sent again."""
+    sandbox.faults({"kind": "submit", "fault": "accept-then-hang"})
+    first = start_cli(*words, env=studio)
+    until(lambda: sandbox.totals()["accepted"] == 2)
+    kill(first)
+    sandbox.faults()
+
+    again = run_cli(*words, env=studio)
+
+    assert standings(again) == ["unresolved", "unresolved"]
+    assert again.returncode == 3
+    assert sandbox.totals()["submits_received"] == 2
+
+
+def test_unresolved_is_adopted_or_lost(
+    start_cli: Start,
+    run_cli: Command,
+    studio: dict[str, str],
+    sandbox: Sandbox,
+    archive: Path,
+    words: tuple[object, ...],
+) -> None:
+    """What a killed run left open is settled by a person, one clip as bought and one as lost."""
+    sandbox.faults({"kind": "submit", "fault": "accept-then-hang"})
+    first = start_cli(*words, env=studio)
+    until(lambda: sandbox.totals()["accepted"] == 2)
+    kill(first)
+    sandbox.faults()
+    unresolved = json.loads(run_cli(*words, env=studio).stdout)["clips"]
+    bought = {each["prompt"]: each["taskId"] for each in sandbox.books()["generations"]}
+    prompts = ["drifting clouds after dawn", "drifting clouds after noon"]
+
+    adopted = run_cli(
+        "resolve", archive, unresolved[0]["fingerprint"], "--adopt", bought[prompts[0]], env=sandbox.env
+    )
+    lost = run_cli("resolve", archive, unresolved[1]["fingerprint"][:12], "--lost")
+    healed = run_cli(*words, env=studio)
+
+    assert (adopted.returncode, lost.returncode, healed.returncode) == (0, 0, 0)
+    assert standings(healed) == ["made", "made"]
+    assert sandbox.totals()["accepted"] == 3
+
+
+def test_killed_after_answer_is_recorded(
+    start_cli: Start,
+    run_cli: Command,
+    studio: dict[str, str],
+    sandbox: Sandbox,
+    archive: Path,
+    words: tuple[object, ...],
+) -> None:
+    """Killed while its generations run, the next run takes them in and sends nothing."""
+    sandbox.faults({"kind": "generation", "fault": "take-longer", "factor": 10})
+    first = start_cli(*words, env=studio)
+    until(lambda: len(list(archive.glob("clips/*/attempt-001/accepted.json"))) == 2)
+    kill(first)
+
+    again = run_cli(*words, env=studio)
+
+    assert standings(again) == ["made", "made"]
+    assert again.returncode == 0
+    assert sandbox.totals()["submits_received"] == 2
+
+
+def test_two_processes_pay_once(
+    start_cli: Start, studio: dict[str, str], sandbox: Sandbox, words: tuple[object, ...]
+) -> None:
+    """Two processes that start on one production together share its clips."""
+    sandbox.faults({"kind": "submit", "fault": "slow", "seconds": 0.5})
+    both = [start_cli(*words, env=studio) for _ in range(2)]
+
+    answers = [json.loads(process.communicate(timeout=_SOON_SECONDS)[0]) for process in both]
+
+    assert [answer["exit_code"] for answer in answers] == [0, 0]
+    assert sandbox.totals()["accepted"] == 2
+    assert sandbox.totals()["duplicates"] == 0

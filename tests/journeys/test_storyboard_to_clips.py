@@ -1,0 +1,80 @@
+"""Four images become three clips, and nothing is done twice."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw
+
+from prefect_seedance.media import boundary_frames, similarity
+from tests.processes import Command, Sandbox
+
+_SHOTS = {"dawn": "#f2b48c", "noon": "#8cc8f2", "dusk": "#c06a8c", "night": "#101c38"}
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> list[Image.Image]:
+    """Four pictures that nobody could take for each other."""
+    folder = tmp_path / "film"
+    folder.mkdir()
+    painted = []
+    for number, (name, colour) in enumerate(_SHOTS.items()):
+        picture = Image.new("RGB", (864, 496), colour)
+        left = 100 + 170 * number
+        ImageDraw.Draw(picture).rectangle((left, 120, left + 120, 420), fill="white")
+        picture.save(folder / f"{name}.png")
+        painted.append(picture)
+    return painted
+
+
+@pytest.fixture
+def film(tmp_path: Path, pictures: list[Image.Image]) -> Path:
+    """The storyboard of these pictures."""
+    shots = "".join(f"  - {{image: {name}.png, prompt: drifting clouds after {name}}}\n" for name in _SHOTS)
+    settings = "{resolution: 480p, aspect_ratio: 16:9, sound: true}"
+    board = tmp_path / "film" / "storyboard.yaml"
+    board.write_text(f"title: A day\ndefaults: {settings}\nshots:\n{shots}", encoding="utf-8")
+    assert len(pictures) == len(_SHOTS)
+    return board
+
+
+def test_storyboard_becomes_clips(
+    run_cli: Command,
+    studio: dict[str, str],
+    sandbox: Sandbox,
+    archive: Path,
+    film: Path,
+    pictures: list[Image.Image],
+) -> None:
+    """Clips begin and end at the images; a second run does nothing; an edit buys one clip."""
+    look = ("--first-look", "0.2", "--look-every", "0.2")
+    words = ("produce", film, "--archive", archive, "--images-url", sandbox.hosted, "--json", *look)
+
+    first = _clips(run_cli(*words, env=studio))
+    books = sandbox.totals()
+    second = _clips(run_cli(*words, env=studio))
+    untouched = sandbox.totals()
+    film.write_text(film.read_text(encoding="utf-8").replace("after noon", "after lunch"), encoding="utf-8")
+    third = _clips(run_cli(*words, env=studio))
+
+    assert [clip["name"] for clip in first] == ["dawn → noon", "noon → dusk", "dusk → night"]
+    assert [clip["standing"] for clip in first] == ["made"] * 3
+    for clip, start, end in zip(first, pictures, pictures[1:], strict=False):
+        begins, ends = boundary_frames(archive / clip["clip"]["key"])
+        assert similarity(start, begins) > 0.97
+        assert similarity(end, ends) > 0.97
+        assert similarity(start, ends) < 0.9
+    manifest = json.loads((archive / "productions/a-day/manifest.json").read_text(encoding="utf-8"))
+    assert len(manifest["clips"]) == 3
+    assert [clip["standing"] for clip in second] == ["reused"] * 3
+    assert untouched == books
+    assert [clip["standing"] for clip in third] == ["reused", "made", "reused"]
+    assert sandbox.totals()["submits_received"] == 4
+    assert sandbox.totals()["duplicates"] == 0
+    assert sandbox.totals()["foreign_headers"] == 0
+
+
+def _clips(run: subprocess.CompletedProcess[str]) -> list[dict[str, object]]:
+    assert run.returncode == 0, run.stderr
+    return list(json.loads(run.stdout)["clips"])
