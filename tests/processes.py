@@ -137,20 +137,27 @@ class Sandbox:
         httpx.put(f"{self.url}/sandbox/faults", json={"rules": rules}).raise_for_status()
 
 
-@pytest.fixture
-def start_sandbox(tmp_path: Path) -> Iterator[Callable[..., Sandbox]]:
-    """Return how to start a sandbox; options are those of its command, with underscores."""
+@contextlib.contextmanager
+def sandboxes(home: Path) -> Iterator[Callable[..., Sandbox]]:
+    """Tell how to start a sandbox; options are those of its command, with underscores."""
     with ExitStack() as stack:
 
         def start(**options: object) -> Sandbox:
             chosen = {"port": 0, "api_key": KEY, "speed": 100, "frame_rate": 4, **options}
             words = [word for name, value in chosen.items() for word in (_option(name), value)]
             command = (sys.executable, "-m", "prefect_seedance.sandbox", *words)
-            sandbox = running(*command, env=environment(tmp_path), stdout=subprocess.PIPE)
+            sandbox = running(*command, env=environment(home), stdout=subprocess.PIPE)
             process = stack.enter_context(sandbox)
             assert process.stdout is not None
             return Sandbox(url=process.stdout.readline().split()[-1], process=process)
 
+        yield start
+
+
+@pytest.fixture
+def start_sandbox(tmp_path: Path) -> Iterator[Callable[..., Sandbox]]:
+    """Return how to start a sandbox, as `sandboxes` does."""
+    with sandboxes(tmp_path) as start:
         yield start
 
 
@@ -172,10 +179,8 @@ def sandbox(start_sandbox: Callable[..., Sandbox], archive: Path) -> Sandbox:
     return start_sandbox(serve=archive / "images")
 
 
-@pytest.fixture
-def board(tmp_path: Path) -> Path:
+def write_board(folder: Path) -> Path:
     """Write a storyboard of three images, which is two clips of 4 s, and return the file."""
-    folder = tmp_path / "board"
     folder.mkdir()
     for name, colour in SHOTS.items():
         Image.new("RGB", (320, 180), colour).save(folder / f"{name}.png")
@@ -183,6 +188,12 @@ def board(tmp_path: Path) -> Path:
     words = f"title: Test board\ndefaults: {{resolution: 480p, aspect_ratio: '16:9'}}\nshots:\n{shots}"
     (folder / "board.yaml").write_text(words, encoding="utf-8")
     return folder / "board.yaml"
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Path:
+    """Write the storyboard of `write_board`, and return the file."""
+    return write_board(tmp_path / "board")
 
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
