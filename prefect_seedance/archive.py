@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from os import SEEK_END
 from typing import BinaryIO
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -90,10 +91,13 @@ class Archivist:
 
     async def _bring(self, attempt: Attempt, file: BinaryIO) -> Clip:
         intent = attempt.intent
-        sha256, facts = await self._fetch(attempt, file)
         key = f"{clip_prefix(intent.fingerprint)}clip.mp4"
-        size_bytes = file.seek(0, 2)
-        await self.store.put(key, file, media_type="video/mp4")
+        if found := await self._recovered(key, file):
+            sha256, facts = found
+        else:
+            sha256, facts = await self._fetch(attempt, file)
+            await self.store.put(key, file, media_type="video/mp4")
+        size_bytes = file.seek(0, SEEK_END)
         if await self.store.size_bytes(key) != size_bytes:
             raise ArchiveError(f"{self.store.link(key)} has not the size of what was written; run again")
         clip = Clip(
@@ -114,9 +118,19 @@ class Archivist:
         await self.store.create(_record_key(intent.fingerprint), clip.model_dump_json(indent=2).encode())
         return clip
 
+    async def _recovered(self, key: str, file: BinaryIO) -> tuple[str, VideoFacts] | None:
+        """Take a video that is in the archive already, because a run died before it wrote the record."""
+        sha256 = await self.store.fetch(key, file)
+        if sha256 is None:
+            return None
+        try:
+            return sha256, await asyncio.to_thread(media.probe, file)
+        except IntegrityError:
+            return None
+
     async def _fetch(self, attempt: Attempt, file: BinaryIO) -> tuple[str, VideoFacts]:
         """Fetch until the bytes are good, over links as fresh as the API gives them."""
-        trouble: ArchiveError = LinkExpiredError(f"{attempt.intent.name}: the API names no result any more")
+        trouble: ArchiveError = LinkExpiredError(f"{attempt.intent.name}: the API names no result")
         async for url in self._links(attempt):
             try:
                 sha256 = await self.downloader.fetch(url, file)

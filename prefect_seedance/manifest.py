@@ -43,7 +43,7 @@ class Entry(BaseModel):
     Attributes:
         billed_seconds: Of video, submitted by this run; whether a failed generation is billed, the
             API does not say, so it counts.
-        reason: Why there is no video, and what to do about it.
+        reason: Why there is no video, and what to do about it; or what else should be known.
         cause: The kind of error behind the reason.
     """
 
@@ -71,6 +71,7 @@ class Entry(BaseModel):
         attempt: Attempt | None = None,
         archived: Clip | None = None,
         error: BaseException | None = None,
+        note: str | None = None,
         billed_seconds: int = 0,
     ) -> Self:
         """Put together what is known of a clip."""
@@ -85,7 +86,7 @@ class Entry(BaseModel):
             generation_id=attempt.generation_id if attempt else archived and archived.generation_id,
             asked_at=attempt.intent.asked_at if attempt else None,
             ended_at=outcome.ended_at if outcome else None,
-            reason=str(error) if error else None,
+            reason=str(error) if error else note,
             cause=type(error).__name__ if error else None,
             clip=archived,
         )

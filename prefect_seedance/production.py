@@ -20,7 +20,7 @@ from prefect_seedance.errors import (
     SubmissionUnresolvedError,
 )
 from prefect_seedance.images import ImageHost
-from prefect_seedance.ledger import Attempt, Result
+from prefect_seedance.ledger import Attempt, Result, clip_prefix
 from prefect_seedance.manifest import Entry, Manifest, Standing, production_key
 from prefect_seedance.models import Generation
 from prefect_seedance.planning import Plan, PlannedClip, plan
@@ -182,8 +182,26 @@ class Production:
         self._tell(clip, "archiving")
         archived = await archive_clip(attempt, order=order, deadline_seconds=left())
         return Entry.of(
-            clip, Standing.made, attempt=attempt, archived=archived, billed_seconds=self._billed(attempt)
+            clip,
+            Standing.made,
+            attempt=attempt,
+            archived=archived,
+            billed_seconds=self._billed(attempt),
+            note=await self._resubmitted(attempt),
         )
+
+    async def _resubmitted(self, attempt: Attempt) -> str | None:
+        """Say which attempts this run gave up, as it was told to, and paid for anew."""
+        if not self.order.policy.resubmit_unresolved:
+            return None
+        given_up = [
+            str(each.intent.number)
+            for each in await self.session.ledger.attempts(attempt.intent.fingerprint)
+            if each.outcome and (each.outcome.resolved_by or "").startswith(submission.this_process())
+        ]
+        if not given_up:
+            return None
+        return f"attempt {', '.join(given_up)} was unresolved and is submitted anew: it may be billed twice"
 
     async def _explain(self, clip: PlannedClip, error: BaseException) -> Entry:
         """Give a clip without a video the entry that the ledger bears out."""
@@ -220,6 +238,8 @@ class Production:
             clips=tuple(self.entries[clip.fingerprint].at(clip) for clip in self.plan.clips),
         )
         await self._store("manifest.json", manifest.model_dump_json(indent=2))
+        clips = [clip_prefix(clip.fingerprint) for clip in self.plan.distinct]
+        await self.session.store.sweep([*clips, "images/", production_key(self.plan.name, "")])
         await reporting.production_ended(manifest)
         return manifest
 

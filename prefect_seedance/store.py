@@ -1,8 +1,11 @@
 """Where bytes live: a folder, or a bucket of S3, GCS or Azure."""
 
 import asyncio
+import hashlib
 import os
-from collections.abc import Iterator, Mapping
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -23,6 +26,12 @@ _BUCKETS: Mapping[str, type[S3Store | GCSStore | AzureStore]] = {
 
 _MEMORIES: dict[str, MemoryStore] = {}
 """A ``memory://`` store lives as long as the process, so that everyone who names it sees the same."""
+
+_STAGED = re.compile(r"#\d+$")
+"""How object_store, which obstore is built on, names files in a folder until they are complete."""
+
+_ABANDONED_SECONDS = 600.0
+"""Nobody writes one object for so long."""
 
 
 class Store:
@@ -106,6 +115,24 @@ class Store:
             except FileNotFoundError:
                 return None
 
+    async def fetch(self, key: str, file: BinaryIO) -> str | None:
+        """Write an object's content into a file, from its beginning, and return its SHA-256 in hex.
+
+        Returns None, and leaves the file alone, if there is no such object.
+        """
+        digest = hashlib.sha256()
+        with _told(f"read {self.link(key)}"):
+            try:
+                found = await obstore.get_async(self._backend, key)
+            except FileNotFoundError:
+                return None
+            file.seek(0)
+            file.truncate()
+            async for chunk in found.stream():
+                file.write(chunk)
+                digest.update(chunk)
+        return digest.hexdigest()
+
     async def size_bytes(self, key: str) -> int | None:
         """Return an object's size, or None if there is none."""
         with _told(f"look at {self.link(key)}"):
@@ -128,6 +155,16 @@ class Store:
         with _told(f"sign {self.link(key)}"):
             return await obstore.sign_async(self._backend, "GET", key, lifetime)
 
+    async def sweep(self, prefixes: Iterable[str]) -> None:
+        """Remove what writers that died left half-written below these prefixes.
+
+        Only a folder has such leftovers, and they are no objects: nothing but this ever sees them.
+        """
+        if self._folder:
+            folders = [self._folder / prefix for prefix in prefixes]
+            with _told(f"tidy up {self.url}"):
+                await asyncio.to_thread(_sweep, folders)
+
     async def _settle(self, key: str) -> None:
         if self._folder:
             await asyncio.to_thread(_sync, self._folder / key, upto=self._folder)
@@ -149,6 +186,14 @@ def _told(doing: str, kind: type[ArchiveError | SetupError] = ArchiveError) -> I
 def _first_line(error: Exception) -> str:
     """Drop obstore's debug output, which follows the message."""
     return str(error).partition("\n")[0] or type(error).__name__
+
+
+def _sweep(folders: Iterable[Path]) -> None:
+    latest = time.time() - _ABANDONED_SECONDS
+    for folder in folders:
+        for path in folder.rglob("*#*"):
+            if _STAGED.search(path.name) and path.stat().st_mtime < latest:
+                path.unlink(missing_ok=True)
 
 
 def _sync(path: Path, *, upto: Path) -> None:

@@ -176,6 +176,25 @@ async def test_never_promotes_what_is_broken(store: Store) -> None:
     assert await store.keys("clips/") == ()
 
 
+async def test_recovers_what_has_no_record(video: bytes, store: Store) -> None:
+    """A video that a dying run stored without its record is taken as it is, though no link is left."""
+    await store.put(f"clips/{FINGERPRINT}/clip.mp4", video)
+
+    clip = await archived(Web(old=[403]), store)
+
+    assert clip.sha256 == hashlib.sha256(video).hexdigest()
+    assert await find(store, FINGERPRINT) == clip
+
+
+async def test_damaged_leftover_is_replaced(video: bytes, store: Store) -> None:
+    """What lies there without a record and does not decode is fetched anew."""
+    await store.put(f"clips/{FINGERPRINT}/clip.mp4", video[:600])
+
+    clip = await archived(Web(old=[video]), store)
+
+    assert await store.read(clip.key) == video
+
+
 async def test_deadline_leaves_nothing(store: Store) -> None:
     """When the deadline comes first, nothing is half there, and the message says how to continue."""
     with pytest.raises(DeadlineError, match="run the same again"):

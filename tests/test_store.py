@@ -1,4 +1,5 @@
 import asyncio
+import hashlib
 import io
 import json
 import os
@@ -288,3 +289,31 @@ async def test_killed_put_leaves_nothing(tmp_path: Path) -> None:
     assert await store.keys("clip/") == ()
     await store.put("clip/video", io.BytesIO(b"whole"))
     assert await store.read("clip/video") == b"whole"
+
+
+async def test_sweeps_abandoned_files(tmp_path: Path) -> None:
+    """What a writer that died left half-written goes once nobody can be writing it, and nothing else."""
+    store = Store.open(str(tmp_path))
+    await store.put("clips/a/clip.mp4", b"video")
+    await store.put("clips/a/take#2.mp4", b"another")
+    for name in ("old#1", "new#1"):
+        (tmp_path / "clips/a" / name).write_bytes(b"half")
+    os.utime(tmp_path / "clips/a/old#1", (0, 0))
+    os.utime(tmp_path / "clips/a/take#2.mp4", (0, 0))
+
+    await store.sweep(["clips/a/", "clips/missing/"])
+
+    left = {path.name for path in (tmp_path / "clips/a").iterdir()}
+    assert left == {"clip.mp4", "take#2.mp4", "new#1"}
+
+
+async def test_fetches_into_file(tmp_path: Path) -> None:
+    """An object's content replaces whatever the file held; a missing one leaves it alone."""
+    store = Store.open(str(tmp_path))
+    await store.put("clip.mp4", b"video")
+    file = io.BytesIO(b"something longer")
+
+    assert await store.fetch("clip.mp4", file) == hashlib.sha256(b"video").hexdigest()
+    assert file.getvalue() == b"video"
+    assert await store.fetch("missing.mp4", file) is None
+    assert file.getvalue() == b"video"
