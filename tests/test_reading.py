@@ -345,6 +345,11 @@ def test_mistake_names_place_and_remedy(folder: Path, shot: str, line: int, fiel
             id="default out of range, told once",
         ),
         pytest.param(
+            "defaults:\n  duration: 8\nclips: [{prompt: waves, duration: 5}]",
+            "board.yaml:3: clips[0].duration: 5 is not offered; choose one of 4, 8, 12",
+            id="out of range over a good default",
+        ),
+        pytest.param(
             "clips:\n - prompt: waves\n   images: [images/dawn.png, images/noon.jpg, images/dusk.webp]",
             "board.yaml:3: clips[0].images: has 3 images; image-to-video takes 1 to 2",
             id="three images",
