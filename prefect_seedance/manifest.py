@@ -141,7 +141,7 @@ class Manifest(BaseModel):
             return ExitCode.complete
         if self.counts.get(Standing.unresolved):
             return ExitCode.unresolved
-        if self.counts.get(Standing.in_flight):
+        if self.counts.get(Standing.in_flight) or any(entry.cause == "DeadlineError" for entry in self.clips):
             return ExitCode.in_flight
         spent = self.billed_seconds or self.counts.get(Standing.made)
         refused = {entry.cause for entry in self.clips if not entry.clip} <= {

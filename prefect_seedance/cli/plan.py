@@ -166,8 +166,10 @@ def _foreseen(planned: Plan, memories: Mapping[str, Memory], *, policy: Policy) 
 
 def _deed(memory: Memory, policy: Policy) -> Deed:
     outcome = memory.last and memory.last.outcome
-    if outcome and memory.state in {State.failed, State.not_started}:
+    if outcome and memory.state in {State.failed, State.not_started, State.lost}:
         return Deed.make if policy.permits_after(outcome) else Deed.failed
+    if memory.state is State.unresolved and policy.resubmit_unresolved:
+        return Deed.make
     return {
         State.archived: Deed.reuse,
         State.made: Deed.fetch,

@@ -4,12 +4,14 @@ import asyncio
 import atexit
 import os
 import signal
-from collections.abc import Callable, Coroutine
-from contextlib import ExitStack
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import httpx
 from prefect import flow, get_client
 from prefect.client.schemas.objects import State
+from prefect.exceptions import PrefectException
 from prefect.states import Cancelled, Failed
 
 from prefect_seedance.cli.printing import terminal
@@ -50,24 +52,25 @@ def run(make: Make, *, name: str, screen: Screen) -> Manifest | None:
             stack.enter_context(temporary_server())
             # Prefect sends its last logs and events when the process ends, just before this.
             atexit.register(stack.close)
-    return asyncio.run(_run(make, name=name, stop=_Stop(screen)))
+    return asyncio.run(_run(make, name=name, screen=screen))
 
 
-async def _run(make: Make, *, name: str, stop: "_Stop") -> Manifest | None:
+async def _run(make: Make, *, name: str, screen: Screen) -> Manifest | None:
     await _check_server()
-    ending = _Ending()
-    stop.listen()
+    stop, ending = _Stop(screen), _Ending()
 
     @flow(name="produce", flow_run_name=f"produce {name}")
     async def produce() -> State[Any]:
-        stop.listen()  # again, since the flow's engine listens to SIGTERM itself by now
         return await ending.of(stop.work(make()))
 
     try:
-        await produce(return_state=True)
-    except Exception:
+        with stop.listening():  # the flow's engine listens to SIGTERM itself, but while it works
+            await produce(return_state=True)
+    except (httpx.HTTPError, PrefectException) as error:
         if not ending.is_known:  # or Prefect failed to note it down, which changes nothing
-            raise
+            raise SetupError(f"The Prefect server fails ({error}). Mend it, or use another") from error
+    except asyncio.CancelledError:
+        pass  # by a signal, before the work was begun
     return ending.manifest()
 
 
@@ -81,30 +84,43 @@ async def _check_server() -> None:
 
 
 class _Stop:
-    """Cancels work at the first signal, and leaves at once at the second."""
+    """Cancels work at the first signal, and leaves at once at the second.
+
+    The handlers are plain ones: those of an event loop travel through the pipe that also wakes it, and
+    are lost when a thousand clips have filled that.
+    """
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
-        self._work: asyncio.Task[Manifest] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._work: asyncio.Task[Any] | None = asyncio.current_task()
         self._is_asked = False
 
-    def listen(self) -> None:
-        """Hear of signals from now on, whoever heard of them before."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, self._ask)
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Hear of signals, whoever heard of them before."""
+        former = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in former.items():
+                signal.signal(number, handler)
 
     async def work(self, work: Coroutine[Any, Any, Manifest]) -> Manifest:
         """Work until it is done or was cancelled."""
-        self._work = asyncio.create_task(work)
-        if self._is_asked:
-            self._work.cancel()
-        return await self._work
+        task = asyncio.create_task(work)
+        self._work = task
+        with self.listening():
+            return await task
 
-    def _ask(self) -> None:
+    def _ask(self, *_: object) -> None:
         if self._is_asked:
             terminal().show_cursor()
             os._exit(_INTERRUPTED)
         self._is_asked = True
+        self._loop.call_soon_threadsafe(self._stop)
+
+    def _stop(self) -> None:
         self._screen.note("Stopping … once more leaves at once")
         if self._work:
             self._work.cancel()

@@ -30,6 +30,16 @@ class State(StrEnum):
     failed = "failed"
     not_started = "not started"
     """The last submission was refused or never arrived; nothing was billed."""
+    lost = "lost"
+    """Somebody has said that nothing will come of the last submission."""
+
+
+_ENDS: Mapping[Result, State] = {
+    Result.success: State.made,
+    Result.failed: State.failed,
+    Result.not_started: State.not_started,
+    Result.lost: State.lost,
+}
 
 
 @dataclass(frozen=True)
@@ -59,8 +69,7 @@ class Memory:
             return State.being_asked if self.last.settling_seconds else State.unresolved
         if self.last.outcome is None:
             return State.in_flight
-        ends = {Result.success: State.made, Result.failed: State.failed}
-        return ends.get(self.last.outcome.result, State.not_started)
+        return _ENDS[self.last.outcome.result]
 
 
 def existing(archive: str) -> Store | None:
