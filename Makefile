@@ -1,0 +1,38 @@
+# make demo    see it work: no account, nothing spent
+# make test    linters, types, import contracts and all tests
+
+.DEFAULT_GOAL := test
+.PHONY: demo test lint tests format clean
+
+PYTHON ?= python3
+VENV := .venv
+INSTALLED := $(VENV)/.installed
+
+demo: $(INSTALLED)
+	@$(VENV)/bin/prefect-seedance demo
+
+test: lint tests
+
+lint: $(INSTALLED)
+	@$(VENV)/bin/ruff check --quiet
+	@$(VENV)/bin/ruff format --quiet --check
+	@$(VENV)/bin/mypy --no-error-summary
+	@$(VENV)/bin/lint-imports --no-logo
+
+tests: $(INSTALLED)
+	@$(VENV)/bin/pytest -q -n 2
+
+format: $(INSTALLED)
+	@$(VENV)/bin/ruff check --quiet --fix
+	@$(VENV)/bin/ruff format --quiet
+
+clean:
+	@rm -rf $(VENV) build dist productions .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+# pip says nothing but errors; --group needs pip 25.1.
+$(INSTALLED): pyproject.toml constraints.txt
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV) what constraints.txt pins; it takes about a minute"
+	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check --upgrade "pip>=25.1"
+	@$(VENV)/bin/python -m pip install -qq -c constraints.txt -e . --group dev
+	@touch $@
