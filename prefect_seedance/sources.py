@@ -33,7 +33,8 @@ async def open_source(
         StoryboardError: If it cannot be found, or has mistakes.
     """
     if isinstance(source, str) and source.startswith(("https://", "http://")):
-        document = Document.parse(await _fetched(source), name=source, base_url=source)
+        content, found_at = await _fetched(source)
+        document = Document.parse(content, name=source, base_url=found_at)
     elif isinstance(source, Storyboard | ClipList):
         document = Document.inline(source.model_dump(mode="json", exclude_none=True))
     else:
@@ -50,7 +51,8 @@ def _open_local(path: Path, *, model: str, prompt: str, allow_outside: bool) -> 
     return read(Document.load(path), model=model, allow_outside=allow_outside)
 
 
-async def _fetched(url: str) -> bytes:
+async def _fetched(url: str) -> tuple[bytes, str]:
+    """Return what a URL serves, and where it was found in the end."""
     content = b""
     with translated(f"GET {url}"):
         async with (
@@ -63,4 +65,4 @@ async def _fetched(url: str) -> bytes:
                 content += chunk
                 if len(content) > MOST_BYTES:
                     break  # the reader says how large it may be
-    return content
+            return content, str(response.url)
