@@ -1,0 +1,147 @@
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from prefect import flow
+from prefect.blocks.core import Block
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+from prefect.testing.standard_test_suites import BlockStandardTestSuite
+from pydantic import SecretStr, ValidationError
+
+from prefect_seedance import Order, SeedanceCredentials
+from prefect_seedance.blocks import API_KEY_VARIABLE, BASE_URL_VARIABLE
+from prefect_seedance.errors import SetupError
+from prefect_seedance.models import DEFAULT_BASE_URL
+from tests.processes import BIN, environment
+
+SECRET = "sd-secret-0123456789"
+
+
+@pytest.fixture
+def credentials() -> SeedanceCredentials:
+    return SeedanceCredentials(api_key=SecretStr(SECRET))
+
+
+class TestStandards(BlockStandardTestSuite):
+    """Prefect's own standards for blocks."""
+
+    @pytest.fixture
+    def block(self) -> type[Block]:
+        return SeedanceCredentials
+
+    def test_has_a_valid_image(self, block: type[Block]) -> None:
+        """We host no logo, so the block names none, and Prefect shows its own."""
+        assert block._logo_url is None
+
+
+def test_environment_gives_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Key and host come from the environment."""
+    monkeypatch.setenv(API_KEY_VARIABLE, SECRET)
+    monkeypatch.setenv(BASE_URL_VARIABLE, "http://127.0.0.1:8765")
+
+    credentials = SeedanceCredentials.from_env()
+
+    assert credentials.api_key.get_secret_value() == SECRET
+    assert credentials.base_url == "http://127.0.0.1:8765"
+
+
+@pytest.mark.parametrize("base_url", [None, ""], ids=["unset", "empty"])
+def test_host_has_default(monkeypatch: pytest.MonkeyPatch, base_url: str | None) -> None:
+    """Without a host in the environment, it is the API's."""
+    monkeypatch.setenv(API_KEY_VARIABLE, SECRET)
+    monkeypatch.delenv(BASE_URL_VARIABLE, raising=False)
+    if base_url is not None:
+        monkeypatch.setenv(BASE_URL_VARIABLE, base_url)
+
+    assert SeedanceCredentials.from_env().base_url == DEFAULT_BASE_URL
+
+
+@pytest.mark.parametrize("key", [None, ""], ids=["unset", "empty"])
+def test_missing_key_is_named(monkeypatch: pytest.MonkeyPatch, key: str | None) -> None:
+    """Without a key, the message names the variable and the other way."""
+    monkeypatch.delenv(API_KEY_VARIABLE, raising=False)
+    if key is not None:
+        monkeypatch.setenv(API_KEY_VARIABLE, key)
+
+    with pytest.raises(SetupError, match=f"{API_KEY_VARIABLE}.*credentials block"):
+        SeedanceCredentials.from_env()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("provider", "cheapest"), ("requests_per_minute", 0), ("generations_in_flight", -1)]
+)
+def test_bad_field_is_refused(field: str, value: object) -> None:
+    """What the API does not offer, or what would stop everything, is no account."""
+    with pytest.raises(ValidationError, match=field):
+        SeedanceCredentials.model_validate({"api_key": SECRET, field: value})
+
+
+def test_secret_stays_hidden(credentials: SeedanceCredentials) -> None:
+    """Neither block, nor what holds it, nor a flow's stored parameters show the key."""
+
+    @flow
+    def take(credentials: SeedanceCredentials) -> None:
+        """Take a block, as somebody's flow may."""
+
+    shown = [
+        repr(credentials),
+        str(credentials),
+        credentials.model_dump_json(),
+        repr(credentials.get_client()),
+        repr(Order(credentials=credentials, archive="memory://")),
+        str(take.serialize_parameters({"credentials": credentials})),
+    ]
+
+    assert [text for text in shown if SECRET in text] == []
+    assert shown[0].count("*") >= len("**********")
+
+
+async def test_account_shares_its_budget(credentials: SeedanceCredentials) -> None:
+    """All clients of one account count against one limit, and those of another do not."""
+    other = SeedanceCredentials(api_key=SecretStr("another"), requests_per_minute=60)
+
+    assert credentials.get_client().limiter is credentials.get_client().limiter
+    assert other.get_client().limiter is not credentials.get_client().limiter
+    assert other.get_client().limiter.requests_per_minute == 60
+
+
+class TestServer:
+    """What a real server does with the block."""
+
+    @pytest.fixture(autouse=True)
+    def _prefect(self, prefect_server: str, tmp_path: Path) -> Iterator[None]:
+        with temporary_settings({PREFECT_API_URL: prefect_server, PREFECT_HOME: tmp_path}):
+            yield
+
+    def test_saved_block_loads(self, credentials: SeedanceCredentials) -> None:
+        """What was saved comes back whole, the key as well."""
+        saved = credentials.model_copy(update={"base_url": "https://studio.example", "provider": "value"})
+        saved.save("round-trip", overwrite=True)
+
+        loaded = SeedanceCredentials.load("round-trip")
+
+        assert loaded.api_key.get_secret_value() == SECRET
+        assert (loaded.base_url, loaded.provider) == ("https://studio.example", "value")
+
+    def test_server_shows_no_key(self, credentials: SeedanceCredentials, prefect_server: str) -> None:
+        """Whoever reads the stored block through the API sees asterisks."""
+        credentials.save("shown", overwrite=True)
+
+        path = "block_types/slug/seedance-credentials/block_documents/name/shown"
+        stored = httpx.get(f"{prefect_server}/{path}").raise_for_status().text
+
+        assert SECRET not in stored
+        assert '"api_key":"********"' in stored
+
+    def test_register_finds_block(self, prefect_server: str, tmp_path: Path) -> None:
+        """`prefect block register -m prefect_seedance` registers the block for forms, and nothing else."""
+        registered = subprocess.run(
+            [BIN / "prefect", "block", "register", "-m", "prefect_seedance"],
+            env=environment(tmp_path, PREFECT_API_URL=prefect_server, COLUMNS="200"),
+            capture_output=True, text=True, timeout=120, check=True,
+        )  # fmt: skip
+
+        assert "Successfully registered 1 block" in registered.stdout
+        assert "Seedance Credentials" in registered.stdout
