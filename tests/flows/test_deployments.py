@@ -1,0 +1,165 @@
+"""`deployments/prefect.yaml` on a real work pool with a real worker."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.flows.conftest import Api, account, eventually
+from tests.processes import BIN, Sandbox, environment, running
+
+ROOT = Path(__file__).parents[2]
+_COMMAND_SECONDS = 180.0
+"""A flow run's process takes 5 s to start, waits 40 s for the first look, and both longer on busy cores."""
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def shell(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return the environment of a user who knows the server and has no account."""
+    home = tmp_path_factory.mktemp("user")
+    return environment(
+        home, PREFECT_API_URL=prefect_server, PREFECT_WORKER_QUERY_SECONDS="1", COLUMNS="200", NO_COLOR="1"
+    )
+
+
+@pytest.fixture(scope="module")
+def prefect(shell: dict[str, str]) -> Run:
+    """Return how to run Prefect's command in the repository's root."""
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = [str(BIN / "prefect"), *map(str, arguments)]
+        return subprocess.run(
+            command, env=shell, cwd=ROOT, capture_output=True, text=True, timeout=_COMMAND_SECONDS, check=True
+        )
+
+    return run
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """Both deployments, as the server has them."""
+
+    storyboard: dict[str, Any]
+    clips: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def deployed(prefect: Run, api: Api) -> Deployed:
+    """Deploy as deployments/README.md says."""
+    prefect("work-pool", "create", "seedance", "--type", "process")
+    prefect("--no-prompt", "deploy", "--all", "--prefect-file", "deployments/prefect.yaml")
+    return Deployed(
+        storyboard=api.get("/deployments/name/storyboard-to-transitions/storyboard"),
+        clips=api.get("/deployments/name/generate-clips/clips"),
+    )
+
+
+@pytest.fixture
+def worker(deployed: Deployed, shell: dict[str, str], tmp_path: Path) -> Iterator[Path]:
+    """Run a worker, and return its log."""
+    assert deployed
+    log = tmp_path / "worker.log"
+    with log.open("w") as out:
+        command = (BIN / "prefect", "worker", "start", "--pool", "seedance")
+        with running(*command, env=shell, cwd=tmp_path, stdout=out, stderr=subprocess.STDOUT):
+            yield log
+
+
+@pytest.mark.parametrize("name", ["storyboard", "clips"])
+def test_deployment_can_be_run(deployed: Deployed, name: str) -> None:
+    """A deployment runs in the repository's root, one run at a time, and others queue."""
+    deployment = getattr(deployed, name)
+
+    assert deployment["tags"] == ["seedance"]
+    assert deployment["version"] == "1"
+    assert deployment["description"]
+    assert deployment["work_pool_name"] == "seedance"
+    assert deployment["pull_steps"] == [
+        {"prefect.deployments.steps.set_working_directory": {"directory": str(ROOT)}}
+    ]
+    assert deployment["parameters"] == {"archive": "productions"}
+    assert deployment["global_concurrency_limit"]["limit"] == 1
+    assert deployment["concurrency_options"]["collision_strategy"] == "ENQUEUE"
+
+
+@pytest.mark.parametrize(("name", "source"), [("storyboard", "storyboard"), ("clips", "clips")])
+def test_schedule_waits_inactive(deployed: Deployed, api: Api, name: str, source: str) -> None:
+    """A schedule that lacks no parameter is there to be switched on, and starts nothing by itself."""
+    (schedule,) = getattr(deployed, name)["schedules"]
+    required = set(getattr(deployed, name)["parameter_openapi_schema"]["required"])
+
+    runs = api.filter("/flow_runs", deployments={"id": {"any_": [getattr(deployed, name)["id"]]}})
+    assert schedule["active"] is False
+    assert schedule["slug"] == "hourly"
+    assert required == {source, "archive"} == set(schedule["parameters"]) | {"archive"}
+    assert runs == []
+
+
+@pytest.mark.parametrize(
+    ("storyboard", "field", "reason"),
+    [
+        pytest.param(
+            {"shots": [{"image": "https://cdn/a.png", "promt": "waves"}]},
+            "storyboard.shots[0]",
+            "'promt' was unexpected",
+            id="misspelt",
+        ),
+        pytest.param(
+            {"shots": [{"image": "https://cdn/a.png", "duration": 5}]},
+            "storyboard.shots[0].duration",
+            "5 is not one of [4, 8, 12]",
+            id="not offered",
+        ),
+        pytest.param(7, "storyboard", "not valid", id="neither path nor object"),
+    ],
+)
+def test_bad_parameter_is_refused(
+    deployed: Deployed, api: Api, storyboard: object, field: str, reason: str
+) -> None:
+    """A run with a bad parameter is refused before it is created, and the message names the field."""
+    answer = api.post(
+        f"/deployments/{deployed.storyboard['id']}/create_flow_run",
+        {"parameters": {"storyboard": storyboard}},
+    )
+
+    assert answer.status_code == 409
+    assert repr(field) in answer.json()["detail"]
+    assert reason in answer.json()["detail"]
+
+
+def test_worker_runs_both(
+    prefect: Run, api: Api, deployed: Deployed, worker: Path, board: Path, archive: Path, sandbox: Sandbox
+) -> None:
+    """Watched from a shell with a path, or created through the API with an object, a worker makes all clips.
+
+    The account is a stored block: neither shell nor worker knows the key.
+    """
+    account(sandbox).save("studio", overwrite=True)
+    clips = {"title": "Sounds", "clips": [{"prompt": "a bell rings over the sea"}]}
+    parameters = {"archive": str(archive), "credentials": "studio", "images_url": sandbox.hosted}
+    options = [word for name, value in parameters.items() for word in ("--param", f"{name}={value}")]
+
+    created = api.post(
+        f"/deployments/{deployed.clips['id']}/create_flow_run", {"parameters": {**parameters, "clips": clips}}
+    ).json()
+    watched = prefect(
+        "deployment", "run", "storyboard-to-transitions/storyboard", "--watch",
+        "--param", f"storyboard={board}", *options,
+    )  # fmt: skip
+
+    inline = eventually(lambda: _ended(api, created["id"]))
+    log = worker.read_text()
+    assert inline["state"]["message"] == "Sounds: 1 made; 4 s billed", log
+    assert inline["name"] == "produce Sounds"
+    assert "Test board: 2 made; 8 s billed" in log, watched.stdout
+    assert len(list(archive.glob("clips/*/clip.mp4"))) == 3
+
+
+def _ended(api: Api, flow_run_id: str) -> dict[str, Any]:
+    run = dict(api.get(f"/flow_runs/{flow_run_id}"))
+    return run if run["state_type"] in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"} else {}
