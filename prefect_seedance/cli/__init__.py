@@ -1,6 +1,5 @@
 """The `prefect-seedance` command."""
 
-import os
 import sys
 from collections.abc import Sequence
 
@@ -8,6 +7,7 @@ from cyclopts import App, CycloptsError
 
 from prefect_seedance import __version__
 from prefect_seedance.cli.complaints import complain
+from prefect_seedance.cli.printing import fall_silent
 from prefect_seedance.errors import SeedanceError
 
 app = App(
@@ -44,7 +44,7 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         return app(words) or 0
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains as it ends
+        fall_silent(sys.stdout)
         return UNEXPECTED
     except (Exception, KeyboardInterrupt) as error:
         kind, message, code = _explained(error)

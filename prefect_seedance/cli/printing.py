@@ -1,7 +1,9 @@
 """Print on terminals in their width and colours, and into pipes line by line."""
 
+import os
 import sys
 from datetime import timedelta
+from typing import TextIO
 
 from rich.console import Console, RenderableType
 from rich.table import Table
@@ -33,6 +35,11 @@ def show(*renderables: RenderableType) -> None:
     for line in capture.get().splitlines():
         print(line.rstrip())  # noqa: T201 -- this is the command's voice
     sys.stdout.flush()
+
+
+def fall_silent(out: TextIO) -> None:
+    """Write nowhere from now on, because the pipe is closed; else Python complains when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
 
 
 def grid(*headings: str) -> Table:

@@ -1,25 +1,30 @@
 """Show how the clips of a production get on: as a table that lives on a terminal, or as lines."""
 
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self, TextIO
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from prefect_seedance.cli.printing import elapsed, grid, terminal
+from prefect_seedance.cli.printing import elapsed, fall_silent, grid, terminal
 
 if TYPE_CHECKING:  # it would load Prefect, and screens are there before
     from prefect_seedance.production import Progress
 
 _FRAME_LINES = 8
 """Lines that the table's rows cannot have: title, headings, counts, note, gaps and the cursor."""
+
+_OTHER_COLUMNS = 30
+"""What number, state and time need at most beside a clip's name, which gets the rest but not less than:"""
+_NAME_COLUMNS = 12
 
 _FRAMES_PER_SECOND = 4
 
@@ -70,15 +75,15 @@ def screen_for(title: str, *, plain: bool, error: bool) -> Screen:
     console = terminal(error=error)
     if console.is_terminal and not plain:
         return Board(title, console=console)
-    return Lines(console=console)
+    return Lines(sys.stderr if error else sys.stdout)
 
 
 class Lines:
     """Prints a line for every step."""
 
-    def __init__(self, *, console: Console, now: Callable[[], datetime] = datetime.now) -> None:
+    def __init__(self, out: TextIO, *, now: Callable[[], datetime] = datetime.now) -> None:
         self.has_spent = False
-        self._console = console
+        self._out = out
         self._now = now
 
     def __enter__(self) -> Self:
@@ -93,7 +98,7 @@ class Lines:
         """Print the step, unless it only is that its turn has not come."""
         self.has_spent |= _may_spend(progress)
         if progress.stage != "queued":
-            self._say(f"{self._now():%H:%M:%S}  {progress.clip.name}  {progress.stage}", self._console)
+            self._say(f"{self._now():%H:%M:%S}  {progress.clip.name}  {progress.stage}", self._out)
 
     def busy(self, doing: str) -> AbstractContextManager[object]:
         """Print it beside the steps."""
@@ -102,12 +107,13 @@ class Lines:
 
     def note(self, text: str) -> None:
         """Print it beside the steps."""
-        self._say(text, terminal(error=True))
+        self._say(text, sys.stderr)
 
-    def _say(self, line: str, console: Console) -> None:
-        with suppress(OSError):  # that nobody listens any more does not concern what is being paid for
-            console.print(line, soft_wrap=True)
-            console.file.flush()
+    def _say(self, line: str, out: TextIO) -> None:
+        try:
+            print(line, file=out, flush=True)
+        except BrokenPipeError:  # that nobody listens any more does not concern what is being paid for
+            fall_silent(out)
 
 
 @dataclass
@@ -186,6 +192,7 @@ class Board:
         table = grid("#", "clip", "state", "time")
         table.columns[0].justify = table.columns[3].justify = "right"
         table.columns[1].no_wrap = table.columns[2].no_wrap = True
+        table.columns[1].max_width = max(_NAME_COLUMNS, self._console.width - _OTHER_COLUMNS)
         for row in seen:
             table.add_row(f"{row.number}", row.name, Text(row.stage, _style(row.stage)), self._time(row))
         title = Text.assemble((self._title, "bold"), f"  {elapsed(self._clock() - self._began)}\n")
@@ -211,5 +218,5 @@ def _counts(rows: list[_Row], *, hidden: int) -> Text:
     known = sorted(counts, key=lambda stage: [*_STYLES].index(stage) if stage in _STYLES else len(_STYLES))
     text = Text("\n")
     for number, stage in enumerate(known):
-        text.append(" · " if number else "").append(f"{counts[stage]:,} {stage}", _style(stage))
+        text.append(" · " if number else "").append(f"{counts[stage]:,}\N{NO-BREAK SPACE}{stage}", _style(stage))
     return text.append(f"  ({hidden:,} not shown)" if hidden else "", "dim")
