@@ -1,0 +1,1 @@
+"""Procedural pictures for the example storyboards."""
