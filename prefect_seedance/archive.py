@@ -95,7 +95,7 @@ class Archivist:
         if found := await self._recovered(key, file):
             sha256, facts = found
         else:
-            sha256, facts = await self._fetch(attempt, file)
+            sha256, facts = await self._verified(attempt, file)
             await self.store.put(key, file, media_type="video/mp4")
         size_bytes = file.seek(0, SEEK_END)
         if await self.store.size_bytes(key) != size_bytes:
@@ -127,6 +127,15 @@ class Archivist:
             return sha256, await asyncio.to_thread(media.probe, file)
         except IntegrityError:
             return None
+
+    async def _verified(self, attempt: Attempt, file: BinaryIO) -> tuple[str, VideoFacts]:
+        """Fetch the video; if it stays broken, keep what there is beside the clip, for it was paid for."""
+        try:
+            return await self._fetch(attempt, file)
+        except IntegrityError as error:
+            kept = f"{clip_prefix(attempt.intent.fingerprint)}refused.mp4"
+            await self.store.put(kept, file)
+            raise IntegrityError(f"{error}. What was served is kept as {self.store.link(kept)}") from error
 
     async def _fetch(self, attempt: Attempt, file: BinaryIO) -> tuple[str, VideoFacts]:
         """Fetch until the bytes are good, over links as fresh as the API gives them."""

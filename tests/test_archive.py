@@ -169,11 +169,14 @@ async def test_broken_bytes_are_fetched_again(video: bytes, store: Store, part: 
 
 
 async def test_never_promotes_what_is_broken(store: Store) -> None:
-    """What stays undecodable is refused, and the archive stays empty."""
-    with pytest.raises(IntegrityError):
+    """What stays undecodable is no clip; yet it was paid for, so it is kept beside."""
+    refused = f"clips/{FINGERPRINT}/refused.mp4"
+
+    with pytest.raises(IntegrityError, match=refused):
         await archived(Web(old=[HTML], fresh=[HTML]), store)
 
-    assert await store.keys("clips/") == ()
+    assert await store.keys("clips/") == (refused,)
+    assert await store.read(refused) == HTML
 
 
 async def test_recovers_what_has_no_record(video: bytes, store: Store) -> None:

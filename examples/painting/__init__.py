@@ -1,1 +1,0 @@
-"""Procedural pictures for the example storyboards."""
