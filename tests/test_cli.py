@@ -504,7 +504,7 @@ def told(manifest: Manifest, *, width: int = 1000) -> str:
     """Return the account as text."""
     console = Console(file=io.StringIO(), width=width, no_color=True)
     with console.capture() as capture:
-        console.print(*account(manifest, command="prefect-seedance produce x", width=width), sep="\n")
+        console.print(*account(manifest, again="prefect-seedance produce x", width=width), sep="\n")
     return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 

@@ -1,11 +1,12 @@
 """Tell what became of a production, where its clips are and what to do next."""
 
+import shlex
 from collections.abc import Iterator, Mapping
 
 from rich.console import RenderableType
 from rich.text import Text
 
-from prefect_seedance.cli.printing import count, grid
+from prefect_seedance.cli.printing import command, count, grid, unbroken
 from prefect_seedance.manifest import Entry, ExitCode, Manifest, Standing, production_key
 
 _MOST_REMARKS = 20
@@ -13,6 +14,11 @@ _MOST_REMARKS = 20
 
 _OTHER_COLUMNS = 72
 """What number, standing and a file's path need at most beside a clip's name."""
+
+_PAID_RETRIES: Mapping[str, str] = {
+    "GenerationFailedError": "--retry-failed",
+    "ContentRejectedError": "--retry-rejected",
+}
 
 _STYLES: Mapping[Standing, str] = {
     Standing.made: "green",
@@ -23,12 +29,12 @@ _STYLES: Mapping[Standing, str] = {
 }
 
 
-def account(manifest: Manifest, *, command: str, width: int) -> Iterator[RenderableType]:
+def account(manifest: Manifest, *, again: str, width: int) -> Iterator[RenderableType]:
     """Tell what became of every clip.
 
     Args:
         manifest: What is to be told.
-        command: The one that continues.
+        again: The command that continues.
         width: Of the terminal, in columns.
     """
     yield Text(f"{manifest.title}\n", "bold")
@@ -43,7 +49,7 @@ def account(manifest: Manifest, *, command: str, width: int) -> Iterator[Rendera
     yield from _remarks(manifest)
     yield Text(f"\n{_sum(manifest)}")
     yield from _places(manifest)
-    yield from _next(manifest, command)
+    yield from _next(manifest, again)
 
 
 def _remarks(manifest: Manifest) -> Iterator[RenderableType]:
@@ -68,21 +74,24 @@ def _sum(manifest: Manifest) -> str:
 
 
 def _places(manifest: Manifest) -> Iterator[RenderableType]:
-    yield Text(f"Clips     {manifest.archive}/")
-    yield Text(f"Manifest  {manifest.archive}/{production_key(manifest.production, 'manifest.json')}")
+    yield unbroken(f"Clips     {manifest.archive}/")
+    yield unbroken(f"Manifest  {manifest.archive}/{production_key(manifest.production, 'manifest.json')}")
 
 
-def _next(manifest: Manifest, command: str) -> Iterator[RenderableType]:
+def _next(manifest: Manifest, again: str) -> Iterator[RenderableType]:
     """Say what continues, which never is to buy again what may exist."""
     if manifest.exit_code == ExitCode.complete:
         return
     if manifest.counts.get(Standing.unresolved):
-        yield _step("See what is unresolved", f"prefect-seedance ledger {manifest.archive} --unresolved")
-    if manifest.counts.get(Standing.failed):
-        yield _step("Pay for another attempt at what failed", f"{command} --retry-failed")
+        archive = shlex.quote(manifest.archive)
+        yield from _step("See what is unresolved", f"prefect-seedance ledger {archive} --unresolved")
+    for cause, option in _PAID_RETRIES.items():
+        if option not in again and any(entry.cause == cause for entry in manifest.clips):
+            yield from _step("Pay for another attempt", f"{again} {option}")
     if manifest.counts.get(Standing.in_flight) or manifest.counts.get(Standing.not_submitted):
-        yield _step("Continue", command)
+        yield from _step("Continue", again)
 
 
-def _step(why: str, command: str) -> Text:
-    return Text.assemble(f"\n{why}:\n  ", (command, "bold"))
+def _step(why: str, words: str) -> Iterator[Text]:
+    yield Text(f"\n{why}:")
+    yield command(words)

@@ -15,7 +15,7 @@ from rich.text import Text
 from prefect_seedance.cli.job import Times
 from prefect_seedance.cli.leash import leashed
 from prefect_seedance.cli.options import PLAIN, Verbose
-from prefect_seedance.cli.printing import show
+from prefect_seedance.cli.printing import command, show
 from prefect_seedance.cli.produce import produce
 from prefect_seedance.errors import SetupError
 from prefect_seedance.manifest import ExitCode
@@ -58,7 +58,7 @@ def demo(
             verbose=verbose,
         )
     if code == ExitCode.complete:
-        show(_farewell(storyboard))
+        show(*_farewell(storyboard))
     return code
 
 
@@ -95,9 +95,7 @@ def _sandbox(images: Path) -> Iterator[str]:
         yield url
 
 
-def _farewell(storyboard: str) -> Text:
-    command = f"prefect-seedance produce {shlex.quote(storyboard)} --archive s3://YOUR-BUCKET"
-    return Text.assemble(
-        "\nRun the demo once more, and all of it is reused. With an account, this makes it for real:\n",
-        (f"  export SEEDANCE_API_KEY=…\n  {command}", "bold"),
-    )
+def _farewell(storyboard: str) -> Iterator[Text]:
+    yield Text("\nA second run reuses all of it. With an account, this makes it for real:")
+    yield command("export SEEDANCE_API_KEY=…")
+    yield command(f"prefect-seedance produce {shlex.quote(storyboard)} --archive s3://YOUR-BUCKET")

@@ -7,6 +7,7 @@ from typing import TextIO
 
 from rich.console import Console, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 _PIPE_COLUMNS = 1000
 """No line of a pipe is broken or cut."""
@@ -27,7 +28,7 @@ def show(*renderables: RenderableType) -> None:
     """Print on standard output."""
     console = terminal()
     if console.is_terminal:
-        console.print(*renderables, sep="\n")
+        console.print(*renderables, sep="\n", crop=False)
         return
     console.width = width()
     with console.capture() as capture:
@@ -40,6 +41,16 @@ def show(*renderables: RenderableType) -> None:
 def fall_silent(out: TextIO) -> None:
     """Write nowhere from now on, because the pipe is closed; else Python complains when it ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
+
+
+def unbroken(text: str, style: str = "") -> Text:
+    """Return a line that stays one, so that it can be copied from a terminal of any width."""
+    return Text(text, style, no_wrap=True, overflow="ignore")
+
+
+def command(words: str) -> Text:
+    """Return a command to be copied."""
+    return unbroken(f"  {words}", "bold")
 
 
 def grid(*headings: str) -> Table:

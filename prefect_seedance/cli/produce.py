@@ -63,7 +63,7 @@ def produce(
             if not screen.has_spent:
                 raise
             return _complain_late(error, json=json)
-    show(*([_json(manifest)] if json else told(manifest, command=_command(), width=width())))
+    show(*([_json(manifest)] if json else told(manifest, again=_command(), width=width())))
     return manifest.exit_code
 
 

@@ -24,9 +24,7 @@ from prefect_seedance.reporting import final_state
 _INTERRUPTED = 130
 """As shells say it."""
 
-_STARTING = (
-    "Starting a temporary Prefect server, which takes a while; set PREFECT_API_URL to use one that is running"
-)
+_STARTING = "Starting a temporary Prefect server (set PREFECT_API_URL to use a running one)"
 
 Make = Callable[[], Coroutine[Any, Any, Manifest]]
 

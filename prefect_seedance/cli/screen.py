@@ -147,7 +147,7 @@ class Board:
         self._title = title
         self._console = console
         self._clock = clock
-        self._began = clock()
+        self._began: float | None = None
         self._rows: dict[int, _Row] = {}
         self._note = ""
         self._live = Live(
@@ -165,8 +165,10 @@ class Board:
     def hear(self, progress: "Progress") -> None:
         """Put the step on the board, which appears with the first."""
         self.has_spent |= _may_spend(progress)
-        self._live.start()
         clip, now = progress.clip, self._clock()
+        if self._began is None:
+            self._began = now
+            self._live.start()
         row = self._rows.setdefault(clip.number, _Row(clip.number, clip.name, progress.stage))
         row.stage = progress.stage
         if row.began is None and progress.stage not in {"queued", "reused"}:
@@ -194,15 +196,18 @@ class Board:
         table.columns[1].no_wrap = table.columns[2].no_wrap = True
         table.columns[1].max_width = max(_NAME_COLUMNS, self._console.width - _OTHER_COLUMNS)
         for row in seen:
-            table.add_row(f"{row.number}", row.name, Text(row.stage, _style(row.stage)), self._time(row))
-        title = Text.assemble((self._title, "bold"), f"  {elapsed(self._clock() - self._began)}\n")
+            table.add_row(
+                f"{row.number}",
+                row.name,
+                Text(row.stage, _style(row.stage)),
+                self._since(row.began, row.ended),
+            )
+        title = Text.assemble((self._title, "bold"), f"  {self._since(self._began)}\n")
         counts = _counts(rows, hidden=len(rows) - len(seen))
         return Group(title, table, counts, Text(self._note, "bold"))
 
-    def _time(self, row: _Row) -> str:
-        if row.began is None:
-            return ""
-        return elapsed((self._clock() if row.ended is None else row.ended) - row.began)
+    def _since(self, began: float | None, ended: float | None = None) -> str:
+        return "" if began is None else elapsed((self._clock() if ended is None else ended) - began)
 
 
 def _may_spend(progress: "Progress") -> bool:
@@ -216,7 +221,7 @@ def _style(stage: str) -> str:
 def _counts(rows: list[_Row], *, hidden: int) -> Text:
     counts = Counter(row.stage for row in rows)
     known = sorted(counts, key=lambda stage: [*_STYLES].index(stage) if stage in _STYLES else len(_STYLES))
-    text = Text("\n")
+    text, no_break = Text("\n"), "\N{NO-BREAK SPACE}"
     for number, stage in enumerate(known):
-        text.append(" · " if number else "").append(f"{counts[stage]:,}\N{NO-BREAK SPACE}{stage}", _style(stage))
+        text.append(" · " if number else "").append(f"{counts[stage]:,}{no_break}{stage}", _style(stage))
     return text.append(f"  ({hidden:,} not shown)" if hidden else "", "dim")
