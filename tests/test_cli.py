@@ -20,7 +20,15 @@ from prefect_seedance.cli import app, main
 from prefect_seedance.cli.account import account
 from prefect_seedance.cli.printing import elapsed
 from prefect_seedance.cli.screen import Board, Lines
-from prefect_seedance.errors import FailKind, InvalidRequestError
+from prefect_seedance.errors import (
+    ContentRejectedError,
+    DeadlineError,
+    FailKind,
+    GenerationFailedError,
+    InvalidRequestError,
+    SeedanceError,
+    SubmissionUnresolvedError,
+)
 from prefect_seedance.ledger import Attempt, Intent, Ledger, Outcome, Result
 from prefect_seedance.manifest import Entry, Standing
 from prefect_seedance.media import VideoFacts
@@ -31,6 +39,7 @@ from prefect_seedance.sources import open_source
 from prefect_seedance.store import Store
 
 NOW = datetime.now(UTC)
+PRODUCE = "prefect-seedance produce board.yaml --archive /films"
 COMMANDS = ("demo", "plan", "produce", "ledger", "resolve", "sandbox")
 
 REFUSED = Outcome.of_refusal(InvalidRequestError("too long"), kind=FailKind.input)
@@ -504,7 +513,7 @@ def told(manifest: Manifest, *, width: int = 1000) -> str:
     """Return the account as text."""
     console = Console(file=io.StringIO(), width=width, no_color=True)
     with console.capture() as capture:
-        console.print(*account(manifest, again="prefect-seedance produce x", width=width), sep="\n")
+        console.print(*account(manifest, again=PRODUCE, width=width), sep="\n")
     return "\n".join(line.rstrip() for line in capture.get().splitlines())
 
 
@@ -524,17 +533,25 @@ def test_account_tells_where_clips_are(clips: tuple[PlannedClip, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("standing", "command"),
+    ("standing", "error", "command"),
     [
-        pytest.param(Standing.failed, "prefect-seedance produce x --retry-failed", id="failed"),
-        pytest.param(Standing.unresolved, "prefect-seedance ledger /films --unresolved", id="unresolved"),
-        pytest.param(Standing.in_flight, "prefect-seedance produce x", id="in flight"),
-        pytest.param(Standing.not_submitted, "prefect-seedance produce x", id="not submitted"),
+        pytest.param(Standing.failed, GenerationFailedError, f"{PRODUCE} --retry-failed", id="failed"),
+        pytest.param(Standing.failed, ContentRejectedError, f"{PRODUCE} --retry-rejected", id="rejected"),
+        pytest.param(
+            Standing.unresolved,
+            SubmissionUnresolvedError,
+            "prefect-seedance ledger /films --unresolved",
+            id="unresolved",
+        ),
+        pytest.param(Standing.in_flight, DeadlineError, PRODUCE, id="in flight"),
+        pytest.param(Standing.not_submitted, DeadlineError, PRODUCE, id="not submitted"),
     ],
 )
-def test_account_says_what_is_next(standing: Standing, command: str, clips: tuple[PlannedClip, ...]) -> None:
+def test_account_says_what_is_next(
+    standing: Standing, error: type[SeedanceError], command: str, clips: tuple[PlannedClip, ...]
+) -> None:
     """What is left to do is the last thing on the screen: a command to be copied."""
-    text = told(manifest_of(Entry.of(clips[0], standing, error=InvalidRequestError("Because."))))
+    text = told(manifest_of(Entry.of(clips[0], standing, error=error("Because."))))
 
     assert "\nBecause.\n" in text
     assert text.endswith(f":\n  {command}")
