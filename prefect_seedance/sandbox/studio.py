@@ -31,9 +31,10 @@ class Studio:
         self._remove_folder = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
 
     def keep(self, picture: bytes) -> Path:
-        """Store a picture under the digest of its content."""
+        """Store a picture under the digest of its content; one that is there may be read at this moment."""
         path = self._folder / hashlib.sha256(picture).hexdigest()
-        path.write_bytes(picture)
+        if not path.exists():
+            path.write_bytes(picture)
         return path
 
     async def make(self, asked: Input, pictures: Sequence[Path]) -> Film:

@@ -65,3 +65,15 @@ def test_folder_goes_with_studio() -> None:
     del forgotten
 
     assert [path.parent.exists() for path in kept] == [False, False]
+
+
+def test_picture_is_stored_once(studio: Studio) -> None:
+    """A picture that is there is left alone: a thread may be reading it."""
+    path = studio.keep(b"a picture")
+    stored_at = path.stat().st_mtime_ns
+
+    again = studio.keep(b"a picture")
+
+    assert again == path
+    assert path.read_bytes() == b"a picture"
+    assert path.stat().st_mtime_ns == stored_at
