@@ -20,9 +20,6 @@ _LOOKERS = 16
 _SHARE_OF_BUDGET = 0.5
 """Of the account's requests; the rest is for submissions and for others who use the account."""
 
-_SETTLING_SECONDS = 60.0
-"""How long a generation may be unknown to the API, or have succeeded without a URL, before it is believed."""
-
 _LONGEST_PAUSE_SECONDS = 30.0
 """After repeated trouble; an outage ends without anyone telling us."""
 
@@ -37,10 +34,13 @@ class Pace:
     Attributes:
         first_seconds: From acceptance to the first look; by default when the first results can be there.
         every_seconds: From look to look while the request budget is wide.
+        settling_seconds: How long a generation may be unknown to the API, or have succeeded without a
+            URL, before it is believed.
     """
 
     first_seconds: float | None = None
     every_seconds: float = 2.0
+    settling_seconds: float = 60.0
 
 
 @dataclass(order=True)
@@ -183,7 +183,7 @@ class Waiter:
             )
             self._take_in(watch, generation)
         except Exception as error:  # noqa: BLE001 -- handed on to whoever waits, or outlasted
-            if may_repeat_read(error) or (isinstance(error, NotFoundError) and _is_settling(watch)):
+            if may_repeat_read(error) or (isinstance(error, NotFoundError) and self._is_settling(watch)):
                 watch.troubles += 1
                 watch.last_trouble = str(error)
                 self._look_later(watch)
@@ -197,7 +197,7 @@ class Waiter:
             for tell in self.watchers:
                 tell(watch.attempt, generation)
         lacks_result = generation.state == "success" and not generation.result_urls
-        if not generation.has_ended or (lacks_result and _is_settling(watch)):
+        if not generation.has_ended or (lacks_result and self._is_settling(watch)):
             self._look_later(watch)
         elif not watch.ended.done():
             watch.ended.set_result(generation)
@@ -209,9 +209,8 @@ class Waiter:
         watch.due = asyncio.get_running_loop().time() + pause
         self._schedule(watch)
 
-
-def _is_settling(watch: _Watch) -> bool:
-    return asyncio.get_running_loop().time() - watch.began < _SETTLING_SECONDS
+    def _is_settling(self, watch: _Watch) -> bool:
+        return asyncio.get_running_loop().time() - watch.began < self._pace.settling_seconds
 
 
 def _still_in_flight(watch: _Watch) -> str:

@@ -132,6 +132,10 @@ class Sandbox:
         """Tell the sums of the books."""
         return dict(self.books()["totals"])
 
+    def rules(self) -> list[dict[str, Any]]:
+        """Tell which faults are in force, and how often each has struck."""
+        return list(httpx.get(f"{self.url}/sandbox/faults").raise_for_status().json()["rules"])
+
     def faults(self, *rules: Mapping[str, object]) -> None:
         """Put these faults in force instead of the present ones."""
         httpx.put(f"{self.url}/sandbox/faults", json={"rules": rules}).raise_for_status()

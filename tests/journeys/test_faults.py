@@ -1,0 +1,551 @@
+"""The table: each fault of the stand-in API, what must come out, and what a second run makes of it."""
+
+import asyncio
+import hashlib
+import itertools
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from prefect import flow
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
+from pydantic import SecretStr
+
+from prefect_seedance import Manifest, Pace, SeedanceCredentials, media, produce
+from prefect_seedance.manifest import Entry
+from tests.processes import Sandbox, free_port, sandboxes
+
+# Prefect's own clients leave sockets open, as any flow shows.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+_TIMEOUT_SECONDS = 3.0
+"""Of one request; a submission without an answer settles after twice that and 5 s."""
+
+_PACE = Pace(first_seconds=0.2, every_seconds=0.2, settling_seconds=5)
+_PATIENCE_SECONDS = 120.0
+"""For what ends; it never takes so long."""
+
+_HASTE_SECONDS = 10.0
+"""For what does not end: long enough that it is submitted beside all the others on a busy machine."""
+
+Rule = Mapping[str, object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What one run makes of a clip.
+
+    Attributes:
+        posts: Submissions sent for it.
+        accepted: How many of them the API accepted, and bills.
+        says: What the reason must contain.
+    """
+
+    standing: str
+    exit_code: int
+    cause: str | None = None
+    posts: int = 0
+    accepted: int = 0
+    says: tuple[str, ...] = ()
+
+
+REUSED = Run(standing="reused", exit_code=0)
+TAKEN_IN = Run(standing="made", exit_code=0)
+BOUGHT = Run(standing="made", exit_code=0, posts=1, accepted=1)
+FAILED = Run(standing="failed", exit_code=1)
+OPEN = Run(
+    standing="unresolved",
+    exit_code=3,
+    cause="SubmissionUnresolvedError",
+    says=("prefect-seedance resolve", "a paid generation may exist", "not bought again"),
+)
+IN_FLIGHT = Run(standing="in flight", exit_code=4)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A fault, and what comes out with it and then without it."""
+
+    rule: Rule
+    first: Run
+    second: Run
+    lasts: bool = False
+    """Whether the first run has to end by its deadline."""
+
+    @property
+    def name(self) -> str:
+        """Name it after the rule."""
+        words = [f"{name}={value}" for name, value in self.rule.items() if name not in {"kind", "fault"}]
+        return " ".join([str(self.rule["kind"]), str(self.rule["fault"]), *words])
+
+    @property
+    def prompt(self) -> str:
+        """What asks for its clip, and lets the rule find it."""
+        return f"clouds [{self.name}]"
+
+
+def submit(fault: str, **more: object) -> Rule:
+    return {"kind": "submit", "fault": fault, **more}
+
+
+def status(fault: str, **more: object) -> Rule:
+    return {"kind": "status", "fault": fault, **more}
+
+
+def file(fault: str, **more: object) -> Rule:
+    return {"kind": "file", "fault": fault, **more}
+
+
+def generation(fault: str, **more: object) -> Rule:
+    return {"kind": "generation", "fault": fault, **more}
+
+
+def unresolved(rule: Rule, *, accepted: int = 1) -> Row:
+    """Nobody knows whether it was bought, so it is reported, and never sent again."""
+    return Row(rule, replace(OPEN, posts=1, accepted=accepted), OPEN)
+
+
+def refused(rule: Rule, cause: str, *, exit_code: int = 1) -> Row:
+    """Nothing was started, so that the next run may ask again."""
+    first = Run(standing="not submitted", exit_code=exit_code, cause=cause, posts=1)
+    return Row(rule, first, BOUGHT)
+
+
+def made(rule: Rule, *, posts: int = 1) -> Row:
+    """It is outlasted."""
+    return Row(rule, replace(BOUGHT, posts=posts), REUSED)
+
+
+def paused(rule: Rule, cause: str, *says: str) -> Row:
+    """What was bought waits for the next run, which takes it in."""
+    return Row(rule, replace(IN_FLIGHT, cause=cause, posts=1, accepted=1, says=says), TAKEN_IN)
+
+
+def lasting(rule: Rule, *says: str, second: Run = TAKEN_IN) -> Row:
+    """It goes on until the deadline, and what was bought waits for the next run."""
+    return replace(paused(rule, "DeadlineError", *says), second=second, lasts=True)
+
+
+def failed(rule: Rule, cause: str, *says: str) -> Row:
+    """It failed for good: it says why and what to do, and is not bought again unless asked for."""
+    end = replace(FAILED, cause=cause, says=says)
+    return Row(rule, replace(end, posts=1, accepted=1), end)
+
+
+SUBMIT = [
+    unresolved(submit("accept-then-drop")),
+    unresolved(submit("accept-then-drop", reset=True)),
+    unresolved(submit("accept-then-hang")),
+    *[unresolved(submit("accept-then-answer", status=code)) for code in (500, 502, 503, 504)],
+    unresolved(submit("accept-then-hidden-code", code=500)),
+    unresolved(submit("accept-then-garbage")),
+    unresolved(submit("accept-without-id")),
+    unresolved(submit("drop"), accepted=0),
+    unresolved(submit("drop", reset=True), accepted=0),
+    unresolved(submit("hang"), accepted=0),
+    unresolved(submit("answer", status=503), accepted=0),
+    unresolved(submit("garbage"), accepted=0),
+    refused(submit("answer", status=400), "InvalidRequestError"),
+    refused(submit("answer", status=404), "NotFoundError"),
+    refused(submit("hidden-code", code=400), "InvalidRequestError"),
+    Row(
+        submit("answer", status=403),
+        replace(FAILED, cause="ContentRejectedError", posts=1),
+        replace(FAILED, cause="ContentRejectedError", says=("--retry-rejected",)),
+    ),
+    made(submit("answer", status=429, times=1), posts=2),
+    made(submit("answer", status=429, times=1, retry_after=1), posts=2),
+    made(submit("hidden-code", code=429, times=1), posts=2),
+    made(submit("slow", seconds=1)),
+]
+
+_A_WHILE = {"since": "acceptance", "until_seconds": 2}
+
+STATUS = [
+    made(status("answer", status=404, **_A_WHILE)),
+    made(status("answer", status=429, times=2)),
+    made(status("answer", status=429, times=1, retry_after=1)),
+    *[made(status("answer", status=code, times=2)) for code in (500, 502, 503, 504)],
+    made(status("answer", status=503, since="acceptance", until_seconds=8)),
+    made(status("drop", times=2)),
+    made(status("drop", times=2, reset=True)),
+    made(status("hang", times=1)),
+    made(status("slow", seconds=1, times=2)),
+    made(status("garbage", times=2)),
+    made(status("null-data", times=2)),
+    made(status("unknown-state", times=2)),
+    made(status("step-back", **_A_WHILE)),
+    made(status("no-urls", times=1)),
+    made(status("broken-result", times=1)),
+    made(status("hidden-code", code=500, times=2)),
+    made(status("hidden-code", code=429, times=1)),
+    failed(status("no-urls"), "GenerationFailedError", "NO_RESULT", "no usable URL", "--retry-failed"),
+    failed(status("broken-result"), "GenerationFailedError", "NO_RESULT", "--retry-failed"),
+    paused(status("answer", status=404), "NotFoundError"),
+    paused(status("answer", status=400), "InvalidRequestError"),
+    paused(status("answer", status=401), "AuthenticationError"),
+    paused(status("answer", status=403), "ContentRejectedError"),
+    paused(status("hidden-code", code=401), "AuthenticationError"),
+    lasting(status("answer", status=503), "503", "paid for once"),
+    lasting(status("drop"), "paid for once"),
+    lasting(status("garbage"), "paid for once"),
+    lasting(status("null-data"), "without data"),
+    lasting(status("unknown-state", word="composting"), "composting"),
+    lasting(status("step-back"), "processing"),
+]
+
+FILE = [
+    *[made(file("truncate", at_byte=byte, times=1)) for byte in (0, 1, 1000)],
+    *[made(file("truncate", at_byte=byte, consistent=True, times=1)) for byte in (1, 1000)],
+    *[made(file("truncate", at_share=share, times=1)) for share in (0.5, 0.99)],
+    *[made(file("truncate", at_share=share, consistent=True, times=1)) for share in (0.5, 0.99)],
+    made(file("flip-bits", count=200, times=1)),
+    made(file("wrong-length", by=100, times=1)),
+    made(file("wrong-length", by=-100, times=1)),
+    made(file("html", times=1)),
+    made(file("empty", times=1)),
+    made(file("expired", times=1)),
+    made(file("redirect")),
+    made(file("drip", bytes_per_second=20_000)),
+    made(file("huge", megabytes=12)),
+    made(file("no-range")),
+    made(file("drop", times=1)),
+    made(file("drop", reset=True, times=1)),
+    made(file("hang", seconds=1, times=1)),
+    made(file("slow", seconds=1)),
+    *[made(file("answer", status=code, times=1)) for code in (404, 410, 429, 500, 503)],
+    paused(file("truncate", at_share=0.9, consistent=True), "IntegrityError"),
+    paused(file("flip-bits", count=200), "IntegrityError"),
+    paused(file("html"), "IntegrityError"),
+    paused(file("empty"), "IntegrityError"),
+    paused(file("redirect", to="http://127.0.0.1:9/clip.mp4", times=6), "ConnectionFailedError"),
+    lasting(file("truncate", at_byte=0), "fetch"),
+    lasting(file("answer", status=503), "fetch"),
+    Row(
+        file("expired"),
+        replace(FAILED, cause="LinkExpiredError", posts=1, accepted=1, says=("no longer served",)),
+        TAKEN_IN,
+    ),
+]
+
+_CONTENT = (
+    "CONTENT_VIOLATION",
+    "SensitiveContent",
+    "SensitiveContentDetected",
+    "InputImageSensitiveContentDetected",
+    "InputOutputSensitiveContentDetected",
+    "NSFW",
+    "NSFW_DETECTED",
+    "ProhibitedContentDetected",
+)
+_INPUT = (
+    "INVALID_IMAGE_URL",
+    "PromptLengthExceeded",
+    "PROMPT_TOO_LONG",
+    "INVALID_PROMPT",
+    "IMAGE_TOO_LARGE",
+    "UNSUPPORTED_FORMAT",
+    "IMAGE_DOWNLOAD_FAILED",
+)
+_OTHER = (
+    "PROCESSING_TIMEOUT",
+    "MODEL_UNAVAILABLE",
+    "GENERATION_FAILED",
+    "INSUFFICIENT_CREDITS",
+    "NEVER_SEEN",
+)
+
+GENERATION = [
+    *[
+        failed(generation("fail", code=code), "ContentRejectedError", code, "Change its prompt or image")
+        for code in _CONTENT
+    ],
+    *[
+        failed(generation("fail", code=code), "GenerationFailedError", code, "Mend its prompt or image")
+        for code in _INPUT
+    ],
+    *[
+        failed(generation("fail", code=code), "GenerationFailedError", code, "pay for another attempt")
+        for code in _OTHER
+    ],
+    made(generation("take-longer", factor=8)),
+    made(generation("two-urls")),
+    lasting(generation("take-longer", factor=30), "still in flight"),
+    lasting(
+        generation("never-end"),
+        "still in flight",
+        second=replace(IN_FLIGHT, cause="DeadlineError", says=("paid for once",)),
+    ),
+]
+
+ROWS = [*SUBMIT, *STATUS, *FILE, *GENERATION]
+
+
+@dataclass(frozen=True)
+class Studio:
+    """Where the table is played."""
+
+    folder: Path
+    sandbox: Sandbox
+
+    @property
+    def archive(self) -> Path:
+        return self.folder / "archive"
+
+    def board(self, title: str, prompts: Sequence[str]) -> Path:
+        """Write a list of clips that show one picture, so that one film is made for all."""
+        defaults = {"resolution": "480p", "duration": 4, "sound": False}
+        clips = [{"prompt": prompt, "images": ["dawn.png"]} for prompt in prompts]
+        board = self.folder / f"{title}.json"
+        board.write_text(json.dumps({"title": title, "defaults": defaults, "clips": clips}), encoding="utf-8")
+        return board
+
+    async def make(
+        self,
+        title: str,
+        prompts: Sequence[str],
+        *,
+        deadline_seconds: float = _PATIENCE_SECONDS,
+        url: str = "",
+    ) -> Manifest:
+        """Produce clips in a flow of their own."""
+
+        @flow(name=f"produce {title}")
+        async def production() -> Manifest:
+            return await produce(
+                self.board(title, prompts),
+                archive=str(self.archive),
+                credentials=SeedanceCredentials(
+                    api_key=SecretStr(self.sandbox.key), base_url=url or self.sandbox.url
+                ),
+                images_url=self.sandbox.hosted,
+                deadline_seconds=deadline_seconds,
+                pace=_PACE,
+                timeout_seconds=_TIMEOUT_SECONDS,
+            )
+
+        return await production()
+
+    def kept_out(self) -> Counter[str]:
+        """Count the submissions of each prompt that the present rules kept from being accepted."""
+        rules = [rule for rule in self.sandbox.rules() if rule["kind"] == "submit"]
+        return Counter({rule["clip"]: rule["struck"] for rule in rules if rule["fault"] in _KEEP_OUT})
+
+    def accepted(self) -> Counter[str]:
+        """Count what was accepted of each prompt."""
+        return Counter(each["prompt"] for each in self.sandbox.books()["generations"])
+
+    def stored(self, entry: Entry, file: str) -> Path:
+        """Return where something of a clip lies."""
+        return self.archive / "clips" / entry.fingerprint / file
+
+
+_KEEP_OUT = {"answer", "hidden-code", "garbage", "drop", "hang"}
+"""Of the faults of a submission, those under which nothing is accepted."""
+
+
+@contextmanager
+def _prefect(url: str, home: Path) -> Iterator[None]:
+    settings = {PREFECT_API_URL: url, PREFECT_HOME: home, PREFECT_LOGGING_TO_API_ENABLED: False}
+    log = logging.getLogger("prefect")
+    level = log.level
+    log.setLevel(logging.CRITICAL)  # or a traceback is formatted for every row
+    try:
+        with temporary_settings(settings):
+            yield
+    finally:
+        log.setLevel(level)
+
+
+@pytest.fixture(scope="module")
+def studio(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    """Set up one archive and one sandbox for the whole table."""
+    folder = tmp_path_factory.mktemp("faults")
+    (folder / "archive/images").mkdir(parents=True)
+    Image.new("RGB", (480, 480), "#f2b48c").save(folder / "dawn.png")
+    with sandboxes(folder) as start, _prefect(prefect_server, folder / "prefect"):
+        yield Studio(folder, start(serve=folder / "archive/images", frame_rate=2))
+
+
+@dataclass(frozen=True)
+class Played:
+    """What became of one row's clip in one run."""
+
+    entry: Entry
+    exit_code: int
+    posts: int
+    accepted: int
+
+
+@dataclass(frozen=True)
+class Table:
+    """What became of every row's clip in both runs, by prompt."""
+
+    studio: Studio
+    first: Mapping[str, Played]
+    second: Mapping[str, Played]
+    totals: Mapping[str, int]
+
+
+@pytest.fixture(scope="module")
+def table(studio: Studio) -> Table:
+    """Play the whole table in two runs, the second without faults; what lasts has a deadline of its own."""
+    studio.sandbox.faults(*({**row.rule, "clip": row.prompt} for row in ROWS))
+    first = _play(studio)
+    studio.sandbox.faults()
+    second = _play(studio)
+    return Table(studio, first, second, studio.sandbox.totals())
+
+
+def _play(studio: Studio) -> Mapping[str, Played]:
+    """Run everything once, and count what was sent meanwhile."""
+    lasts = [row.prompt for row in ROWS if row.lasts]
+    ends = [row.prompt for row in ROWS if not row.lasts]
+    before = studio.accepted()
+
+    async def both() -> tuple[Manifest, Manifest]:
+        return await asyncio.gather(
+            studio.make("lasts", lasts, deadline_seconds=_HASTE_SECONDS), studio.make("ends", ends)
+        )
+
+    manifests = asyncio.run(both())
+    accepted = studio.accepted() - before
+    posts = accepted + studio.kept_out()
+    return {
+        prompt: Played(
+            entry,
+            exit_code=manifests[0].model_copy(update={"clips": (entry,)}).exit_code,
+            posts=posts[prompt],
+            accepted=accepted[prompt],
+        )
+        for prompt, entry in zip(
+            lasts + ends, itertools.chain(*(manifest.clips for manifest in manifests)), strict=True
+        )
+    }
+
+
+def _check(played: Played, expected: Run) -> None:
+    entry = played.entry
+    assert (entry.standing, entry.cause) == (expected.standing, expected.cause), entry.reason
+    assert (played.posts, played.accepted) == (expected.posts, expected.accepted)
+    assert played.exit_code == expected.exit_code
+    assert [words for words in expected.says if words not in (entry.reason or "")] == [], entry.reason
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_fault(table: Table, row: Row) -> None:
+    """Each fault ends as the table says, and what can be healed is healed by a second run."""
+    first, second = table.first[row.prompt], table.second[row.prompt]
+
+    _check(first, row.first)
+    _check(second, row.second)
+    assert first.accepted + second.accepted <= 1
+    _check_archived(table.studio, second.entry)
+
+
+def _check_archived(studio: Studio, entry: Entry) -> None:
+    """Only a verified video is ever put into the archive, and its record is true."""
+    video = studio.stored(entry, "clip.mp4")
+    assert video.exists() == (entry.clip is not None)
+    if entry.clip:
+        assert hashlib.sha256(video.read_bytes()).hexdigest() == entry.clip.sha256
+        assert media.probe(video) == entry.clip.facts
+
+
+def test_bill_is_true(table: Table) -> None:
+    """Of what is not open, exactly what the API accepted is billed, and in the run that asked for it."""
+    for played in (*table.first.values(), *table.second.values()):
+        if played.entry.standing != "unresolved":
+            assert played.entry.billed_seconds == 4 * played.accepted, played.entry.name
+
+
+def test_key_is_never_carried_away(table: Table) -> None:
+    """No file's host, and none that it redirects to, was sent what is the API's alone."""
+    assert table.totals["foreign_headers"] == 0
+    assert table.totals["duplicates"] == 0
+
+
+def test_useless_success_is_kept(table: Table) -> None:
+    """Where a success names no video, the raw answer stays in the ledger."""
+    entry = table.first["clouds [status broken-result]"].entry
+
+    outcome = json.loads(table.studio.stored(entry, "attempt-001/outcome.json").read_text(encoding="utf-8"))
+
+    assert outcome["generation"]["answer"]["resultJson"] == '{"resultUrls": ["http'
+
+
+@pytest.mark.parametrize(
+    ("code", "cause", "exit_code"), [(401, "AuthenticationError", 2), (402, "InsufficientFundsError", 1)]
+)
+def test_refused_account_stops_batch(studio: Studio, code: int, cause: str, exit_code: int) -> None:
+    """Once the account is refused, what has not been sent yet is not sent; the next run makes all."""
+    prompts = [f"account {code}, clip {number}" for number in range(24)]
+    before = studio.sandbox.totals()["submits_received"]
+    studio.sandbox.faults({"kind": "submit", "fault": "answer", "status": code})
+
+    stopped = asyncio.run(studio.make(f"account {code}", prompts))
+    sent = studio.sandbox.totals()["submits_received"] - before
+    studio.sandbox.faults()
+    healed = asyncio.run(studio.make(f"account {code}", prompts))
+
+    assert {(entry.standing, entry.cause) for entry in stopped.clips} == {("not submitted", cause)}
+    assert (stopped.exit_code, stopped.billed_seconds) == (exit_code, 0)
+    assert sent <= 16
+    assert {entry.standing for entry in healed.clips} == {"made"}
+
+
+def test_limit_without_end(studio: Studio) -> None:
+    """A limit that lasts spends nothing, is not hammered, and the next run makes the clips."""
+    alias = studio.sandbox.url.replace("127.0.0.1", "localhost")  # another account, as far as its budget goes
+    prompts = [f"limit, clip {number}" for number in range(3)]
+    before = studio.sandbox.totals()["submits_received"]
+    studio.sandbox.faults({"kind": "submit", "fault": "answer", "status": 429})
+
+    limited = asyncio.run(studio.make("limit", prompts, deadline_seconds=3, url=alias))
+    sent = studio.sandbox.totals()["submits_received"] - before
+    studio.sandbox.faults()
+    healed = asyncio.run(studio.make("limit", prompts, url=alias))
+
+    assert {(entry.standing, entry.cause) for entry in limited.clips} == {("not submitted", "DeadlineError")}
+    assert (limited.exit_code, limited.billed_seconds) == (4, 0)
+    assert sent < 20
+    assert {entry.standing for entry in healed.clips} == {"made"}
+
+
+def test_outage_is_outlasted(studio: Studio) -> None:
+    """If for longer than any repetition nothing can be read, all is waited for and nothing bought again."""
+    prompts = [f"outage, clip {number}" for number in range(3)]
+    before = studio.sandbox.totals()["submits_received"]
+    studio.sandbox.faults(
+        {"kind": "status", "fault": "drop", "until_seconds": 5},
+        {"kind": "file", "fault": "answer", "status": 502, "until_seconds": 6},
+    )
+
+    outlasted = asyncio.run(studio.make("outage", prompts))
+
+    assert {entry.standing for entry in outlasted.clips} == {"made"}
+    assert outlasted.exit_code == 0
+    assert studio.sandbox.totals()["submits_received"] - before == 3
+
+
+def test_unreachable_api_costs_nothing(studio: Studio) -> None:
+    """Where no connection comes about nothing was sent, and the next run makes the clips."""
+    prompts = ["unreachable, clip 1"]
+
+    away = asyncio.run(
+        studio.make("unreachable", prompts, url=f"http://127.0.0.1:{free_port()}", deadline_seconds=4)
+    )
+    healed = asyncio.run(studio.make("unreachable", prompts))
+
+    assert [(entry.standing, entry.cause) for entry in away.clips] == [("not submitted", "DeadlineError")]
+    assert (away.exit_code, away.billed_seconds) == (4, 0)
+    assert [entry.standing for entry in healed.clips] == ["made"]
