@@ -9,7 +9,8 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict
 
 from prefect_seedance.archive import Clip
-from prefect_seedance.ledger import Attempt
+from prefect_seedance.errors import ContentRejectedError, LinkExpiredError, SubmissionUnresolvedError
+from prefect_seedance.ledger import Attempt, Result
 from prefect_seedance.planning import PlannedClip
 
 
@@ -25,6 +26,21 @@ class Standing(StrEnum):
     in_flight = "in flight"
     """It was submitted, and is not archived yet."""
     not_submitted = "not submitted"
+
+
+def standing_of(last: Attempt | None, error: BaseException) -> Standing:
+    """Judge a clip without a video by its last attempt, and only where that leaves it open by the error."""
+    if last is None:
+        return Standing.not_submitted
+    if last.undecided or isinstance(error, SubmissionUnresolvedError):
+        return Standing.unresolved
+    if last.outcome is None:
+        return Standing.in_flight
+    if last.outcome.result is Result.success:
+        return Standing.failed if isinstance(error, LinkExpiredError) else Standing.in_flight
+    if last.outcome.result is Result.failed or isinstance(error, ContentRejectedError):
+        return Standing.failed
+    return Standing.not_submitted
 
 
 class ExitCode:

@@ -12,16 +12,10 @@ from prefect_seedance import archive as archiving
 from prefect_seedance import reporting, submission
 from prefect_seedance.blocks import SeedanceCredentials
 from prefect_seedance.client import REQUEST_TIMEOUT_SECONDS
-from prefect_seedance.errors import (
-    ContentRejectedError,
-    DeadlineError,
-    LinkExpiredError,
-    SeedanceError,
-    SubmissionUnresolvedError,
-)
+from prefect_seedance.errors import ArchiveError, DeadlineError, SeedanceError
 from prefect_seedance.images import ImageHost
 from prefect_seedance.ledger import Attempt, Result, clip_prefix
-from prefect_seedance.manifest import Entry, Manifest, Standing, production_key
+from prefect_seedance.manifest import Entry, Manifest, Standing, production_key, standing_of
 from prefect_seedance.models import Generation
 from prefect_seedance.planning import Plan, PlannedClip, plan
 from prefect_seedance.reading import Reading
@@ -211,7 +205,7 @@ class Production:
             return Entry.of(clip, Standing.unresolved, error=error)
         last = attempts[-1] if attempts else None
         return Entry.of(
-            clip, _standing(last, error), attempt=last, error=error, billed_seconds=self._billed(last)
+            clip, standing_of(last, error), attempt=last, error=error, billed_seconds=self._billed(last)
         )
 
     def _billed(self, attempt: Attempt | None) -> int:
@@ -237,11 +231,17 @@ class Production:
             ended_at=datetime.now(UTC),
             clips=tuple(self.entries[clip.fingerprint].at(clip) for clip in self.plan.clips),
         )
-        await self._store("manifest.json", manifest.model_dump_json(indent=2))
-        clips = [clip_prefix(clip.fingerprint) for clip in self.plan.distinct]
-        await self.session.store.sweep([*clips, "images/", production_key(self.plan.name, "")])
+        try:
+            await self._store("manifest.json", manifest.model_dump_json(indent=2))
+            await self._sweep()
+        except ArchiveError:  # what cannot be stored can still be returned and shown
+            _log.exception("The manifest of %s is not in the archive", self.plan.name)
         await reporting.production_ended(manifest)
         return manifest
+
+    async def _sweep(self) -> None:
+        clips = [clip_prefix(clip.fingerprint) for clip in self.plan.distinct]
+        await self.session.store.sweep([*clips, "images/", production_key(self.plan.name, "")])
 
     async def _store(self, file: str, content: str) -> None:
         await self.session.store.put(production_key(self.plan.name, file), content.encode())
@@ -271,18 +271,3 @@ class Production:
 
     def _seconds_left(self) -> float:
         return self.deadline - asyncio.get_running_loop().time()
-
-
-def _standing(last: Attempt | None, error: BaseException) -> Standing:
-    """Judge a clip without a video by its last attempt, and only where that leaves it open by the error."""
-    if last is None or isinstance(error, SubmissionUnresolvedError):
-        return Standing.unresolved if last else Standing.not_submitted
-    if last.undecided:
-        return Standing.unresolved
-    if last.outcome is None:
-        return Standing.in_flight
-    if last.outcome.result is Result.success:
-        return Standing.failed if isinstance(error, LinkExpiredError) else Standing.in_flight
-    if last.outcome.result is Result.failed or isinstance(error, ContentRejectedError):
-        return Standing.failed
-    return Standing.not_submitted
