@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -96,10 +95,12 @@ def _ease(moment: float) -> float:
 
 def _closeness(moment: float, *, pictures: int) -> float:
     """Return how much of the frame the camera has cut off; nothing where a given picture must show."""
-    return 0.12 * _ease(moment) if pictures == 1 else 0.05 * math.sin(math.pi * moment) ** 2
+    return 0.12 * _ease(moment) if pictures == 1 else 0.8 * (moment * (1 - moment)) ** 2
 
 
 def _push_in(picture: Image.Image, closeness: float) -> Image.Image:
+    if not closeness:
+        return picture
     width, height = picture.size
     x, y = width * closeness / 2, height * closeness / 2
     return picture.resize(picture.size, Image.Resampling.BILINEAR, box=(x, y, width - x, height - y))

@@ -107,6 +107,9 @@ def hosted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sky = Image.merge(
         "RGB", [Image.linear_gradient("L").resize((640, 480)), *[Image.new("L", (640, 480), 90)] * 2]
     )
+    # Edges that a camera which comes too close would cut off.
+    sky.paste("white", (0, 0, 12, 480))
+    sky.paste("black", (628, 0, 640, 480))
     sky.save(folder / "dawn.png")
     sky.transpose(Image.Transpose.ROTATE_180).convert("RGB").save(folder / "noon.jpg", quality=95)
     sky.transpose(Image.Transpose.FLIP_TOP_BOTTOM).save(folder / "dusk.webp", quality=95)

@@ -64,13 +64,29 @@ async def test_truncated(result: Result, place: dict[str, object], length: Calla
     assert content == result.content[: length(declared)]
 
 
-async def test_truncated_unnoticed(result: Result) -> None:
-    """A file can break off and look complete."""
-    answer = await result.get("truncate", at_share=0.5, consistent=True)
+@pytest.mark.parametrize("kept", [0, 1000, 70_000])
+async def test_truncated_unnoticed(result: Result, kept: int) -> None:
+    """A file can break off anywhere and look complete."""
+    answer = await result.get("truncate", at_byte=kept, consistent=True)
 
     assert answer.status_code == 200
-    assert answer.content == result.content[: len(result.content) // 2]
-    assert int(answer.headers["content-length"]) == len(answer.content)
+    assert answer.content == result.content[:kept]
+    assert int(answer.headers["content-length"]) == kept < len(result.content)
+
+
+async def test_truncated_without_server(here: Callable[..., Caller]) -> None:
+    """Without a connection to close, httpx tells of a broken one all the same."""
+    caller = here()
+    url = await caller.film_url()
+    whole = (await caller.http.get(url)).content
+
+    await caller.script({"kind": "file", "fault": "truncate", "at_byte": 1000, "consistent": True})
+    short = (await caller.http.get(url)).content
+    await caller.script({"kind": "file", "fault": "truncate", "at_byte": 1000})
+
+    assert short == whole[:1000]
+    with pytest.raises(httpx.ReadError):
+        await caller.http.get(url)
 
 
 async def test_truncated_part_resumes(result: Result) -> None:

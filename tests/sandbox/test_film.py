@@ -36,7 +36,7 @@ def film(path: Path, *pictures: Path, **changes: object) -> Path:
 
 def frames(source: Path | io.BytesIO) -> list[Image.Image]:
     with av.open(source, "r") as container:
-        return [frame.to_image() for frame in container.decode(video=0)]
+        return [frame.to_image() for frame in container.decode(video=0)]  # type: ignore[no-untyped-call]  # as in av
 
 
 def difference(one: Image.Image, other: Image.Image) -> float:
