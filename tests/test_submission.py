@@ -299,6 +299,48 @@ async def test_abandoned_claim_is_unresolved(ledger: Ledger) -> None:
     assert not api.sent
 
 
+async def test_resubmits_only_if_told(ledger: Ledger) -> None:
+    """A policy may give an abandoned claim up and pay anew, and the ledger says who did."""
+    api = Api()
+    first = submitter(api, ledger)
+    old = first._intent(CLIP, await compose(), number=1).model_copy(
+        update={"settles_by": datetime.now(UTC) - timedelta(seconds=1)}
+    )
+    await ledger.claim(old)
+
+    attempt = await submit(submitter(api, ledger, policy=Policy(resubmit_unresolved=True)))
+
+    lost, _ = await ledger.attempts(CLIP.fingerprint)
+    assert attempt.intent.number == 2
+    assert len(api.sent) == 1
+    assert lost.outcome
+    assert lost.outcome.result is Result.lost
+    assert lost.outcome.resolved_by
+
+
+async def test_lost_permits_one_more(ledger: Ledger) -> None:
+    """After somebody declared an attempt lost, the next run begins another."""
+    attempt = await submit(submitter(Api(), ledger))
+    await ledger.conclude(attempt, Outcome.of_loss(resolved_by="somebody"))
+
+    again = await submit(submitter(Api(), ledger))
+
+    assert again.intent.number == 2
+
+
+async def test_long_pause_claims_nothing(ledger: Ledger) -> None:
+    """While the API asks for patience no claim is made, and at the deadline nothing has been spent."""
+    api = Api(httpx.Response(429, headers={"Retry-After": "3600"}, json={"code": 429, "data": None}))
+    shared = submitter(api, ledger)
+
+    with pytest.raises(DeadlineError):
+        await submit(shared, seconds=600)
+
+    attempts = await ledger.attempts(CLIP.fingerprint)
+    assert len(api.sent) == 1
+    assert [each.outcome and each.outcome.result for each in attempts] == [Result.not_started]
+
+
 async def test_deadline_spends_nothing(ledger: Ledger) -> None:
     """After the deadline nothing is submitted."""
     api = Api()
