@@ -1,0 +1,70 @@
+import ast
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from prefect_seedance.document import Document
+from prefect_seedance.reading import read
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(language: str) -> list[object]:
+    return [
+        pytest.param(match[1], id=f"{page.stem} {number}")
+        for page in PAGES
+        for number, match in enumerate(
+            re.finditer(
+                rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+            )
+        )
+    ]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with the images that the pages name."""
+    (tmp_path / "images").mkdir()
+    for name in ("dawn.png", "noon.jpg", "dusk.webp"):
+        Image.new("RGB", (64, 36), "orange").save(tmp_path / "images" / name)
+    return tmp_path
+
+
+@pytest.mark.parametrize("text", blocks("yaml"))
+def test_storyboards_are_right(text: str, folder: Path) -> None:
+    """Every storyboard that a page shows can be read."""
+    document = Document.parse(text.encode(), name="page", folder=folder)
+
+    assert read(document).clips
+
+
+@pytest.mark.parametrize("text", blocks("python"))
+def test_python_is_right(text: str) -> None:
+    """Every piece of Python that a page shows is Python, and imports what there is."""
+    imports = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom)]
+
+    for node in imports:
+        module = __import__(node.module or "", fromlist=["*"])
+        assert all(hasattr(module, alias.name) for alias in node.names)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every relative link of a page names a file that is there."""
+    links = re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8"))
+
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_readme_is_short() -> None:
+    """The README can be read in one sitting."""
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+@pytest.mark.parametrize("example", ["lighthouse/storyboard.yaml", "product/clips.yaml"])
+def test_examples_are_right(example: str) -> None:
+    """Every example can be read, with its pictures."""
+    assert read(Document.load(ROOT / "examples" / example)).clips
