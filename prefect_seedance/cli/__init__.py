@@ -18,6 +18,7 @@ app = App(
     result_action="return_value",
     exit_on_error=False,
     print_error=False,
+    suppress_keyboard_interrupt=False,
 )
 
 # Commands are imported when they are called: only those that need Prefect pay for loading it.

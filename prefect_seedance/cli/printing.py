@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import TextIO
 
@@ -28,14 +29,19 @@ def show(*renderables: RenderableType) -> None:
     """Print on standard output."""
     console = terminal()
     if console.is_terminal:
-        console.print(*renderables, sep="\n", crop=False)
+        _print_each(console, renderables)
         return
     console.width = width()
     with console.capture() as capture:
-        console.print(*renderables, sep="\n")
+        _print_each(console, renderables)
     for line in capture.get().splitlines():
         print(line.rstrip())  # noqa: T201 -- this is the command's voice
     sys.stdout.flush()
+
+
+def _print_each(console: Console, renderables: Iterable[RenderableType]) -> None:
+    for renderable in renderables:  # together, texts would become one, which may be broken anywhere
+        console.print(renderable, crop=False)
 
 
 def fall_silent(out: TextIO) -> None:

@@ -1,0 +1,297 @@
+"""The command as people and programs meet it: its screen, its words, its exit code, its end."""
+
+import contextlib
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.processes import BIN, Command, Sandbox, environment, running
+
+Start = Callable[..., subprocess.Popen[str]]
+Words = tuple[object, ...]
+
+_LOOK = ("--first-look", "0.2", "--look-every", "0.2")
+_SOON_SECONDS = 60.0
+_STOPPED_SECONDS = 8.0
+"""Two or three on a machine with nothing else to do."""
+
+STEP = re.compile(r"\d\d:\d\d:\d\d  (.+)  (.+)")
+
+
+@pytest.fixture
+def words(board: Path, archive: Path, sandbox: Sandbox) -> Words:
+    """Return the words of a command that makes the board."""
+    return ("produce", board, "--archive", archive, "--images-url", sandbox.hosted, *_LOOK)
+
+
+@pytest.fixture
+def endless(sandbox: Sandbox) -> None:
+    """Have the sandbox accept generations that never end."""
+    sandbox.faults({"kind": "generation", "fault": "never-end"})
+
+
+def until(condition: Callable[[], bool]) -> None:
+    latest = time.monotonic() + _SOON_SECONDS
+    while not condition():
+        assert time.monotonic() < latest, "it did not come about"
+        time.sleep(0.05)
+
+
+def children(parent: int) -> set[int]:
+    """Return the processes that this process has started and that are still there."""
+    found = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            if stat.read_text().rpartition(")")[2].split()[1] == str(parent):
+                found.add(int(stat.parent.name))
+    return found
+
+
+def is_alive(process: int) -> bool:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+def test_pipe_gets_lines(run_cli: Command, studio: Mapping[str, str], words: Words, archive: Path) -> None:
+    """In a pipe each step is a line, then comes the account with the files; nothing else is said."""
+    run = run_cli(*words, env=studio)
+
+    assert (run.returncode, run.stderr) == (0, "")
+    stages = [match.groups() for match in map(STEP.fullmatch, run.stdout.splitlines()) if match]
+    steps = [stage for name, stage in stages if name == "dawn → noon"]
+    assert (steps[0], steps[-1]) == ("submitting", "made")
+    assert "processing" in steps
+    files = re.findall(r"clips/\S+", run.stdout)
+    assert len(files) == 2
+    assert all((archive / file).is_file() for file in files)
+    assert f"Manifest  {archive}/productions/test-board/manifest.json" in run.stdout
+
+
+def test_programs_get_one_object(
+    run_cli: Command, studio: Mapping[str, str], words: Words, sandbox: Sandbox
+) -> None:
+    """With --json the output is the manifest and the exit code; a second run buys nothing."""
+    first = run_cli(*words, "--json", env=studio)
+    second = run_cli(*words, "--json", env=studio)
+
+    assert [json.loads(run.stdout)["exit_code"] for run in (first, second)] == [0, 0]
+    assert [clip["standing"] for clip in json.loads(second.stdout)["clips"]] == ["reused", "reused"]
+    assert sandbox.totals()["accepted"] == 2
+    assert STEP.search(first.stderr)
+
+
+@pytest.mark.parametrize(
+    ("rule", "more", "code", "said"),
+    [
+        pytest.param({"kind": "submit", "fault": "answer", "status": 401}, (), 2, "401", id="no account"),
+        pytest.param(
+            {"kind": "generation", "fault": "fail", "code": "PROCESSING_TIMEOUT"},
+            (),
+            1,
+            "--retry-failed",
+            id="failed",
+        ),
+        pytest.param(
+            {"kind": "submit", "fault": "accept-then-drop", "times": 1},
+            (),
+            3,
+            "--unresolved",
+            id="unresolved",
+        ),
+        pytest.param(
+            {"kind": "generation", "fault": "never-end"}, ("--deadline", "3s"), 4, "Continue:", id="in flight"
+        ),
+    ],
+)
+def test_exit_code_says_what_is_left(
+    rule: Mapping[str, object],
+    more: Words,
+    code: int,
+    said: str,
+    run_cli: Command,
+    studio: Mapping[str, str],
+    words: Words,
+    sandbox: Sandbox,
+) -> None:
+    """The exit code is the most urgent of what is left to do, and the account says how."""
+    sandbox.faults(rule)
+
+    run = run_cli(*words, *more, env=studio)
+
+    assert run.returncode == code
+    assert said in run.stdout
+    assert "Traceback" not in run.stdout + run.stderr
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        pytest.param({"SEEDANCE_API_KEY": ""}, "There is no API key", id="key"),
+        pytest.param({"SEEDANCE_BASE_URL": "ftp://nowhere"}, "ftp://nowhere", id="base URL"),
+        pytest.param({"PREFECT_API_URL": "http://127.0.0.1:1/api"}, "does not answer", id="server"),
+    ],
+)
+def test_wrong_setup_is_told(
+    changed: Mapping[str, str],
+    said: str,
+    run_cli: Command,
+    studio: Mapping[str, str],
+    words: Words,
+    sandbox: Sandbox,
+) -> None:
+    """What is wrong with the set-up is one line with the remedy, and nothing is asked for."""
+    run = run_cli(*words, env={**studio, **changed})
+
+    assert run.returncode == 2
+    assert run.stdout == ""
+    assert said in run.stderr
+    assert run.stderr.count("\n") == 1
+    assert sandbox.totals()["submits_received"] == 0
+
+
+@pytest.mark.usefixtures("endless")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_stops_in_good_order(
+    number: signal.Signals,
+    start_cli: Start,
+    run_cli: Command,
+    studio: Mapping[str, str],
+    words: Words,
+    sandbox: Sandbox,
+    archive: Path,
+) -> None:
+    """A signal ends the run with a true account and the command that continues, which buys nothing twice."""
+    process = start_cli(*words, env=studio)
+    until(lambda: sandbox.totals()["status_reads"] > 2)
+    asked = time.monotonic()
+
+    process.send_signal(number)
+    out, err = process.communicate(timeout=_SOON_SECONDS)
+
+    assert process.returncode == 4
+    assert time.monotonic() - asked < _STOPPED_SECONDS
+    assert err == "Stopping … once more leaves at once\n"
+    assert out.splitlines()[-1].split() == ["prefect-seedance", *map(str, words)]
+    manifest: Mapping[str, Any] = json.loads((archive / "productions/test-board/manifest.json").read_text())
+    accepted = {generation["taskId"] for generation in sandbox.books()["generations"]}
+    assert {clip["standing"] for clip in manifest["clips"]} == {"in flight"}
+    assert {clip["generation_id"] for clip in manifest["clips"]} == accepted
+
+    again = run_cli(*words, "--deadline", "2", env=studio)
+
+    assert again.returncode == 4
+    assert sandbox.totals()["submits_received"] == 2
+
+
+@pytest.mark.usefixtures("endless")
+def test_second_signal_leaves_at_once(
+    start_cli: Start, studio: Mapping[str, str], words: Words, sandbox: Sandbox
+) -> None:
+    """Whoever asks twice does not wait."""
+    process = start_cli(*words, env=studio)
+    until(lambda: sandbox.totals()["status_reads"] > 2)
+
+    process.send_signal(signal.SIGINT)
+    assert process.stderr
+    process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+
+    assert process.wait(timeout=5) == 130
+
+
+def test_early_signal_begins_nothing(
+    start_cli: Start, studio: Mapping[str, str], words: Words, sandbox: Sandbox
+) -> None:
+    """Stopped before anything was asked for, the command says so."""
+    process = start_cli(*words, env={**studio, "PREFECT_API_URL": ""})
+    assert process.stderr
+    assert "temporary Prefect server" in process.stderr.readline()
+
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=_SOON_SECONDS)
+
+    assert process.returncode == 130
+    assert err == "prefect-seedance: Stopped before anything was begun\n"
+    assert sandbox.totals()["submits_received"] == 0
+
+
+def test_brings_its_own_server(run_cli: Command, studio: Mapping[str, str], words: Words) -> None:
+    """Without a server it starts one, says so in one line, and leaves neither a process nor its words."""
+    run = run_cli(*words, env={**studio, "PREFECT_API_URL": ""})
+
+    assert run.returncode == 0
+    assert run.stderr == "Starting a temporary Prefect server (set PREFECT_API_URL to use a running one)\n"
+
+
+def test_killed_leaves_no_child(start_cli: Start, studio: Mapping[str, str], words: Words) -> None:
+    """However the command dies, the server that it started dies too."""
+    process = start_cli(*words, env={**studio, "PREFECT_API_URL": ""})
+    until(lambda: bool(children(process.pid)))
+    server = children(process.pid)
+
+    process.kill()
+    process.wait()
+
+    until(lambda: not any(map(is_alive, server)))
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[Callable[[], subprocess.CompletedProcess[str]]]:
+    """Return how to run the demo where nothing is set up."""
+
+    def run() -> subprocess.CompletedProcess[str]:
+        command = (BIN / "prefect-seedance", "demo")
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with running(*command, env=environment(tmp_path / "prefect"), cwd=tmp_path, **pipes) as process:
+            out, err = process.communicate(timeout=180)
+            return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    return run
+
+
+def test_demo_shows_all_of_it(demo: Callable[[], subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
+    """The demo makes its example without an account, and nothing again when it is repeated."""
+    first, second = demo(), demo()
+
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert "3 made. This run submitted 12 s of video." in first.stdout
+    assert "3 reused. This run submitted 0 s of video." in second.stdout
+    assert "SEEDANCE_API_KEY" in first.stdout
+    assert len(list(tmp_path.glob("productions/clips/*/clip.mp4"))) == 3
+
+
+def seen_on_terminal(words: Words, env: Mapping[str, str], home: Path) -> str:
+    """Run the command on a terminal of 100 columns and 30 lines, and return all that it wrote there."""
+    master, slave = pty.openpty()
+    os.set_blocking(master, True)
+    terminal = {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"}
+    command, written = (BIN / "prefect-seedance", *words), b""
+    ends = {"stdin": slave, "stdout": slave, "stderr": slave}
+    with running(*command, env={**environment(home, **env), **terminal}, cwd=home.parent, **ends):
+        os.close(slave)
+        with contextlib.suppress(OSError):  # on Linux, the end of a terminal is an error
+            while chunk := os.read(master, 65536):
+                written += chunk
+    os.close(master)
+    return written.decode()
+
+
+def test_terminal_gets_a_table(studio: Mapping[str, str], words: Words, tmp_path: Path) -> None:
+    """On a terminal a table lives while clips are made, and gives way to the account."""
+    written = seen_on_terminal(words, studio, tmp_path / "prefect")
+
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written)
+    assert re.search(r"1  dawn → noon  +processing +0:0\d", plain)
+    assert "2\N{NO-BREAK SPACE}processing" in plain
+    assert plain.splitlines()[-1].startswith("Manifest  ")
+    assert written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l")
