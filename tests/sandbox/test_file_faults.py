@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import av
 import httpx
 import pytest
+from starlette.types import Message, Receive, Scope, Send
 
+from prefect_seedance.sandbox.faults.tampering import Clipped
 from tests.sandbox.conftest import Caller
 
 
@@ -104,6 +106,27 @@ async def test_truncated_part_resumes(result: Result) -> None:
                 assert len(content) % 500 == 0
 
     assert content == result.content
+
+
+async def test_nothing_follows_end() -> None:
+    """An answer that goes on after its last byte is not passed on."""
+    messages: list[Message] = []
+
+    async def answer(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"9")]})
+        for last in (False, False, True):
+            await send({"type": "http.response.body", "body": b"123", "more_body": not last})
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        messages.append(message)
+
+    await Clipped(answer, sent=lambda _: 4, declared=lambda _: 4)({"method": "GET"}, receive, send)
+
+    assert [message.get("body") for message in messages] == [None, b"123", b"1"]
+    assert [message.get("more_body") for message in messages] == [None, True, False]
 
 
 async def test_length_too_long(result: Result) -> None:

@@ -137,6 +137,11 @@ def test_share_drawn() -> None:
     assert drawn != strikes(rule, *reads(1000), seed=1)
 
 
+def test_share_of_broken_text() -> None:
+    """A prompt that is no proper text can be drawn too."""
+    assert strikes({"kind": "submit", "fault": "drop", "share": 1.0}, Subject("submit", "\ud800")) == [True]
+
+
 def test_share_ignores_order() -> None:
     """What is drawn for a clip does not depend on the clips that come between."""
     rule = {"kind": "status", "fault": "drop", "share": 0.5}

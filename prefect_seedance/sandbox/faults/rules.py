@@ -99,8 +99,8 @@ class Rule:
             return False
         self._sights[subject.clip] += 1
         # Drawn per clip, so that the order in which clips arrive changes nothing.
-        chance = Random(f"{seed} {subject.clip} {self._sights[subject.clip]}").random()  # noqa: S311  # nothing secret
-        if chance >= self.selector.share:
+        drawn = f"{seed} {subject.clip!a} {self._sights[subject.clip]}"
+        if Random(drawn).random() >= self.selector.share:  # noqa: S311  # nothing secret
             return False
         counter = subject.clip if self.selector.each_clip else ""
         self._matches[counter] += 1
