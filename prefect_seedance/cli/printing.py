@@ -2,11 +2,10 @@
 
 import os
 import sys
-from collections.abc import Iterable
 from datetime import timedelta
 from typing import TextIO
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -28,20 +27,16 @@ def width() -> int:
 def show(*renderables: RenderableType) -> None:
     """Print on standard output."""
     console = terminal()
+    group = Group(*renderables)  # or texts would become one, which may be broken anywhere
     if console.is_terminal:
-        _print_each(console, renderables)
+        console.print(group, crop=False)
         return
     console.width = width()
     with console.capture() as capture:
-        _print_each(console, renderables)
+        console.print(group)
     for line in capture.get().splitlines():
         print(line.rstrip())  # noqa: T201 -- this is the command's voice
     sys.stdout.flush()
-
-
-def _print_each(console: Console, renderables: Iterable[RenderableType]) -> None:
-    for renderable in renderables:  # together, texts would become one, which may be broken anywhere
-        console.print(renderable, crop=False)
 
 
 def fall_silent(out: TextIO) -> None:
