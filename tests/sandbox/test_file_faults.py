@@ -52,11 +52,10 @@ async def result(there: Caller) -> Result:
 @pytest.mark.parametrize(
     ("place", "length"),
     [
-        ({"at_byte": 0}, lambda _: 0),
-        ({"at_byte": 1000}, lambda _: 1000),
-        ({"at_share": 0.5}, lambda whole: whole // 2),
+        pytest.param({"at_byte": 0}, lambda _: 0, id="first byte"),
+        pytest.param({"at_byte": 1000}, lambda _: 1000, id="byte 1000"),
+        pytest.param({"at_share": 0.5}, lambda whole: whole // 2, id="half"),
     ],
-    ids=str,
 )
 async def test_truncated(result: Result, place: dict[str, object], length: Callable[[int], int]) -> None:
     """A file can break off anywhere, and the connection with it."""
