@@ -21,6 +21,9 @@ from prefect_seedance.store import Store
 
 app = App(name="ledger", default_parameter=PLAIN)
 
+_ENOUGH = 12
+"""Digits of a fingerprint that tell a million clips apart, and that `resolve` takes."""
+
 _STYLES: Mapping[State, str] = {
     State.unresolved: "bold yellow",
     State.failed: "red",
@@ -104,13 +107,12 @@ def _line(fingerprint: str, memory: Memory, now: datetime) -> Line:
 
 
 def _told(lines: Sequence[Line]) -> Iterator[RenderableType]:
-    table = grid("state", "clip", "production", "age", "tries", "generation", "fingerprint")
+    table = grid("fingerprint", "state", "age", "tries", "clip", "production", "generation")
+    table.columns[-1].overflow = "fold"  # rather than to cut what may have to be copied
     for line in lines:
         state = Text(line.state, _STYLES.get(line.state, "cyan"))
-        age, tries = _age(line.age_seconds), f"{line.attempts}"
-        table.add_row(
-            state, line.name, line.production, age, tries, line.generation_id or "", line.fingerprint
-        )
+        age, tries, beginning = _age(line.age_seconds), f"{line.attempts}", line.fingerprint[:_ENOUGH]
+        table.add_row(beginning, state, age, tries, line.name, line.production, line.generation_id or "")
     if lines:
         yield table
         yield ""
