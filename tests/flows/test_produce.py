@@ -1,8 +1,10 @@
 """What somebody's own flow gets from `produce`, seen through Prefect's API."""
 
 import asyncio
+import gc
 import json
 import shutil
+import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -256,7 +258,7 @@ def test_two_runs_pay_once(studio: Studio) -> None:
 
 
 def test_tasks_run_in_threads(studio: Studio) -> None:
-    """The tasks work by themselves, mapped over clips, each in a thread and event loop of its own."""
+    """The tasks work by themselves, mapped over clips, each in a thread and loop that leaves nothing open."""
 
     @flow
     def own_way() -> list[str]:
@@ -268,8 +270,13 @@ def test_tasks_run_in_threads(studio: Studio) -> None:
         wait(archived, timeout=60)
         return [clip.key for clip in archived.result()]
 
-    keys = own_way()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        keys = own_way()
+        gc.collect()
 
+    port = studio.sandbox.url.rpartition(":")[2]
+    assert [text for warning in caught if f"{port})" in (text := str(warning.message))] == []
     assert [(studio.archive / key).is_file() for key in keys] == [True, True]
     assert studio.sandbox.totals()["accepted"] == 2
 
