@@ -88,6 +88,11 @@ class Archivist:
             raise DeadlineError(
                 f"{attempt.intent.name} is made but not archived yet; run the same again to fetch it"
             ) from None
+        except OSError as error:
+            raise ArchiveError(
+                f"The temporary folder {tempfile.gettempdir()} cannot be written ({error.strerror}); "
+                "make room there, or name another in TMPDIR"
+            ) from error
 
     async def _bring(self, attempt: Attempt, file: BinaryIO) -> Clip:
         intent = attempt.intent

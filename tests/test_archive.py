@@ -1,9 +1,10 @@
 import asyncio
 import hashlib
 import json
+import resource
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -212,6 +213,27 @@ async def test_unwritable_archive_is_said(video: bytes, store: Store, tmp_path: 
 
     with pytest.raises(ArchiveError, match=f"Could not .* {tmp_path}/clips"):
         await archived(Web(old=[video]), store)
+
+
+@contextmanager
+def full_disk(*, after_bytes: int) -> Iterator[None]:
+    """Let no file of this process grow beyond so many bytes, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (after_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+async def test_full_disk_is_said(video: bytes, store: Store) -> None:
+    """On a full disk nothing is half there, and the error says what could not be written."""
+    with full_disk(after_bytes=len(video) // 2), pytest.raises(ArchiveError, match="File too large"):
+        await archived(Web(old=[video]), store)
+
+    assert await store.keys("clips/") == ()
+    clip = await archived(Web(old=[video]), store)
+    assert await store.read(clip.key) == video
 
 
 async def test_damaged_record_is_said(store: Store) -> None:
