@@ -13,6 +13,7 @@ from typing import TypeVar
 from prefect_seedance.client import SeedanceClient
 from prefect_seedance.errors import (
     ArchiveError,
+    ConnectionFailedError,
     ContentRejectedError,
     DeadlineError,
     FailKind,
@@ -32,6 +33,9 @@ _LOOK_EVERY_SECONDS = 1.0
 
 _CLOCKS_DIFFER_SECONDS = 5.0
 """By how much the clocks of two machines may differ without one giving up on the other too early."""
+
+_CLAIMING_SHARE = 0.25
+"""How long recording an intent may take, as a share of what sending it may take."""
 
 _LAST_WORDS_SECONDS = 2.0
 """How long a cancelled submission may take to record the answer that is on its way."""
@@ -141,7 +145,7 @@ class Submitter:
 
     def _intent(self, clip: PlannedClip, request: GenerateRequest, *, number: int) -> Intent:
         now = datetime.now(UTC)
-        patience = timedelta(seconds=self.client.submission_seconds + _CLOCKS_DIFFER_SECONDS)
+        patience = timedelta(seconds=self._sending_seconds + self.client.submission_seconds * _CLAIMING_SHARE)
         return Intent(
             fingerprint=clip.fingerprint,
             number=number,
@@ -154,6 +158,11 @@ class Submitter:
             asked_at=now,
             settles_by=now + patience,
         )
+
+    @property
+    def _sending_seconds(self) -> float:
+        """How long after it begins to send this process may still record an answer, by anyone's clock."""
+        return self.client.submission_seconds + _CLOCKS_DIFFER_SECONDS
 
     @property
     def _author(self) -> str:
@@ -173,7 +182,14 @@ class Submitter:
 
     async def _claim(self, intent: Intent) -> Attempt | None:
         attempt = await self.ledger.claim(intent)
-        return await self._send(attempt) if attempt else None
+        if attempt is None:
+            return None
+        if attempt.settling_seconds < self._sending_seconds:
+            # Others might give the claim up while it is being sent, and pay again.
+            late = ConnectionFailedError("Recording the intent took too long to send it; nothing was sent")
+            await self.ledger.conclude(attempt, Outcome.of_refusal(late, kind=FailKind.passing))
+            return None
+        return await self._send(attempt)
 
     async def _send(self, attempt: Attempt) -> Attempt | None:
         try:
@@ -219,7 +235,9 @@ async def _unbroken(work: Coroutine[None, None, _T]) -> _T:
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait({task}, timeout=_LAST_WORDS_SECONDS)
+        done, _ = await asyncio.wait({task}, timeout=_LAST_WORDS_SECONDS)
+        for each in done:
+            each.exception()  # the cancellation matters more, and unasked it would be printed
         raise
 
 

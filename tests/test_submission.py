@@ -341,6 +341,22 @@ async def test_long_pause_claims_nothing(ledger: Ledger) -> None:
     assert [each.outcome and each.outcome.result for each in attempts] == [Result.not_started]
 
 
+async def test_late_claim_is_not_sent(ledger: Ledger) -> None:
+    """An intent that took so long to record that others may give it up is not sent; the next one is."""
+    api, late = Api(), submitter(Api(), ledger)
+    intent = late._intent(CLIP, await compose(), number=1)
+    overtaken = intent.model_copy(update={"settles_by": intent.settles_by - timedelta(seconds=60)})
+
+    assert await late._claim(overtaken) is None
+    attempt = await submit(submitter(api, ledger))
+
+    first, _ = await ledger.attempts(CLIP.fingerprint)
+    assert first.outcome
+    assert first.outcome.result is Result.not_started
+    assert attempt.intent.number == 2
+    assert len(api.sent) == 1
+
+
 async def test_deadline_spends_nothing(ledger: Ledger) -> None:
     """After the deadline nothing is submitted."""
     api = Api()
