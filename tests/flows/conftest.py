@@ -1,5 +1,6 @@
 """A Prefect server to run flows on, in this process and in others."""
 
+import gc
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -43,6 +44,13 @@ def _prefect(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> I
     }
     with temporary_settings(settings):
         yield
+
+
+@pytest.fixture(autouse=True)
+def _swept() -> Iterator[None]:
+    """Let Prefect's open sockets be found here, not in the middle of somebody else's test."""
+    yield
+    gc.collect()
 
 
 class Api:
