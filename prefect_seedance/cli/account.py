@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from rich.console import RenderableType
 from rich.text import Text
 
-from prefect_seedance.cli.printing import command, count, grid, unbroken
+from prefect_seedance.cli.printing import command, count, grid, program, unbroken
 from prefect_seedance.manifest import Entry, ExitCode, Manifest, Standing, production_key
 
 _MOST_REMARKS = 20
@@ -84,7 +84,7 @@ def _next(manifest: Manifest, again: str) -> Iterator[RenderableType]:
         return
     if manifest.counts.get(Standing.unresolved):
         archive = shlex.quote(manifest.archive)
-        yield from _step("See what is unresolved", f"prefect-seedance ledger {archive} --unresolved")
+        yield from _step("See what is unresolved", f"{program()} ledger {archive} --unresolved")
     for cause, option in _PAID_RETRIES.items():
         if option not in again and any(entry.cause == cause for entry in manifest.clips):
             yield from _step("Pay for another attempt", f"{again} {option}")

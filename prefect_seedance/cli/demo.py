@@ -15,7 +15,7 @@ from rich.text import Text
 from prefect_seedance.cli.job import Times
 from prefect_seedance.cli.leash import leashed
 from prefect_seedance.cli.options import PLAIN, Verbose
-from prefect_seedance.cli.printing import command, show
+from prefect_seedance.cli.printing import command, program, show
 from prefect_seedance.cli.produce import produce
 from prefect_seedance.errors import SetupError
 from prefect_seedance.manifest import ExitCode
@@ -98,4 +98,4 @@ def _sandbox(images: Path) -> Iterator[str]:
 def _farewell(storyboard: str) -> Iterator[Text]:
     yield Text("\nA second run reuses all of it. With an account, this makes it for real:")
     yield command("export SEEDANCE_API_KEY=…")
-    yield command(f"prefect-seedance produce {shlex.quote(storyboard)} --archive s3://YOUR-BUCKET")
+    yield command(f"{program()} produce {shlex.quote(storyboard)} --archive s3://YOUR-BUCKET")

@@ -1,8 +1,10 @@
 """Print on terminals in their width and colours, and into pipes line by line."""
 
 import os
+import shutil
 import sys
 from datetime import timedelta
+from pathlib import Path
 from typing import TextIO
 
 from rich.console import Console, Group, RenderableType
@@ -52,6 +54,15 @@ def unbroken(text: str, style: str = "") -> Text:
 def command(words: str) -> Text:
     """Return a command to be copied."""
     return unbroken(f"  {words}", "bold")
+
+
+def program() -> str:
+    """Return the word that calls this program: its name, where the shell finds it by that."""
+    path = Path(sys.argv[0])
+    found = shutil.which(path.name)
+    if found and path.absolute() == Path(found).absolute():
+        return path.name
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def grid(*headings: str) -> Table:

@@ -13,7 +13,7 @@ from prefect_seedance.cli.account import account as told
 from prefect_seedance.cli.complaints import complain
 from prefect_seedance.cli.job import Account, Job, Times, prepare_prefect
 from prefect_seedance.cli.options import PLAIN, Archive, Json, Source, Verbose, Wanted
-from prefect_seedance.cli.printing import show, width
+from prefect_seedance.cli.printing import program, show, width
 from prefect_seedance.cli.screen import screen_for
 from prefect_seedance.errors import SeedanceError
 from prefect_seedance.manifest import ExitCode, Manifest
@@ -79,4 +79,4 @@ def _json(manifest: Manifest) -> str:
 
 
 def _command() -> str:
-    return shlex.join(["prefect-seedance", *sys.argv[1:]])
+    return shlex.join([program(), *sys.argv[1:]])

@@ -181,7 +181,7 @@ def test_signal_stops_in_good_order(
     assert process.returncode == 4
     assert time.monotonic() - asked < _STOPPED_SECONDS
     assert err == "Stopping … once more leaves at once\n"
-    assert out.splitlines()[-1].split() == ["prefect-seedance", *map(str, words)]
+    assert out.splitlines()[-1].split() == [str(BIN / "prefect-seedance"), *map(str, words)]
     manifest: Mapping[str, Any] = json.loads((archive / "productions/test-board/manifest.json").read_text())
     accepted = {generation["taskId"] for generation in sandbox.books()["generations"]}
     assert {clip["standing"] for clip in manifest["clips"]} == {"in flight"}
