@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from prefect_seedance.sandbox.api import Api
@@ -52,7 +53,9 @@ def create_app(settings: Settings) -> Starlette:
             *(Hosted(settings.serve, books=books).routes() if settings.serve else ()),
             *Control(books=books, faults=faults, engine=engine).routes(),
         ],
-        exception_handlers=dict.fromkeys((RefusalError, HTTPException, Exception), on_refusal),
+        exception_handlers=dict.fromkeys(
+            (RefusalError, HTTPException, ClientDisconnect, Exception), on_refusal
+        ),
         lifespan=lifespan,
     )
     return app

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 
 
@@ -37,4 +37,6 @@ def on_refusal(_: Request, error: Exception) -> JSONResponse:
         return refused(error.code, error.message)
     if isinstance(error, HTTPException):
         return refused(error.status_code, error.detail, headers=error.headers)
+    if isinstance(error, ClientDisconnect):
+        return refused(400, "the request broke off")  # which nobody is there to read
     return refused(500, "internal error of the sandbox")

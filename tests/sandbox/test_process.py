@@ -98,3 +98,20 @@ def test_plan_in_force_from_start(tmp_path: Path) -> None:
         process.terminate()
 
     assert answers == [503, 200]
+
+
+def test_broken_off_request_is_no_news() -> None:
+    """A client that is killed while it sends is passed over in silence, and starts nothing."""
+    with start() as process:
+        url = httpx.URL(address(process))
+        with socket.create_connection((url.host, url.port or 0)) as dying:
+            dying.sendall(
+                f"POST {SUBMIT} HTTP/1.1\r\nHost: sandbox\r\nContent-Length: 100\r\n\r\n{{".encode()
+            )
+            time.sleep(0.2)
+        totals = httpx.get(f"{url}/sandbox/books").json()["totals"]
+        process.terminate()
+        said = process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert said == ("", "")
+    assert (totals["submits_received"], totals["accepted"]) == (1, 0)
