@@ -86,7 +86,14 @@ def prefect_server_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def prefect_server(prefect_server_home: Path) -> Iterator[str]:
     """Run one Prefect server for all stories, with a database of its own, and return its API's URL."""
-    home, port = prefect_server_home, free_port()
+    with serving_prefect(prefect_server_home) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def serving_prefect(home: Path) -> Iterator[str]:
+    """Run a Prefect server that keeps its database in a folder, and tell its API's URL."""
+    port = free_port()
     url = f"http://127.0.0.1:{port}/api"
     with (home / "server.log").open("w+") as log:
         command = (BIN / "prefect", "server", "start", "--host", "127.0.0.1", "--port", port)

@@ -1,0 +1,275 @@
+"""Break productions with faults and kills until the seed is used up, and judge what came of them.
+
+Run: make campaign, or .venv/bin/python -m benchmarks.campaign --help
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random, SystemRandom
+from typing import Annotated
+
+import httpx
+from cyclopts import App, Parameter
+
+from benchmarks.campaign import chance, judge, person
+from benchmarks.campaign.chance import CLIPS, Moment
+from benchmarks.campaign.stage import Production, Run, Stage, StoppedError, ViolationError
+from tests.processes import KEY, environment, sandboxes, serving_prefect
+
+_RUNS_AT_MOST = 40
+"""In one production; more means that it never gets settled."""
+
+_ACCOUNTLESS_AT_MOST = 3
+"""Runs that end by themselves without an account of the production."""
+
+app = App(name="campaign", help=__doc__)
+
+
+@dataclass
+class Tally:
+    """What is left to do and what has been counted, shared by all workers."""
+
+    clips: int
+    kills: int
+    began: float = field(default_factory=time.monotonic)
+    counts: Counter[str] = field(default_factory=Counter)
+    violations: list[str] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    begun: int = 0
+    kills_given: int = 0
+
+    def take(self, chance: Random) -> tuple[int, int] | None:
+        """Hand out the next production with its kills, or None if there is nothing left to do."""
+        with self.lock:
+            productions, kills = self.clips // CLIPS - self.begun, self.kills - self.kills_given
+            if productions <= 0 and kills <= 0:
+                return None
+            share = kills / max(productions, 1)
+            given = min(kills, round(chance.uniform(0.5, 1.5) * share + chance.random() - 0.5))
+            given = max(given, min(kills, 4) if productions <= 1 else 0)
+            self.begun += 1
+            self.kills_given += given
+            return self.begun, given
+
+    def give_back(self, kills: int) -> None:
+        """Take back kills whose moments never came."""
+        with self.lock:
+            self.kills_given -= kills
+
+    def count(self, **more: int) -> None:
+        """Count."""
+        with self.lock:
+            self.counts.update(more)
+
+    def complain(self, production: str, found: Iterator[str]) -> None:
+        """Note violations."""
+        with self.lock:
+            for violation in found:
+                self.violations.append(f"{production}: {violation}")
+                print(f"VIOLATION {production}: {violation}", file=sys.stderr, flush=True)
+
+    def figures(self) -> dict[str, object]:
+        """Return what a reader wants to know."""
+        return {
+            "seconds": round(time.monotonic() - self.began),
+            **self.counts,
+            "violations": len(self.violations),
+        }
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Makes one production after the other."""
+
+    seed: int
+    stage: Stage
+    tally: Tally
+
+    def work(self) -> None:
+        """Work until there is nothing left to do, or something went wrong."""
+        chance_of_kills = Random(f"{self.seed} {self.stage.folder.name}")  # noqa: S311 -- to be repeatable
+        try:
+            while not self.stage.over.is_set() and (task := self.tally.take(chance_of_kills)):
+                self._produce(*task)
+        except StoppedError:
+            pass
+        except Exception:  # noqa: BLE001 -- whatever it is, the campaign has failed
+            self.tally.complain(self.stage.folder.name, iter([traceback.format_exc()]))
+        if self.tally.violations:
+            self.stage.over.set()
+
+    def _produce(self, number: int, kills: int) -> None:
+        luck = Random(f"{self.seed} {number}")  # noqa: S311 -- to be repeatable
+        title = f"film {self.seed} {number}"
+        folder = self.stage.folder / f"film-{number}"
+        board = chance.write_board(folder, title=title, chance=luck)
+        (folder / "archive" / "images").mkdir(parents=True)
+        production = Production(
+            name=title.replace(" ", "-"),
+            board=board,
+            archive=folder / "archive",
+            images_url=f"{self.stage.sandbox.hosted}{folder.name}/archive/images",
+        )
+        self.stage.script(chance.rules(luck))
+        try:
+            self._settle(production, kills=kills, luck=luck)
+            self._tidy(production)
+            self.tally.complain(title, judge.whole(self.stage, production))
+        except ViolationError as error:
+            self.tally.complain(title, iter([str(error)]))
+        self._close(production, title)
+
+    def _settle(self, production: Production, *, kills: int, luck: Random) -> None:
+        """Run, kill and settle until nothing is left to do."""
+        accountless = 0
+        for _ in range(_RUNS_AT_MOST):
+            missing = CLIPS - len(production.files("clip.json"))
+            run = self._run(production, moment=Moment.draw(luck, missing=missing) if kills else None)
+            kills -= run.killed
+            if run.killed:
+                self._look_at_wreck(production)
+                continue
+            if run.manifest is None:
+                accountless += 1
+                self.tally.count(accountless=1)
+                if accountless > _ACCOUNTLESS_AT_MOST:
+                    raise ViolationError(f"exit code {run.exit_code} and no account: {run.said[-2000:]}")
+                continue
+            if _is_settled(run):
+                self.tally.give_back(kills)
+                return
+            settled = person.settle(self.stage, production, run)
+            self.tally.count(**settled)
+        raise ViolationError(f"{_RUNS_AT_MOST} runs have not settled it: {run.said[-2000:]}")
+
+    def _run(self, production: Production, *, moment: Moment | None) -> Run:
+        run = self.stage.run(production, moment=moment)
+        self.tally.count(runs=1, kills=run.killed)
+        self.tally.complain(production.name, judge.bill(self.stage, run))
+        self.tally.complain(production.name, judge.videos(production))
+        return run
+
+    def _look_at_wreck(self, production: Production) -> None:
+        """Count what the kill struck."""
+        intents = len(production.files("attempt-*/intent.json"))
+        answered = {
+            path.parent
+            for name in ("accepted", "outcome")
+            for path in production.files(f"attempt-*/{name}.json")
+        }
+        unrecorded = len(production.files("clip.mp4")) - len(production.files("clip.json"))
+        self.tally.count(
+            kills_amid_submissions=intents > len(answered),
+            kills_between_video_and_record=unrecorded > 0,
+            kills_amid_writing=bool(judge.staged(production)),
+            kills_amid_generations=bool(answered) and len(production.files("clip.json")) < CLIPS,
+        )
+
+    def _tidy(self, production: Production) -> None:
+        """Let ten minutes pass for what killed writers left, run once more, and demand that it is gone."""
+        left = judge.staged(production)
+        if not left:
+            return
+        judge.backdate(left)
+        self._run(production, moment=None)
+        self.tally.count(swept=len(left) - len(judge.staged(production)))
+        self.tally.complain(production.name, (f"{path} is left over" for path in judge.staged(production)))
+
+    def _close(self, production: Production, title: str) -> None:
+        """Add the production to the figures, and remove it unless it has to be looked into."""
+        books = self.stage.books()
+        states = Counter(each["state"] for each in books["generations"])
+        self.tally.count(
+            productions=1,
+            clips=CLIPS,
+            accepted=books["totals"]["accepted"],
+            paid_seconds=books["totals"]["paid_seconds"],
+            duplicates=books["totals"]["duplicates"],
+            archived=len(production.files("clip.json")),
+            losses=states["success"] - len(production.files("clip.json")),
+            failed=states["failed"],
+            rejected=CLIPS - len({each["prompt"] for each in books["generations"]}),
+        )
+        figures = self.tally.figures()
+        print(f"{title} is settled; {json.dumps(figures)}", file=sys.stderr, flush=True)
+        if not self.tally.violations:
+            shutil.rmtree(production.archive.parent)
+
+
+def _is_settled(run: Run) -> bool:
+    final = {"GenerationFailedError", "ContentRejectedError"}
+    return all(
+        entry["standing"] in {"made", "reused"} or (entry["standing"] == "failed" and entry["cause"] in final)
+        for entry in run.entries
+    )
+
+
+@app.default
+def campaign(
+    *,
+    clips: Annotated[int, Parameter(help="How many to produce at least.")] = 2000,
+    kills: Annotated[int, Parameter(help="How many runs to kill at least.")] = 200,
+    seed: Annotated[int | None, Parameter(help="Of all that is drawn; by default a new one.")] = None,
+    workers: Annotated[int, Parameter(help="Productions at a time.")] = 4,
+    seconds: Annotated[float, Parameter(help="Give up after so long.")] = 3600.0,
+) -> int:
+    """Produce, break and judge; return 0 if all that must hold has held."""
+    seed = SystemRandom().randrange(10**6) if seed is None else seed
+    print(f"seed {seed}", file=sys.stderr, flush=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    folder = Path(tempfile.mkdtemp(prefix=f"campaign-{seed}-"))
+    # The person's command runs in this process.
+    os.environ.update(environment(folder / "person", SEEDANCE_API_KEY=KEY))
+    tally, over = Tally(clips=clips, kills=kills), threading.Event()
+    with contextlib.ExitStack() as stack:
+        prefect_url = os.environ.get("PREFECT_API_URL") or stack.enter_context(serving_prefect(folder))
+        start = stack.enter_context(sandboxes(folder))
+        threads = []
+        for number in range(workers):
+            place = folder / f"worker-{number}"
+            (place / "spool").mkdir(parents=True)
+            sandbox = start(serve=place, frame_rate=2, seed=seed + number)
+            http = stack.enter_context(httpx.Client(base_url=sandbox.url, timeout=30))
+            stage = Stage(folder=place, sandbox=sandbox, prefect_url=prefect_url, over=over, http=http)
+            threads.append(threading.Thread(target=Worker(seed, stage, tally).work))
+        try:
+            _await(threads, latest=time.monotonic() + seconds)
+        finally:
+            over.set()
+            for thread in threads:
+                if thread.is_alive():
+                    thread.join()
+    return _report(seed, tally, folder)
+
+
+def _await(threads: list[threading.Thread], *, latest: float) -> None:
+    for thread in threads:
+        thread.start()
+    while time.monotonic() < latest and any(thread.is_alive() for thread in threads):
+        time.sleep(0.2)
+
+
+def _report(seed: int, tally: Tally, folder: Path) -> int:
+    done = tally.counts["clips"] >= tally.clips and tally.counts["kills"] >= tally.kills
+    print(json.dumps({"seed": seed, "done": done, **tally.figures()}), flush=True)
+    if tally.violations:
+        print(f"Violated under seed {seed}; the evidence is in {folder}", file=sys.stderr)
+        return 1
+    shutil.rmtree(folder)
+    return 0 if done else 2
+
+
+if __name__ == "__main__":
+    sys.exit(app())

@@ -1,0 +1,140 @@
+"""What must hold, judged by the sandbox's books and by what lies in the archive."""
+
+import hashlib
+import json
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks.campaign.chance import SECONDS
+from benchmarks.campaign.stage import Production, Run, Stage
+from prefect_seedance import media
+from prefect_seedance.errors import IntegrityError
+
+_KNOWN_FILES = re.compile(
+    r"clips/[0-9a-f]{32}/(attempt-\d{3}/(intent|accepted|outcome)\.json|clip\.(mp4|json)|refused\.mp4)"
+    r"|images/[0-9a-f]{64}\.png"
+    r"|productions/[a-z0-9-]+/(storyboard|manifest)\.json"
+)
+
+_STAGED = re.compile(r"#\d+$")
+
+_LONG_AGO_SECONDS = 3600.0
+
+Json = Mapping[str, Any]
+
+
+def bill(stage: Stage, run: Run) -> Iterator[str]:
+    """Compare a run's bill with what was accepted while it ran; what is open is known to nobody yet."""
+    if run.manifest is None:
+        return
+    began, ended = (_milliseconds(run.manifest[moment]) for moment in ("began_at", "ended_at"))
+    accepted = {each["taskId"]: each["accepted_at"] for each in stage.books()["generations"]}
+    for entry in run.entries:
+        if entry["standing"] != "unresolved":
+            bought = began <= accepted.get(entry["generation_id"], 0) <= ended
+            if entry["billed_seconds"] != SECONDS * bought:
+                yield f"{entry['name']} is billed {entry['billed_seconds']} s, and accepted: {bought}"
+
+
+def _milliseconds(moment: str) -> int:
+    return int(datetime.fromisoformat(moment).timestamp() * 1000)
+
+
+def videos(production: Production) -> Iterator[str]:
+    """Decode whatever goes by the name of a clip's video, also while runs die."""
+    for video in production.files("clip.mp4"):
+        try:
+            media.probe(video)
+        except IntegrityError as error:
+            yield f"{video} is in the archive, and broken: {error}"
+
+
+def whole(stage: Stage, production: Production) -> Iterator[str]:
+    """Judge a production that is settled."""
+    books = stage.books()
+    manifest: Json = json.loads(production.manifest.read_text(encoding="utf-8"))
+    bought = _by_prompt(books)
+    for entry in manifest["clips"]:
+        yield from _clip(stage, production, entry, bought.pop(entry["name"], []))
+    yield from (f"nobody asked for {prompt}" for prompt in bought)
+    yield from _ledger(production, books)
+    yield from (
+        f"{name}: {books['totals'][name]}"
+        for name in ("duplicates", "foreign_headers", "in_flight")
+        if books["totals"][name]
+    )
+    for path in _files(production.archive):
+        if not _KNOWN_FILES.fullmatch(path) and not _STAGED.search(path):
+            yield f"{path} does not belong into the archive"
+    yield from (f"{path} is left in the spool" for path in _files(stage.spool))
+
+
+def _by_prompt(books: Json) -> dict[str, list[Json]]:
+    found: dict[str, list[Json]] = {}
+    for generation in books["generations"]:
+        found.setdefault(generation["prompt"], []).append(generation)
+    return found
+
+
+def _clip(stage: Stage, production: Production, entry: Json, bought: list[Json]) -> Iterator[str]:
+    name, standing, reason = entry["name"], entry["standing"], entry["reason"] or ""
+    folder = production.archive / "clips" / entry["fingerprint"]
+    if len(bought) > 1:
+        yield f"{name} was bought {len(bought)} times"
+    elif not bought:
+        if (standing, entry["cause"]) != ("failed", "ContentRejectedError"):
+            yield f"{name} is {standing}, and nothing was bought: {reason}"
+    elif bought[0]["state"] == "failed":
+        if standing != "failed" or bought[0]["fail_code"] not in reason or (folder / "clip.mp4").exists():
+            yield f"{name} failed with {bought[0]['fail_code']}, and is {standing}: {reason}"
+    elif bought[0]["state"] != "success":
+        yield f"{name} is {standing} and settled, though its generation is {bought[0]['state']}"
+    elif standing not in {"made", "reused"}:
+        yield f"{name} is lost: it was bought and made, and is {standing}: {reason}"
+    else:
+        yield from _archived(stage, folder, entry, bought[0])
+
+
+def _archived(stage: Stage, folder: Path, entry: Json, bought: Json) -> Iterator[str]:
+    """Compare a clip with its record, and with the video as it was made; padding may follow that."""
+    video, record = (folder / "clip.mp4").read_bytes(), json.loads((folder / "clip.json").read_text())
+    if hashlib.sha256(video).hexdigest() != record["sha256"]:
+        yield f"{entry['name']} is not what its record says"
+    if media.probe(folder / "clip.mp4").model_dump() != record["facts"]:
+        yield f"{entry['name']} has not the facts that its record says"
+    if {record["generation_id"], entry["generation_id"]} != {bought["taskId"]}:
+        yield f"{entry['name']} is not the generation {bought['taskId']}"
+    if not video.startswith(stage.original(bought["taskId"])):
+        yield f"{entry['name']} is not the video that was made"
+
+
+def _ledger(production: Production, books: Json) -> Iterator[str]:
+    """Compare what the ledger says was accepted with what was."""
+    records = production.files("attempt-*/accepted.json")
+    known = [json.loads(record.read_text(encoding="utf-8"))["generation_id"] for record in records]
+    accepted = {generation["taskId"] for generation in books["generations"]}
+    yield from (f"{each} was paid for, and the ledger does not know it" for each in accepted - set(known))
+    yield from (f"{each} is in the ledger, and was never accepted" for each in set(known) - accepted)
+    if SECONDS * len(known) != books["totals"]["paid_seconds"]:
+        yield f"the ledger has {SECONDS * len(known)} s, and {books['totals']['paid_seconds']} s were paid"
+
+
+def staged(production: Production) -> list[Path]:
+    """Find what writers that were killed left half-written."""
+    return [production.archive / path for path in _files(production.archive) if _STAGED.search(path)]
+
+
+def backdate(paths: list[Path]) -> None:
+    """Let time pass for files."""
+    then = time.time() - _LONG_AGO_SECONDS
+    for path in paths:
+        os.utime(path, (then, then))
+
+
+def _files(folder: Path) -> list[str]:
+    return [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]

@@ -1,0 +1,210 @@
+"""Where productions are made and killed: one sandbox, and one run of the command at a time."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from benchmarks.campaign.chance import Moment
+from tests.processes import BIN, Sandbox, environment, running
+
+_TAG = "SEEDANCE_CAMPAIGN"
+"""Every process that a run starts inherits this variable, so that none can hide."""
+
+_LOOK_SECONDS = 0.02
+_RUN_SECONDS = 120.0
+"""A run has a deadline of 40 s; beyond this it hangs."""
+
+_LAST_BREATH_SECONDS = 10.0
+"""How long a dead run's children may take to notice."""
+
+
+class ViolationError(Exception):
+    """Something that must never happen."""
+
+
+class StoppedError(Exception):
+    """The campaign is over before it is done."""
+
+
+@dataclass(frozen=True)
+class Production:
+    """A film in the making.
+
+    Attributes:
+        name: Of its folder in the archive.
+        images_url: Where its archive's images can be fetched.
+    """
+
+    name: str
+    board: Path
+    archive: Path
+    images_url: str
+
+    def files(self, pattern: str) -> list[Path]:
+        """Find files of its clips."""
+        return list(self.archive.glob(f"clips/*/{pattern}"))
+
+    @property
+    def manifest(self) -> Path:
+        """Where its last account is."""
+        return self.archive / "productions" / self.name / "manifest.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the command.
+
+    Attributes:
+        manifest: Its account; None if it was killed or gave none.
+        said: What it complained of.
+    """
+
+    killed: bool
+    exit_code: int
+    manifest: Mapping[str, Any] | None
+    said: str
+
+    @property
+    def entries(self) -> Sequence[Mapping[str, Any]]:
+        """What became of each clip."""
+        return self.manifest["clips"] if self.manifest else ()
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One worker's place.
+
+    Attributes:
+        over: Is set when everything shall stop.
+        http: Speaks to the sandbox; one for all looks, or most of the machine's time went into them.
+    """
+
+    folder: Path
+    sandbox: Sandbox
+    prefect_url: str
+    over: threading.Event
+    http: httpx.Client
+
+    @property
+    def spool(self) -> Path:
+        """Where runs put their temporary files."""
+        return self.folder / "spool"
+
+    @property
+    def tag(self) -> str:
+        """Tell this stage's processes from all others."""
+        return f"{os.getpid()}-{self.folder.name}"
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What the command needs."""
+        return environment(
+            self.folder / "prefect",
+            PREFECT_API_URL=self.prefect_url,
+            PREFECT_LOGGING_TO_API_ENABLED="false",  # nobody reads them here, and they take a server's time
+            TMPDIR=str(self.spool),
+            **{_TAG: self.tag},
+            **self.sandbox.env,
+        )
+
+    def run(self, production: Production, *, moment: Moment | None = None) -> Run:
+        """Run the command, and kill it with all that it started if the moment comes.
+
+        Raises:
+            ViolationError: It does not end, or leaves a process behind.
+            StoppedError: The campaign is over.
+        """
+        times = ("--first-look", "0.2", "--look-every", "0.2", "--timeout", "1.5", "--deadline", "40")
+        words = ("produce", production.board, "--archive", production.archive, "--json", *times)
+        images = ("--images-url", production.images_url)
+        with (self.folder / "out").open("w+") as out, (self.folder / "err").open("w+") as err:
+            said = {"stdout": out, "stderr": err}
+            command = (BIN / "prefect-seedance", *words, *images)
+            with running(*command, env=self.env, cwd=self.folder, **said) as process:
+                self._watch(process, production, moment)
+            out.seek(0)
+            err.seek(0)
+            told = out.read()
+            run = Run(
+                killed=process.returncode == -signal.SIGKILL,
+                exit_code=process.returncode,
+                manifest=_manifest(told),
+                said=err.read() or told,
+            )
+        self._demand_no_orphans()
+        return run
+
+    def _watch(self, process: subprocess.Popen[str], production: Production, moment: Moment | None) -> None:
+        began = time.monotonic()
+        goal = self._see(moment, production, began) + moment.more if moment else float("inf")
+        while process.poll() is None:
+            if self.over.is_set():
+                raise StoppedError
+            if time.monotonic() - began > _RUN_SECONDS:
+                raise ViolationError(f"the run did not end within {_RUN_SECONDS:.0f} s")
+            if moment and self._see(moment, production, began) >= goal:
+                time.sleep(moment.delay_seconds)
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+            time.sleep(_LOOK_SECONDS)
+
+    def _see(self, moment: Moment, production: Production, began: float) -> float:
+        match moment.sight:
+            case "time":
+                return time.monotonic() - began
+            case "accepted":
+                return float(self.books()["totals"]["accepted"])
+            case "manifest.json":
+                return production.manifest.stat().st_mtime_ns if production.manifest.exists() else 0
+            case "clip.mp4" | "clip.json":
+                return len(production.files(moment.sight))
+        return len(production.files(f"attempt-*/{moment.sight}"))
+
+    def _demand_no_orphans(self) -> None:
+        latest = time.monotonic() + _LAST_BREATH_SECONDS
+        while left := orphans(self.tag):
+            if time.monotonic() > latest:
+                raise ViolationError(f"processes outlive their run: {left}")
+            time.sleep(0.1)
+
+    def script(self, rules: Sequence[Mapping[str, object]]) -> None:
+        """Begin a production: with empty books, and these faults in force."""
+        self.http.post("/sandbox/reset").raise_for_status()
+        self.sandbox.faults(*rules)
+
+    def books(self) -> Mapping[str, Any]:
+        """Read what the sandbox has seen of this production."""
+        return dict(self.http.get("/sandbox/books").raise_for_status().json())
+
+    def original(self, generation_id: str) -> bytes:
+        """Fetch a video as it was made, from where no fault strikes."""
+        return self.http.get(f"/mirror/{generation_id}-1.mp4").raise_for_status().content
+
+
+def _manifest(told: str) -> Mapping[str, Any] | None:
+    try:
+        said = json.loads(told)
+    except ValueError:
+        return None
+    return said if "clips" in said else None
+
+
+def orphans(tag: str) -> list[int]:
+    """Find the processes that a stage's runs have started and that are still alive."""
+    mark, found = f"{_TAG}={tag}".encode(), []
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if mark in environ.read_bytes().split(b"\0"):
+                found.append(int(environ.parent.name))
+    return found
