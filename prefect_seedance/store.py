@@ -6,7 +6,7 @@ import os
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO, Self
@@ -192,8 +192,9 @@ def _sweep(folders: Iterable[Path]) -> None:
     latest = time.time() - _ABANDONED_SECONDS
     for folder in folders:
         for path in folder.rglob("*#*"):
-            if _STAGED.search(path.name) and path.stat().st_mtime < latest:
-                path.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # another process's, which has finished it meanwhile
+                if _STAGED.search(path.name) and path.stat().st_mtime < latest:
+                    path.unlink()
 
 
 def _sync(path: Path, *, upto: Path) -> None:

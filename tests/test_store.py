@@ -307,6 +307,17 @@ async def test_sweeps_abandoned_files(tmp_path: Path) -> None:
     assert left == {"clip.mp4", "take#2.mp4", "new#1"}
 
 
+async def test_sweeping_passes_over_what_vanishes(tmp_path: Path) -> None:
+    """A file that another process finishes at this moment is none that it left behind."""
+    store = Store.open(str(tmp_path))
+    await store.put("clips/a/clip.mp4", b"video")
+    (tmp_path / "clips/a/clip.json#1").symlink_to("listed, and then gone")
+
+    await store.sweep(["clips/a/"])
+
+    assert await store.read("clips/a/clip.mp4") == b"video"
+
+
 async def test_fetches_into_file(tmp_path: Path) -> None:
     """An object's content replaces whatever the file held; a missing one leaves it alone."""
     store = Store.open(str(tmp_path))
