@@ -22,7 +22,7 @@ from prefect_seedance.reading import Reading
 from prefect_seedance.session import Order, Session, shared
 from prefect_seedance.sources import Source, open_source
 from prefect_seedance.submission import Policy
-from prefect_seedance.tasks import DEADLINE_SECONDS, archive_clip, submit_clip, wait_for_clip
+from prefect_seedance.tasks import DEADLINE_SECONDS, archive_clip, flow_run, submit_clip, wait_for_clip
 from prefect_seedance.waiting import Pace
 
 _log = logging.getLogger(__name__)
@@ -191,7 +191,7 @@ class Production:
         given_up = [
             str(each.intent.number)
             for each in await self.session.ledger.attempts(attempt.intent.fingerprint)
-            if each.outcome and (each.outcome.resolved_by or "").startswith(submission.this_process())
+            if each.outcome and each.outcome.resolved_by == self._author
         ]
         if not given_up:
             return None
@@ -213,8 +213,12 @@ class Production:
         if attempt is None or (attempt.outcome and attempt.outcome.result is Result.not_started):
             return 0
         intent = attempt.intent
-        ours = intent.asked_at >= self.began_at and intent.asked_by.startswith(submission.this_process())
+        ours = intent.asked_at >= self.began_at and intent.asked_by == self._author
         return intent.request.input.duration if ours else 0
+
+    @property
+    def _author(self) -> str:
+        return submission.author(flow_run())
 
     async def _conclude(self) -> Manifest:
         """Account for every clip, and leave the account in the archive and in Prefect."""

@@ -166,7 +166,7 @@ class Submitter:
 
     @property
     def _author(self) -> str:
-        return f"{this_process()}{self.asked_by and ', '}{self.asked_by}"
+        return author(self.asked_by)
 
     async def _ask(
         self, clip: PlannedClip, request: GenerateRequest, *, number: int, deadline: float
@@ -227,6 +227,11 @@ def resolve_command(ledger: Ledger, intent: Intent) -> str:
 def this_process() -> str:
     """Name this process, for people who read the ledger on another machine."""
     return f"{socket.gethostname()} process {os.getpid()}"
+
+
+def author(asked_by: str = "") -> str:
+    """Name whoever asks in this process: a flow run, if one does."""
+    return f"{this_process()}{asked_by and ', '}{asked_by}"
 
 
 async def _unbroken(work: Coroutine[None, None, _T]) -> _T:

@@ -43,7 +43,7 @@ async def submit_clip(
             client=session.client,
             ledger=session.ledger,
             production=order.production,
-            asked_by=_flow_run(),
+            asked_by=flow_run(),
             policy=order.policy,
         )
         host = ImageHost(store=session.store, images_url=order.images_url)
@@ -101,6 +101,7 @@ def _deadline(seconds: float) -> float:
     return asyncio.get_running_loop().time() + seconds
 
 
-def _flow_run() -> str:
+def flow_run() -> str:
+    """Name the flow run that this code runs in, for people who read the ledger; empty outside of one."""
     context = FlowRunContext.get()
     return f"flow run {context.flow_run.name}" if context and context.flow_run else ""

@@ -311,6 +311,27 @@ class Studio:
         board.write_text(json.dumps({"title": title, "defaults": defaults, "clips": clips}), encoding="utf-8")
         return board
 
+    async def produce(
+        self,
+        board: Path,
+        *,
+        deadline_seconds: float = _PATIENCE_SECONDS,
+        url: str = "",
+        timeout_seconds: float = _TIMEOUT_SECONDS,
+    ) -> Manifest:
+        """Produce clips."""
+        return await produce(
+            board,
+            archive=str(self.archive),
+            credentials=SeedanceCredentials(
+                api_key=SecretStr(self.sandbox.key), base_url=url or self.sandbox.url
+            ),
+            images_url=self.sandbox.hosted,
+            deadline_seconds=deadline_seconds,
+            pace=_PACE,
+            timeout_seconds=timeout_seconds,
+        )
+
     async def make(
         self,
         title: str,
@@ -320,20 +341,11 @@ class Studio:
         url: str = "",
     ) -> Manifest:
         """Produce clips in a flow of their own."""
+        board = self.board(title, prompts)
 
         @flow(name=f"produce {title}")
         async def production() -> Manifest:
-            return await produce(
-                self.board(title, prompts),
-                archive=str(self.archive),
-                credentials=SeedanceCredentials(
-                    api_key=SecretStr(self.sandbox.key), base_url=url or self.sandbox.url
-                ),
-                images_url=self.sandbox.hosted,
-                deadline_seconds=deadline_seconds,
-                pace=_PACE,
-                timeout_seconds=_TIMEOUT_SECONDS,
-            )
+            return await self.produce(board, deadline_seconds=deadline_seconds, url=url)
 
         return await production()
 
@@ -554,3 +566,27 @@ def test_unreachable_api_costs_nothing(studio: Studio) -> None:
     assert [(entry.standing, entry.cause) for entry in away.clips] == [("not submitted", "DeadlineError")]
     assert (away.exit_code, away.billed_seconds) == (4, 0)
     assert [entry.standing for entry in healed.clips] == ["made"]
+
+
+def test_rival_runs_share_clips(studio: Studio) -> None:
+    """Two runs that begin together, with nothing in common but the archive, buy each clip once."""
+    prompts = [f"rivals, clip {number}" for number in range(16)]
+    board = studio.board("rivals", prompts)
+    studio.sandbox.faults({"kind": "submit", "fault": "slow", "seconds": 0.3})
+
+    async def rivals() -> Sequence[Manifest]:
+        begin = asyncio.Barrier(2)
+
+        @flow
+        async def rival(more_seconds: float) -> Manifest:
+            await begin.wait()
+            return await studio.produce(board, timeout_seconds=_TIMEOUT_SECONDS + more_seconds)
+
+        return await asyncio.gather(rival(0), rival(1))
+
+    one, other = asyncio.run(rivals())
+
+    accepted = studio.accepted()
+    assert [accepted[prompt] for prompt in prompts] == [1] * 16
+    assert {entry.standing for entry in (*one.clips, *other.clips)} == {"made"}
+    assert one.billed_seconds + other.billed_seconds == 4 * 16
