@@ -1,7 +1,8 @@
-"""Real processes to tell whole stories with: Prefect's server, the sandbox and our command."""
+"""Real processes to tell whole stories with: Prefect's server, the sandbox, S3 and our command."""
 
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -19,6 +20,7 @@ from PIL import Image
 
 KEY = "sandbox-key-for-journeys"
 BIN = Path(sys.executable).parent
+ROOT = Path(__file__).parents[1]
 
 _SERVER_START_SECONDS = 120.0
 """Prefect's server takes 5 to 20 s, and longer beside other tests on two cores."""
@@ -32,7 +34,7 @@ SHOTS = {"dawn": "#f2b48c", "noon": "#8cc8f2", "dusk": "#c06a8c"}
 
 def environment(home: Path, **more: str) -> dict[str, str]:
     """Return an environment in which nothing of the developer's own Prefect or account is known."""
-    foreign = ("PREFECT_", "SEEDANCE_", "PYTEST_", "COLUMNS", "FORCE_COLOR", "NO_COLOR")
+    foreign = ("PREFECT_", "SEEDANCE_", "AWS_", "PYTEST_", "COLUMNS", "FORCE_COLOR", "NO_COLOR")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     quiet = {"PREFECT_HOME": str(home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
     return {**inherited, **quiet, **more}
@@ -48,12 +50,12 @@ def running(*command: object, env: Mapping[str, str], **options: object) -> Iter
         start_new_session=True,
         **{"stdin": subprocess.DEVNULL, **options},  # type: ignore[call-overload]  # Popen's own options
     )
-    try:
-        with process:
+    with process:  # which waits for its end, so that must come first
+        try:
             yield process
             _stop(process)
-    finally:
-        _kill_session(process)
+        finally:
+            _kill_session(process)
 
 
 def _stop(process: subprocess.Popen[str]) -> None:
@@ -91,26 +93,84 @@ def prefect_server(prefect_server_home: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def serving_prefect(home: Path) -> Iterator[str]:
+def serving_prefect(home: Path, *options: str) -> Iterator[str]:
     """Run a Prefect server that keeps its database in a folder, and tell its API's URL."""
     port = free_port()
     url = f"http://127.0.0.1:{port}/api"
     with (home / "server.log").open("w+") as log:
-        command = (BIN / "prefect", "server", "start", "--host", "127.0.0.1", "--port", port)
+        command = (BIN / "prefect", "server", "start", "--host", "127.0.0.1", "--port", port, *options)
         said = {"stdout": log, "stderr": subprocess.STDOUT}
         with running(*command, env=environment(home), cwd=home, **said) as process:
-            _await_health(url, process, log=Path(log.name))
+            _await(f"{url}/health", process, what="Prefect's server", log=Path(log.name))
             yield url
 
 
-def _await_health(url: str, process: subprocess.Popen[str], *, log: Path) -> None:
+def _await(url: str, process: subprocess.Popen[str], *, what: str, log: Path) -> None:
     latest = time.monotonic() + _SERVER_START_SECONDS
     while time.monotonic() < latest and process.poll() is None:
         with contextlib.suppress(httpx.TransportError):
-            if httpx.get(f"{url}/health", timeout=5).is_success:
+            if httpx.get(url, timeout=5).is_success:
                 return
         time.sleep(0.2)
-    pytest.fail(f"Prefect's server did not start:\n{log.read_text()}")
+    pytest.fail(f"{what} did not start:\n{log.read_text()}")
+
+
+@dataclass(frozen=True)
+class S3:
+    """An S3 endpoint in a process of its own.
+
+    Attributes:
+        url: The endpoint.
+        env: What obstore and boto need to use it.
+    """
+
+    url: str
+    env: Mapping[str, str]
+
+    def client(self, service: str = "s3") -> Any:  # noqa: ANN401 -- boto makes its classes as it runs
+        """Return a client of boto's, to look at things from another side."""
+        import boto3  # noqa: PLC0415 -- slow, and few tests need it
+
+        return boto3.client(
+            service,
+            endpoint_url=self.url,
+            region_name=self.env["AWS_REGION"],
+            aws_access_key_id=self.env["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self.env["AWS_SECRET_ACCESS_KEY"],
+        )
+
+    def bucket(self, name: str = "") -> str:
+        """Make an empty bucket, and return its name."""
+        name = name or f"clips-{secrets.token_hex(6)}"
+        with contextlib.closing(self.client()) as client:
+            client.create_bucket(Bucket=name)
+        return name
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
+    """Run one S3 endpoint for all stories."""
+    home, port = tmp_path_factory.mktemp("s3"), free_port()
+    url = f"http://127.0.0.1:{port}"
+    with (home / "moto.log").open("w+") as log:
+        command = (sys.executable, "-m", "tests.s3_endpoint", port)
+        said = {"stdout": log, "stderr": subprocess.STDOUT}
+        with running(*command, env=environment(home), cwd=ROOT, **said) as process:
+            _await(f"{url}/moto-api/data.json", process, what="The S3 endpoint", log=Path(log.name))
+            yield S3(url, aws(url))
+
+
+def aws(url: str) -> dict[str, str]:
+    """Return the variables by which obstore and boto find an endpoint and an account."""
+    return {
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ALLOW_HTTP": "true",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing-secret",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,9 @@ from tests.processes import KEY, environment, sandboxes, serving_prefect
 _RUNS_AT_MOST = 40
 """In one production; more means that it never gets settled."""
 
+_PATIENCE = 0.5
+"""How often the person settles what a killed run left before the next run can report it."""
+
 _ACCOUNTLESS_AT_MOST = 3
 """Runs that end by themselves without an account of the production."""
 
@@ -140,18 +143,19 @@ class Worker:
             kills -= run.killed
             if run.killed:
                 self._look_at_wreck(production)
-                continue
-            if run.manifest is None:
+                if luck.random() < _PATIENCE:
+                    person.wait_for_answers(self.stage, production)
+                    self.tally.count(**person.settle(self.stage, production))
+            elif run.manifest is None:
                 accountless += 1
                 self.tally.count(accountless=1)
                 if accountless > _ACCOUNTLESS_AT_MOST:
                     raise ViolationError(f"exit code {run.exit_code} and no account: {run.said[-2000:]}")
-                continue
-            if _is_settled(run):
+            elif _is_settled(run):
                 self.tally.give_back(kills)
                 return
-            settled = person.settle(self.stage, production, run)
-            self.tally.count(**settled)
+            else:
+                self.tally.count(**person.settle(self.stage, production))
         raise ViolationError(f"{_RUNS_AT_MOST} runs have not settled it: {run.said[-2000:]}")
 
     def _run(self, production: Production, *, moment: Moment | None) -> Run:
@@ -163,18 +167,12 @@ class Worker:
 
     def _look_at_wreck(self, production: Production) -> None:
         """Count what the kill struck."""
-        intents = len(production.files("attempt-*/intent.json"))
-        answered = {
-            path.parent
-            for name in ("accepted", "outcome")
-            for path in production.files(f"attempt-*/{name}.json")
-        }
-        unrecorded = len(production.files("clip.mp4")) - len(production.files("clip.json"))
+        clips = len(production.files("clip.json"))
         self.tally.count(
-            kills_amid_submissions=intents > len(answered),
-            kills_between_video_and_record=unrecorded > 0,
+            kills_amid_submissions=bool(production.open_intents()),
+            kills_amid_generations=bool(production.files("attempt-*/accepted.json")) and clips < CLIPS,
+            kills_between_video_and_record=len(production.files("clip.mp4")) > clips,
             kills_amid_writing=bool(judge.staged(production)),
-            kills_amid_generations=bool(answered) and len(production.files("clip.json")) < CLIPS,
         )
 
     def _tidy(self, production: Production) -> None:
@@ -228,13 +226,17 @@ def campaign(
     """Produce, break and judge; return 0 if all that must hold has held."""
     seed = SystemRandom().randrange(10**6) if seed is None else seed
     print(f"seed {seed}", file=sys.stderr, flush=True)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix=f"campaign-{seed}-"))
     # The person's command runs in this process.
     os.environ.update(environment(folder / "person", SEEDANCE_API_KEY=KEY))
     tally, over = Tally(clips=clips, kills=kills), threading.Event()
     with contextlib.ExitStack() as stack:
-        prefect_url = os.environ.get("PREFECT_API_URL") or stack.enter_context(serving_prefect(folder))
+        # Without its services Prefect shows less of each run afterwards, and takes half the time.
+        prefect_url = os.environ.get("PREFECT_API_URL") or stack.enter_context(
+            serving_prefect(folder, "--no-services")
+        )
         start = stack.enter_context(sandboxes(folder))
         threads = []
         for number in range(workers):
@@ -246,11 +248,12 @@ def campaign(
             threads.append(threading.Thread(target=Worker(seed, stage, tally).work))
         try:
             _await(threads, latest=time.monotonic() + seconds)
+        except KeyboardInterrupt:
+            print("Stopped", file=sys.stderr)
         finally:
             over.set()
             for thread in threads:
-                if thread.is_alive():
-                    thread.join()
+                thread.join()
     return _report(seed, tally, folder)
 
 

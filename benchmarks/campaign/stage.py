@@ -54,6 +54,14 @@ class Production:
         """Find files of its clips."""
         return list(self.archive.glob(f"clips/*/{pattern}"))
 
+    def open_intents(self) -> list[Mapping[str, Any]]:
+        """Read what was asked and neither accepted nor ended, as far as anybody has recorded."""
+        return [
+            json.loads(path.read_text(encoding="utf-8"))
+            for path in self.files("attempt-*/intent.json")
+            if not any((path.parent / answer).exists() for answer in ("accepted.json", "outcome.json"))
+        ]
+
     @property
     def manifest(self) -> Path:
         """Where its last account is."""
