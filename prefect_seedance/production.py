@@ -107,6 +107,7 @@ async def produce(
     )
     deadline = asyncio.get_running_loop().time() + deadline_seconds
     async with shared(order) as session:
+        await session.store.probe()
         production = Production(
             plan=planned, order=order, session=session, deadline=deadline, listener=listener
         )

@@ -114,6 +114,7 @@ class Job:
         reading = await self.wanted.read(self.storyboard)
         planned = planning.plan(reading.clips, title=reading.title, name=self.wanted.name)
         store = Store.open(self.archive)
+        await store.probe()
         known = await survey.recall(store, [clip.fingerprint for clip in planned.distinct])
         missing = [clip for clip in planned.distinct if not known[clip.fingerprint].clip]
         host = ImageHost(store=store, images_url=self.images_url)

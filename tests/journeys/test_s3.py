@@ -1,0 +1,294 @@
+"""An archive in S3, over the wire: what it promises, and what is said if it cannot."""
+
+import asyncio
+import contextlib
+import hashlib
+import http.client
+import http.server
+import io
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from prefect_seedance.errors import SetupError
+from prefect_seedance.store import Store
+from tests.processes import S3, aws, free_port
+
+_SOON_SECONDS = 60.0
+
+
+@pytest.fixture
+def bucket(s3: S3) -> str:
+    return s3.bucket()
+
+
+@pytest.fixture
+def _here(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process find the endpoint as a user's shell does."""
+    for name, value in s3.env.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def store(bucket: str, _here: None) -> Store:
+    return Store.open(f"s3://{bucket}/films/")
+
+
+class Between(http.server.ThreadingHTTPServer):
+    """Stands between a client and the endpoint, and may keep answers to itself.
+
+    Attributes:
+        keeps: Is asked, after the endpoint has answered a request, whether the answer is lost.
+        answer: What to say instead of asking the endpoint, if anything.
+        refuses: Methods that are answered as if they were forbidden.
+        deaf: Does not pass conditions on.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, endpoint: str) -> None:
+        super().__init__(("127.0.0.1", 0), _Forwarding)
+        self.endpoint = endpoint.removeprefix("http://")
+        self.keeps: Callable[[str], bool] = lambda _: False
+        self.answer: tuple[int, bytes] | None = None
+        self.refuses: set[str] = set()
+        self.deaf = False
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class _Forwarding(http.server.BaseHTTPRequestHandler):
+    server: Between
+
+    def _forward(self) -> None:
+        content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        status, headers, answer = self._answer(content)
+        if self.server.keeps(self.command):
+            self.close_connection = True
+            return
+        self.send_response(status)
+        for name, value in headers:
+            if name.lower() not in {"connection", "date", "server", "content-length", "transfer-encoding"}:
+                self.send_header(name, value)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    do_GET = do_PUT = do_POST = do_DELETE = _forward  # noqa: N815 -- as http.server wants
+
+    def _answer(self, content: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+        if self.server.answer:
+            return self.server.answer[0], [], self.server.answer[1]
+        if self.command in self.server.refuses:
+            return 403, [], b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+        headers = {name: value for name, value in self.headers.items() if not self._unheard(name)}
+        with contextlib.closing(http.client.HTTPConnection(self.server.endpoint)) as onward:
+            onward.request(self.command, self.path, content, headers)
+            answer = onward.getresponse()
+            return answer.status, answer.getheaders(), answer.read()
+
+    def _unheard(self, name: str) -> bool:
+        return self.server.deaf and name.lower() == "if-none-match"
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def between(s3: S3, _here: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Between]:
+    with Between(s3.url) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+async def test_reads_what_was_written(store: Store) -> None:
+    """A bucket keeps what a folder keeps."""
+    video = io.BytesIO(os.urandom(40_000_000))
+
+    await store.put("clips/a/clip.mp4", video, media_type="video/mp4")
+    created = [await store.create("clips/a/clip.json", word) for word in (b"one", b"two")]
+
+    file = io.BytesIO()
+    assert created == [True, False]
+    assert await store.read("clips/a/clip.json") == b"one"
+    assert await store.fetch("clips/a/clip.mp4", file) == hashlib.sha256(video.getvalue()).hexdigest()
+    assert await store.size_bytes("clips/a/clip.mp4") == 40_000_000
+    assert await store.keys("clips/") == ("clips/a/clip.json", "clips/a/clip.mp4")
+    assert await store.read("clips/a/missing") is None
+
+
+async def test_signed_url_is_public(store: Store) -> None:
+    """Anyone can fetch by the signed URL, with the type that was said."""
+    await store.put("images/a.png", b"picture", media_type="image/png")
+
+    url = await store.sign("images/a.png", lifetime=timedelta(hours=24))
+
+    assert url is not None
+    assert "X-Amz-Expires=86400" in url
+    async with httpx.AsyncClient() as client:
+        answer = await client.get(url)
+    assert (answer.content, answer.headers["Content-Type"]) == (b"picture", "image/png")
+
+
+_RIVAL = """
+import asyncio, json, os, sys
+from pathlib import Path
+from prefect_seedance.store import Store
+
+async def main(url, folder, name):
+    store = Store.open(url)
+    await store.read("warm")
+    Path(folder, f"ready-{name}").touch()
+    while not os.path.exists(Path(folder, "go")):
+        pass
+    print(json.dumps([key for key in range(20) if await store.create(f"race/{key}", name.encode())]))
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+def test_one_process_wins(tmp_path: Path, store: Store) -> None:
+    """Of several processes that create the same objects, exactly one is told so for each."""
+    rivals = [
+        subprocess.Popen(
+            [sys.executable, "-c", _RIVAL, store.url, str(tmp_path), str(number)], stdout=subprocess.PIPE
+        )
+        for number in range(5)
+    ]
+    while len(list(tmp_path.glob("ready-*"))) < len(rivals):
+        assert not any(rival.poll() for rival in rivals)
+        time.sleep(0.02)
+    (tmp_path / "go").touch()
+
+    won = [json.loads(rival.communicate(timeout=_SOON_SECONDS)[0]) for rival in rivals]
+
+    assert [rival.returncode for rival in rivals] == [0] * 5
+    assert sorted(key for keys in won for key in keys) == list(range(20))
+    for number, keys in enumerate(won):
+        held = {asyncio.run(store.read(f"race/{key}")) for key in keys}
+        assert held <= {str(number).encode()}
+
+
+_SENDER = """
+import asyncio, re, sys, tempfile
+from pathlib import Path
+from prefect_seedance.store import Store
+
+async def main(url):
+    with tempfile.TemporaryFile() as file:
+        file.truncate(400_000_000)
+        await Store.open(url).put("large", file)
+    print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+
+asyncio.run(main(sys.argv[1]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's own account of the process")
+def test_large_file_takes_little_memory(store: Store) -> None:
+    """However large a file is, sending it takes some parts' worth of memory."""
+    sender = subprocess.run(
+        [sys.executable, "-c", _SENDER, store.url], stdout=subprocess.PIPE, check=True, timeout=_SOON_SECONDS
+    )
+
+    assert int(sender.stdout) < 200_000  # KiB; half of the file
+
+
+@pytest.mark.parametrize("lost", [1, 2])
+async def test_lost_answer_loses_no_claim(between: Between, bucket: str, lost: int) -> None:
+    """What the bucket wrote is ours, though its answer never came and a repetition found it written."""
+    left = [lost]
+
+    def loses(method: str) -> bool:
+        left[0] -= method == "PUT"
+        return method == "PUT" and left[0] >= 0
+
+    between.keeps = loses
+    store = Store.open(f"s3://{bucket}")
+
+    mine = await store.create("clips/a/attempt-001/intent.json", b"mine")
+
+    assert mine
+    assert not await store.create("clips/a/attempt-001/intent.json", b"another's")
+    assert await store.read("clips/a/attempt-001/intent.json") == b"mine"
+
+
+async def test_probe_leaves_nothing(store: Store, s3: S3, bucket: str) -> None:
+    """A bucket that does what it should passes, and is as empty as before."""
+    await store.probe()
+
+    with contextlib.closing(s3.client()) as client:
+        assert client.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
+
+
+async def test_probe_needs_no_deletion(between: Between, bucket: str) -> None:
+    """Who may not delete can archive all the same."""
+    store = Store.open(f"s3://{bucket}")
+    between.refuses = {"DELETE", "POST"}  # one object, or several
+
+    await store.probe()
+
+    assert len(await store.keys("probes/")) == 1
+
+
+async def test_probe_refuses_what_overwrites(between: Between, bucket: str) -> None:
+    """A store that ignores If-None-Match cannot keep a ledger."""
+    between.deaf = True
+
+    with pytest.raises(SetupError, match=r"does not create objects atomically.*Nothing was spent"):
+        await Store.open(f"s3://{bucket}").probe()
+
+
+_REGION = b"""<?xml version="1.0"?><Error><Code>AuthorizationHeaderMalformed</Code><Message>The authorization
+header is malformed; the region 'us-east-1' is wrong; expecting 'eu-west-1'</Message></Error>"""
+_BUSY = b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>"
+_EXPIRED = b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "said"),
+    [
+        pytest.param(400, _REGION, "expecting 'eu-west-1' (AuthorizationHeaderMalformed)", id="region"),
+        pytest.param(301, b"", "region", id="redirect"),
+        pytest.param(400, _EXPIRED, "The provided token has expired (ExpiredToken)", id="token"),
+        pytest.param(503, _BUSY, "SlowDown", id="busy"),
+        pytest.param(200, b"Welcome", "Header missing from response", id="another server"),
+    ],
+)  # fmt: skip
+async def test_probe_says_what_is_wrong(
+    between: Between, bucket: str, status: int, answer: bytes, said: str
+) -> None:
+    """Whatever the endpoint says, the error is one clear line."""
+    between.answer = status, answer
+
+    with pytest.raises(SetupError) as caught:
+        await Store.open(f"s3://{bucket}").probe()
+
+    assert said in " ".join(str(caught.value).split())
+
+
+async def test_dead_endpoint_fails_soon(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for minutes to learn that nothing answers."""
+    for name, value in aws(f"http://127.0.0.1:{free_port()}").items():
+        monkeypatch.setenv(name, value)
+    began = time.monotonic()
+
+    with pytest.raises(SetupError, match=r"error sending request.*endpoint"):
+        await Store.open(f"s3://{bucket}").probe()
+
+    assert time.monotonic() - began < 20
