@@ -24,8 +24,10 @@ def main() -> None:
     rounds = [[seconds(statement) for statement in statements] for _ in range(ROUNDS)]
     bare, prefect, ours, client = (statistics.median(times) for times in zip(*rounds, strict=True))
     print(f"import prefect                  {prefect - bare:.3f} s")
-    print(f"import prefect_seedance         {ours - bare:.3f} s, {(ours - bare) / (prefect - bare):.1%} of Prefect's")
-    print(f"import prefect_seedance.client  {client - bare:.3f} s, {(client - bare) / (prefect - bare):.1%}")
+    for statement, took in (("prefect_seedance", ours), ("prefect_seedance.client", client)):
+        print(
+            f"import {statement:<24} {took - bare:.3f} s, {(took - bare) / (prefect - bare):.1%} of Prefect's"
+        )
 
 
 if __name__ == "__main__":

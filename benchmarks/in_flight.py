@@ -44,7 +44,8 @@ def main() -> None:
             assert sandbox.stdout
             environment["SEEDANCE_BASE_URL"] = sandbox.stdout.readline().split()[-1]
             _await_health("http://127.0.0.1:4299/api/health")
-            subprocess.run([sys.executable, __file__, "produce", home, str(CLIPS)], env=environment, check=True)
+            command = [sys.executable, __file__, "produce", home, str(CLIPS)]
+            subprocess.run(command, env=environment, check=True)
             with urllib.request.urlopen(environment["SEEDANCE_BASE_URL"] + "/sandbox/books") as answer:  # noqa: S310
                 print(json.dumps(json.load(answer)["totals"]))
         finally:
