@@ -21,7 +21,7 @@ lint: $(INSTALLED)
 	@$(VENV)/bin/lint-imports --no-logo
 
 tests: $(INSTALLED)
-	@$(VENV)/bin/pytest -q -n 2 --dist loadgroup
+	@$(VENV)/bin/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 campaign: $(INSTALLED)
 	@$(VENV)/bin/python -m benchmarks.campaign

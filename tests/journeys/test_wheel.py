@@ -17,8 +17,6 @@ _QUIETLY = ("--quiet", "--quiet", "--disable-pip-version-check")
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
-pytestmark = pytest.mark.xdist_group("wheel")  # so that one worker installs it, once
-
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
