@@ -146,6 +146,20 @@ class S3:
             client.create_bucket(Bucket=name)
         return name
 
+    def contents(self, bucket: str) -> dict[str, bytes]:
+        """Return what is in a bucket, by key."""
+        with contextlib.closing(self.client()) as client:
+            found = {}
+            for key in [each["Key"] for each in client.list_objects_v2(Bucket=bucket).get("Contents", ())]:
+                with contextlib.suppress(client.exceptions.NoSuchKey):  # a probe's, gone meanwhile
+                    found[key] = client.get_object(Bucket=bucket, Key=key)["Body"].read()
+            return found
+
+    def unfinished(self, bucket: str) -> int:
+        """Count the multipart uploads that were begun and neither finished nor aborted."""
+        with contextlib.closing(self.client()) as client:
+            return len(client.list_multipart_uploads(Bucket=bucket).get("Uploads", ()))
+
 
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
@@ -242,6 +256,44 @@ def archive(tmp_path: Path) -> Path:
     folder = tmp_path / "archive"
     (folder / "images").mkdir(parents=True)
     return folder
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a story archives, of whatever kind.
+
+    Attributes:
+        name: As the command line calls it.
+        options: What `produce` has to be told besides, so that images can be fetched.
+        env: What a command needs to get at it.
+    """
+
+    name: str
+    options: tuple[object, ...]
+    env: Mapping[str, str]
+    contents: Callable[[], dict[str, bytes]]
+    """Tells what is there, by key."""
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def place(request: pytest.FixtureRequest) -> Place:
+    """Return an empty archive: a folder whose images the sandbox serves, and a bucket that signs URLs."""
+    return request.getfixturevalue(f"_{request.param}")  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def _folder(archive: Path, sandbox: Sandbox) -> Place:
+    def contents() -> dict[str, bytes]:
+        files = [path for path in archive.rglob("*") if path.is_file()]
+        return {path.relative_to(archive).as_posix(): path.read_bytes() for path in files}
+
+    return Place(str(archive), ("--images-url", sandbox.hosted), {}, contents)
+
+
+@pytest.fixture
+def _bucket(s3: S3) -> Place:
+    bucket = s3.bucket()
+    return Place(f"s3://{bucket}", (), s3.env, lambda: s3.contents(bucket))
 
 
 @pytest.fixture

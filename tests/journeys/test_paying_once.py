@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.processes import Command, Sandbox
+from tests.processes import Command, Place, Sandbox
 
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -19,10 +19,16 @@ _SOON_SECONDS = 60.0
 
 
 @pytest.fixture
-def words(board: Path, archive: Path, sandbox: Sandbox) -> tuple[object, ...]:
+def words(board: Path, place: Place) -> tuple[object, ...]:
     """Return the words of the command that every run repeats."""
     look = ("--first-look", "0.2", "--look-every", "0.2", "--timeout", "2", "--deadline", "60")
-    return ("produce", board, "--archive", archive, "--images-url", sandbox.hosted, "--json", *look)
+    return ("produce", board, "--archive", place.name, *place.options, "--json", *look)
+
+
+@pytest.fixture
+def env(studio: dict[str, str], place: Place) -> dict[str, str]:
+    """Return the environment of every command."""
+    return {**studio, **place.env}
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -37,6 +43,10 @@ def kill(process: subprocess.Popen[str]) -> None:
     process.wait()
 
 
+def accepted(place: Place) -> int:
+    return sum(key.endswith("/attempt-001/accepted.json") for key in place.contents())
+
+
 def standings(run: subprocess.CompletedProcess[str]) -> list[str]:
     manifest: Mapping[str, Any] = json.loads(run.stdout)
     return [clip["standing"] for clip in manifest["clips"]]
@@ -45,18 +55,18 @@ def standings(run: subprocess.CompletedProcess[str]) -> list[str]:
 def test_killed_before_answer_is_recorded(
     start_cli: Start,
     run_cli: Command,
-    studio: dict[str, str],
+    env: dict[str, str],
     sandbox: Sandbox,
     words: tuple[object, ...],
 ) -> None:
     """Killed between the submission and its answer, the clip is reported as unresolved and not sent again."""
     sandbox.faults({"kind": "submit", "fault": "accept-then-hang"})
-    first = start_cli(*words, env=studio)
+    first = start_cli(*words, env=env)
     until(lambda: sandbox.totals()["accepted"] == 2)
     kill(first)
     sandbox.faults()
 
-    again = run_cli(*words, env=studio)
+    again = run_cli(*words, env=env)
 
     assert standings(again) == ["unresolved", "unresolved"]
     assert again.returncode == 3
@@ -66,26 +76,26 @@ def test_killed_before_answer_is_recorded(
 def test_unresolved_is_adopted_or_lost(
     start_cli: Start,
     run_cli: Command,
-    studio: dict[str, str],
+    env: dict[str, str],
     sandbox: Sandbox,
-    archive: Path,
+    place: Place,
     words: tuple[object, ...],
 ) -> None:
     """What a killed run left open is settled by a person, one clip as bought and one as lost."""
     sandbox.faults({"kind": "submit", "fault": "accept-then-hang"})
-    first = start_cli(*words, env=studio)
+    first = start_cli(*words, env=env)
     until(lambda: sandbox.totals()["accepted"] == 2)
     kill(first)
     sandbox.faults()
-    unresolved = json.loads(run_cli(*words, env=studio).stdout)["clips"]
+    unresolved = json.loads(run_cli(*words, env=env).stdout)["clips"]
     bought = {each["prompt"]: each["taskId"] for each in sandbox.books()["generations"]}
     prompts = ["drifting clouds after dawn", "drifting clouds after noon"]
 
     adopted = run_cli(
-        "resolve", archive, unresolved[0]["fingerprint"], "--adopt", bought[prompts[0]], env=sandbox.env
+        "resolve", place.name, unresolved[0]["fingerprint"], "--adopt", bought[prompts[0]], env=env
     )
-    lost = run_cli("resolve", archive, unresolved[1]["fingerprint"][:12], "--lost")
-    healed = run_cli(*words, env=studio)
+    lost = run_cli("resolve", place.name, unresolved[1]["fingerprint"][:12], "--lost", env=env)
+    healed = run_cli(*words, env=env)
 
     assert (adopted.returncode, lost.returncode, healed.returncode) == (0, 0, 0)
     assert standings(healed) == ["made", "made"]
@@ -95,18 +105,18 @@ def test_unresolved_is_adopted_or_lost(
 def test_killed_after_answer_is_recorded(
     start_cli: Start,
     run_cli: Command,
-    studio: dict[str, str],
+    env: dict[str, str],
     sandbox: Sandbox,
-    archive: Path,
+    place: Place,
     words: tuple[object, ...],
 ) -> None:
     """Killed while its generations run, the next run takes them in and sends nothing."""
     sandbox.faults({"kind": "generation", "fault": "take-longer", "factor": 10})
-    first = start_cli(*words, env=studio)
-    until(lambda: len(list(archive.glob("clips/*/attempt-001/accepted.json"))) == 2)
+    first = start_cli(*words, env=env)
+    until(lambda: accepted(place) == 2)
     kill(first)
 
-    again = run_cli(*words, env=studio)
+    again = run_cli(*words, env=env)
 
     assert standings(again) == ["made", "made"]
     assert again.returncode == 0
@@ -114,11 +124,11 @@ def test_killed_after_answer_is_recorded(
 
 
 def test_two_processes_pay_once(
-    start_cli: Start, studio: dict[str, str], sandbox: Sandbox, words: tuple[object, ...]
+    start_cli: Start, env: dict[str, str], sandbox: Sandbox, words: tuple[object, ...]
 ) -> None:
     """Two processes that start on one production together share its clips."""
     sandbox.faults({"kind": "submit", "fault": "slow", "seconds": 0.5})
-    both = [start_cli(*words, env=studio) for _ in range(2)]
+    both = [start_cli(*words, env=env) for _ in range(2)]
 
     answers = [json.loads(process.communicate(timeout=_SOON_SECONDS)[0]) for process in both]
 

@@ -19,9 +19,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from prefect_seedance.errors import SetupError
+from prefect_seedance.errors import ArchiveError, SetupError
 from prefect_seedance.store import Store
-from tests.processes import S3, aws, free_port
+from tests.processes import S3, Command, Sandbox, aws, free_port
 
 _SOON_SECONDS = 60.0
 
@@ -199,6 +199,71 @@ asyncio.run(main(sys.argv[1]))
 """
 
 
+_VICTIM = """
+import asyncio, io, sys, time
+from prefect_seedance.store import Store
+
+class Stuck(io.BytesIO):
+    def read(self, size=-1):
+        if self.tell() + 1_000_000 > len(self.getvalue()) - 1_000_000:
+            print("stuck", flush=True)
+            time.sleep(60)
+        return super().read(min(size, 1_000_000))
+
+asyncio.run(Store.open(sys.argv[1]).put("clip/video", Stuck(bytes(int(sys.argv[2])))))
+"""
+
+
+@pytest.mark.parametrize(("size", "left"), [(7_000_000, 0), (30_000_000, 1)], ids=["one part", "several"])
+async def test_killed_put_leaves_no_object(store: Store, s3: S3, bucket: str, size: int, left: int) -> None:
+    """Killed while it sends, a process leaves no object; parts only of what is larger than most clips.
+
+    They are the business of the bucket's lifecycle rule, for obstore cannot list them.
+    """
+    victim = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _VICTIM, store.url, str(size), stdout=subprocess.PIPE
+    )
+    assert victim.stdout
+    await victim.stdout.readline()
+    if left:
+        await asyncio.to_thread(until, lambda: s3.unfinished(bucket) == left)
+    victim.kill()
+    await victim.communicate()
+
+    assert await store.keys("clip/") == ()
+    assert s3.unfinished(bucket) == left
+    await store.put("clip/video", io.BytesIO(bytes(size)))
+    assert await store.size_bytes("clip/video") == size
+
+
+class Breaking(io.BytesIO):
+    """A file that cannot be read to its end."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read, but not beyond the third part."""
+        if self.tell() > 20_000_000:
+            raise OSError("The disk is broken")
+        return super().read(size)
+
+
+async def test_broken_put_is_aborted(store: Store, s3: S3, bucket: str) -> None:
+    """A transfer that breaks leaves what was there, and no parts."""
+    await store.put("a/b", b"before")
+
+    with pytest.raises(ArchiveError, match="The disk is broken"):
+        await store.put("a/b", Breaking(bytes(40_000_000)))
+
+    assert await store.read("a/b") == b"before"
+    assert s3.unfinished(bucket) == 0
+
+
+def until(condition: Callable[[], bool]) -> None:
+    latest = time.monotonic() + _SOON_SECONDS
+    while not condition():
+        assert time.monotonic() < latest, "it did not come about"
+        time.sleep(0.02)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's own account of the process")
 def test_large_file_takes_little_memory(store: Store) -> None:
     """However large a file is, sending it takes some parts' worth of memory."""
@@ -292,3 +357,15 @@ async def test_dead_endpoint_fails_soon(bucket: str, monkeypatch: pytest.MonkeyP
         await Store.open(f"s3://{bucket}").probe()
 
     assert time.monotonic() - began < 20
+
+
+def test_wrong_bucket_costs_nothing(
+    run_cli: Command, studio: dict[str, str], sandbox: Sandbox, s3: S3, board: Path
+) -> None:
+    """A production into no bucket ends before anything is sent, in one line and with exit code 2."""
+    run = run_cli("produce", board, "--archive", "s3://clips-nobody-made/films", env={**studio, **s3.env})
+
+    assert run.returncode == 2
+    assert "NoSuchBucket" in run.stderr
+    assert "Nothing was spent" in " ".join(run.stderr.split())
+    assert sandbox.totals()["submits_received"] == 0

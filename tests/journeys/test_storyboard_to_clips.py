@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from prefect_seedance.media import boundary_frames, similarity
-from tests.processes import Command, Sandbox
+from tests.processes import Command, Place, Sandbox
 
 _SHOTS = {"dawn": "#f2b48c", "noon": "#8cc8f2", "dusk": "#c06a8c", "night": "#101c38"}
 
@@ -43,29 +43,34 @@ def test_storyboard_becomes_clips(
     run_cli: Command,
     studio: dict[str, str],
     sandbox: Sandbox,
-    archive: Path,
+    place: Place,
+    tmp_path: Path,
     film: Path,
     pictures: list[Image.Image],
 ) -> None:
     """Clips begin and end at the images; a second run does nothing; an edit buys one clip."""
     look = ("--first-look", "0.2", "--look-every", "0.2")
-    words = ("produce", film, "--archive", archive, "--images-url", sandbox.hosted, "--json", *look)
+    words = ("produce", film, "--archive", place.name, *place.options, "--json", *look)
+    env = {**studio, **place.env}
 
-    first = _clips(run_cli(*words, env=studio))
+    first = _clips(run_cli(*words, env=env))
     books = sandbox.totals()
-    second = _clips(run_cli(*words, env=studio))
+    second = _clips(run_cli(*words, env=env))
     untouched = sandbox.totals()
     film.write_text(film.read_text(encoding="utf-8").replace("after noon", "after lunch"), encoding="utf-8")
-    third = _clips(run_cli(*words, env=studio))
+    third = _clips(run_cli(*words, env=env))
 
+    contents = place.contents()
     assert [clip["name"] for clip in first] == ["dawn → noon", "noon → dusk", "dusk → night"]
     assert [clip["standing"] for clip in first] == ["made"] * 3
     for clip, start, end in zip(first, pictures, pictures[1:], strict=False):
-        begins, ends = boundary_frames(archive / clip["clip"]["key"])
+        video = tmp_path / "clip.mp4"
+        video.write_bytes(contents[clip["clip"]["key"]])
+        begins, ends = boundary_frames(video)
         assert similarity(start, begins) > 0.97
         assert similarity(end, ends) > 0.97
         assert similarity(start, ends) < 0.9
-    manifest = json.loads((archive / "productions/a-day/manifest.json").read_text(encoding="utf-8"))
+    manifest = json.loads(contents["productions/a-day/manifest.json"])
     assert len(manifest["clips"]) == 3
     assert [clip["standing"] for clip in second] == ["reused"] * 3
     assert untouched == books
