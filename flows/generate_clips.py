@@ -28,7 +28,7 @@ async def generate_clips(
 
     Args:
         clips: A file on the worker, an https URL, or the list of clips itself.
-        archive: Where clips go, a folder's path, or s3://, gs://, az:// with a bucket.
+        archive: Where clips go, a folder's path, s3://, gs://, az:// with a bucket, or block:NAME.
         name: Names the production. Left out, the list's title does.
         credentials: Name of a Seedance Credentials block. Left out, the worker's SEEDANCE_API_KEY holds.
         deadline_seconds: How long to wait in all. What is in flight goes on, and the next run takes it in.

@@ -9,10 +9,10 @@ from prefect.runtime import flow_run
 from pydantic import Field
 
 from prefect_seedance import SeedanceCredentials
+from prefect_seedance.blocks import open_archive
 from prefect_seedance.errors import SeedanceError
 from prefect_seedance.ledger import Attempt, Ledger
 from prefect_seedance.resolution import Resolver
-from prefect_seedance.store import Store
 from prefect_seedance.submission import this_process
 
 
@@ -41,7 +41,7 @@ async def resolve_submissions(
         What was done about each, in words.
     """
     person = f"{flow_run.get_name()} on {this_process()}"
-    resolver = Resolver(ledger=Ledger(Store.open(archive)), resolved_by=person)
+    resolver = Resolver(ledger=Ledger(await open_archive(archive)), resolved_by=person)
     account = await SeedanceCredentials.find(credentials)
     return [
         await _settle(attempt, resolver, account, answer_within_seconds=answer_within_seconds)

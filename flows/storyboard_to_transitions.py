@@ -31,7 +31,7 @@ async def storyboard_to_transitions(
 
     Args:
         storyboard: A file or a folder of images on the worker, an https URL, or the storyboard itself.
-        archive: Where clips go, a folder's path, or s3://, gs://, az:// with a bucket.
+        archive: Where clips go, a folder's path, s3://, gs://, az:// with a bucket, or block:NAME.
         name: Names the production. Left out, the storyboard's title does.
         prompt: What happens between the images, if the storyboard is a folder of them.
         credentials: Name of a Seedance Credentials block. Left out, the worker's SEEDANCE_API_KEY holds.

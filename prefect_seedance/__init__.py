@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from prefect_seedance.archive import Clip as Clip
+    from prefect_seedance.blocks import ClipArchive as ClipArchive
     from prefect_seedance.blocks import SeedanceCredentials as SeedanceCredentials
     from prefect_seedance.client import SeedanceClient as SeedanceClient
     from prefect_seedance.errors import SeedanceError as SeedanceError
@@ -27,6 +28,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Clip": "archive",
+    "ClipArchive": "blocks",
     "ClipList": "storyboard",
     "ClipSpec": "storyboard",
     "Manifest": "manifest",

@@ -1,15 +1,19 @@
-"""What Prefect stores for its users: the account's credentials."""
+"""What Prefect stores for its users: the account's credentials, and archives by name."""
 
 import os
 from typing import Self
 
+import httpx
 from prefect.blocks.abstract import CredentialsBlock
-from pydantic import Field, SecretStr
+from prefect.blocks.core import Block
+from pydantic import Field, SecretStr, model_validator
 
+from prefect_seedance.aws import open_bucket
 from prefect_seedance.client import SeedanceClient
 from prefect_seedance.errors import SetupError
 from prefect_seedance.limiter import GENERATIONS_IN_FLIGHT, REQUESTS_PER_MINUTE, Limiter
 from prefect_seedance.models import DEFAULT_BASE_URL, DEFAULT_MODEL, Provider
+from prefect_seedance.store import BLOCK_PREFIX, Store
 
 API_KEY_VARIABLE = "SEEDANCE_API_KEY"
 BASE_URL_VARIABLE = "SEEDANCE_BASE_URL"
@@ -94,3 +98,75 @@ class SeedanceCredentials(CredentialsBlock):
             timeout_seconds=timeout_seconds,
             limiter=limiter,
         )
+
+
+class ClipArchive(Block):
+    """Where clips and ledger live: at a URL, or in a stored S3 Bucket of prefect-aws.
+
+    Wherever an archive is asked for, ``block:NAME`` means the one that is stored under this name.
+
+    Example:
+        Load a stored archive and read its manifest of a production:
+        ```python
+        from prefect_seedance import ClipArchive
+
+        archive = ClipArchive.load("BLOCK_NAME")
+        store = await archive.open()
+        manifest = await store.read("productions/lighthouse/manifest.json")
+        ```
+    """
+
+    _block_type_name = "Clip Archive"
+    _block_type_slug = "clip-archive"
+    _documentation_url = "https://github.com/prefect-seedance/prefect-seedance"  # type: ignore[assignment]  # Prefect coerces it
+
+    url: str = Field(
+        default="",
+        title="URL",
+        description="A folder's path, or s3://, gs:// or az:// with a bucket that opens to the worker's own "
+        "environment.",
+    )
+    s3_bucket: str = Field(
+        default="",
+        title="S3 Bucket",
+        description="Instead of a URL: the name of a stored S3 Bucket block of prefect-aws, whose folder, "
+        "credentials, region and endpoint hold.",
+    )
+
+    @model_validator(mode="after")
+    def _is_one_place(self) -> Self:
+        if bool(self.url) == bool(self.s3_bucket):
+            raise ValueError("give either a URL or the name of an S3 Bucket block")
+        return self
+
+    async def open(self) -> Store:
+        """Open the store.
+
+        Raises:
+            SetupError: If it names no such place, or there are no credentials for it.
+        """
+        stored = self._block_document_name
+        if self.url:
+            return Store.open(self.url)
+        return await open_bucket(self.s3_bucket, name=f"{BLOCK_PREFIX}{stored}" if stored else "")
+
+
+async def open_archive(archive: ClipArchive | str) -> Store:
+    """Open the store that is meant: a block's, stored under a name after ``block:``, or at a URL.
+
+    Raises:
+        SetupError: If there is none.
+    """
+    if isinstance(archive, str):
+        if not archive.startswith(BLOCK_PREFIX):
+            return Store.open(archive)
+        name = archive.removeprefix(BLOCK_PREFIX)
+        try:
+            archive = await ClipArchive.aload(name)
+        except ValueError as error:
+            raise SetupError(f"There is no stored archive named {name!r}: {error}") from error
+        except httpx.HTTPError as error:
+            raise SetupError(
+                f"The Prefect server cannot be asked for the archive {name!r}: {error}"
+            ) from error
+    return await archive.open()

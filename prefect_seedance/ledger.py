@@ -187,8 +187,8 @@ class Ledger:
 
     @property
     def archive(self) -> str:
-        """URL of the archive that it belongs to."""
-        return self._store.url
+        """The archive that it belongs to, as commands name it."""
+        return self._store.name
 
     async def attempts(self, fingerprint: str) -> tuple[Attempt, ...]:
         """Read all attempts at one clip, the oldest first."""

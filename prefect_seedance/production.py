@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from prefect_seedance import archive as archiving
 from prefect_seedance import reporting, submission
-from prefect_seedance.blocks import SeedanceCredentials
+from prefect_seedance.blocks import ClipArchive, SeedanceCredentials
 from prefect_seedance.client import REQUEST_TIMEOUT_SECONDS
 from prefect_seedance.errors import ArchiveError, DeadlineError, SeedanceError
 from prefect_seedance.images import ImageHost
@@ -48,7 +48,7 @@ Listener = Callable[[Progress], None]
 async def produce(
     storyboard: Source,
     *,
-    archive: str,
+    archive: ClipArchive | str,
     name: str = "",
     prompt: str = "",
     credentials: SeedanceCredentials | str = "",
@@ -71,7 +71,8 @@ async def produce(
 
     Args:
         storyboard: A file's path or URL, or what stands in one; a list of clips too.
-        archive: Where clips and ledger live: a folder's path, or ``s3://``, ``gs://``, ``az://``.
+        archive: Where clips and ledger live: a folder's path, ``s3://``, ``gs://``, ``az://``, a block, or
+            the name of a stored one after ``block:``.
         name: Names the production; by default its title does.
         prompt: What happens between the images, if the storyboard is a folder of them.
         credentials: The account, or the name of a stored credentials block; by default the

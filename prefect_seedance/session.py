@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 from prefect_seedance import reporting
 from prefect_seedance.archive import Archivist
-from prefect_seedance.blocks import SeedanceCredentials
+from prefect_seedance.blocks import ClipArchive, SeedanceCredentials, open_archive
 from prefect_seedance.client import REQUEST_TIMEOUT_SECONDS, SeedanceClient
 from prefect_seedance.download import Downloader
 from prefect_seedance.ledger import Ledger
@@ -23,14 +23,14 @@ class Order:
     """Who pays for clips, where they go and how: a value that tasks can be given.
 
     Attributes:
-        archive: URL of the store.
+        archive: A folder's path or a URL, a block, or the name of a stored one after ``block:``.
         images_url: Where the archive's images folder can be fetched, if it cannot sign URLs.
         production: For whom the clips are made, so that people who read the ledger know.
         timeout_seconds: Bound of one request.
     """
 
     credentials: SeedanceCredentials
-    archive: str
+    archive: ClipArchive | str
     production: str = ""
     images_url: str = ""
     policy: Policy = Policy()
@@ -56,7 +56,7 @@ class Session:
     @classmethod
     async def open(cls, order: Order, stack: AsyncExitStack) -> Self:
         """Open what an order needs, for as long as the stack."""
-        store = Store.open(order.archive)
+        store = await open_archive(order.archive)
         client = await stack.enter_async_context(
             order.credentials.get_client(timeout_seconds=order.timeout_seconds)
         )
@@ -109,12 +109,12 @@ async def shared(order: Order) -> AsyncIterator[Session]:
 
 
 def _key(order: Order) -> object:
-    credentials = order.credentials
+    credentials, archive = order.credentials, order.archive
     return (
         credentials.base_url,
         credentials.api_key.get_secret_value(),
         credentials.model,
-        order.archive,
+        archive if isinstance(archive, str) else (archive.url, archive.s3_bucket),
         order.pace,
         order.timeout_seconds,
     )

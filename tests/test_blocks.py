@@ -1,4 +1,6 @@
+import asyncio
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,8 +12,8 @@ from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 from prefect.testing.standard_test_suites import BlockStandardTestSuite
 from pydantic import SecretStr, ValidationError
 
-from prefect_seedance import Order, SeedanceCredentials
-from prefect_seedance.blocks import API_KEY_VARIABLE, BASE_URL_VARIABLE
+from prefect_seedance import ClipArchive, Order, SeedanceCredentials
+from prefect_seedance.blocks import API_KEY_VARIABLE, BASE_URL_VARIABLE, open_archive
 from prefect_seedance.errors import SetupError
 from prefect_seedance.models import DEFAULT_BASE_URL
 from tests.processes import BIN, environment
@@ -27,9 +29,9 @@ def credentials() -> SeedanceCredentials:
 class TestStandards(BlockStandardTestSuite):
     """Prefect's own standards for blocks."""
 
-    @pytest.fixture
-    def block(self) -> type[Block]:
-        return SeedanceCredentials
+    @pytest.fixture(params=[SeedanceCredentials, ClipArchive])
+    def block(self, request: pytest.FixtureRequest) -> type[Block]:
+        return request.param  # type: ignore[no-any-return]
 
     def test_has_a_valid_image(self, block: type[Block]) -> None:
         """We host no logo, so the block names none, and Prefect shows its own."""
@@ -107,6 +109,28 @@ async def test_account_shares_its_budget(credentials: SeedanceCredentials) -> No
     assert other.get_client().limiter.requests_per_minute == 60
 
 
+@pytest.mark.parametrize("fields", [{}, {"url": "s3://clips", "s3_bucket": "clips"}], ids=["none", "two"])
+def test_archive_is_one_place(fields: dict[str, str]) -> None:
+    """An archive is at a URL or in a stored bucket, not both and not neither."""
+    with pytest.raises(ValidationError, match="either a URL or the name of an S3 Bucket block"):
+        ClipArchive.model_validate(fields)
+
+
+async def test_archive_opens(tmp_path: Path) -> None:
+    """A path, a URL and a block all lead to their place."""
+    opened = [await open_archive(archive) for archive in (str(tmp_path), ClipArchive(url=str(tmp_path)))]
+
+    assert [(store.url, store.name) for store in opened] == [(str(tmp_path), str(tmp_path))] * 2
+
+
+async def test_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without prefect-aws, a stored bucket says what to install."""
+    monkeypatch.setitem(sys.modules, "prefect_aws", None)
+
+    with pytest.raises(SetupError, match=r"pip install 'prefect-seedance\[aws\]'"):
+        await ClipArchive(s3_bucket="clips").open()
+
+
 class TestServer:
     """What a real server does with the block."""
 
@@ -125,6 +149,21 @@ class TestServer:
         assert loaded.api_key.get_secret_value() == SECRET
         assert (loaded.base_url, loaded.provider) == ("https://studio.example", "value")
 
+    def test_saved_archive_is_found(self, tmp_path: Path) -> None:
+        """An archive is found by its name after the prefix, and by nothing else."""
+        ClipArchive(url=str(tmp_path / "clips")).save("found", overwrite=True)
+
+        store = asyncio.run(open_archive("block:found"))
+
+        assert store.url == str(tmp_path / "clips")
+        with pytest.raises(SetupError, match="no stored archive named 'lost'"):
+            asyncio.run(open_archive("block:lost"))
+
+    def test_missing_bucket_block_is_named(self) -> None:
+        """An archive whose bucket was never stored says which."""
+        with pytest.raises(SetupError, match="no stored S3 Bucket block named 'nowhere'"):
+            asyncio.run(ClipArchive(s3_bucket="nowhere").open())
+
     def test_server_shows_no_key(self, credentials: SeedanceCredentials, prefect_server: str) -> None:
         """Whoever reads the stored block through the API sees asterisks."""
         credentials.save("shown", overwrite=True)
@@ -136,12 +175,13 @@ class TestServer:
         assert '"api_key":"********"' in stored
 
     def test_register_finds_block(self, prefect_server: str, tmp_path: Path) -> None:
-        """`prefect block register -m prefect_seedance` registers the block for forms, and nothing else."""
+        """`prefect block register -m prefect_seedance` registers the blocks for forms, and nothing else."""
         registered = subprocess.run(
             [BIN / "prefect", "block", "register", "-m", "prefect_seedance"],
             env=environment(tmp_path, PREFECT_API_URL=prefect_server, COLUMNS="200"),
             capture_output=True, text=True, timeout=120, check=True,
         )  # fmt: skip
 
-        assert "Successfully registered 1 block" in registered.stdout
+        assert "Successfully registered 2 blocks" in registered.stdout
+        assert "Clip Archive" in registered.stdout
         assert "Seedance Credentials" in registered.stdout

@@ -19,7 +19,6 @@ from prefect_seedance.errors import SetupError
 from prefect_seedance.images import ImageHost
 from prefect_seedance.manifest import Manifest, production_key
 from prefect_seedance.planning import Plan
-from prefect_seedance.store import Store
 from prefect_seedance.waiting import Pace
 
 if TYPE_CHECKING:
@@ -113,7 +112,7 @@ class Job:
         """
         reading = await self.wanted.read(self.storyboard)
         planned = planning.plan(reading.clips, title=reading.title, name=self.wanted.name)
-        store = Store.open(self.archive)
+        store = await survey.opened(self.archive)
         await store.probe()
         known = await survey.recall(store, [clip.fingerprint for clip in planned.distinct])
         missing = [clip for clip in planned.distinct if not known[clip.fingerprint].clip]
@@ -154,7 +153,8 @@ class Job:
 
     async def _left(self, planned: Plan, *, since: datetime) -> Manifest:
         """Read the account that a stopped run left in the archive."""
-        content = await Store.open(self.archive).read(production_key(planned.name, "manifest.json"))
+        store = await survey.opened(self.archive)
+        content = await store.read(production_key(planned.name, "manifest.json"))
         manifest = Manifest.model_validate_json(content) if content else None
         if manifest is None or manifest.began_at < since:
             raise KeyboardInterrupt

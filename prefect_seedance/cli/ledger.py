@@ -79,7 +79,7 @@ def ledger(
 
 async def _lines(archive: str) -> Sequence[Line]:
     """Read the whole ledger: what needs settling first, then the latest first."""
-    store = survey.demanded(archive)
+    store = await survey.demanded(archive)
     now, memories = datetime.now(UTC), await _memories(store)
     lines = [_line(fingerprint, memory, now) for fingerprint, memory in memories.items() if memory.last]
     return sorted(lines, key=lambda line: (line.state is not State.unresolved, line.age_seconds))

@@ -36,7 +36,11 @@ Seconds = Annotated[float, Parameter(converter=_seconds, n_tokens=1, validator=_
 
 Source = Annotated[str, Parameter(help="A file of YAML or JSON, a folder of images, or a URL.")]
 Archive = Annotated[
-    str, Parameter(help="Where clips and ledger live: a folder's path, or s3://, gs://, az:// with a bucket.")
+    str,
+    Parameter(
+        help="Where clips and ledger live: a folder's path; s3://, gs://, az:// with a bucket; or "
+        "block:NAME, a Clip Archive block in Prefect."
+    ),
 ]
 Json = Annotated[bool, Parameter(help="Print one JSON object for programs.")]
 Verbose = Annotated[bool, Parameter(help="Show Prefect's logs, and where errors come from.")]

@@ -142,7 +142,7 @@ async def _forecast(
 
 
 async def _recalled(archive: str, clips: Iterable[PlannedClip]) -> Mapping[str, Memory]:
-    store = survey.existing(archive) if archive else None
+    store = await survey.existing(archive) if archive else None
     return await survey.recall(store, [clip.fingerprint for clip in clips]) if store else {}
 
 

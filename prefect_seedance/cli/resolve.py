@@ -46,9 +46,8 @@ def resolve(
 
 
 async def _resolve(archive: str, clip: str, *, adopt: str, account: Account) -> Attempt:
-    resolver = Resolver(
-        ledger=Ledger(survey.demanded(archive)), resolved_by=f"{getpass.getuser()} on {this_process()}"
-    )
+    store = await survey.demanded(archive)
+    resolver = Resolver(ledger=Ledger(store), resolved_by=f"{getpass.getuser()} on {this_process()}")
     if not adopt:
         return await resolver.declare_lost(clip)
     async with await account.client() as client:

@@ -9,7 +9,7 @@ from pathlib import Path
 from prefect_seedance import archive as archiving
 from prefect_seedance.errors import SetupError
 from prefect_seedance.ledger import Attempt, Ledger, Result
-from prefect_seedance.store import Store
+from prefect_seedance.store import BLOCK_PREFIX, Store
 
 _READERS = 32
 """Clips read at once: a bucket answers them in parallel, and a folder keeps few files open."""
@@ -72,19 +72,36 @@ class Memory:
         return _ENDS[self.last.outcome.result]
 
 
-def existing(archive: str) -> Store | None:
+async def existing(archive: str) -> Store | None:
     """Open an archive to read in it, or return None if it is a folder that is not there."""
-    is_folder = "://" not in archive
-    return None if is_folder and not Path(archive).expanduser().is_dir() else Store.open(archive)
+    is_folder = "://" not in archive and not archive.startswith(BLOCK_PREFIX)
+    return None if is_folder and not _is_there(archive) else await opened(archive)
 
 
-def demanded(archive: str) -> Store:
+def _is_there(folder: str) -> bool:
+    return Path(folder).expanduser().is_dir()
+
+
+async def opened(archive: str) -> Store:
+    """Open an archive.
+
+    Raises:
+        SetupError: If it names no place.
+    """
+    if not archive.startswith(BLOCK_PREFIX):
+        return Store.open(archive)
+    from prefect_seedance.blocks import open_archive  # noqa: PLC0415 -- loads Prefect
+
+    return await open_archive(archive)
+
+
+async def demanded(archive: str) -> Store:
     """Open an archive that must be there.
 
     Raises:
         SetupError: If it is not.
     """
-    store = existing(archive)
+    store = await existing(archive)
     if store is None:
         raise SetupError(
             f"There is no archive at {archive}; give the folder or bucket that clips were put in"

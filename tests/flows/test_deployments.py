@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect_aws import AwsCredentials, S3Bucket
+from prefect_aws.client_parameters import AwsClientParameters
+from pydantic import SecretStr
 
+from prefect_seedance import ClipArchive
 from tests.flows.conftest import Api, account, eventually
-from tests.processes import BIN, Sandbox, environment, running
+from tests.processes import BIN, S3, Sandbox, environment, running
 
 ROOT = Path(__file__).parents[2]
 _COMMAND_SECONDS = 180.0
@@ -133,19 +137,28 @@ def test_bad_parameter_is_refused(
 
 
 def test_worker_runs_both(
-    prefect: Run, api: Api, deployed: Deployed, worker: Path, board: Path, archive: Path, sandbox: Sandbox
+    prefect: Run,
+    api: Api,
+    deployed: Deployed,
+    worker: Path,
+    board: Path,
+    archive: Path,
+    sandbox: Sandbox,
+    s3: S3,
 ) -> None:
     """Watched from a shell with a path, or created through the API with an object, a worker makes all clips.
 
-    The account is a stored block: neither shell nor worker knows the key.
+    The account is a stored block, and so is a bucket: neither shell nor worker knows a key.
     """
     account(sandbox).save("studio", overwrite=True)
+    bucket = _save_bucket(s3, name="studio")
     clips = {"title": "Sounds", "clips": [{"prompt": "a bell rings over the sea"}]}
     parameters = {"archive": str(archive), "credentials": "studio", "images_url": sandbox.hosted}
     options = [word for name, value in parameters.items() for word in ("--param", f"{name}={value}")]
 
     created = api.post(
-        f"/deployments/{deployed.clips['id']}/create_flow_run", {"parameters": {**parameters, "clips": clips}}
+        f"/deployments/{deployed.clips['id']}/create_flow_run",
+        {"parameters": {**parameters, "archive": "block:studio", "clips": clips}},
     ).json()
     watched = prefect(
         "deployment", "run", "storyboard-to-transitions/storyboard", "--watch",
@@ -157,7 +170,22 @@ def test_worker_runs_both(
     assert inline["state"]["message"] == "Sounds: 1 made; 4 s billed", log
     assert inline["name"] == "produce Sounds"
     assert "Test board: 2 made; 8 s billed" in log, watched.stdout
-    assert len(list(archive.glob("clips/*/clip.mp4"))) == 3
+    assert len(list(archive.glob("clips/*/clip.mp4"))) == 2
+    assert [key for key in s3.contents(bucket) if key.endswith("/clip.mp4")]
+
+
+def _save_bucket(s3: S3, *, name: str) -> str:
+    """Store an archive in a bucket under a name, as its users do in Prefect's forms."""
+    bucket = s3.bucket()
+    credentials = AwsCredentials(
+        aws_access_key_id=s3.env["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=SecretStr(s3.env["AWS_SECRET_ACCESS_KEY"]),
+        region_name=s3.env["AWS_REGION"],
+        aws_client_parameters=AwsClientParameters(endpoint_url=s3.url),
+    )
+    S3Bucket(bucket_name=bucket, credentials=credentials).save(name, overwrite=True)
+    ClipArchive(s3_bucket=name).save(name, overwrite=True)
+    return bucket
 
 
 def _ended(api: Api, flow_run_id: str) -> dict[str, Any]:
