@@ -164,7 +164,14 @@ class S3:
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
     """Run one S3 endpoint for all stories."""
-    home, port = tmp_path_factory.mktemp("s3"), free_port()
+    with serving_s3(tmp_path_factory.mktemp("s3")) as endpoint:
+        yield endpoint
+
+
+@contextlib.contextmanager
+def serving_s3(home: Path) -> Iterator[S3]:
+    """Run an S3 endpoint that keeps its log in a folder."""
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     with (home / "moto.log").open("w+") as log:
         command = (sys.executable, "-m", "tests.s3_endpoint", port)

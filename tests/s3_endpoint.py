@@ -1,19 +1,35 @@
-"""moto's S3, with conditional writes one at a time: moto looks and then writes, and S3 is atomic."""
+"""moto's S3, made stricter in one thing and milder in another.
+
+Conditional writes exclude each other, as the real ones do: moto looks, and then writes. Signed URLs are taken
+for right where moto asks who is there, for it can read only headers.
+"""
 
 import sys
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from moto.core.authorization import ActionAuthenticatorMixin
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import run_simple
 
 _ONE_AT_A_TIME = threading.Lock()
+_REQUEST = threading.local()
 _moto = DomainDispatcherApplication(create_backend_app)
+_check = ActionAuthenticatorMixin._authenticate_and_authorize_s3_action
+
+
+def _check_unsigned(self: ActionAuthenticatorMixin, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 -- moto's
+    if not _REQUEST.is_signed:
+        _check(self, *arguments, **options)
+
+
+ActionAuthenticatorMixin._authenticate_and_authorize_s3_action = _check_unsigned  # type: ignore[method-assign]  # see above
 
 
 def endpoint(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     """Answer one request."""
+    _REQUEST.is_signed = "X-Amz-Signature=" in environ["QUERY_STRING"]
     if "HTTP_IF_NONE_MATCH" in environ and environ["REQUEST_METHOD"] == "PUT":
         with _ONE_AT_A_TIME:
             return list(_moto(environ, start_response))

@@ -1,0 +1,70 @@
+"""`docs/s3.md`, carried out: its rules, its policy and its commands."""
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.processes import BIN, ROOT, S3, environment, serving_s3
+
+_PAGE = (ROOT / "docs/s3.md").read_text(encoding="utf-8")
+
+
+def _blocks(language: str, bucket: str) -> list[str]:
+    found = re.findall(rf"^```{language}\n(.*?)^```", _PAGE, re.MULTILINE | re.DOTALL)
+    return [each.replace("BUCKET", bucket) for each in found]
+
+
+@pytest.fixture
+def strict(tmp_path: Path) -> Iterator[S3]:
+    """Run an S3 endpoint for itself, for one that asks who is there asks everybody."""
+    (tmp_path / "s3").mkdir()
+    with serving_s3(tmp_path / "s3") as s3:
+        yield s3
+
+
+def _keys(s3: S3, policy: str) -> dict[str, str]:
+    """Make a user who may do what the policy says, and from now on let nobody do more."""
+    with contextlib.closing(s3.client("iam")) as iam:
+        iam.create_user(UserName="studio")
+        iam.put_user_policy(UserName="studio", PolicyName="clips", PolicyDocument=policy)
+        key = iam.create_access_key(UserName="studio")["AccessKey"]
+    text = {"Content-Type": "text/plain"}
+    httpx.post(f"{s3.url}/moto-api/reset-auth", content=b"0", headers=text).raise_for_status()
+    return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
+
+
+def test_guide_leads_to_clips(strict: S3, studio: dict[str, str], tmp_path: Path) -> None:
+    """With the policy that the page gives, its commands make a production; without it, they are refused."""
+    bucket = strict.bucket()
+    rules, policy = _blocks("json", bucket)
+    with contextlib.closing(strict.client()) as client:
+        client.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration=json.loads(rules))
+    (commands,) = _blocks("bash", bucket)
+    hasty = commands.replace("produce ", "produce --first-look 0.2 --look-every 0.2 ")
+    mine = {"PATH": f"{BIN}:{os.environ['PATH']}"}
+    env = environment(tmp_path / "prefect", **studio, **{**strict.env, **_keys(strict, policy), **mine})
+
+    ran = subprocess.run(
+        ["bash", "-euc", hasty], cwd=ROOT, env=env, capture_output=True, text=True, timeout=180, check=False
+    )
+    stranger = subprocess.run(
+        ["bash", "-euc", commands.splitlines()[1]],
+        cwd=ROOT,
+        env={**env, "AWS_ACCESS_KEY_ID": "AKIASTRANGER"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "archived" in ran.stdout
+    assert stranger.returncode == 2
+    assert "InvalidAccessKeyId" in stranger.stderr
