@@ -18,8 +18,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
+from prefect_seedance import ClipArchive, Order, SeedanceCredentials
 from prefect_seedance.errors import ArchiveError, SetupError
+from prefect_seedance.session import shared
 from prefect_seedance.store import Store
 from tests.processes import S3, Command, Sandbox, aws, free_port
 
@@ -291,6 +294,36 @@ async def test_lost_answer_loses_no_claim(between: Between, bucket: str, lost: i
     assert mine
     assert not await store.create("clips/a/attempt-001/intent.json", b"another's")
     assert await store.read("clips/a/attempt-001/intent.json") == b"mine"
+
+
+async def test_record_outlives_bad_minutes(between: Between, bucket: str) -> None:
+    """What was paid for is recorded though the bucket refuses more often than a reader would put up with."""
+    left = [8]
+    busy = 503, _BUSY
+
+    def refuses(method: str) -> bool:
+        left[0] -= method == "PUT"
+        between.answer = busy if left[0] > 0 else None
+        return False
+
+    between.answer, between.keeps = busy, refuses
+    store = Store.open(f"s3://{bucket}")
+
+    assert await store.create("clips/a/attempt-001/accepted.json", b"its id")
+    assert await store.read("clips/a/attempt-001/accepted.json") == b"its id"
+
+
+@pytest.mark.usefixtures("_here")
+async def test_block_is_an_archive(bucket: str, sandbox: Sandbox) -> None:
+    """A block can be handed over as it is, besides its name."""
+    order = Order(
+        credentials=SeedanceCredentials(api_key=SecretStr(sandbox.key), base_url=sandbox.url),
+        archive=ClipArchive(url=f"s3://{bucket}/films"),
+    )
+
+    async with shared(order) as first, shared(order) as second:
+        assert first is second
+        assert first.store.url == f"s3://{bucket}/films"
 
 
 async def test_probe_leaves_nothing(store: Store, s3: S3, bucket: str) -> None:
