@@ -14,7 +14,7 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random, SystemRandom
@@ -33,6 +33,9 @@ _RUNS_AT_MOST = 40
 
 _PATIENCE = 0.5
 """How often the person settles what a killed run left before the next run can report it."""
+
+_RIVALRY = 0.1
+"""How often two runs work on a production at once."""
 
 _ACCOUNTLESS_AT_MOST = 3
 """Runs that end by themselves without an account of the production."""
@@ -139,31 +142,32 @@ class Worker:
         accountless = 0
         for _ in range(_RUNS_AT_MOST):
             missing = CLIPS - len(production.files("clip.json"))
-            run = self._run(production, moment=Moment.draw(luck, missing=missing) if kills else None)
-            kills -= run.killed
-            if run.killed:
+            moment = Moment.draw(luck, missing=missing) if kills else None
+            runs = self._run(production, moment=moment, rivals=luck.random() < _RIVALRY)
+            if any(run.killed for run in runs):
+                kills -= 1
                 self._look_at_wreck(production)
                 if luck.random() < _PATIENCE:
                     person.wait_for_answers(self.stage, production)
                     self.tally.count(**person.settle(self.stage, production))
-            elif run.manifest is None:
+            elif not all(run.manifest for run in runs):
                 accountless += 1
                 self.tally.count(accountless=1)
                 if accountless > _ACCOUNTLESS_AT_MOST:
-                    raise ViolationError(f"exit code {run.exit_code} and no account: {run.said[-2000:]}")
-            elif _is_settled(run):
+                    raise ViolationError(f"no account: {[(run.exit_code, run.said[-999:]) for run in runs]}")
+            elif len(runs) == 1 and _is_settled(runs[0]):
                 self.tally.give_back(kills)
                 return
             else:
                 self.tally.count(**person.settle(self.stage, production))
-        raise ViolationError(f"{_RUNS_AT_MOST} runs have not settled it: {run.said[-2000:]}")
+        raise ViolationError(f"{_RUNS_AT_MOST} runs have not settled it: {runs[0].said[-2000:]}")
 
-    def _run(self, production: Production, *, moment: Moment | None) -> Run:
-        run = self.stage.run(production, moment=moment)
-        self.tally.count(runs=1, kills=run.killed)
-        self.tally.complain(production.name, judge.bill(self.stage, run))
+    def _run(self, production: Production, *, moment: Moment | None = None, rivals: int = 0) -> Sequence[Run]:
+        runs = self.stage.run(production, moment=moment, rivals=rivals)
+        self.tally.count(runs=len(runs), rivals=rivals, kills=any(run.killed for run in runs))
+        self.tally.complain(production.name, judge.bill(self.stage, runs))
         self.tally.complain(production.name, judge.videos(production))
-        return run
+        return runs
 
     def _look_at_wreck(self, production: Production) -> None:
         """Count what the kill struck."""
@@ -181,7 +185,7 @@ class Worker:
         if not left:
             return
         judge.backdate(left)
-        self._run(production, moment=None)
+        self._run(production)
         self.tally.count(swept=len(left) - len(judge.staged(production)))
         self.tally.complain(production.name, (f"{path} is left over" for path in judge.staged(production)))
 

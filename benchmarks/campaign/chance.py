@@ -121,7 +121,7 @@ class Moment:
         if sight == "time":
             return cls(sight, more=chance.uniform(0.3, _LIFE_SECONDS), delay_seconds=0)
         more = 1 if sight == "manifest.json" else chance.randint(1, max(1, missing * 3 // 4))
-        return cls(sight, more=more, delay_seconds=chance.choice((0, 0.01, 0.05, 0.3)) * chance.random())
+        return cls(sight, more=more, delay_seconds=chance.choice((0, 0, 0.01, 0.05, 0.3)) * chance.random())
 
 
 def rules(chance: Random) -> list[Rule]:

@@ -5,7 +5,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -28,17 +28,23 @@ _LONG_AGO_SECONDS = 3600.0
 Json = Mapping[str, Any]
 
 
-def bill(stage: Stage, run: Run) -> Iterator[str]:
-    """Compare a run's bill with what was accepted while it ran; what is open is known to nobody yet."""
-    if run.manifest is None:
+def bill(stage: Stage, runs: Sequence[Run]) -> Iterator[str]:
+    """Compare the bill of runs at the same time with what was accepted meanwhile.
+
+    What is open is left out, for nobody knows of it yet.
+    """
+    manifests = [run.manifest for run in runs if run.manifest]
+    if len(manifests) < len(runs):
         return
-    began, ended = (_milliseconds(run.manifest[moment]) for moment in ("began_at", "ended_at"))
+    began = min(_milliseconds(manifest["began_at"]) for manifest in manifests)
+    ended = max(_milliseconds(manifest["ended_at"]) for manifest in manifests)
     accepted = {each["taskId"]: each["accepted_at"] for each in stage.books()["generations"]}
-    for entry in run.entries:
-        if entry["standing"] != "unresolved":
-            bought = began <= accepted.get(entry["generation_id"], 0) <= ended
-            if entry["billed_seconds"] != SECONDS * bought:
-                yield f"{entry['name']} is billed {entry['billed_seconds']} s, and accepted: {bought}"
+    for entries in zip(*(run.entries for run in runs), strict=True):
+        if all(entry["standing"] != "unresolved" for entry in entries):
+            bought = any(began <= accepted.get(entry["generation_id"], 0) <= ended for entry in entries)
+            billed = sum(entry["billed_seconds"] for entry in entries)
+            if billed != SECONDS * bought:
+                yield f"{entries[0]['name']} is billed {billed} s, and accepted: {bought}"
 
 
 def _milliseconds(moment: str) -> int:
@@ -46,7 +52,10 @@ def _milliseconds(moment: str) -> int:
 
 
 def videos(production: Production) -> Iterator[str]:
-    """Decode whatever goes by the name of a clip's video, also while runs die."""
+    """Decode whatever goes by the name of a clip's video, also while runs die, and miss none."""
+    for record in production.files("clip.json"):
+        if not record.with_name("clip.mp4").exists():
+            yield f"{record} tells of a video that is not there"
     for video in production.files("clip.mp4"):
         try:
             media.probe(video)

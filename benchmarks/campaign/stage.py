@@ -7,7 +7,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,9 @@ _TAG = "SEEDANCE_CAMPAIGN"
 """Every process that a run starts inherits this variable, so that none can hide."""
 
 _LOOK_SECONDS = 0.02
+_QUICK_LOOK_SECONDS = 0.002
+"""Upon files, which are cheap to look at: some are followed by others within milliseconds."""
+
 _RUN_SECONDS = 120.0
 """A run has a deadline of 40 s; beyond this it hangs."""
 
@@ -53,6 +56,14 @@ class Production:
     def files(self, pattern: str) -> list[Path]:
         """Find files of its clips."""
         return list(self.archive.glob(f"clips/*/{pattern}"))
+
+    def count(self, name: str) -> int:
+        """Count the clips that have a file of this name, as cheaply as can be."""
+        try:
+            clips = list(os.scandir(self.archive / "clips"))
+        except FileNotFoundError:
+            return 0
+        return sum(os.path.exists(f"{clip.path}/{name}") for clip in clips)  # noqa: PTH110 -- ten times as fast
 
     def open_intents(self) -> list[Mapping[str, Any]]:
         """Read what was asked and neither accepted nor ended, as far as anybody has recorded."""
@@ -125,47 +136,61 @@ class Stage:
             **self.sandbox.env,
         )
 
-    def run(self, production: Production, *, moment: Moment | None = None) -> Run:
-        """Run the command, and kill it with all that it started if the moment comes.
+    def run(self, production: Production, *, moment: Moment | None = None, rivals: int = 0) -> Sequence[Run]:
+        """Run the command, perhaps several times at once, and kill all if the moment comes.
 
         Raises:
             ViolationError: It does not end, or leaves a process behind.
             StoppedError: The campaign is over.
         """
+        with contextlib.ExitStack() as stack:
+            begun = [
+                stack.enter_context(self._begun(production, number=number)) for number in range(1 + rivals)
+            ]
+            self._watch(begun, production, moment)
+        self._demand_no_orphans()
+        return [self._ended(process, number=number) for number, process in enumerate(begun)]
+
+    @contextlib.contextmanager
+    def _begun(self, production: Production, *, number: int) -> Iterator[subprocess.Popen[str]]:
         times = ("--first-look", "0.2", "--look-every", "0.2", "--timeout", "1.5", "--deadline", "40")
         words = ("produce", production.board, "--archive", production.archive, "--json", *times)
-        images = ("--images-url", production.images_url)
-        with (self.folder / "out").open("w+") as out, (self.folder / "err").open("w+") as err:
-            said = {"stdout": out, "stderr": err}
-            command = (BIN / "prefect-seedance", *words, *images)
-            with running(*command, env=self.env, cwd=self.folder, **said) as process:
-                self._watch(process, production, moment)
-            out.seek(0)
-            err.seek(0)
-            told = out.read()
-            run = Run(
-                killed=process.returncode == -signal.SIGKILL,
-                exit_code=process.returncode,
-                manifest=_manifest(told),
-                said=err.read() or told,
-            )
-        self._demand_no_orphans()
-        return run
+        command = (BIN / "prefect-seedance", *words, "--images-url", production.images_url)
+        with self._said(number, "out").open("w") as out, self._said(number, "err").open("w") as err:
+            files = {"stdout": out, "stderr": err}
+            with running(*command, env=self.env, cwd=self.folder, **files) as process:
+                yield process
 
-    def _watch(self, process: subprocess.Popen[str], production: Production, moment: Moment | None) -> None:
+    def _ended(self, process: subprocess.Popen[str], *, number: int) -> Run:
+        out, err = (self._said(number, where).read_text(encoding="utf-8") for where in ("out", "err"))
+        return Run(
+            killed=process.returncode == -signal.SIGKILL,
+            exit_code=process.returncode,
+            manifest=_manifest(out),
+            said=err or out,
+        )
+
+    def _said(self, number: int, where: str) -> Path:
+        return self.folder / f"run-{number}.{where}"
+
+    def _watch(
+        self, begun: Sequence[subprocess.Popen[str]], production: Production, moment: Moment | None
+    ) -> None:
         began = time.monotonic()
         goal = self._see(moment, production, began) + moment.more if moment else float("inf")
-        while process.poll() is None:
+        while any(process.poll() is None for process in begun):
             if self.over.is_set():
                 raise StoppedError
             if time.monotonic() - began > _RUN_SECONDS:
                 raise ViolationError(f"the run did not end within {_RUN_SECONDS:.0f} s")
             if moment and self._see(moment, production, began) >= goal:
                 time.sleep(moment.delay_seconds)
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-            time.sleep(_LOOK_SECONDS)
+                for process in begun:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+            is_file = moment and moment.sight.endswith((".json", ".mp4"))
+            time.sleep(_QUICK_LOOK_SECONDS if is_file else _LOOK_SECONDS)
 
     def _see(self, moment: Moment, production: Production, began: float) -> float:
         match moment.sight:
@@ -176,8 +201,8 @@ class Stage:
             case "manifest.json":
                 return production.manifest.stat().st_mtime_ns if production.manifest.exists() else 0
             case "clip.mp4" | "clip.json":
-                return len(production.files(moment.sight))
-        return len(production.files(f"attempt-*/{moment.sight}"))
+                return production.count(moment.sight)
+        return production.count(f"attempt-001/{moment.sight}")
 
     def _demand_no_orphans(self) -> None:
         latest = time.monotonic() + _LAST_BREATH_SECONDS
