@@ -18,7 +18,7 @@ from prefect_seedance.errors import (
     SeedanceError,
     ServerError,
 )
-from prefect_seedance.models import parse_envelope
+from prefect_seedance.models import Envelope, parse_envelope
 
 _ERRORS: Mapping[int, type[ApiError]] = {
     401: AuthenticationError,
@@ -39,14 +39,21 @@ def data(response: httpx.Response) -> object:
         SeedanceError: The error that the answer is.
     """
     envelope = parse_envelope(response.content)
+    if response.is_client_error and envelope and _contradicts(envelope):
+        raise NoAnswerError(f"The API answered {response.status_code}, and {envelope.code} inside")
     if not response.is_success:
         said = envelope.message if envelope else ""
         raise _error(response.status_code, said or response.reason_phrase, response)
     if envelope is None:
-        raise NoAnswerError(f"The answer is not the API's: {response.text[:200]!r}")
+        raise NoAnswerError(f"The answer is not the API's: {_without_key(response.text, response)[:200]!r}")
     if envelope.code != httpx.codes.OK:
         raise _error(envelope.code, envelope.message, response)
     return envelope.data
+
+
+def _contradicts(envelope: Envelope) -> bool:
+    """Tell whether something may have been started, though the HTTP status refuses."""
+    return envelope.code == httpx.codes.OK or envelope.code >= httpx.codes.INTERNAL_SERVER_ERROR
 
 
 def _error(code: int, said: str, response: httpx.Response) -> SeedanceError:

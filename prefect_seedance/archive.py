@@ -1,9 +1,11 @@
 """Bring a finished video into the archive, verified, once."""
 
 import asyncio
+import os
 import tempfile
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from os import SEEK_END
 from typing import BinaryIO
@@ -23,7 +25,9 @@ _RATIO_TOLERANCE = 0.025
 """Sizes are whole blocks of pixels, so ratios are never exact: 864×496 for 16:9 is 2.02 % off."""
 
 _DURATION_TOLERANCE_SECONDS = 0.5
-_SIZE_TOLERANCE = 0.15
+_AREA_TOLERANCE = 0.15
+_AT_ONCE = 8
+"""Enough to fill a line; few enough that each is done soon, and that files and memory suffice."""
 
 
 class Clip(BaseModel):
@@ -55,11 +59,15 @@ class Clip(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class Archivist:
-    """Archives clips of one account in one store."""
+    """Archives clips of one account in one store, some at a time."""
 
     store: Store
     client: SeedanceClient
     downloader: Downloader
+    _gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE))
+    _decoders: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="seedance-decoder")
+    )
 
     async def archive(self, attempt: Attempt, *, deadline: float) -> Clip:
         """Fetch, verify and store the video of an attempt that succeeded, unless that has been done.
@@ -81,7 +89,7 @@ class Archivist:
         if clip := await find(self.store, fingerprint):
             return clip
         try:
-            async with asyncio.timeout_at(deadline):
+            async with asyncio.timeout_at(deadline), self._gate:
                 with tempfile.TemporaryFile(prefix="seedance-") as file:
                     return await self._bring(attempt, file)
         except TimeoutError:
@@ -120,8 +128,10 @@ class Archivist:
             request=intent.request,
             archived_at=datetime.now(UTC),
         )
-        await self.store.create(_record_key(intent.fingerprint), clip.model_dump_json(indent=2).encode())
-        return clip
+        record = clip.model_dump_json(indent=2).encode()
+        if await self.store.create(_record_key(intent.fingerprint), record):
+            return clip
+        return await find(self.store, intent.fingerprint) or clip  # another process was first
 
     async def _recovered(self, key: str, file: BinaryIO) -> tuple[str, VideoFacts] | None:
         """Take a video that is in the archive already, because a run died before it wrote the record."""
@@ -129,9 +139,13 @@ class Archivist:
         if sha256 is None:
             return None
         try:
-            return sha256, await asyncio.to_thread(media.probe, file)
+            return sha256, await self._probed(file)
         except IntegrityError:
             return None
+
+    async def _probed(self, file: BinaryIO) -> VideoFacts:
+        """Decode the video in a thread that keeps nobody's record from being written."""
+        return await asyncio.get_running_loop().run_in_executor(self._decoders, media.probe, file)
 
     async def _verified(self, attempt: Attempt, file: BinaryIO) -> tuple[str, VideoFacts]:
         """Fetch the video; if it stays broken, keep what there is beside the clip, for it was paid for."""
@@ -148,21 +162,21 @@ class Archivist:
         async for url in self._links(attempt):
             try:
                 sha256 = await self.downloader.fetch(url, file)
-                return sha256, await asyncio.to_thread(media.probe, file)
+                return sha256, await self._probed(file)
             except (LinkExpiredError, IntegrityError) as error:
                 trouble = error
         raise trouble
 
     async def _links(self, attempt: Attempt) -> AsyncIterator[str]:
-        """Yield the recorded link, and then twice what a new status read gives."""
-        if attempt.outcome:
-            yield attempt.outcome.result_urls[0]
+        """Yield the recorded links, and then twice what a new status read gives."""
+        for url in attempt.outcome.result_urls if attempt.outcome else ():
+            yield url
         for _ in range(2):
             generation = await self.client.status(
                 attempt.generation_id, model=attempt.intent.model, base_url=attempt.intent.base_url
             )
-            if generation.result_urls:
-                yield generation.result_urls[0]
+            for url in generation.result_urls:
+                yield url
 
 
 async def find(store: Store, fingerprint: str) -> Clip | None:
@@ -187,7 +201,10 @@ def findings(asked: ClipInput, facts: VideoFacts) -> tuple[str, ...]:
         found.append(f"lasts {facts.duration_seconds:.2f} s instead of {asked.duration} s")
     if abs(facts.width / facts.height / (wide / high) - 1) > _RATIO_TOLERANCE:
         found.append(f"is {facts.width}×{facts.height}, which is not {asked.aspect_ratio}")
-    if abs(min(facts.width, facts.height) / int(asked.resolution.rstrip("p")) - 1) > _SIZE_TOLERANCE:
+    lines = int(asked.resolution.rstrip("p"))
+    if (
+        abs(facts.width * facts.height / (lines * lines * 16 / 9) - 1) > _AREA_TOLERANCE
+    ):  # as many pixels as 16:9
         found.append(f"is {facts.width}×{facts.height}, which is not {asked.resolution}")
     if asked.sound and not facts.audio_codec:
         found.append("has no sound, which was asked for")

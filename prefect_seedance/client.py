@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -17,6 +18,7 @@ from prefect_seedance.errors import (
     InvalidRequestError,
     NoAnswerError,
     RateLimitedError,
+    SeedanceError,
     SetupError,
     may_repeat_read,
     may_repeat_submission,
@@ -35,6 +37,17 @@ _GATE = 16
 the rest wait before it. 16 carry 10,000 requests a minute as long as each takes under 0.1 s."""
 
 _T = TypeVar("_T")
+
+
+@dataclass
+class Sending:
+    """What a submission has come to, for whoever may have to cancel it.
+
+    Attributes:
+        may_have_started: Whether a generation may exist that nobody has an answer about yet.
+    """
+
+    may_have_started: bool = False
 
 
 class SeedanceClient:
@@ -120,11 +133,15 @@ class SeedanceClient:
                 raise type(refused)(str(refused), code=refused.code)  # anew: one's traceback would grow
             yield
 
-    async def submit(self, request: GenerateRequest) -> str:
+    async def submit(self, request: GenerateRequest, *, sending: Sending | None = None) -> str:
         """Start a generation, which costs money, and return its id.
 
         Repeats only what is certain to have started nothing: refused connections and 429. Call it
         within `admission`.
+
+        Args:
+            request: What to generate.
+            sending: Is kept true while this goes on.
 
         Raises:
             InvalidRequestError: If the model would refuse the input; then nothing is sent.
@@ -137,6 +154,7 @@ class SeedanceClient:
             raise InvalidRequestError("; ".join(f"{field} {message}" for field, message in found))
         latest = asyncio.get_running_loop().time() + self._timeout_seconds
         url = self._url("generateTask", base_url=self.base_url, model=self.model)
+        sending = sending or Sending()
 
         async def post() -> object:
             try:
@@ -145,7 +163,12 @@ class SeedanceClient:
             except TimeoutError:
                 raise RateLimitedError("The request limit left no time to submit; nothing was sent") from None
             http = self._submissions
-            return await self._exchange(http, http.build_request("POST", url, json=request.body()))
+            sending.may_have_started = True
+            try:
+                return await self._exchange(http, http.build_request("POST", url, json=request.body()))
+            except SeedanceError as error:
+                sending.may_have_started = not error.outcome_known
+                raise
 
         try:
             data = await _repeated(post, may_repeat=may_repeat_submission, seconds=self._timeout_seconds)

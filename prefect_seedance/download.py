@@ -20,9 +20,6 @@ from prefect_seedance.errors import (
 )
 from prefect_seedance.transport import parsed, timeouts, translated
 
-_TRANSFERS = 8
-"""Files under way at once: enough to fill a line, few enough that each is done soon."""
-
 _TRIES = 6
 _SILENCE_SECONDS = 30.0
 _LARGEST_BYTES = 4 << 30
@@ -72,11 +69,9 @@ class Downloader:
     """
 
     def __init__(self, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        self._gate = asyncio.Semaphore(_TRANSFERS)
         self._http = httpx.AsyncClient(
             headers={"Accept-Encoding": "identity"},  # so that lengths are those of the file
             timeout=timeouts(_SILENCE_SECONDS),
-            limits=httpx.Limits(max_connections=_TRANSFERS),
             follow_redirects=True,  # harmless here: no key travels with it
             transport=transport,
         )
@@ -117,8 +112,7 @@ class Downloader:
             sleep=asyncio.sleep,
             reraise=True,
         )
-        async with self._gate:
-            await tries(self._resume, url, transfer)
+        await tries(self._resume, url, transfer)
         transfer.file.flush()
         return transfer.digest.hexdigest()
 

@@ -18,7 +18,6 @@ SeedanceError                     transient   outcome known
 ├── ArchiveError                      no          yes     bytes could not be stored
 │   ├── LinkExpiredError              no          yes     the result's URL is no longer served
 │   └── IntegrityError                yes         yes     bytes incomplete or not decodable
-├── BudgetError                       no          yes     refused before paying
 ├── SetupError                        no          yes     options or environment, nothing spent
 └── StoryboardError                   no          yes     file, line, remedy
 ```
@@ -148,10 +147,6 @@ class IntegrityError(ArchiveError):
     """The bytes that arrived are incomplete or cannot be decoded."""
 
     transient = True
-
-
-class BudgetError(SeedanceError):
-    """The production would bill more than it may; nothing was spent."""
 
 
 class SetupError(SeedanceError):

@@ -33,6 +33,8 @@ class ImageHost:
         Raises:
             SetupError: If there are local images, and no address under which to fetch them.
         """
+        if self.images_url and not self.images_url.startswith(("https://", "http://")):
+            raise SetupError(f"The address of the images is no https URL: {self.images_url!r}")
         local = next((picture for picture in pictures if picture.is_local), None)
         if local and not await self._address(local):
             raise SetupError(

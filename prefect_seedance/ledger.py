@@ -172,8 +172,12 @@ class Attempt(Record):
 
     @property
     def settling_seconds(self) -> float:
-        """How long its author may still be about to record the answer; 0 once that time is over."""
-        return max(0.0, (self.intent.settles_by - datetime.now(UTC)).total_seconds())
+        """How long its author may still be about to record the answer; 0 once that time is over.
+
+        However wrong the author's clock is, it is never longer than the author took for itself.
+        """
+        left = self.intent.settles_by - datetime.now(UTC)
+        return max(0.0, min(left, self.intent.settles_by - self.intent.asked_at).total_seconds())
 
 
 _R = TypeVar("_R", bound=Record)
@@ -231,18 +235,20 @@ class Ledger:
         return attempt.model_copy(update={"acceptance": acceptance})
 
     async def conclude(self, attempt: Attempt, outcome: Outcome) -> Attempt:
-        """Record how an attempt ended; of two outcomes the first stands."""
+        """Record how an attempt ended; of two outcomes the first stands, unless it was given up too early."""
         if not await self._create(attempt.key + _OUTCOME, outcome):
-            outcome = await self._read(attempt.key + _OUTCOME, Outcome)
+            first = await self._read(attempt.key + _OUTCOME, Outcome)
+            outcome = outcome if attempt.acceptance and first.result is Result.lost else first
         return attempt.model_copy(update={"outcome": outcome})
 
     async def _attempt(self, prefix: str, keys: Collection[str]) -> Attempt:
         accepted, ended = prefix + _ACCEPTED, prefix + _OUTCOME
-        return Attempt(
-            intent=await self._read(prefix + _INTENT, Intent),
-            acceptance=await self._read(accepted, Acceptance) if accepted in keys else None,
-            outcome=await self._read(ended, Outcome) if ended in keys else None,
-        )
+        intent = await self._read(prefix + _INTENT, Intent)
+        acceptance = await self._read(accepted, Acceptance) if accepted in keys else None
+        outcome = await self._read(ended, Outcome) if ended in keys else None
+        if acceptance and outcome and outcome.result is Result.lost:
+            outcome = None  # it was given up, and then its answer came after all
+        return Attempt(intent=intent, acceptance=acceptance, outcome=outcome)
 
     async def _create(self, key: str, record: Record) -> bool:
         return await self._store.create(key, record.model_dump_json(indent=2).encode())

@@ -8,6 +8,9 @@ GENERATIONS_IN_FLIGHT = 1_000
 """The account's limits. Source: the project's specification."""
 
 _LONGEST_PAUSE_SECONDS = 60.0
+_LONGEST_ASKED_SECONDS = 900.0
+"""However long the API asks for, we find out after so long whether it meant it."""
+
 _SLOWEST_INTERVAL_SECONDS = 2.0
 """However often the API says 429, one request every two seconds keeps finding out whether it is over."""
 
@@ -49,12 +52,13 @@ class Limiter:
     def refused(self, retry_after_seconds: float | None) -> None:
         """Pause everyone after a 429, as long as the API asked, or longer each time if it did not say."""
         now = asyncio.get_running_loop().time()
+        asked = min(retry_after_seconds or 0, _LONGEST_ASKED_SECONDS)
         with self._lock:
             if now < self._closed_until:  # sent before the pause began: the same refusal, not another
-                self._closed_until = max(self._closed_until, now + (retry_after_seconds or 0))
+                self._closed_until = max(self._closed_until, now + asked)
                 return
             pause = min(2.0**self._refusals, _LONGEST_PAUSE_SECONDS)
-            self._closed_until = now + (retry_after_seconds or pause)
+            self._closed_until = now + (asked or pause)
             self._refusals += 1
             self._interval = max(self._least_interval, min(self._interval * 2, _SLOWEST_INTERVAL_SECONDS))
 

@@ -2,15 +2,20 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
 from prefect_seedance.archive import Clip
-from prefect_seedance.errors import ContentRejectedError, LinkExpiredError, SubmissionUnresolvedError
-from prefect_seedance.ledger import Attempt, Result
+from prefect_seedance.errors import (
+    ContentRejectedError,
+    IntegrityError,
+    LinkExpiredError,
+    SubmissionUnresolvedError,
+)
+from prefect_seedance.ledger import Attempt, Outcome, Result
 from prefect_seedance.planning import PlannedClip
 
 
@@ -37,10 +42,17 @@ def standing_of(last: Attempt | None, error: BaseException) -> Standing:
     if last.outcome is None:
         return Standing.in_flight
     if last.outcome.result is Result.success:
-        return Standing.failed if isinstance(error, LinkExpiredError) else Standing.in_flight
+        return Standing.failed if _is_gone(last.outcome, error) else Standing.in_flight
     if last.outcome.result is Result.failed or isinstance(error, ContentRejectedError):
         return Standing.failed
     return Standing.not_submitted
+
+
+def _is_gone(outcome: Outcome, error: BaseException) -> bool:
+    """Tell whether a video that was made can be had no more: broken at its source, or expired in earnest."""
+    if isinstance(error, LinkExpiredError):
+        return outcome.expires_at is None or datetime.now(UTC) >= outcome.expires_at
+    return isinstance(error, IntegrityError)
 
 
 class ExitCode:

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import logging
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,7 +14,7 @@ from prefect_seedance import archive as archiving
 from prefect_seedance import reporting, submission
 from prefect_seedance.blocks import ClipArchive, SeedanceCredentials
 from prefect_seedance.client import REQUEST_TIMEOUT_SECONDS
-from prefect_seedance.errors import ArchiveError, DeadlineError, SeedanceError
+from prefect_seedance.errors import ArchiveError, DeadlineError, SeedanceError, SubmissionUnresolvedError
 from prefect_seedance.images import ImageHost
 from prefect_seedance.ledger import Attempt, Result, clip_prefix
 from prefect_seedance.manifest import Entry, Manifest, Standing, production_key, standing_of
@@ -112,7 +114,36 @@ async def produce(
         production = Production(
             plan=planned, order=order, session=session, deadline=deadline, listener=listener
         )
-        return await production.run(reading)
+        with _stopped_in_good_order():
+            return await production.run(reading)
+
+
+@contextlib.contextmanager
+def _stopped_in_good_order() -> Iterator[None]:
+    """Have Prefect's SIGTERM cancel the production before it breaks the event loop off.
+
+    A flow's engine raises out of the loop wherever that is, and answers that are on their way are lost.
+    Here it comes to the engine once the account is made. Whoever else listens is left alone.
+    """
+    before = signal.getsignal(signal.SIGTERM)
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if not in_main_thread or not str(getattr(before, "__module__", "")).startswith("prefect."):
+        yield
+        return
+    loop, production, asked = asyncio.get_running_loop(), asyncio.current_task(), threading.Event()
+
+    def stop(*_: object) -> None:
+        asked.set()
+        if production:
+            loop.call_soon_threadsafe(production.cancel)
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        if asked.is_set():
+            signal.raise_signal(signal.SIGTERM)
 
 
 @dataclass(kw_only=True)
@@ -206,6 +237,9 @@ class Production:
         except SeedanceError:
             return Entry.of(clip, Standing.unresolved, error=error)
         last = attempts[-1] if attempts else None
+        if last and last.undecided and not isinstance(error, SubmissionUnresolvedError):
+            message = submission.unresolved_message(self.session.ledger, last.intent)
+            error = SubmissionUnresolvedError(message)
         return Entry.of(
             clip, standing_of(last, error), attempt=last, error=error, billed_seconds=self._billed(last)
         )
@@ -273,7 +307,10 @@ class Production:
         self._tell(clip, entry.standing, is_final=True)
 
     def _tell(self, clip: PlannedClip, stage: str, *, is_final: bool = False) -> None:
-        self.listener(Progress(clip, stage, is_final))
+        try:
+            self.listener(Progress(clip, stage, is_final))
+        except Exception:  # noqa: BLE001 -- whoever listens must not harm what is paid for
+            _log.exception("Could not tell that %s is %s", clip.name, stage)
 
     def _seconds_left(self) -> float:
         return self.deadline - asyncio.get_running_loop().time()

@@ -25,6 +25,9 @@ from prefect_seedance.planning import Plan
 _log = logging.getLogger(__name__)
 
 _PROGRESS_EVERY_SECONDS = 3.0
+_LAST_WORDS_SECONDS = 1.0
+_PATIENCE_SECONDS = 10.0
+"""How long Prefect's server may take to hear of a production; its clips are safe without."""
 
 _REASONS_SHOWN = 10
 """In a state's message, which Prefect shows in lists and sends in every notification."""
@@ -78,7 +81,7 @@ async def progress(plan: Plan, entries: Mapping[str, object]) -> AsyncIterator[N
         yield
     finally:
         showing.cancel()
-        await asyncio.wait({showing})
+        await asyncio.wait({showing}, timeout=_LAST_WORDS_SECONDS)
 
 
 async def _show_progress(plan: Plan, entries: Mapping[str, object]) -> None:
@@ -108,11 +111,12 @@ async def production_ended(manifest: Manifest) -> None:
     if not _is_watched():
         return
     with _best_effort("show the manifest"):
-        await acreate_table_artifact(
-            key=_artifact_key(manifest.production, "manifest"),
-            table=[_row(entry) for entry in manifest.clips],
-            description=f"### {manifest.title}\n\n{manifest.summary()}\n\nArchive: `{manifest.archive}`",
-        )
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            await acreate_table_artifact(
+                key=_artifact_key(manifest.production, "manifest"),
+                table=[_row(entry) for entry in manifest.clips],
+                description=f"### {manifest.title}\n\n{manifest.summary()}\n\nArchive: `{manifest.archive}`",
+            )
 
 
 def named_after(parameter: str) -> Callable[[], str]:
@@ -177,5 +181,5 @@ def _best_effort(doing: str) -> Iterator[None]:
     """Keep Prefect's troubles from harming what has been paid for."""
     try:
         yield
-    except (httpx.HTTPError, PrefectException) as error:
+    except (httpx.HTTPError, PrefectException, TimeoutError) as error:
         _log.warning("Could not %s in Prefect: %s", doing, error)

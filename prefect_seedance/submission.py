@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from prefect_seedance.client import SeedanceClient
+import tenacity
+
+from prefect_seedance.client import SeedanceClient, Sending
 from prefect_seedance.errors import (
     ArchiveError,
     ConnectionFailedError,
@@ -39,6 +41,9 @@ _CLAIMING_SHARE = 0.25
 
 _LAST_WORDS_SECONDS = 2.0
 """How long a cancelled submission may take to record the answer that is on its way."""
+
+_RECORDING_TRIES = 30
+"""Once a second: what was accepted exists nowhere else until it is recorded."""
 
 _FREE = {Result.not_started, Result.lost}
 """After these another attempt needs no further leave: nothing was bought, or somebody has given it."""
@@ -138,9 +143,12 @@ class Submitter:
             if (await self.ledger.attempts(last.intent.fingerprint))[-1] != last:
                 return
         if settled > deadline:
-            return
+            raise DeadlineError(
+                f"{last.intent.name} is being submitted by {last.intent.asked_by}, whose answer did not come "
+                "before the deadline; run again to continue"
+            )
         if not self.policy.resubmit_unresolved:
-            raise SubmissionUnresolvedError(self._unresolved(last.intent))
+            raise SubmissionUnresolvedError(unresolved_message(self.ledger, last.intent))
         await self.ledger.conclude(last, Outcome.of_loss(resolved_by=self._author))
 
     def _intent(self, clip: PlannedClip, request: GenerateRequest, *, number: int) -> Intent:
@@ -178,31 +186,51 @@ class Submitter:
                     await stack.enter_async_context(self.client.admission())
             except TimeoutError:
                 return None
-            return await _unbroken(self._claim(self._intent(clip, request, number=number)))
+            sending = Sending()
+            claimed = self._claim(self._intent(clip, request, number=number), sending)
+            return await _unbroken(claimed, sending)
 
-    async def _claim(self, intent: Intent) -> Attempt | None:
-        attempt = await self.ledger.claim(intent)
-        if attempt is None:
-            return None
-        if attempt.settling_seconds < self._sending_seconds:
-            # Others might give the claim up while it is being sent, and pay again.
-            late = ConnectionFailedError("Recording the intent took too long to send it; nothing was sent")
-            await self.ledger.conclude(attempt, Outcome.of_refusal(late, kind=FailKind.passing))
-            return None
-        return await self._send(attempt)
-
-    async def _send(self, attempt: Attempt) -> Attempt | None:
+    async def _claim(self, intent: Intent, sending: Sending) -> Attempt | None:
+        """Claim and send; when cancelled before anything was sent, record that nothing was started."""
+        claiming = asyncio.ensure_future(self.ledger.claim(intent))
         try:
-            generation_id = await self.client.submit(attempt.intent.request)
+            attempt = await asyncio.shield(claiming)
+            if attempt is None:
+                return None
+            if attempt.settling_seconds < self._sending_seconds:
+                # Others might give the claim up while it is being sent, and pay again.
+                await self._not_sent(attempt, "recording the intent took too long")
+                return None
+            return await self._send(attempt, sending)
+        except asyncio.CancelledError:
+            if (attempt := await claiming) and not sending.may_have_started:
+                await self._not_sent(attempt, "the run was stopped")
+            raise
+
+    async def _not_sent(self, attempt: Attempt, reason: str) -> None:
+        error = ConnectionFailedError(f"Nothing was sent: {reason}")
+        await self.ledger.conclude(attempt, Outcome.of_refusal(error, kind=FailKind.passing))
+
+    async def _send(self, attempt: Attempt, sending: Sending) -> Attempt | None:
+        try:
+            generation_id = await self.client.submit(attempt.intent.request, sending=sending)
         except SeedanceError as error:
             if not error.outcome_known:
-                raise SubmissionUnresolvedError(f"{self._unresolved(attempt.intent)} ({error})") from error
+                message = f"{unresolved_message(self.ledger, attempt.intent)} ({error})"
+                raise SubmissionUnresolvedError(message) from error
             await self.ledger.conclude(attempt, Outcome.of_refusal(error, kind=_kind(error)))
             if may_repeat_submission(error):
                 return None
             raise
+        tries = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception_type(ArchiveError),
+            wait=tenacity.wait_fixed(1),
+            stop=tenacity.stop_after_attempt(_RECORDING_TRIES),
+            sleep=asyncio.sleep,
+            reraise=True,
+        )
         try:
-            return await self.ledger.accept(attempt, generation_id)
+            return await tries(self.ledger.accept, attempt, generation_id)
         except ArchiveError as error:
             raise SubmissionUnresolvedError(
                 f"{attempt.intent.name} was accepted as {generation_id}, which could not be recorded: "
@@ -210,13 +238,15 @@ class Submitter:
                 f"{resolve_command(self.ledger, attempt.intent)} --adopt {generation_id}"
             ) from error
 
-    def _unresolved(self, intent: Intent) -> str:
-        return (
-            f"{intent.name}: attempt {intent.number} was begun at {intent.asked_at:%Y-%m-%d %H:%M:%S} UTC "
-            f"by {intent.asked_by}, and no answer is recorded: a paid generation may exist, so it is not "
-            f"bought again. Look for it in your account, and then run: "
-            f"{resolve_command(self.ledger, intent)} --adopt TASKID (or --lost, if there is none)"
-        )
+
+def unresolved_message(ledger: Ledger, intent: Intent) -> str:
+    """Say what is known of an unresolved attempt, and what to do."""
+    return (
+        f"{intent.name}: attempt {intent.number} was begun at {intent.asked_at:%Y-%m-%d %H:%M:%S} UTC "
+        f"by {intent.asked_by}, and no answer is recorded: a paid generation may exist, so it is not "
+        f"bought again. Look for it in your account, and then run: "
+        f"{resolve_command(ledger, intent)} --adopt TASKID (or --lost, if there is none)"
+    )
 
 
 def resolve_command(ledger: Ledger, intent: Intent) -> str:
@@ -234,15 +264,18 @@ def author(asked_by: str = "") -> str:
     return f"{this_process()}{asked_by and ', '}{asked_by}"
 
 
-async def _unbroken(work: Coroutine[None, None, _T]) -> _T:
-    """Await something that, when cancelled, may first record what it has already sent."""
+async def _unbroken(work: Coroutine[None, None, _T], sending: Sending) -> _T:
+    """Await a submission; when cancelled, let it record the answer that may be on its way, and no more."""
     task = asyncio.ensure_future(work)
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        done, _ = await asyncio.wait({task}, timeout=_LAST_WORDS_SECONDS)
-        for each in done:
-            each.exception()  # the cancellation matters more, and unasked it would be printed
+        if sending.may_have_started:
+            await asyncio.wait({task}, timeout=_LAST_WORDS_SECONDS)
+        task.cancel()
+        await asyncio.wait({task}, timeout=_LAST_WORDS_SECONDS)
+        if task.done() and not task.cancelled():
+            task.exception()  # the cancellation matters more, and unasked it would be printed
         raise
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import heapq
 import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -126,7 +127,7 @@ class Waiter:
         now = asyncio.get_running_loop().time()
         age = (datetime.now(UTC) - acceptance.accepted_at).total_seconds()
         watch = _Watch(
-            due=now + max(0.0, self._first_look_seconds(attempt) - age),
+            due=now + max(0.0, self._first_look_seconds(attempt) - max(0.0, age)),
             order=next(self._order),
             attempt=attempt,
             generation_id=acceptance.generation_id,
@@ -141,13 +142,13 @@ class Waiter:
             return self._pace.first_seconds
         model, duration = attempt.intent.model, attempt.intent.request.input.duration
         expected = CAPABILITIES[model].generation_seconds[duration][0]
-        return self._shortest.get((model, duration), expected)
+        return min(expected, self._shortest.get((model, duration), math.inf))
 
     def _learn(self, attempt: Attempt, generation: Generation) -> None:
         """Remember the shortest time a generation of this kind took: the next may take no longer."""
         if took := generation.processing_seconds:
             kind = (attempt.intent.model, attempt.intent.request.input.duration)
-            self._shortest[kind] = min(took, self._shortest.get(kind, took))
+            self._shortest[kind] = min(took, self._shortest.get(kind, math.inf))
 
     def _schedule(self, watch: _Watch) -> None:
         heapq.heappush(self._watches, watch)
@@ -205,7 +206,7 @@ class Waiter:
     def _look_later(self, watch: _Watch) -> None:
         a_second = self._client.limiter.requests_per_minute / 60 * _SHARE_OF_BUDGET
         interval = max(self._pace.every_seconds, self._in_flight / a_second)
-        pause = max(interval, min(interval * 2**watch.troubles, _LONGEST_PAUSE_SECONDS))
+        pause = max(interval, min(interval * 2 ** min(watch.troubles, 10), _LONGEST_PAUSE_SECONDS))
         watch.due = asyncio.get_running_loop().time() + pause
         self._schedule(watch)
 

@@ -52,8 +52,8 @@ def _envelope(code: int, message: object = "why", data: object = None) -> dict[s
 @pytest.mark.parametrize(("code", "kind"), _CODES.items(), ids=map(str, _CODES))
 @pytest.mark.parametrize(
     "body",
-    [_envelope(0), _envelope(200, data={"taskId": "task_1"}), None],
-    ids=["envelope", "envelope claims success", "no envelope"],
+    [_envelope(0), None],
+    ids=["envelope", "no envelope"],
 )
 def test_http_status_decides(code: int, kind: type[ApiError], body: dict[str, object] | None) -> None:
     """A bad HTTP status is its error, whatever the body says."""
@@ -195,9 +195,29 @@ def test_long_messages_are_cut() -> None:
     assert len(str(caught.value)) < 600
 
 
+@pytest.mark.parametrize("inside", [200, 500, 503], ids=str)
+@pytest.mark.parametrize("status", [400, 401, 429], ids=str)
+def test_contradiction_decides_nothing(status: int, inside: int) -> None:
+    """Where the HTTP status refuses and the envelope does not, something may have been started."""
+    response = httpx.Response(status, json=_envelope(inside, data={"taskId": "task_1"}))
+
+    with pytest.raises(NoAnswerError, match=f"answered {status}, and {inside} inside"):
+        answers.data(_asked(response))
+
+
 def test_repeated_key_is_left_out() -> None:
     """An API that repeats the key in its answer does not get it into our errors."""
     response = httpx.Response(401, json=_envelope(401, message="invalid key: secret"))
 
     with pytest.raises(AuthenticationError, match=r"invalid key: \[the key\]$"):
         answers.data(_asked(response))
+
+
+def test_echoed_page_is_without_the_key() -> None:
+    """A page that shows the request's headers does not get the key into our errors."""
+    response = httpx.Response(200, text="<html>Authorization: Bearer secret</html>")
+
+    with pytest.raises(NoAnswerError) as caught:
+        answers.data(_asked(response))
+
+    assert "secret" not in str(caught.value)

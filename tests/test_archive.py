@@ -66,11 +66,11 @@ class Web(httpx.AsyncBaseTransport):
         return [request.url.path for request in self.asked if not request.url.path.startswith("/api")]
 
 
-def succeeded() -> Attempt:
+def succeeded(fingerprint: str = FINGERPRINT) -> Attempt:
     now = datetime.now(UTC)
     asked = ClipInput(mode="text-to-video", prompt="a blue screen", aspect_ratio="16:9", resolution="480p")
     intent = Intent(
-        fingerprint=FINGERPRINT,
+        fingerprint=fingerprint,
         number=1,
         name="blue",
         production="screens",
@@ -207,6 +207,41 @@ async def test_deadline_leaves_nothing(store: Store) -> None:
     assert await store.keys("clips/") == ()
 
 
+async def test_only_some_at_once(video: bytes, tmp_path: Path) -> None:
+    """However many videos are ready, eight are under way, each with its file."""
+    under_way = most = 0
+
+    class Slow(Web):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            nonlocal under_way, most
+            under_way += 1
+            most = max(most, under_way)
+            answer = await super().handle_async_request(request)
+            under_way -= 1
+            return answer
+
+    async with archivist(Slow(old=[video]), Store.open(str(tmp_path))) as archiving:
+        deadline = asyncio.get_running_loop().time() + 600
+        await asyncio.gather(
+            *[archiving.archive(succeeded(f"{number:032}"), deadline=deadline) for number in range(30)]
+        )
+
+    assert most == 8
+
+
+async def test_second_link_is_tried(video: bytes, store: Store) -> None:
+    """If the first of two results is no video, the second may be."""
+    attempt = succeeded()
+    assert attempt.outcome
+    both = attempt.outcome.model_copy(update={"result_urls": (OLD, FRESH)})
+
+    async with archivist(Web(old=[HTML], fresh=[video]), store) as archiving:
+        deadline = asyncio.get_running_loop().time() + 600
+        clip = await archiving.archive(attempt.model_copy(update={"outcome": both}), deadline=deadline)
+
+    assert await store.read(clip.key) == video
+
+
 async def test_unwritable_archive_is_said(video: bytes, store: Store, tmp_path: Path) -> None:
     """If the video cannot be stored, the error says where."""
     (tmp_path / "clips").write_text("a file where a folder should be")
@@ -262,7 +297,9 @@ FINDINGS = [
     pytest.param({}, {}, (), id="as asked"),
     pytest.param({}, {"duration_seconds": 4.2}, (), id="nearly as long"),
     pytest.param({}, {"duration_seconds": 5.0}, ("lasts 5.00 s instead of 4 s",), id="longer"),
-    pytest.param({}, {"width": 496}, ("is 496×496, which is not 16:9",), id="square"),
+    pytest.param(
+        {}, {"width": 496}, ("is 496×496, which is not 16:9", "is 496×496, which is not 480p"), id="square"
+    ),
     pytest.param({"resolution": "720p"}, {}, ("is 864×496, which is not 720p",), id="smaller"),
     pytest.param({"sound": True}, {}, ("has no sound, which was asked for",), id="silent"),
     pytest.param(

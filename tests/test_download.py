@@ -394,25 +394,6 @@ async def test_cancelling_frees_the_line(caplog: pytest.LogCaptureFixture) -> No
     assert not caplog.records
 
 
-async def test_only_some_at_once() -> None:
-    """However many videos are ready, eight are under way."""
-    under_way = most = 0
-
-    class Slow(httpx.AsyncBaseTransport):
-        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:  # noqa: ARG002 -- httpx's
-            nonlocal under_way, most
-            under_way += 1
-            most = max(most, under_way)
-            await asyncio.sleep(1)
-            under_way -= 1
-            return whole()()
-
-    async with Downloader(transport=Slow()) as downloader:
-        await asyncio.gather(*[downloader.fetch(URL, io.BytesIO()) for _ in range(30)])
-
-    assert most == 8
-
-
 async def test_resumes_over_a_real_line() -> None:
     """A server that really closes its connection in the middle is asked for the rest."""
     heads: list[bytes] = []

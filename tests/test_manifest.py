@@ -1,4 +1,4 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -7,7 +7,6 @@ from prefect_seedance.errors import (
     AuthenticationError,
     ContentRejectedError,
     DeadlineError,
-    FailKind,
     IntegrityError,
     LinkExpiredError,
     NoAnswerError,
@@ -38,8 +37,9 @@ CLAIMED = Attempt(intent=INTENT)
 ACCEPTED = Attempt(intent=INTENT, acceptance=Acceptance(generation_id="task_1", accepted_at=NOW))
 
 
-def ended(result: Result, kind: FailKind | None = None) -> Attempt:
-    return ACCEPTED.model_copy(update={"outcome": Outcome(result=result, ended_at=NOW, kind=kind)})
+def ended(result: Result, *, expires_at: datetime | None = None) -> Attempt:
+    outcome = Outcome(result=result, ended_at=NOW, expires_at=expires_at)
+    return ACCEPTED.model_copy(update={"outcome": outcome})
 
 
 JUDGEMENTS = [
@@ -51,9 +51,15 @@ JUDGEMENTS = [
     pytest.param(ACCEPTED, AuthenticationError("no"), Standing.in_flight, id="key revoked while it runs"),
     pytest.param(ACCEPTED, RuntimeError("bug"), Standing.in_flight, id="bug while it runs"),
     pytest.param(ended(Result.success), DeadlineError("late"), Standing.in_flight, id="not fetched yet"),
-    pytest.param(ended(Result.success), IntegrityError("broken"), Standing.in_flight, id="broken bytes"),
+    pytest.param(ended(Result.success), IntegrityError("broken"), Standing.failed, id="broken bytes"),
     pytest.param(ended(Result.success), NoAnswerError("reset"), Standing.in_flight, id="broken transfer"),
     pytest.param(ended(Result.success), LinkExpiredError("gone"), Standing.failed, id="link expired"),
+    pytest.param(
+        ended(Result.success, expires_at=datetime.now(UTC) + timedelta(days=1)),
+        LinkExpiredError("403"),
+        Standing.in_flight,
+        id="link refused before it expires",
+    ),
     pytest.param(ended(Result.failed), RuntimeError(), Standing.failed, id="generation failed"),
     pytest.param(ended(Result.not_started), RateLimitedError("429"), Standing.not_submitted, id="429"),
     pytest.param(

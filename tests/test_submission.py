@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from prefect_seedance.client import SeedanceClient
+from prefect_seedance.client import SeedanceClient, Sending
 from prefect_seedance.errors import (
+    ArchiveError,
     AuthenticationError,
     ContentRejectedError,
     DeadlineError,
@@ -320,12 +321,65 @@ async def test_resubmits_only_if_told(ledger: Ledger) -> None:
 
 async def test_lost_permits_one_more(ledger: Ledger) -> None:
     """After somebody declared an attempt lost, the next run begins another."""
-    attempt = await submit(submitter(Api(), ledger))
-    await ledger.conclude(attempt, Outcome.of_loss(resolved_by="somebody"))
+    claimed = await ledger.claim(submitter(Api(), ledger)._intent(CLIP, await compose(), number=1))
+    assert claimed
+    await ledger.conclude(claimed, Outcome.of_loss(resolved_by="somebody"))
 
     again = await submit(submitter(Api(), ledger))
 
     assert again.intent.number == 2
+
+
+async def test_answer_beats_giving_up(ledger: Ledger) -> None:
+    """An answer that is recorded after its attempt was given up is used, and nothing is bought again."""
+    api = Api()
+    claimed = await ledger.claim(submitter(api, ledger)._intent(CLIP, await compose(), number=1))
+    assert claimed
+    await ledger.conclude(claimed, Outcome.of_loss(resolved_by="somebody"))
+    accepted = await ledger.accept(claimed, "task_7")
+
+    attempt = await submit(submitter(api, ledger))
+    ended = await ledger.conclude(accepted, Outcome(result=Result.success, ended_at=datetime.now(UTC)))
+
+    assert attempt.generation_id == "task_7"
+    assert not api.sent
+    assert ended.outcome
+    assert ended.outcome.result is Result.success
+
+
+async def test_cancelled_before_sending(ledger: Ledger) -> None:
+    """Cancelling while the API asks for patience sends nothing more, and says that nothing was started."""
+    refused = httpx.Response(429, headers={"Retry-After": "20"}, json={"code": 429, "data": None})
+    api = Api(refused)
+    submitting = asyncio.create_task(submit(submitter(api, ledger)))
+    await asyncio.sleep(3)
+
+    submitting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await submitting
+    await asyncio.sleep(100)
+
+    (attempt,) = await ledger.attempts(CLIP.fingerprint)
+    assert len(api.sent) == 1
+    assert attempt.outcome
+    assert attempt.outcome.result is Result.not_started
+
+
+async def test_records_with_patience() -> None:
+    """An answer that cannot be recorded at once is recorded as soon as it can be."""
+    failures = iter(range(5))
+
+    class FullForAWhile(Store):
+        async def create(self, key: str, content: bytes) -> bool:
+            if key.endswith("accepted.json") and next(failures, None) is not None:
+                raise ArchiveError("No space left on device")
+            return await super().create(key, content)
+
+    ledger = Ledger(FullForAWhile.open("memory://full for a while"))
+
+    attempt = await submit(submitter(Api(), ledger))
+
+    assert await ledger.attempts(CLIP.fingerprint) == (attempt,)
 
 
 async def test_long_pause_claims_nothing(ledger: Ledger) -> None:
@@ -347,7 +401,7 @@ async def test_late_claim_is_not_sent(ledger: Ledger) -> None:
     intent = late._intent(CLIP, await compose(), number=1)
     overtaken = intent.model_copy(update={"settles_by": intent.settles_by - timedelta(seconds=60)})
 
-    assert await late._claim(overtaken) is None
+    assert await late._claim(overtaken, Sending()) is None
     attempt = await submit(submitter(api, ledger))
 
     first, _ = await ledger.attempts(CLIP.fingerprint)
