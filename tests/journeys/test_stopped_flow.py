@@ -1,0 +1,66 @@
+"""A worker stops a flow by SIGTERM while submissions are on their way: their answers are recorded."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.processes import Sandbox, environment, running
+
+_FLOW = """
+import asyncio
+import sys
+
+from prefect import flow
+
+from prefect_seedance import produce
+
+board, archive, images_url = sys.argv[1:]
+
+
+@flow
+{kind}def film():
+    {wait}(produce(board, archive=archive, images_url=images_url))
+
+
+{run}
+"""
+
+KINDS = {
+    "async": {"kind": "async ", "wait": "await ", "run": "asyncio.run(film())"},
+    "sync": {"kind": "", "wait": "asyncio.run", "run": "film()"},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_terminated_flow_loses_no_id(
+    kind: str, tmp_path: Path, board: Path, archive: Path, sandbox: Sandbox, studio: dict[str, str]
+) -> None:
+    """Both submissions are answered a second after the flow was told to stop, and neither is unresolved."""
+    sandbox.faults({"kind": "submit", "fault": "slow", "seconds": 1.0})
+    script = tmp_path / "film.py"
+    script.write_text(_FLOW.format(**KINDS[kind]), encoding="utf-8")
+    command = (sys.executable, script, board, archive, sandbox.hosted)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+
+    with running(*command, env=environment(tmp_path / "prefect", **studio), **quiet) as process:
+        _until_asked(archive, clips=2)
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+
+    manifest = json.loads((archive / "productions/test-board/manifest.json").read_text(encoding="utf-8"))
+    assert sandbox.totals()["accepted"] == 2
+    assert len(list(archive.glob("clips/*/*/accepted.json"))) == 2
+    assert [clip["standing"] for clip in manifest["clips"]] == ["in flight", "in flight"]
+
+
+def _until_asked(archive: Path, *, clips: int) -> None:
+    latest = time.monotonic() + 60
+    while len(list(archive.glob("clips/*/*/intent.json"))) < clips:
+        assert time.monotonic() < latest, "nothing was asked for"
+        time.sleep(0.02)
+    time.sleep(0.2)
