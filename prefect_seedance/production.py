@@ -258,10 +258,11 @@ class Production:
 
     async def _conclude(self) -> Manifest:
         """Account for every clip, and leave the account in the archive and in Prefect."""
-        for clip in self.plan.distinct:
-            if clip.fingerprint not in self.entries:
-                stopped = DeadlineError("The run was stopped; run the same again to continue")
-                self._note(clip, await self._explain(clip, stopped))
+        stopped = DeadlineError("The run was stopped; run the same again to continue")
+        left = [clip for clip in self.plan.distinct if clip.fingerprint not in self.entries]
+        explained = await asyncio.gather(*[self._explain(clip, stopped) for clip in left])
+        for clip, entry in zip(left, explained, strict=True):
+            self._note(clip, entry)
         manifest = Manifest(
             production=self.plan.name,
             title=self.plan.title,

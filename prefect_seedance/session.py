@@ -17,6 +17,9 @@ from prefect_seedance.store import Store
 from prefect_seedance.submission import Policy
 from prefect_seedance.waiting import Pace, Waiter
 
+_IMAGES_AT_ONCE = 4
+"""Of up to 10 MB each."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
@@ -44,6 +47,7 @@ class Session:
 
     Attributes:
         slots: One for each generation that the account may have in flight.
+        hosting: One for each image that may be in memory, on its way to the archive.
     """
 
     client: SeedanceClient
@@ -52,6 +56,7 @@ class Session:
     ledger: Ledger
     archivist: Archivist
     slots: asyncio.Semaphore
+    hosting: asyncio.Semaphore
 
     @classmethod
     async def open(cls, order: Order, stack: AsyncExitStack) -> Self:
@@ -70,6 +75,7 @@ class Session:
             ledger=Ledger(store),
             archivist=Archivist(store=store, client=client, downloader=downloader),
             slots=asyncio.Semaphore(order.credentials.generations_in_flight),
+            hosting=asyncio.Semaphore(_IMAGES_AT_ONCE),
         )
 
 

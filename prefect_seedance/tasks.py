@@ -49,7 +49,8 @@ async def submit_clip(
         host = ImageHost(store=session.store, images_url=order.images_url)
 
         async def compose() -> GenerateRequest:
-            urls = [await host.host(picture) for picture in clip.pictures]
+            async with session.hosting:
+                urls = [await host.host(picture) for picture in clip.pictures]
             return GenerateRequest(provider=order.credentials.provider, input=clip.input(urls))
 
         attempt = await submitter.submit(clip, compose=compose, deadline=_deadline(deadline_seconds))

@@ -59,7 +59,7 @@ def produce(
     with screen_for(planned.title, plain=verbose, error=json) as screen:
         try:
             manifest = job.run(planned, screen)
-        except SeedanceError as error:
+        except (SeedanceError, KeyboardInterrupt) as error:
             if not screen.has_spent:
                 raise
             return _complain_late(error, json=json)
@@ -67,9 +67,9 @@ def produce(
     return manifest.exit_code
 
 
-def _complain_late(error: SeedanceError, *, json: bool) -> int:
+def _complain_late(error: SeedanceError | KeyboardInterrupt, *, json: bool) -> int:
     """Say that there is no account of a run that has spent something."""
-    message = f"{error}. What was asked for is in the ledger; run the same again to continue"
+    message = f"{str(error) or 'The run was stopped'}. What was asked for is in the ledger; run the same again to continue"
     return complain(type(error).__name__, message, code=ExitCode.failed, json=json)
 
 
