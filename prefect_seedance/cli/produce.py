@@ -69,7 +69,8 @@ def produce(
 
 def _complain_late(error: SeedanceError | KeyboardInterrupt, *, json: bool) -> int:
     """Say that there is no account of a run that has spent something."""
-    message = f"{str(error) or 'The run was stopped'}. What was asked for is in the ledger; run the same again to continue"
+    said = str(error) or "The run was stopped"
+    message = f"{said}. What was asked for is in the ledger; run the same again to continue"
     return complain(type(error).__name__, message, code=ExitCode.failed, json=json)
 
 
