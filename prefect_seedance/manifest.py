@@ -11,11 +11,10 @@ from pydantic import BaseModel, ConfigDict
 from prefect_seedance.archive import Clip
 from prefect_seedance.errors import (
     ContentRejectedError,
-    IntegrityError,
     LinkExpiredError,
     SubmissionUnresolvedError,
 )
-from prefect_seedance.ledger import Attempt, Outcome, Result
+from prefect_seedance.ledger import Attempt, Result
 from prefect_seedance.planning import PlannedClip
 
 
@@ -42,17 +41,12 @@ def standing_of(last: Attempt | None, error: BaseException) -> Standing:
     if last.outcome is None:
         return Standing.in_flight
     if last.outcome.result is Result.success:
-        return Standing.failed if _is_gone(last.outcome, error) else Standing.in_flight
+        has_expired = last.outcome.expires_at is None or datetime.now(UTC) >= last.outcome.expires_at
+        is_gone = has_expired and isinstance(error, LinkExpiredError)
+        return Standing.failed if is_gone else Standing.in_flight
     if last.outcome.result is Result.failed or isinstance(error, ContentRejectedError):
         return Standing.failed
     return Standing.not_submitted
-
-
-def _is_gone(outcome: Outcome, error: BaseException) -> bool:
-    """Tell whether a video that was made can be had no more: broken at its source, or expired in earnest."""
-    if isinstance(error, LinkExpiredError):
-        return outcome.expires_at is None or datetime.now(UTC) >= outcome.expires_at
-    return isinstance(error, IntegrityError)
 
 
 class ExitCode:

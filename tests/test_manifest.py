@@ -51,7 +51,7 @@ JUDGEMENTS = [
     pytest.param(ACCEPTED, AuthenticationError("no"), Standing.in_flight, id="key revoked while it runs"),
     pytest.param(ACCEPTED, RuntimeError("bug"), Standing.in_flight, id="bug while it runs"),
     pytest.param(ended(Result.success), DeadlineError("late"), Standing.in_flight, id="not fetched yet"),
-    pytest.param(ended(Result.success), IntegrityError("broken"), Standing.failed, id="broken bytes"),
+    pytest.param(ended(Result.success), IntegrityError("broken"), Standing.in_flight, id="broken bytes"),
     pytest.param(ended(Result.success), NoAnswerError("reset"), Standing.in_flight, id="broken transfer"),
     pytest.param(ended(Result.success), LinkExpiredError("gone"), Standing.failed, id="link expired"),
     pytest.param(

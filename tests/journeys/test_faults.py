@@ -231,11 +231,7 @@ FILE = [
     paused(file("redirect", to="http://127.0.0.1:9/clip.mp4", times=6), "ConnectionFailedError"),
     lasting(file("truncate", at_byte=0), "fetch"),
     lasting(file("answer", status=503), "fetch"),
-    Row(
-        file("expired"),
-        replace(FAILED, cause="LinkExpiredError", posts=1, accepted=1, says=("no longer served",)),
-        TAKEN_IN,
-    ),
+    paused(file("expired"), "LinkExpiredError", "no longer served"),
 ]
 
 _CONTENT = (
