@@ -45,12 +45,32 @@ def run(make: Make, *, name: str, screen: Screen) -> Manifest | None:
         Exception: What `make` raises.
     """
     if not configured_server():
-        with screen.busy(_STARTING):
+        with _interruptible(), screen.busy(_STARTING):
             stack = ExitStack()
             stack.enter_context(temporary_server())
             # Prefect sends its last logs and events when the process ends, just before this.
             atexit.register(stack.close)
     return asyncio.run(_run(make, name=name, screen=screen))
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Leave at a signal even if what it interrupts swallows the exception, as importing a module may."""
+    is_asked = False
+
+    def ask(*_: object) -> None:
+        nonlocal is_asked
+        is_asked = True
+        raise KeyboardInterrupt
+
+    former = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+    if is_asked:
+        raise KeyboardInterrupt
 
 
 async def _run(make: Make, *, name: str, screen: Screen) -> Manifest | None:
