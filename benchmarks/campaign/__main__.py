@@ -166,6 +166,7 @@ class Worker:
         runs = self.stage.run(production, moment=moment, rivals=rivals)
         self.tally.count(runs=len(runs), rivals=rivals, kills=any(run.killed for run in runs))
         self.tally.complain(production.name, judge.bill(self.stage, runs))
+        self.tally.complain(production.name, judge.order(production))
         self.tally.complain(production.name, judge.videos(production))
         return runs
 

@@ -63,6 +63,21 @@ def videos(production: Production) -> Iterator[str]:
             yield f"{video} is in the archive, and broken: {error}"
 
 
+def order(production: Production) -> Iterator[str]:
+    """Demand that each step was recorded before the next was taken, wherever a run died."""
+    for attempt in production.files("attempt-*"):
+        records = {path.stem for path in attempt.glob("*.json")}
+        if "intent" not in records:
+            yield f"{attempt} has records of what nobody intended: {records}"
+        if "outcome" in records and "accepted" not in records:
+            outcome = json.loads((attempt / "outcome.json").read_text(encoding="utf-8"))["result"]
+            if outcome not in {"not started", "lost"}:
+                yield f"{attempt} ended with {outcome}, and was never accepted"
+    for record in production.files("clip.json"):
+        if not list(record.parent.glob("attempt-*/outcome.json")):
+            yield f"{record} is of an attempt that has not ended"
+
+
 def whole(stage: Stage, production: Production) -> Iterator[str]:
     """Judge a production that is settled."""
     books = stage.books()
