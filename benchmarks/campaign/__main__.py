@@ -150,7 +150,7 @@ class Worker:
                 if luck.random() < _PATIENCE:
                     person.wait_for_answers(self.stage, production)
                     self.tally.count(**person.settle(self.stage, production))
-            elif not all(run.manifest for run in runs):
+            elif not all(run.manifest for run in runs) and not runs[0].stopped:
                 accountless += 1
                 self.tally.count(accountless=1)
                 if accountless > _ACCOUNTLESS_AT_MOST:
@@ -164,7 +164,9 @@ class Worker:
 
     def _run(self, production: Production, *, moment: Moment | None = None, rivals: int = 0) -> Sequence[Run]:
         runs = self.stage.run(production, moment=moment, rivals=rivals)
-        self.tally.count(runs=len(runs), rivals=rivals, kills=any(run.killed for run in runs))
+        self.tally.count(
+            runs=len(runs), rivals=rivals, kills=any(run.killed for run in runs), stops=runs[0].stopped
+        )
         self.tally.complain(production.name, judge.bill(self.stage, runs))
         self.tally.complain(production.name, judge.order(production))
         self.tally.complain(production.name, judge.videos(production))
@@ -213,7 +215,7 @@ class Worker:
 
 def _is_settled(run: Run) -> bool:
     final = {"GenerationFailedError", "ContentRejectedError"}
-    return all(
+    return bool(run.entries) and all(
         entry["standing"] in {"made", "reused"} or (entry["standing"] == "failed" and entry["cause"] in final)
         for entry in run.entries
     )

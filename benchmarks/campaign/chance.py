@@ -100,6 +100,10 @@ _LIFE_SECONDS = 6.0
 """Of a run, on an idle machine: a time drawn below it may strike anywhere in it."""
 
 
+_GENTLENESS = 0.15
+"""How often a run is stopped by SIGTERM, besides those that are killed."""
+
+
 @dataclass(frozen=True)
 class Moment:
     """When to kill.
@@ -108,20 +112,24 @@ class Moment:
         sight: What to look at: the time since the start, what the API accepted, or files of this name.
         more: By how much that must have grown.
         delay_seconds: How long to wait then.
+        is_gentle: Whether to ask the run to stop, as people and schedulers do, instead.
     """
 
     sight: str
     more: float
     delay_seconds: float
+    is_gentle: bool
 
     @classmethod
     def draw(cls, chance: Random, *, missing: int) -> "Moment":
         """Draw one in the life of a run that has this many clips to make."""
         (sight,) = chance.choices(list(_SIGHTS), weights=list(_SIGHTS.values()))
+        is_gentle = chance.random() < _GENTLENESS
         if sight == "time":
-            return cls(sight, more=chance.uniform(0.3, _LIFE_SECONDS), delay_seconds=0)
+            return cls(sight, chance.uniform(0.3, _LIFE_SECONDS), delay_seconds=0, is_gentle=is_gentle)
         more = 1 if sight == "manifest.json" else chance.randint(1, max(1, missing * 3 // 4))
-        return cls(sight, more=more, delay_seconds=chance.choice((0, 0, 0.01, 0.05, 0.3)) * chance.random())
+        delay_seconds = chance.choice((0, 0, 0.01, 0.05, 0.3)) * chance.random()
+        return cls(sight, more, delay_seconds=delay_seconds, is_gentle=is_gentle)
 
 
 def rules(chance: Random) -> list[Rule]:

@@ -27,8 +27,8 @@ _QUICK_LOOK_SECONDS = 0.002
 _RUN_SECONDS = 120.0
 """A run has a deadline of 40 s; beyond this it hangs."""
 
-_LAST_BREATH_SECONDS = 10.0
-"""How long a dead run's children may take to notice."""
+_LAST_BREATH_SECONDS = 15.0
+"""How long a stopped run may take to end, and a dead run's children to notice: 2 s on an idle machine."""
 
 
 class ViolationError(Exception):
@@ -84,11 +84,13 @@ class Run:
     """One run of the command.
 
     Attributes:
+        stopped: Whether it was asked to stop.
         manifest: Its account; None if it was killed or gave none.
         said: What it complained of.
     """
 
     killed: bool
+    stopped: bool
     exit_code: int
     manifest: Mapping[str, Any] | None
     said: str
@@ -147,9 +149,10 @@ class Stage:
             begun = [
                 stack.enter_context(self._begun(production, number=number)) for number in range(1 + rivals)
             ]
-            self._watch(begun, production, moment)
+            came = self._watch(begun, production, moment)
         self._demand_no_orphans()
-        return [self._ended(process, number=number) for number, process in enumerate(begun)]
+        stopped = came and moment is not None and moment.is_gentle
+        return [self._ended(process, stopped=stopped, number=number) for number, process in enumerate(begun)]
 
     @contextlib.contextmanager
     def _begun(self, production: Production, *, number: int) -> Iterator[subprocess.Popen[str]]:
@@ -161,10 +164,11 @@ class Stage:
             with running(*command, env=self.env, cwd=self.folder, **files) as process:
                 yield process
 
-    def _ended(self, process: subprocess.Popen[str], *, number: int) -> Run:
+    def _ended(self, process: subprocess.Popen[str], *, stopped: bool, number: int) -> Run:
         out, err = (self._said(number, where).read_text(encoding="utf-8") for where in ("out", "err"))
         return Run(
             killed=process.returncode == -signal.SIGKILL,
+            stopped=stopped,
             exit_code=process.returncode,
             manifest=_manifest(out),
             said=err or out,
@@ -175,7 +179,9 @@ class Stage:
 
     def _watch(
         self, begun: Sequence[subprocess.Popen[str]], production: Production, moment: Moment | None
-    ) -> None:
+    ) -> bool:
+        """Wait for the end of all, and tell whether the moment came."""
+        came = False
         began = time.monotonic()
         goal = self._see(moment, production, began) + moment.more if moment else float("inf")
         while any(process.poll() is None for process in begun):
@@ -185,12 +191,11 @@ class Stage:
                 raise ViolationError(f"the run did not end within {_RUN_SECONDS:.0f} s")
             if moment and self._see(moment, production, began) >= goal:
                 time.sleep(moment.delay_seconds)
-                for process in begun:
-                    with contextlib.suppress(ProcessLookupError):
-                        os.killpg(process.pid, signal.SIGKILL)
-                    process.wait()
+                _end(begun, signal.SIGTERM if moment.is_gentle else signal.SIGKILL)
+                came = True
             is_file = moment and moment.sight.endswith((".json", ".mp4"))
             time.sleep(_QUICK_LOOK_SECONDS if is_file else _LOOK_SECONDS)
+        return came
 
     def _see(self, moment: Moment, production: Production, began: float) -> float:
         match moment.sight:
@@ -223,6 +228,19 @@ class Stage:
     def original(self, generation_id: str) -> bytes:
         """Fetch a video as it was made, from where no fault strikes."""
         return self.http.get(f"/mirror/{generation_id}-1.mp4").raise_for_status().content
+
+
+def _end(begun: Sequence[subprocess.Popen[str]], how: signal.Signals) -> None:
+    for process in begun:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, how)
+    for process in begun:
+        try:
+            process.wait(_LAST_BREATH_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise ViolationError(
+                f"a run did not end within {_LAST_BREATH_SECONDS:.0f} s of {how.name}"
+            ) from None
 
 
 def _manifest(told: str) -> Mapping[str, Any] | None:
