@@ -107,14 +107,12 @@ class Worker:
         """Work until there is nothing left to do, or something went wrong."""
         chance_of_kills = Random(f"{self.seed} {self.stage.folder.name}")  # noqa: S311 -- to be repeatable
         try:
-            while not self.stage.over.is_set() and (task := self.tally.take(chance_of_kills)):
+            while not self.tally.violations and (task := self.tally.take(chance_of_kills)):
                 self._produce(*task)
         except StoppedError:
             pass
         except Exception:  # noqa: BLE001 -- whatever it is, the campaign has failed
             self.tally.complain(self.stage.folder.name, iter([traceback.format_exc()]))
-        if self.tally.violations:
-            self.stage.over.set()
 
     def _produce(self, number: int, kills: int) -> None:
         luck = Random(f"{self.seed} {number}")  # noqa: S311 -- to be repeatable
@@ -143,7 +141,10 @@ class Worker:
         for _ in range(_RUNS_AT_MOST):
             missing = CLIPS - len(production.files("clip.json"))
             moment = Moment.draw(luck, missing=missing) if kills else None
-            runs = self._run(production, moment=moment, rivals=luck.random() < _RIVALRY)
+            # Of rivals that are asked to stop, each may show the account that the other left last.
+            is_alone = moment is not None and moment.is_gentle
+            rivals = 0 if is_alone or luck.random() > _RIVALRY else 1
+            runs = self._run(production, moment=moment, rivals=rivals)
             if any(run.killed for run in runs):
                 kills -= 1
                 self._look_at_wreck(production)
