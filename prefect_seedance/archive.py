@@ -2,9 +2,11 @@
 
 import asyncio
 import os
+import re
 import tempfile
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from os import SEEK_END
@@ -26,6 +28,10 @@ _RATIO_TOLERANCE = 0.025
 
 _DURATION_TOLERANCE_SECONDS = 0.5
 _AREA_TOLERANCE = 0.15
+_DIGEST_DIGITS = 12
+"""Of a video's SHA-256, in its name: enough to tell the few apart that rivals may be served for one clip."""
+
+_VIDEO = re.compile(r"/clip-[0-9a-f]+\.mp4$")
 _AT_ONCE = 8
 """Enough to fill a line; few enough that each is done soon, and that files and memory suffice."""
 
@@ -73,7 +79,8 @@ class Archivist:
         """Fetch, verify and store the video of an attempt that succeeded, unless that has been done.
 
         The video waits in an unnamed temporary file until it is verified, so whatever dies leaves
-        nothing behind; the archive gets it whole or not at all, and its record last.
+        nothing behind; the archive gets it whole or not at all, and its record last. A record never
+        changes, and nor do the bytes it tells of: the video's name begins its digest.
 
         Args:
             attempt: With a successful outcome.
@@ -104,23 +111,17 @@ class Archivist:
 
     async def _bring(self, attempt: Attempt, file: BinaryIO) -> Clip:
         intent = attempt.intent
-        key = f"{clip_prefix(intent.fingerprint)}clip.mp4"
-        if found := await self._recovered(key, file):
+        if found := await self._recovered(intent.fingerprint, file):
             sha256, facts = found
         else:
             sha256, facts = await self._verified(attempt, file)
-            if clip := await find(self.store, intent.fingerprint):
-                return clip  # another process was first, and its record tells of its own bytes
-            await self.store.put(key, file, media_type="video/mp4")
-        size_bytes = file.seek(0, SEEK_END)
-        if await self.store.size_bytes(key) != size_bytes:
-            raise ArchiveError(f"{self.store.link(key)} has not the size of what was written; run again")
+            await self._store(intent.fingerprint, file, sha256=sha256)
         clip = Clip(
             fingerprint=intent.fingerprint,
             name=intent.name,
-            key=key,
+            key=_video_key(intent.fingerprint, sha256),
             sha256=sha256,
-            size_bytes=size_bytes,
+            size_bytes=file.seek(0, SEEK_END),
             facts=facts,
             findings=findings(intent.request.input, facts),
             attempt=intent.number,
@@ -135,15 +136,23 @@ class Archivist:
             return clip
         return await find(self.store, intent.fingerprint) or clip  # another process was first
 
-    async def _recovered(self, key: str, file: BinaryIO) -> tuple[str, VideoFacts] | None:
+    async def _recovered(self, fingerprint: str, file: BinaryIO) -> tuple[str, VideoFacts] | None:
         """Take a video that is in the archive already, because a run died before it wrote the record."""
-        sha256 = await self.store.fetch(key, file)
-        if sha256 is None:
-            return None
-        try:
-            return sha256, await self._probed(file)
-        except IntegrityError:
-            return None
+        for key in await self.store.keys(clip_prefix(fingerprint)):
+            if not _VIDEO.search(key):
+                continue
+            sha256 = await self.store.fetch(key, file)
+            if sha256 and key == _video_key(fingerprint, sha256):
+                with suppress(IntegrityError):
+                    return sha256, await self._probed(file)
+        return None
+
+    async def _store(self, fingerprint: str, file: BinaryIO, *, sha256: str) -> None:
+        """Store a video under its own name, so that a rival that was served other bytes does no harm."""
+        key = _video_key(fingerprint, sha256)
+        await self.store.put(key, file, media_type="video/mp4", metadata={"sha256": sha256})
+        if await self.store.size_bytes(key) != file.seek(0, SEEK_END):
+            raise ArchiveError(f"{self.store.link(key)} has not the size of what was written; run again")
 
     async def _probed(self, file: BinaryIO) -> VideoFacts:
         """Decode the video in a thread that keeps nobody's record from being written."""
@@ -217,3 +226,7 @@ def findings(asked: ClipInput, facts: VideoFacts) -> tuple[str, ...]:
 
 def _record_key(fingerprint: str) -> str:
     return f"{clip_prefix(fingerprint)}clip.json"
+
+
+def _video_key(fingerprint: str, sha256: str) -> str:
+    return f"{clip_prefix(fingerprint)}clip-{sha256[:_DIGEST_DIGITS]}.mp4"

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prefect_seedance.backend import Backend
 from prefect_seedance.errors import SetupError
 from prefect_seedance.store import Store
 
@@ -60,14 +61,14 @@ def _open(bucket: "S3Bucket", *, stored: str, name: str) -> Store:
         "region": "us-east-1" if region in {None, "aws-global"} else region,
         "virtual_hosted_style_request": False,
     }
-    return Store.open_s3(
+    backend = Backend.open_s3(
         bucket.bucket_name,
         prefix=bucket.bucket_folder,
-        name=name,
         config=config,
         client=_client(endpoint, options.get("verify")),
         credentials=credentials,
     )
+    return Store(backend, name=name)
 
 
 def _client(endpoint: str, verify: bool | str | Path | None) -> "ClientConfig":  # noqa: FBT001 -- boto's word

@@ -9,11 +9,12 @@ from prefect.blocks.core import Block
 from pydantic import Field, SecretStr, model_validator
 
 from prefect_seedance.aws import open_bucket
+from prefect_seedance.backend import BLOCK_PREFIX
 from prefect_seedance.client import SeedanceClient
 from prefect_seedance.errors import SetupError
 from prefect_seedance.limiter import GENERATIONS_IN_FLIGHT, REQUESTS_PER_MINUTE, Limiter
 from prefect_seedance.models import DEFAULT_BASE_URL, DEFAULT_MODEL, Provider
-from prefect_seedance.store import BLOCK_PREFIX, Store
+from prefect_seedance.store import Store
 
 API_KEY_VARIABLE = "SEEDANCE_API_KEY"
 BASE_URL_VARIABLE = "SEEDANCE_BASE_URL"

@@ -182,7 +182,7 @@ async def test_never_promotes_what_is_broken(store: Store) -> None:
 
 async def test_recovers_what_has_no_record(video: bytes, store: Store) -> None:
     """A video that a dying run stored without its record is taken as it is, though no link is left."""
-    await store.put(f"clips/{FINGERPRINT}/clip.mp4", video)
+    await store.put(f"clips/{FINGERPRINT}/clip-{hashlib.sha256(video).hexdigest()[:12]}.mp4", video)
 
     clip = await archived(Web(old=[403]), store)
 
@@ -191,12 +191,27 @@ async def test_recovers_what_has_no_record(video: bytes, store: Store) -> None:
 
 
 async def test_damaged_leftover_is_replaced(video: bytes, store: Store) -> None:
-    """What lies there without a record and does not decode is fetched anew."""
-    await store.put(f"clips/{FINGERPRINT}/clip.mp4", video[:600])
+    """What lies there without a record, and is not what its name says or does not decode, is fetched anew."""
+    cut = video[:600]
+    for named in (video, cut):
+        digest = hashlib.sha256(named).hexdigest()
+        await store.put(f"clips/{FINGERPRINT}/clip-{digest[:12]}.mp4", cut)
 
     clip = await archived(Web(old=[video]), store)
 
     assert await store.read(clip.key) == video
+
+
+async def test_rivals_that_are_served_different_bytes(video: bytes, store: Store) -> None:
+    """Of two that archive one clip at once, each with other bytes, both tell of what is recorded."""
+    padded = video + b"\0\0\0\x08free"
+
+    clips = await asyncio.gather(archived(Web(old=[video]), store), archived(Web(old=[padded]), store))
+
+    assert clips[0] == clips[1] == await find(store, FINGERPRINT)
+    content = await store.read(clips[0].key)
+    assert content
+    assert hashlib.sha256(content).hexdigest() == clips[0].sha256
 
 
 async def test_deadline_leaves_nothing(store: Store) -> None:

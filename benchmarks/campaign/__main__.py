@@ -179,7 +179,7 @@ class Worker:
         self.tally.count(
             kills_amid_submissions=bool(production.open_intents()),
             kills_amid_generations=bool(production.files("attempt-*/accepted.json")) and clips < CLIPS,
-            kills_between_video_and_record=len(production.files("clip.mp4")) > clips,
+            kills_between_video_and_record=len(production.files("clip-*.mp4")) > clips,
             kills_amid_writing=bool(judge.staged(production)),
         )
 

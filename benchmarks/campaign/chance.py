@@ -90,7 +90,7 @@ _SIGHTS: Mapping[str, int] = {
     "intent.json": 2,
     "accepted.json": 2,
     "outcome.json": 1,
-    "clip.mp4": 3,
+    "clip-*.mp4": 3,
     "clip.json": 2,
     "manifest.json": 1,
 }

@@ -16,7 +16,7 @@ from prefect_seedance import media
 from prefect_seedance.errors import IntegrityError
 
 _KNOWN_FILES = re.compile(
-    r"clips/[0-9a-f]{32}/(attempt-\d{3}/(intent|accepted|outcome)\.json|clip\.(mp4|json)|refused\.mp4)"
+    r"clips/[0-9a-f]{32}/(attempt-\d{3}/(intent|accepted|outcome)\.json|clip\.json|clip-[0-9a-f]{12}\.mp4|refused\.mp4)"
     r"|images/[0-9a-f]{64}\.png"
     r"|productions/[a-z0-9-]+/(storyboard|manifest)\.json"
 )
@@ -54,9 +54,11 @@ def _milliseconds(moment: str) -> int:
 def videos(production: Production) -> Iterator[str]:
     """Decode whatever goes by the name of a clip's video, also while runs die, and miss none."""
     for record in production.files("clip.json"):
-        if not record.with_name("clip.mp4").exists():
+        if not (production.archive / json.loads(record.read_text(encoding="utf-8"))["key"]).exists():
             yield f"{record} tells of a video that is not there"
-    for video in production.files("clip.mp4"):
+    for video in production.files("clip-*.mp4"):
+        if hashlib.sha256(video.read_bytes()).hexdigest()[:12] not in video.name:
+            yield f"{video} is not what its name says"
         try:
             media.probe(video)
         except IntegrityError as error:
@@ -114,22 +116,24 @@ def _clip(stage: Stage, production: Production, entry: Json, bought: list[Json])
         if (standing, entry["cause"]) != ("failed", "ContentRejectedError"):
             yield f"{name} is {standing}, and nothing was bought: {reason}"
     elif bought[0]["state"] == "failed":
-        if standing != "failed" or bought[0]["fail_code"] not in reason or (folder / "clip.mp4").exists():
+        if standing != "failed" or bought[0]["fail_code"] not in reason or list(folder.glob("clip-*")):
             yield f"{name} failed with {bought[0]['fail_code']}, and is {standing}: {reason}"
     elif bought[0]["state"] != "success":
         yield f"{name} is {standing} and settled, though its generation is {bought[0]['state']}"
     elif standing not in {"made", "reused"}:
         yield f"{name} is lost: it was bought and made, and is {standing}: {reason}"
     else:
-        yield from _archived(stage, folder, entry, bought[0])
+        yield from _archived(stage, production, entry, bought[0])
 
 
-def _archived(stage: Stage, folder: Path, entry: Json, bought: Json) -> Iterator[str]:
+def _archived(stage: Stage, production: Production, entry: Json, bought: Json) -> Iterator[str]:
     """Compare a clip with its record, and with the video as it was made; padding may follow that."""
-    video, record = (folder / "clip.mp4").read_bytes(), json.loads((folder / "clip.json").read_text())
+    record = json.loads((production.archive / "clips" / entry["fingerprint"] / "clip.json").read_text())
+    path = production.archive / record["key"]
+    video = path.read_bytes()
     if hashlib.sha256(video).hexdigest() != record["sha256"]:
         yield f"{entry['name']} is not what its record says"
-    if media.probe(folder / "clip.mp4").model_dump() != record["facts"]:
+    if media.probe(path).model_dump() != record["facts"]:
         yield f"{entry['name']} has not the facts that its record says"
     if {record["generation_id"], entry["generation_id"]} != {bought["taskId"]}:
         yield f"{entry['name']} is not the generation {bought['taskId']}"

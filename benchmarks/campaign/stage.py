@@ -205,7 +205,7 @@ class Stage:
                 return float(self.books()["totals"]["accepted"])
             case "manifest.json":
                 return production.manifest.stat().st_mtime_ns if production.manifest.exists() else 0
-            case "clip.mp4" | "clip.json":
+            case "clip-*.mp4" | "clip.json":
                 return production.count(moment.sight)
         return production.count(f"attempt-001/{moment.sight}")
 

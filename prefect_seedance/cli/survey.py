@@ -7,9 +7,10 @@ from enum import StrEnum
 from pathlib import Path
 
 from prefect_seedance import archive as archiving
+from prefect_seedance.backend import BLOCK_PREFIX
 from prefect_seedance.errors import SetupError
 from prefect_seedance.ledger import Attempt, Ledger, Result
-from prefect_seedance.store import BLOCK_PREFIX, Store
+from prefect_seedance.store import Store
 
 _READERS = 32
 """Clips read at once: a bucket answers them in parallel, and a folder keeps few files open."""

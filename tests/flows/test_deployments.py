@@ -170,8 +170,8 @@ def test_worker_runs_both(
     assert inline["state"]["message"] == "Sounds: 1 made; 4 s billed", log
     assert inline["name"] == "produce Sounds"
     assert "Test board: 2 made; 8 s billed" in log, watched.stdout
-    assert len(list(archive.glob("clips/*/clip.mp4"))) == 2
-    assert [key for key in s3.contents(bucket) if key.endswith("/clip.mp4")]
+    assert len(list(archive.glob("clips/*/clip-*.mp4"))) == 2
+    assert [key for key in s3.contents(bucket) if key.endswith(".mp4")]
 
 
 def _save_bucket(s3: S3, *, name: str) -> str:

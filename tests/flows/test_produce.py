@@ -213,7 +213,7 @@ async def test_failure_names_clip(studio: Studio) -> None:
     assert state.message.startswith(
         "Test board: 1 made, 1 failed; 8 s billed\ndawn → noon: CONTENT_VIOLATION"
     )
-    assert len(list(studio.archive.glob("clips/*/clip.mp4"))) == 1
+    assert len(list(studio.archive.glob("clips/*/clip-*.mp4"))) == 1
 
 
 async def test_failure_reaches_caller(studio: Studio) -> None:

@@ -267,7 +267,7 @@ def test_demo_shows_all_of_it(demo: Callable[[], subprocess.CompletedProcess[str
     assert "3 made. This run submitted 12 s of video." in first.stdout
     assert "3 reused. This run submitted 0 s of video." in second.stdout
     assert "SEEDANCE_API_KEY" in first.stdout
-    assert len(list(tmp_path.glob("productions/clips/*/clip.mp4"))) == 3
+    assert len(list(tmp_path.glob("productions/clips/*/clip-*.mp4"))) == 3
 
 
 def seen_on_terminal(words: Words, env: Mapping[str, str], home: Path) -> str:

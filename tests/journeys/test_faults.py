@@ -437,7 +437,7 @@ def _play(studio: Studio) -> Mapping[str, Played]:
     return {
         prompt: Played(
             entry,
-            stored=studio.stored(entry, "clip.mp4").exists(),
+            stored=bool(list(studio.stored(entry, "").glob("clip-*.mp4"))),
             exit_code=manifests[0].model_copy(update={"clips": (entry,)}).exit_code,
             posts=posts[prompt],
             accepted=accepted[prompt],
@@ -471,7 +471,7 @@ def test_fault(table: Table, row: Row) -> None:
 def _check_archived(studio: Studio, entry: Entry) -> None:
     """What is archived is what was made, and its record is true."""
     if entry.clip:
-        video = studio.stored(entry, "clip.mp4")
+        video = studio.archive / entry.clip.key
         content = video.read_bytes()
         original = httpx.get(f"{studio.sandbox.url}/mirror/{entry.generation_id}-1.mp4").content
         assert content.startswith(original)  # after which the huge one has padding
@@ -496,7 +496,9 @@ def test_useless_success_is_kept(table: Table) -> None:
     """Where a success names no video, the raw answer stays in the ledger."""
     entry = table.first["clouds [status broken-result]"].entry
 
-    outcome = json.loads(table.studio.stored(entry, "attempt-001/outcome.json").read_text(encoding="utf-8"))
+    outcome = json.loads(
+        table.studio.stored(entry, f"attempt-{entry.attempt:03}/outcome.json").read_text(encoding="utf-8")
+    )
 
     assert outcome["generation"]["answer"]["resultJson"] == '{"resultUrls": ["http'
 

@@ -1,0 +1,165 @@
+"""The place that a store is in: opened by its URL, and understood when it refuses."""
+
+import atexit
+import functools
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+from urllib.parse import unquote
+
+import obstore.exceptions
+from obstore.store import AzureStore, GCSStore, LocalStore, MemoryStore, ObjectStore, S3Store
+
+from prefect_seedance.errors import ArchiveError, SetupError
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, RetryConfig, S3Config, S3CredentialProvider
+
+BLOCK_PREFIX = "block:"
+"""Begins the name of an archive that Prefect knows; a folder of such a name is ``./block:…``."""
+
+_BUCKETS: Mapping[str, type[S3Store | GCSStore | AzureStore]] = {
+    "s3": S3Store,
+    "gs": GCSStore,
+    "az": AzureStore,
+}
+
+_PATIENT: "RetryConfig" = {"retry_timeout": timedelta(minutes=3), "max_retries": 20}
+"""What was paid for is written with patience: the id of an accepted generation shall outlive a storage's bad
+minutes."""
+
+_BRISK: "RetryConfig" = {"retry_timeout": timedelta(seconds=30), "max_retries": 6}
+"""Everything else says soon that the storage does not answer."""
+
+_LAST_SECONDS = 0.05
+"""Measured: a process that ends within milliseconds of an answer of obstore's aborts every fifth time,
+for its threads still hold Python's objects; of those that wait so long none does."""
+
+_MEMORIES: dict[str, MemoryStore] = {}
+"""A ``memory://`` store lives as long as the process, so that everyone who names it sees the same."""
+
+_ANSWER = re.compile(r"<Code>(.*?)</Code>.*?<Message>(.*?)</Message>", re.DOTALL)
+"""How buckets refuse."""
+
+_EXCHANGE = re.compile(r"Error performing \w+ (https?://[^/\s]+)\S* in .*? - (.+)")
+"""How obstore tells that a bucket did not answer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backend:
+    """A folder, or a bucket of S3, GCS or Azure.
+
+    Attributes:
+        url: The folder's path or the bucket's URL, as people know it.
+        reader: Gives up soon when the place does not answer.
+        writer: Outlasts its bad minutes.
+        folder: Where it is, if it is a folder.
+    """
+
+    url: str
+    reader: ObjectStore
+    writer: ObjectStore
+    folder: Path | None = None
+
+    def __post_init__(self) -> None:
+        _end_gently()
+
+    @classmethod
+    def open(cls, url: str) -> Self:
+        """Open a folder's path, ``file://``, ``s3://``, ``gs://``, ``az://`` or ``memory://``.
+
+        A folder is made if it is missing.
+
+        Raises:
+            SetupError: If the URL names no such place, or the folder cannot be made.
+        """
+        scheme, separator, _ = url.partition("://")
+        if url and not separator and not url.startswith(BLOCK_PREFIX):
+            return cls._open_folder(Path(url))
+        if url.startswith("file:///"):
+            return cls._open_folder(Path(unquote(url.removeprefix("file://"))))
+        if scheme == "memory":
+            memory = _MEMORIES.setdefault(url, MemoryStore())
+            return cls(url=url, reader=memory, writer=memory)
+        if scheme in _BUCKETS:
+            kind = _BUCKETS[scheme]
+            with told(f"open {url}", SetupError):
+                reader, writer = (kind.from_url(url, retry_config=retry) for retry in (_BRISK, _PATIENT))
+                return cls(url=url.rstrip("/"), reader=reader, writer=writer)
+        raise SetupError(
+            f"{url!r} is no place to archive in; give a folder's path, or s3://, gs:// or az:// with a bucket"
+        )
+
+    @classmethod
+    def open_s3(
+        cls,
+        bucket: str,
+        *,
+        prefix: str,
+        config: "S3Config",
+        client: "ClientConfig",
+        credentials: "S3CredentialProvider",
+    ) -> Self:
+        """Open a bucket of S3, or of a service that speaks its language, with credentials of one's own.
+
+        Raises:
+            SetupError: If the options contradict each other.
+        """
+
+        def opened(retry: "RetryConfig") -> S3Store:
+            return S3Store(
+                bucket,
+                prefix=prefix.strip("/") or None,
+                config=config,
+                client_options=client,
+                retry_config=retry,
+                credential_provider=credentials,
+            )
+
+        url = f"s3://{bucket}/{prefix.strip('/')}".rstrip("/")
+        with told(f"open {url}", SetupError):
+            return cls(url=url, reader=opened(_BRISK), writer=opened(_PATIENT))
+
+    @classmethod
+    def _open_folder(cls, path: Path) -> Self:
+        with told(f"make the archive's folder {path}", SetupError):
+            folder = path.expanduser().absolute()
+            folder.mkdir(parents=True, exist_ok=True)
+        local = LocalStore(folder)
+        return cls(url=str(folder), reader=local, writer=local, folder=folder)
+
+    @property
+    def bucket(self) -> S3Store | GCSStore | AzureStore | None:
+        """The bucket, if it is one."""
+        return self.reader if isinstance(self.reader, S3Store | GCSStore | AzureStore) else None
+
+
+@contextmanager
+def told(doing: str, kind: type[ArchiveError | SetupError] = ArchiveError) -> Iterator[None]:
+    """Raise one readable error for whatever the storage raises inside."""
+    try:
+        yield
+    except (obstore.exceptions.BaseError, OSError, ValueError, RuntimeError) as error:
+        raise kind(f"Could not {doing}: {_first_line(error)}") from None
+
+
+def _first_line(error: Exception) -> str:
+    """Take what the storage says out of what obstore says, and drop its debug output."""
+    said = str(error).partition("\n\nDebug source:")[0]
+    if answer := _ANSWER.search(said):
+        return f"{' '.join(answer[2].split()).rstrip('.')} ({answer[1]})"
+    line = said.partition("\n")[0]
+    if exchange := _EXCHANGE.search(line):
+        return f"{exchange[2]} ({exchange[1]})"
+    return line or type(error).__name__
+
+
+@functools.cache
+def _end_gently() -> None:
+    """Once a store was opened, let the process end a moment later."""
+    atexit.register(time.sleep, _LAST_SECONDS)
