@@ -14,8 +14,10 @@ from prefect_seedance.errors import (
     LinkExpiredError,
     SubmissionUnresolvedError,
 )
+from prefect_seedance.film import Film
 from prefect_seedance.ledger import Attempt, Result
 from prefect_seedance.planning import PlannedClip
+from prefect_seedance.seams import Inspection, Seams
 
 
 class Standing(StrEnum):
@@ -67,6 +69,8 @@ class Entry(BaseModel):
             API does not say, so it counts.
         reason: Why there is no video, and what to do about it; or what else should be known.
         cause: The kind of error behind the reason.
+        inspection: What looking at the video has found; None if nobody has looked.
+        seams: How well the video meets its images and the next clip; None if nobody has looked.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -83,6 +87,8 @@ class Entry(BaseModel):
     reason: str | None = None
     cause: str | None = None
     clip: Clip | None = None
+    inspection: Inspection | None = None
+    seams: Seams | None = None
 
     @classmethod
     def of(
@@ -127,6 +133,9 @@ class Manifest(BaseModel):
         schema_version: Grows whenever a reader of an older version would misread this one.
         archive: URL of the store; clips' keys are below it.
         clips: In the storyboard's order.
+        film: The clips joined; None if no film was wanted, or none could be made.
+        film_reason: Why no film could be made.
+        report: Key of the page that shows all this.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -139,6 +148,9 @@ class Manifest(BaseModel):
     began_at: datetime
     ended_at: datetime
     clips: tuple[Entry, ...]
+    film: Film | None = None
+    film_reason: str | None = None
+    report: str | None = None
 
     @property
     def billed_seconds(self) -> int:
