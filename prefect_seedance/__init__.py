@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from prefect_seedance.blocks import ClipArchive as ClipArchive
     from prefect_seedance.blocks import SeedanceCredentials as SeedanceCredentials
     from prefect_seedance.client import SeedanceClient as SeedanceClient
+    from prefect_seedance.clip_job import SeedanceClip as SeedanceClip
+    from prefect_seedance.clip_job import SeedanceClipRun as SeedanceClipRun
     from prefect_seedance.errors import SeedanceError as SeedanceError
     from prefect_seedance.manifest import Manifest as Manifest
     from prefect_seedance.planning import PlannedClip as PlannedClip
@@ -37,6 +39,8 @@ _HOMES = {
     "PlannedClip": "planning",
     "Policy": "submission",
     "SeedanceClient": "client",
+    "SeedanceClip": "clip_job",
+    "SeedanceClipRun": "clip_job",
     "SeedanceCredentials": "blocks",
     "SeedanceError": "errors",
     "Shot": "storyboard",

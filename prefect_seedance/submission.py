@@ -135,21 +135,13 @@ class Submitter:
         return self.policy.permits_after(last.outcome)
 
     async def _decided(self, last: Attempt, *, deadline: float) -> None:
-        """Wait while another process may still record what became of its submission, and then judge it."""
-        clock = asyncio.get_running_loop().time
-        settled = clock() + last.settling_seconds
-        while clock() < min(settled, deadline):
-            await asyncio.sleep(_LOOK_EVERY_SECONDS)
-            if (await self.ledger.attempts(last.intent.fingerprint))[-1] != last:
-                return
-        if settled > deadline:
-            raise DeadlineError(
-                f"{last.intent.name} is being submitted by {last.intent.asked_by}, whose answer did not come "
-                "before the deadline; run again to continue"
-            )
-        if not self.policy.resubmit_unresolved:
-            raise SubmissionUnresolvedError(unresolved_message(self.ledger, last.intent))
-        await self.ledger.conclude(last, Outcome.of_loss(resolved_by=self._author))
+        """Wait for another process's submission to be decided, and judge it if it never was."""
+        try:
+            await settled(self.ledger, last, deadline=deadline)
+        except SubmissionUnresolvedError:
+            if not self.policy.resubmit_unresolved:
+                raise
+            await self.ledger.conclude(last, Outcome.of_loss(resolved_by=self._author))
 
     def _intent(self, clip: PlannedClip, request: GenerateRequest, *, number: int) -> Intent:
         now = datetime.now(UTC)
@@ -237,6 +229,35 @@ class Submitter:
                 f"{error}. Once the archive can be written: "
                 f"{resolve_command(self.ledger, attempt.intent)} --adopt {generation_id}"
             ) from error
+
+
+async def settled(ledger: Ledger, last: Attempt, *, deadline: float) -> Attempt:
+    """Wait while whoever began an attempt may still record what became of it, and return what is known then.
+
+    Args:
+        ledger: Where it is recorded.
+        last: The last attempt at a clip.
+        deadline: By the event loop's clock.
+
+    Raises:
+        SubmissionUnresolvedError: If its time is over and nothing was recorded.
+        DeadlineError: If the deadline came first.
+    """
+    if not last.undecided:
+        return last
+    clock = asyncio.get_running_loop().time
+    over = clock() + last.settling_seconds
+    while clock() < min(over, deadline):
+        await asyncio.sleep(_LOOK_EVERY_SECONDS)
+        latest = (await ledger.attempts(last.intent.fingerprint))[-1]
+        if latest != last:
+            return await settled(ledger, latest, deadline=deadline)
+    if over > deadline:
+        raise DeadlineError(
+            f"{last.intent.name} is being submitted by {last.intent.asked_by}, whose answer did not come "
+            "before the deadline; run again to continue"
+        )
+    raise SubmissionUnresolvedError(unresolved_message(ledger, last.intent))
 
 
 def unresolved_message(ledger: Ledger, intent: Intent) -> str:

@@ -12,7 +12,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 from prefect.testing.standard_test_suites import BlockStandardTestSuite
 from pydantic import SecretStr, ValidationError
 
-from prefect_seedance import ClipArchive, Order, SeedanceCredentials
+from prefect_seedance import ClipArchive, ClipSpec, Order, Pace, SeedanceClip, SeedanceCredentials
 from prefect_seedance.blocks import API_KEY_VARIABLE, BASE_URL_VARIABLE, open_archive
 from prefect_seedance.errors import SetupError
 from prefect_seedance.models import DEFAULT_BASE_URL
@@ -29,7 +29,7 @@ def credentials() -> SeedanceCredentials:
 class TestStandards(BlockStandardTestSuite):
     """Prefect's own standards for blocks."""
 
-    @pytest.fixture(params=[SeedanceCredentials, ClipArchive])
+    @pytest.fixture(params=[SeedanceCredentials, ClipArchive, SeedanceClip])
     def block(self, request: pytest.FixtureRequest) -> type[Block]:
         return request.param  # type: ignore[no-any-return]
 
@@ -174,6 +174,28 @@ class TestServer:
         assert SECRET not in stored
         assert '"api_key":"********"' in stored
 
+    @pytest.mark.parametrize("archive", ["s3://clips/films", ClipArchive(url="clips")], ids=["url", "block"])
+    def test_saved_clip_loads(
+        self, credentials: SeedanceCredentials, prefect_server: str, archive: ClipArchive | str
+    ) -> None:
+        """A clip comes back whole, with the blocks that it holds, and whoever reads it sees no key."""
+        words = ClipSpec(prompt="a bell rings", duration=8, sound=True)
+        pace = Pace(first_seconds=1.0)
+        credentials.save("bell-account", overwrite=True)
+        if isinstance(archive, ClipArchive):
+            archive.save("bell-archive", overwrite=True)
+        clip = SeedanceClip(clip=words, credentials=credentials, archive=archive, pace=pace)
+        clip.save("bell", overwrite=True)
+
+        loaded = SeedanceClip.load("bell")
+        path = "block_types/slug/seedance-clip/block_documents/name/bell"
+        stored = httpx.get(f"{prefect_server}/{path}").raise_for_status().text
+
+        assert (loaded.clip, loaded.pace) == (words, pace)
+        assert loaded.credentials.api_key.get_secret_value() == SECRET
+        assert str(loaded.archive) == str(archive)
+        assert SECRET not in stored
+
     def test_register_finds_block(self, prefect_server: str, tmp_path: Path) -> None:
         """`prefect block register -m prefect_seedance` registers the blocks for forms, and nothing else."""
         registered = subprocess.run(
@@ -182,6 +204,7 @@ class TestServer:
             capture_output=True, text=True, timeout=120, check=True,
         )  # fmt: skip
 
-        assert "Successfully registered 2 blocks" in registered.stdout
+        assert "Successfully registered 3 blocks" in registered.stdout
+        assert "Seedance Clip " in registered.stdout
         assert "Clip Archive" in registered.stdout
         assert "Seedance Credentials" in registered.stdout

@@ -1,0 +1,212 @@
+"""One clip as a job block of Prefect: triggered, waited for, fetched."""
+
+import asyncio
+from dataclasses import dataclass
+
+from prefect.blocks.abstract import JobBlock, JobRun
+from pydantic import Field
+
+from prefect_seedance import archive as archiving
+from prefect_seedance import submission
+from prefect_seedance.archive import Clip
+from prefect_seedance.blocks import ClipArchive, SeedanceCredentials
+from prefect_seedance.bridge import finish
+from prefect_seedance.client import REQUEST_TIMEOUT_SECONDS
+from prefect_seedance.errors import SetupError
+from prefect_seedance.images import ImageHost
+from prefect_seedance.ledger import Attempt, Result
+from prefect_seedance.planning import Plan, plan
+from prefect_seedance.session import Order, Session, shared
+from prefect_seedance.sources import open_source
+from prefect_seedance.storyboard import ClipList, ClipSpec
+from prefect_seedance.submission import Policy
+from prefect_seedance.tasks import DEADLINE_SECONDS, archive_clip, submit_clip, wait_for_clip
+from prefect_seedance.waiting import Pace
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedanceClipRun(JobRun[Clip]):
+    """A clip that was asked for, as the ledger of its archive remembers it.
+
+    It holds nothing that the ledger does not: any process can have it again by its fingerprint.
+
+    Attributes:
+        fingerprint: The clip's identity. Return this from a task, not the run, which knows the API key.
+        order: Who paid, where it goes and how.
+        deadline_seconds: How long each of its steps may take.
+    """
+
+    fingerprint: str
+    order: Order
+    deadline_seconds: float = DEADLINE_SECONDS
+
+    def wait_for_completion(self) -> None:  # type: ignore[override]  # sync by its plain name, as Prefect's users call it
+        """Do as `await_for_completion`, in synchronous code."""
+        finish(self.await_for_completion)
+
+    async def await_for_completion(self) -> None:
+        """Wait until the generation has ended.
+
+        Raises:
+            DeadlineError: If the deadline came first; the generation goes on, and can be waited for again.
+            GenerationFailedError: If it ended without a video.
+            ContentRejectedError: Likewise, because of its content.
+            SubmissionUnresolvedError: If nobody knows whether its submission was accepted.
+            SetupError: If nothing of this fingerprint was ever asked for.
+        """
+        async with shared(self.order) as session:
+            if not await archiving.find(session.store, self.fingerprint):
+                await self._ended(session, deadline=self._deadline())
+
+    def fetch_result(self) -> Clip:  # type: ignore[override]  # likewise
+        """Do as `afetch_result`, in synchronous code."""
+        return finish(self.afetch_result)
+
+    async def afetch_result(self) -> Clip:
+        """Bring the video into the archive, unless it is there, and return its record.
+
+        What has not ended yet is waited for.
+
+        Raises:
+            ArchiveError: As `archive_clip` does.
+            SeedanceError: As `await_for_completion` does.
+        """
+        async with shared(self.order) as session:
+            if clip := await archiving.find(session.store, self.fingerprint):
+                return clip
+            deadline = self._deadline()
+            attempt = await self._ended(session, deadline=deadline)
+            return await archive_clip(attempt, order=self.order, deadline_seconds=_left(deadline))
+
+    async def _ended(self, session: Session, *, deadline: float) -> Attempt:
+        """Wait for the attempt that decides, and return it if it has a video."""
+        attempts = await session.ledger.attempts(self.fingerprint)
+        if not attempts:
+            raise SetupError(
+                f"Nothing was asked for as {self.fingerprint} in {session.store.name}; nothing was spent. "
+                "Check the fingerprint and the archive, or trigger the clip"
+            )
+        attempt = await submission.settled(session.ledger, attempts[-1], deadline=deadline)
+        if not attempt.outcome:
+            attempt = await wait_for_clip(attempt, order=self.order, deadline_seconds=_left(deadline))
+        if attempt.outcome and attempt.outcome.result is not Result.success:
+            raise submission.failure(attempt.intent.name, attempt.outcome)
+        return attempt
+
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self.deadline_seconds
+
+    def __reduce__(self) -> str:
+        raise TypeError("A run knows the API key and is not to be stored; pass on its fingerprint instead")
+
+
+class SeedanceClip(JobBlock[Clip]):
+    """One clip to be made, by an account, into an archive.
+
+    However often it is triggered, by however many processes, the clip is bought once: what was asked for is
+    taken in, and what is archived is there. A changed prompt, picture or setting, or a raised take, is
+    another clip.
+
+    Example:
+        Load a stored clip, have it made and archived, and see where it is:
+        ```python
+        from prefect_seedance import SeedanceClip
+
+        clip = SeedanceClip.load("BLOCK_NAME")
+        run = clip.trigger()
+        run.wait_for_completion()
+        print(run.fetch_result().key)
+        ```
+
+        In async code, await what has an a before its name:
+        ```python
+        from prefect_seedance import SeedanceClip
+
+        clip = await SeedanceClip.aload("BLOCK_NAME")
+        run = await clip.atrigger()
+        await run.await_for_completion()
+        print((await run.afetch_result()).key)
+        ```
+    """
+
+    _block_type_name = "Seedance Clip"
+    _block_type_slug = "seedance-clip"
+    _documentation_url = "https://github.com/prefect-seedance/prefect-seedance"  # type: ignore[assignment]  # Prefect coerces it
+
+    clip: ClipSpec = Field(description="What the clip shows, and how.")
+    credentials: SeedanceCredentials = Field(description="The account that pays.")
+    archive: ClipArchive | str = Field(
+        description="Where the clip goes: a Clip Archive, or a folder's path, s3://, gs:// or az:// with a "
+        "bucket, or block:NAME."
+    )
+    images_url: str = Field(
+        default="",
+        title="Images URL",
+        description="Where the archive's images folder can be fetched, for local images in no bucket.",
+    )
+    allow_outside: bool = Field(
+        default=False, description="Permit local images, which a block names by absolute path."
+    )
+    policy: Policy = Field(default=Policy(), description="Whether to pay again for a clip that failed.")
+    pace: Pace = Field(default=Pace(), description="How often to look for the generation's end.")
+    timeout_seconds: float = Field(
+        default=REQUEST_TIMEOUT_SECONDS, gt=0, description="Bound of one request, in seconds."
+    )
+    deadline_seconds: float = Field(
+        default=DEADLINE_SECONDS,
+        gt=0,
+        description="How long submitting, waiting and fetching may each take, in seconds; the generation "
+        "goes on all the same.",
+    )
+
+    def trigger(self) -> SeedanceClipRun:  # type: ignore[override]  # sync by its plain name, as Prefect's users call it
+        """Do as `atrigger`, in synchronous code."""
+        return finish(self.atrigger)
+
+    async def atrigger(self) -> SeedanceClipRun:
+        """Submit the clip, unless that has been done, and return its run.
+
+        Raises:
+            StoryboardError: If the clip cannot be made as it is said; nothing was spent.
+            SetupError: If the archive or the images' hosting is wrong; nothing was spent.
+            SeedanceError: As `submit_clip` does.
+        """
+        planned = await self._plan()
+        (clip,) = planned.clips
+        run = self.run_of(clip.fingerprint, production=planned.name)
+        async with shared(run.order) as session:
+            if await archiving.find(session.store, clip.fingerprint):
+                return run
+            await session.store.probe()
+            await ImageHost(store=session.store, images_url=self.images_url).check(clip.pictures)
+            await submit_clip(clip, order=run.order, deadline_seconds=self.deadline_seconds)
+        return run
+
+    def run_of(self, fingerprint: str, *, production: str = "") -> SeedanceClipRun:
+        """Return the run of a clip that this account was asked for in this archive.
+
+        Args:
+            fingerprint: The clip's, as its former run or the ledger has it.
+            production: For whom it is made, for people who read the ledger.
+        """
+        order = Order(
+            credentials=self.credentials,
+            archive=self.archive,
+            production=production,
+            images_url=self.images_url,
+            policy=self.policy,
+            pace=self.pace,
+            timeout_seconds=self.timeout_seconds,
+        )
+        return SeedanceClipRun(fingerprint=fingerprint, order=order, deadline_seconds=self.deadline_seconds)
+
+    async def _plan(self) -> Plan:
+        title = self._block_document_name or self.clip.name or "clip"
+        model = self.credentials.model
+        words = ClipList(title=title, clips=(self.clip,))
+        reading = await open_source(words, model=model, allow_outside=self.allow_outside)
+        return plan(reading.clips, title=title, model=model)
+
+
+def _left(deadline: float) -> float:
+    return deadline - asyncio.get_running_loop().time()
