@@ -3,16 +3,22 @@
 import asyncio
 import hashlib
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Final
 
+from prefect_seedance import fitting
 from prefect_seedance.errors import SetupError, StoryboardError
 from prefect_seedance.picture import Picture
 from prefect_seedance.store import Store
 
 _LIFETIME = timedelta(hours=24)
 """Of a signed URL; the provider fetches the image when the generation leaves its queue."""
+
+_MAKERS: Final = ThreadPoolExecutor(2, thread_name_prefix="seedance-images")
+"""As many images are in the making at once; the largest that we take needs half a gigabyte of memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +60,9 @@ class ImageHost:
         if not picture.is_local:
             return picture.source
         if await self.store.size_bytes(_key(picture)) is None:
-            content = await asyncio.to_thread(_unchanged, picture)
-            await self.store.put(_key(picture), content, media_type=f"image/{_suffix(picture)}")
+            content = await asyncio.get_running_loop().run_in_executor(_MAKERS, _made, picture)
+            kind = _key(picture).rpartition(".")[2]
+            await self.store.put(_key(picture), content, media_type=f"image/{kind}")
         address = await self._address(picture)
         if address is None:
             raise SetupError(f"{self.store.url} has no public address for {picture.source}")
@@ -69,11 +76,11 @@ class ImageHost:
 
 
 def _key(picture: Picture) -> str:
-    return f"images/{picture.sha256}.{_suffix(picture)}"
+    return f"images/{picture.hosted_name}"
 
 
-def _suffix(picture: Picture) -> str:
-    return (picture.format or "").lower()
+def _made(picture: Picture) -> bytes:
+    return fitting.sent(picture, _unchanged(picture))
 
 
 def _unchanged(picture: Picture) -> bytes:

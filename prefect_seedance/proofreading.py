@@ -26,6 +26,7 @@ _EXPECTED: Final[Mapping[str, tuple[str, str]]] = {
     "bool_type": ("true or false", "write one of them without quotes"),
     "tuple_type": ("a list", "begin each entry with '- '"),
     "model_type": ("fields", "write them as 'name: value'"),
+    "literal_error": ("{expected}", "choose one"),
     "greater_than_equal": ("a number of at least {ge}", "raise it"),
 }
 """By pydantic's type of error: what a value must be, and the remedy."""

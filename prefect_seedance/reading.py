@@ -104,6 +104,7 @@ def read(document: Document, *, model: str = DEFAULT_MODEL, allow_outside: bool 
     doubts = (
         *_too_few(proof.words),
         *_wrong_images(drafts, looks),
+        *_wrong_fits(drafts, looks),
         *_wrong_words(drafts, proof.words.defaults, model=model),
     )
     found = [document.mistake(trail, message) for trail, message in doubts if not proof.blames(trail)]
@@ -209,6 +210,18 @@ def _wrong_images(drafts: Iterable[_Draft], looks: _Looks) -> Iterator[_Doubt]:
                 yield trail, wrong
 
 
+def _wrong_fits(drafts: Iterable[_Draft], looks: _Looks) -> Iterator[_Doubt]:
+    """Find clips that ask by themselves for what nobody can do; the defaults' fit holds where it can."""
+    for draft in drafts:
+        if not draft.asked or draft.words.fit in {None, "none"}:
+            continue
+        for _, name in draft.images:
+            look = looks[name]
+            if isinstance(look, Picture) and not look.is_local:
+                message = f"{name} is fetched by the API as it is; give a local copy, or leave the fit out"
+                yield (*draft.trail, "fit"), message
+
+
 def _wrong_words(drafts: Iterable[_Draft], defaults: Defaults, *, model: str) -> Iterator[_Doubt]:
     """Find what the model would refuse, where it is written."""
     for draft in drafts:
@@ -236,11 +249,14 @@ def _requests(
     asked = [draft for draft in drafts if draft.asked]
     names = _unique(_name(draft, pictures) for draft in asked)
     for draft, name in zip(asked, names, strict=True):
+        fit, settings = draft.words.fit or defaults.fit, draft.words.settings(defaults)
         yield ClipRequest(
             name=name,
             prompt=draft.words.prompt or defaults.prompt,
-            pictures=tuple(pictures[image] for _, image in draft.images),
-            settings=draft.words.settings(defaults),
+            pictures=tuple(
+                pictures[image].fitted(fit, aspect_ratio=settings.aspect_ratio) for _, image in draft.images
+            ),
+            settings=settings,
             take=draft.words.take,
         )
 

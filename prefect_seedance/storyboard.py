@@ -14,7 +14,7 @@ from pydantic import (
 )
 
 from prefect_seedance.models import ClipInput, ClipSettings
-from prefect_seedance.picture import Picture
+from prefect_seedance.picture import Fit, Picture
 
 Text = Annotated[StrictStr, StringConstraints(strip_whitespace=True)]
 """What an author types, without the blanks and line ends around it, which YAML's blocks add."""
@@ -37,6 +37,11 @@ class Defaults(ClipSettings):
     """What holds for every clip that does not say otherwise."""
 
     prompt: Text = Field(default="", description="What happens in clips that have no prompt of their own.")
+    fit: Fit = Field(
+        default="none",
+        description="How local images are brought to the aspect ratio: crop cuts off what is over, pad adds "
+        "black beside them, none leaves them as they are.",
+    )
 
 
 class ClipWords(_Words):
@@ -55,6 +60,10 @@ class ClipWords(_Words):
     aspect_ratio: Annotated[StrictStr, _choices("aspect_ratio")] | None = _override("aspect_ratio")
     sound: StrictBool | None = _override("sound")
     fixed_lens: StrictBool | None = _override("fixed_lens")
+    fit: Fit | None = Field(
+        default=None,
+        description="How local images are brought to the aspect ratio. Left out, it is as the defaults say.",
+    )
 
     def settings(self, defaults: Defaults) -> ClipSettings:
         """Lay what is said here over the defaults."""

@@ -1,3 +1,4 @@
+import io
 from pathlib import Path
 
 import pytest
@@ -6,7 +7,7 @@ from PIL import Image
 from prefect_seedance.errors import SetupError, StoryboardError
 from prefect_seedance.images import ImageHost
 from prefect_seedance.models import DEFAULT_MODEL
-from prefect_seedance.picture import Picture
+from prefect_seedance.picture import Fit, Picture
 from prefect_seedance.store import Store
 
 REMOTE = Picture.at("https://example.com/dawn.png")
@@ -60,3 +61,21 @@ async def test_changed_file_is_refused(store: Store, picture: Picture) -> None:
         await ImageHost(store=store, images_url="https://pictures.example.com").host(picture)
 
     assert await store.keys("") == ()
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad"])
+async def test_hosts_what_is_made(store: Store, tmp_path: Path, fit: Fit) -> None:
+    """A picture that is fitted is made once, and stored beside the one that it is made from."""
+    path = tmp_path / "square.jpg"
+    Image.new("RGB", (64, 64), "orange").save(path)
+    picture = Picture.read(path, model=DEFAULT_MODEL).fitted(fit, aspect_ratio="16:9")
+    host, key = ImageHost(store=store, images_url="https://pictures.example.com"), f"{fit}-1280x720.png"
+
+    url = await host.host(picture)
+    path.unlink()
+    again = await host.host(picture)
+
+    assert url == again == f"https://pictures.example.com/{picture.sha256}-{key}"
+    content = await store.read(f"images/{picture.sha256}-{key}")
+    assert content is not None
+    assert Image.open(io.BytesIO(content)).size == (1280, 720)

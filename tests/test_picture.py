@@ -10,9 +10,9 @@ from PIL import Image
 
 from prefect_seedance.errors import StoryboardError
 from prefect_seedance.models import CAPABILITIES, DEFAULT_MODEL
-from prefect_seedance.picture import MOST_PIXELS, Picture
+from prefect_seedance.picture import _MADE_PIXELS, MOST_BYTES, MOST_PIXELS, Fitting, Picture
 
-_MOST_BYTES = CAPABILITIES[DEFAULT_MODEL].image_bytes
+_MODELS_BYTES = CAPABILITIES[DEFAULT_MODEL].image_bytes
 
 
 def painted(image_format: str, *, frames: int = 1) -> bytes:
@@ -68,14 +68,12 @@ def test_read_records_the_facts(tmp_path: Path, written_as: str, found: str) -> 
         pytest.param(painted("PNG")[:-200], ["broken PNG"], id="truncated PNG"),
         pytest.param(painted("WEBP")[:-200], ["picture"], id="truncated WebP"),
         pytest.param(
-            painted("PNG") + bytes(11_000_000),
-            ["has 11,00", "at most 10,000,000", "save it smaller"],
-            id="11 MB",
+            painted("PNG") + bytes(MOST_BYTES),
+            ["has 100,00", "at most 100,000,000", "save it smaller"],
+            id="more than 100 MB",
         ),
-        pytest.param(
-            painted("GIF") + bytes(11_000_000), ["at most 10,000,000", "is GIF"], id="11 MB of another format"
-        ),
-        pytest.param(bytes(11_000_000), ["at most 10,000,000"], id="11 MB of nothing"),
+        pytest.param(painted("GIF") + bytes(11_000_000), ["is GIF"], id="11 MB of another format"),
+        pytest.param(bytes(11_000_000), ["is not a picture"], id="11 MB of nothing"),
         pytest.param(
             painted("WEBP", frames=2),
             ["is animated", "save the one frame"],
@@ -100,13 +98,93 @@ def test_read_refuses_what_the_model_does(tmp_path: Path, content: bytes, says: 
     assert [part for part in says if part not in str(raised.value)] == []
 
 
-def test_read_takes_the_largest_allowed(tmp_path: Path) -> None:
-    """The limit itself is still allowed."""
+@pytest.mark.parametrize(
+    ("over", "is_heavy"), [pytest.param(0, False, id="limit"), pytest.param(1, True, id="a byte over it")]
+)
+def test_read_tells_what_is_too_heavy(tmp_path: Path, over: int, is_heavy: bool) -> None:  # noqa: FBT001 -- a table's column
+    """The model's limit itself is sent as it is; what is over it will be made lighter."""
     file = tmp_path / "dawn.png"
     content = painted("PNG")
-    file.write_bytes(content + bytes(_MOST_BYTES - len(content)))
+    file.write_bytes(content + bytes(_MODELS_BYTES - len(content) + over))
 
-    assert Picture.read(file, model=DEFAULT_MODEL).size_bytes == _MOST_BYTES
+    picture = Picture.read(file, model=DEFAULT_MODEL)
+
+    assert (picture.size_bytes, picture.is_heavy) == (_MODELS_BYTES + over, is_heavy)
+    assert (picture.made_size is None) is not is_heavy
+
+
+def test_made_pictures_are_light_enough() -> None:
+    """Whatever is made is PNG of three bytes a pixel at most, which every model takes."""
+    assert min(can.image_bytes for can in CAPABILITIES.values()) > 3 * _MADE_PIXELS * 1.01
+
+
+@pytest.mark.parametrize("model", CAPABILITIES)
+def test_fitted_sizes_are_exact(model: str) -> None:
+    """A fitted picture has exactly the ratio, even sides, and the pixels of 720p, not many more."""
+    for ratio in CAPABILITIES[model].aspect_ratios:
+        width, height = Fitting(fit="crop", aspect_ratio=ratio).size
+        wide, high = map(int, ratio.split(":"))
+
+        assert width * high == height * wide
+        assert width % 2 == height % 2 == 0
+        assert 1280 * 720 <= width * height <= 1280 * 720 * 1.01
+
+
+def _sized(width: int, height: int) -> Picture:
+    return Picture(
+        source="/boards/dawn.jpg", sha256="ab" * 32, format="JPEG", width=width, height=height, size_bytes=99
+    )
+
+
+@pytest.mark.parametrize(
+    ("size", "ratio"),
+    [
+        pytest.param((1920, 1080), "16:9", id="exact"),
+        pytest.param((1366, 768), "16:9", id="half a pixel too wide"),
+        pytest.param((853, 480), "16:9", id="a third of a pixel too high"),
+        pytest.param((70, 30), "21:9", id="ratio not in lowest terms"),
+        pytest.param((500, 500), "1:1", id="square"),
+    ],
+)
+def test_fit_leaves_what_has_the_ratio(size: tuple[int, int], ratio: str) -> None:
+    """A picture of the clip's ratio stays the same picture, sent byte for byte."""
+    picture = _sized(*size)
+
+    fitted = picture.fitted("crop", aspect_ratio=ratio)
+
+    assert fitted == picture
+    assert (fitted.made_size, fitted.hosted_name) == (None, f"{'ab' * 32}.jpeg")
+
+
+@pytest.mark.parametrize(
+    ("size", "ratio"),
+    [
+        pytest.param((1921, 1080), "16:9", id="a pixel too wide"),
+        pytest.param((1920, 1081), "16:9", id="a pixel too high"),
+        pytest.param((864, 496), "16:9", id="as clips are"),
+        pytest.param((501, 500), "1:1", id="almost square"),
+    ],
+)
+def test_fit_makes_another_picture(size: tuple[int, int], ratio: str) -> None:
+    """Other pictures get an identity of their own, which tells content and deed but no bytes."""
+    picture = _sized(*size)
+
+    crop, pad = (picture.fitted(fit, aspect_ratio=ratio) for fit in ("crop", "pad"))
+
+    assert crop.identity == f"sha256:{'ab' * 32}#crop-{ratio}"
+    assert pad.identity == f"sha256:{'ab' * 32}#pad-{ratio}"
+    assert len({each.hosted_name for each in (picture, crop, pad)}) == 3
+    assert picture.fitted("none", aspect_ratio=ratio) == picture
+
+
+def test_turning_makes_no_other_picture() -> None:
+    """What is set upright or made lighter stays the clip that was paid for, and is hosted beside it."""
+    picture = _sized(4000, 3000)
+    turned, heavy = (picture.model_copy(update={what: True}) for what in ("is_turned", "is_heavy"))
+
+    assert {picture.identity, turned.identity, heavy.identity} == {f"sha256:{'ab' * 32}"}
+    assert turned.made_size == heavy.made_size == (2000, 1500)
+    assert turned.hosted_name == f"{'ab' * 32}-2000x1500.png"
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,9 @@ from prefect_seedance.storyboard import ClipRequest
 
 _FILE = Picture(source="/boards/dawn.png", sha256="ab" * 32, format="PNG", width=8, height=8, size_bytes=99)
 _URL = Picture(source="https://example.com/noon.png")
+_FITTED = _FILE.fitted("crop", aspect_ratio="16:9")
+_PADDED = _FILE.fitted("pad", aspect_ratio="9:16")
+_TURNED = _FILE.model_copy(update={"is_turned": True})
 
 
 def asked(**changes: object) -> ClipRequest:
@@ -31,6 +34,9 @@ def asked(**changes: object) -> ClipRequest:
             "73ddfd88058a7f09123baafd64f123b9",
             id="text only, take 2",
         ),
+        pytest.param(asked(pictures=(_FITTED, _URL)), "233f19d60674b51692637a7dae88f9d6", id="cropped"),
+        pytest.param(asked(pictures=(_FILE, _PADDED)), "ab70a6828f2f2a0e3ce7444a6d4b5728", id="padded"),
+        pytest.param(asked(pictures=(_TURNED,)), "5570fdb40ebf076a4a21b9d4b51d1fbb", id="turned"),
     ],
 )
 def test_fingerprints_never_change(request_: ClipRequest, golden: str) -> None:
@@ -46,6 +52,7 @@ def test_fingerprints_never_change(request_: ClipRequest, golden: str) -> None:
         pytest.param({"pictures": (_URL, _FILE)}, id="order of pictures"),
         pytest.param({"pictures": (_FILE,)}, id="fewer pictures"),
         pytest.param({"pictures": (_FILE.model_copy(update={"sha256": "cd" * 32}), _URL)}, id="content"),
+        pytest.param({"pictures": (_FITTED, _URL)}, id="fit"),
         pytest.param({"settings": ClipSettings(duration=4, sound=True)}, id="duration"),
         pytest.param({"settings": ClipSettings(duration=8, sound=True, resolution="480p")}, id="resolution"),
         pytest.param({"settings": ClipSettings(duration=8, sound=True, aspect_ratio="9:16")}, id="ratio"),
@@ -66,6 +73,8 @@ def test_fingerprint_covers_what_decides_the_clip(changes: dict[str, object]) ->
         pytest.param(
             {"pictures": (_FILE.model_copy(update={"source": "/x/y.png"}), _URL)}, id="renamed file"
         ),
+        pytest.param({"pictures": (_FILE.fitted("crop", aspect_ratio="1:1"), _URL)}, id="fit of what fits"),
+        pytest.param({"pictures": (_TURNED, _URL)}, id="turning"),
     ],
 )
 def test_fingerprint_leaves_out_the_rest(changes: dict[str, object]) -> None:

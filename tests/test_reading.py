@@ -8,6 +8,7 @@ from PIL import Image
 from prefect_seedance.document import Document
 from prefect_seedance.errors import SetupError, StoryboardError
 from prefect_seedance.models import DEFAULT_MODEL, ClipSettings
+from prefect_seedance.picture import MOST_BYTES
 from prefect_seedance.reading import from_folder, read
 from prefect_seedance.storyboard import ClipList, Storyboard
 
@@ -19,7 +20,8 @@ def folder(tmp_path: Path) -> Path:
     images.mkdir(parents=True)
     for name in ("dawn.png", "noon.jpg", "dusk.webp", "old.gif"):
         Image.new("RGB", (16, 9), name.encode()[0]).save(images / name)
-    (images / "big.png").write_bytes((images / "dawn.png").read_bytes() + bytes(11_000_000))
+    with (images / "big.png").open("wb") as file:
+        file.truncate(MOST_BYTES + 1)
     (images / "cut.png").write_bytes((images / "dawn.png").read_bytes()[:45])
     (images / "notes.txt").write_text("no picture")
     (images / "out.png").symlink_to(tmp_path / "outside.png")
@@ -266,7 +268,7 @@ def _shots(first: str, *others: str) -> str:
         pytest.param(
             "image: images/notes.txt\nprompt: waves", 3, "image", "is not a picture", id="no picture"
         ),
-        pytest.param("image: images/big.png\nprompt: waves", 3, "image", "has 11,000,", id="11 MB"),
+        pytest.param("image: images/big.png\nprompt: waves", 3, "image", "has 100,000,", id="over 100 MB"),
         pytest.param("image: images/cut.png\nprompt: waves", 3, "image", "is a broken PNG", id="truncated"),
         pytest.param("image: ../outside.png\nprompt: waves", 3, "image", "leads out of", id="escape by dots"),
         pytest.param(
@@ -277,6 +279,20 @@ def _shots(first: str, *others: str) -> str:
         pytest.param('image: "a\\0b"\nprompt: waves', 3, "image", "is not a path", id="NUL in a name"),
         pytest.param(
             "image: http://example.com/a.png\nprompt: waves", 3, "image", "is no https URL", id="http URL"
+        ),
+        pytest.param(
+            "image: images/dawn.png\nprompt: waves\nfit: croop",
+            5,
+            "fit",
+            "expected 'crop', 'pad' or 'none', found the text 'croop'; choose one",
+            id="no such fit",
+        ),
+        pytest.param(
+            "image: https://example.com/a.png\nprompt: waves\nfit: pad",
+            5,
+            "fit",
+            "a.png is fetched by the API as it is; give a local copy, or leave the fit out",
+            id="fit of a URL",
         ),
         pytest.param(
             "image: images/dawn.png\nprompt: waves\nprompt: gulls",
@@ -489,3 +505,47 @@ def test_folder_must_be_one(tmp_path: Path) -> None:
     """A missing folder is said to be missing."""
     with pytest.raises(StoryboardError, match="No such file"):
         from_folder(tmp_path / "absent", prompt="waves")
+
+
+def test_fit_follows_clip_and_ratio(folder: Path) -> None:
+    """A picture between two clips is fitted for each as that one's words or the defaults say."""
+    board = {
+        "defaults": {"prompt": "waves", "fit": "crop", "aspect_ratio": "21:9"},
+        "shots": [
+            {"image": "images/dawn.png"},
+            {"image": "images/noon.jpg", "fit": "pad", "aspect_ratio": "1:1"},
+            {"image": "images/dusk.webp", "fit": "none"},
+            {"image": "images/dawn.png", "aspect_ratio": "16:9"},
+        ],
+    }
+
+    reading = read(Document.inline({**board, "loop": True}, folder=folder))
+
+    assert [[str(picture.fitting) for picture in clip.pictures] for clip in reading.clips] == [
+        ["crop-21:9", "crop-21:9"],
+        ["pad-1:1", "pad-1:1"],
+        ["None", "None"],
+        ["None", "None"],  # they have the ratio
+    ]
+
+
+def test_default_fit_holds_where_it_can(folder: Path) -> None:
+    """Beside images at URLs, which the API fetches as they are, the defaults' fit is for local ones."""
+    shots = [{"image": "https://example.com/a.png"}, {"image": "images/dawn.png"}]
+    board = {"defaults": {"prompt": "waves", "fit": "pad"}, "shots": shots}
+
+    (clip,) = read(Document.inline(board, folder=folder)).clips
+
+    assert [picture.fitting and picture.fitting.fit for picture in clip.pictures] == [None, "pad"]
+
+
+def test_last_shots_fit_is_nobodys(folder: Path) -> None:
+    """What the last shot says of a clip that does not begin at it is no mistake."""
+    shots = [
+        {"image": "images/dawn.png", "prompt": "waves"},
+        {"image": "https://example.com/a.png", "fit": "crop"},
+    ]
+
+    (clip,) = read(Document.inline({"shots": shots}, folder=folder)).clips
+
+    assert clip.pictures[0].fitting is None

@@ -13,8 +13,8 @@ _NOON = Picture(source="https://example.com/noon.png")
 
 def test_every_setting_can_be_overridden() -> None:
     """What can be said for all clips can be said of one, under the same name."""
-    assert set(ClipSettings.model_fields) | {"prompt", "take"} == set(ClipWords.model_fields)
-    assert set(ClipSettings.model_fields) | {"prompt"} == set(Defaults.model_fields)
+    assert set(ClipSettings.model_fields) | {"prompt", "take", "fit"} == set(ClipWords.model_fields)
+    assert set(ClipSettings.model_fields) | {"prompt", "fit"} == set(Defaults.model_fields)
 
 
 @pytest.mark.parametrize(
