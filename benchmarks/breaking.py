@@ -1,0 +1,186 @@
+"""Break the rules that keep money safe, one at a time in a copy, and show what notices.
+
+Run: .venv/bin/python -m benchmarks.breaking [--rule NAME …]
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+_ROOT = Path(__file__).parents[1]
+_PARTS = ("prefect_seedance", "flows", "deployments", "examples", "tests", "benchmarks", "pyproject.toml")
+_UNITS = (
+    "tests/test_archive.py",
+    "tests/test_client.py",
+    "tests/test_errors.py",
+    "tests/test_ledger.py",
+    "tests/test_planning.py",
+    "tests/test_store.py",
+    "tests/test_submission.py",
+    "tests/test_waiting.py",
+)
+_TABLE = ("tests/journeys/test_faults.py", "tests/journeys/test_paying_once.py")
+
+app = App(name="breaking", help=__doc__)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule, and the change that breaks it."""
+
+    name: str
+    module: str
+    kept: str
+    broken: str
+
+
+_RULES = (
+    Rule(
+        "the intent is recorded before anything is sent",
+        "submission",
+        "        claiming = asyncio.ensure_future(self.ledger.claim(intent))\n",
+        "        generation_id = await self.client.submit(intent.request, sending=sending)\n"
+        "        if claimed := await self.ledger.claim(intent):\n"
+        "            return await self.ledger.accept(claimed, generation_id)\n"
+        "        claiming = asyncio.ensure_future(self.ledger.claim(intent))\n",
+    ),
+    Rule(
+        "of those who claim an attempt one wins",
+        "store",
+        'await obstore.put_async(self._backend.writer, key, content, mode="create")',
+        "await obstore.put_async(self._backend.writer, key, content)",
+    ),
+    Rule(
+        "a submission is repeated only if nothing was started",
+        "errors",
+        "isinstance(error, SeedanceError) and error.transient and error.outcome_known",
+        "isinstance(error, SeedanceError) and error.transient",
+    ),
+    Rule(
+        "an unresolved attempt is left alone",
+        "submission",
+        "        if not self.policy.resubmit_unresolved:\n",
+        "        if False:\n",
+    ),
+    Rule(
+        "the answer is recorded before it is used",
+        "ledger",
+        "if not await self._create(attempt.key + _ACCEPTED, acceptance):",
+        "if False:",
+    ),
+    Rule(
+        "no other attempt follows a success",
+        "ledger",
+        "outcome = await self._read(ended, Outcome) if ended in keys else None",
+        "outcome = None",
+    ),
+    Rule(
+        "a rejected clip is not bought again",
+        "submission",
+        "        if outcome.kind is FailKind.content:\n            return self.retry_rejected\n"
+        "        return outcome.result in _FREE or self.retry_failed",
+        "        return True",
+    ),
+    Rule(
+        "equal clips have equal fingerprints",
+        "planning",
+        '{"model": model, "input": asked, "take": request.take}',
+        '{"model": model, "input": asked, "take": request.take, "run": __import__("os").getpid()}',
+    ),
+    Rule(
+        "a new id may be unknown for a while",
+        "waiting",
+        "(isinstance(error, NotFoundError) and self._is_settling(watch))",
+        "False",
+    ),
+    Rule(
+        "a video is verified before it is stored",
+        "archive",
+        "                return sha256, await self._probed(file)\n            except (LinkExpiredError",
+        "                await self._store(attempt.intent.fingerprint, file, sha256=sha256)\n"
+        "                return sha256, await self._probed(file)\n            except (LinkExpiredError",
+    ),
+    Rule(
+        "a video is stored before its record",
+        "archive",
+        "            await self._store(intent.fingerprint, file, sha256=sha256)\n",
+        "",
+    ),
+    Rule(
+        "a stored video is never written over",
+        "archive",
+        'clip-{sha256[:_DIGEST_DIGITS]}.mp4"',
+        'clip-{"0" * _DIGEST_DIGITS}.mp4"',
+    ),
+)
+
+
+@contextmanager
+def _broken(rule: Rule) -> Iterator[Path]:
+    """Lay out a copy of the project in which one rule does not hold."""
+    with tempfile.TemporaryDirectory(prefix="breaking-") as name:
+        folder = Path(name)
+        for part in _PARTS:
+            source = _ROOT / part
+            (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / part)
+        path = folder / "prefect_seedance" / f"{rule.module}.py"
+        text = path.read_text(encoding="utf-8")
+        assert text.count(rule.kept) == 1, f"{rule.module} has changed; say anew how to break: {rule.name}"
+        path.write_text(text.replace(rule.kept, rule.broken), encoding="utf-8")
+        yield folder
+
+
+def _run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "PYTHONPATH": str(folder)}
+    command = [sys.executable, "-m", *words]
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+
+
+def _tests(folder: Path, files: Sequence[str]) -> str:
+    run = _run(folder, "pytest", "-q", "-p", "no:cacheprovider", *files)
+    failed = re.search(r"(\d+) failed", run.stdout)
+    errors = re.search(r"(\d+) errors?", run.stdout)
+    return " ".join(found[0] for found in (failed, errors) if found) or "all pass"
+
+
+def _campaign(folder: Path, *, clips: int, kills: int, seed: int) -> str:
+    words = ("--clips", clips, "--kills", kills, "--seed", seed, "--workers", 2, "--seconds", 900)
+    run = _run(folder, "benchmarks.campaign", *map(str, words))
+    found = re.search(r"VIOLATION \S+ ?\S* ?\d*: (.*)", run.stderr)
+    return found[1][:110] if found else f"exit code {run.returncode}"
+
+
+@app.default
+def breaking(
+    *,
+    rule: Annotated[tuple[str, ...], Parameter(help="Part of a rule's name; by default all.")] = (),
+    clips: Annotated[int, Parameter(help="Of each short campaign.")] = 100,
+    kills: Annotated[int, Parameter(help="Of each short campaign.")] = 20,
+    seed: Annotated[int, Parameter(help="Of each short campaign.")] = 1,
+) -> int:
+    """Print a row per rule; return 0 if every break was noticed by the tests and by a campaign."""
+    print("| broken: | unit tests | fault table | a campaign's first violation |\n| --- | --- | --- | --- |")
+    unnoticed = 0
+    for each in _RULES:
+        if rule and not any(part in each.name for part in rule):
+            continue
+        with _broken(each) as folder:
+            units, table = _tests(folder, _UNITS), _tests(folder, _TABLE)
+            campaign = _campaign(folder, clips=clips, kills=kills, seed=seed)
+        print(f"| {each.name} | {units} | {table} | {campaign} |", flush=True)
+        unnoticed += {units, table} == {"all pass"} or campaign == "exit code 0"
+    return min(unnoticed, 1)
+
+
+if __name__ == "__main__":
+    sys.exit(app())
