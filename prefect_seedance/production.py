@@ -153,6 +153,7 @@ class Production:
     Attributes:
         deadline: By the event loop's clock.
         entries: What became of clips, by fingerprint, as far as it is decided.
+        seen: Attempts of this run, by fingerprint, for when the ledger cannot be read any more.
     """
 
     plan: Plan
@@ -162,6 +163,7 @@ class Production:
     listener: Listener
     began_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     entries: dict[str, Entry] = field(default_factory=dict)
+    seen: dict[str, Attempt] = field(default_factory=dict)
 
     async def run(self, reading: Reading) -> Manifest:
         """Make what is missing, and give an account even of a run that is cancelled."""
@@ -202,6 +204,7 @@ class Production:
         async with self.session.slots:
             self._tell(clip, "submitting")
             attempt = await submit_clip(clip, order=order, deadline_seconds=left())
+            self.seen[clip.fingerprint] = attempt
             self._tell(clip, "submitted")
             attempt = await wait_for_clip(attempt, order=order, deadline_seconds=left())
         if attempt.outcome and attempt.outcome.result is not Result.success:
@@ -235,7 +238,9 @@ class Production:
         try:
             attempts = await self.session.ledger.attempts(clip.fingerprint)
         except SeedanceError:
-            return Entry.of(clip, Standing.unresolved, error=error)
+            if clip.fingerprint not in self.seen:
+                return Entry.of(clip, Standing.unresolved, error=error)
+            attempts = (self.seen[clip.fingerprint],)
         last = attempts[-1] if attempts else None
         if last and last.undecided and not isinstance(error, SubmissionUnresolvedError):
             message = submission.unresolved_message(self.session.ledger, last.intent)

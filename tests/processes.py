@@ -155,6 +155,13 @@ class S3:
                     found[key] = client.get_object(Bucket=bucket, Key=key)["Body"].read()
             return found
 
+    def remove(self, bucket: str) -> None:
+        """Take a bucket away with all that is in it."""
+        with contextlib.closing(self.client()) as client:
+            for each in client.list_objects_v2(Bucket=bucket).get("Contents", ()):
+                client.delete_object(Bucket=bucket, Key=each["Key"])
+            client.delete_bucket(Bucket=bucket)
+
     def unfinished(self, bucket: str) -> int:
         """Count the multipart uploads that were begun and neither finished nor aborted."""
         with contextlib.closing(self.client()) as client:

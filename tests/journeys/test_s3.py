@@ -22,6 +22,7 @@ from pydantic import SecretStr
 
 from prefect_seedance import ClipArchive, Order, SeedanceCredentials
 from prefect_seedance.errors import ArchiveError, SetupError
+from prefect_seedance.manifest import ExitCode
 from prefect_seedance.session import shared
 from prefect_seedance.store import Store
 from tests.processes import S3, Command, Sandbox, aws, free_port
@@ -119,15 +120,17 @@ def between(s3: S3, _here: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Be
         thread.join()
 
 
-async def test_reads_what_was_written(store: Store) -> None:
-    """A bucket keeps what a folder keeps."""
+async def test_reads_what_was_written(store: Store, s3: S3, bucket: str) -> None:
+    """A bucket keeps what a folder keeps, and says besides what it is."""
     video = io.BytesIO(os.urandom(40_000_000))
 
-    await store.put("clips/a/clip.mp4", video, media_type="video/mp4")
+    await store.put("clips/a/clip.mp4", video, media_type="video/mp4", metadata={"sha256": "f00d"})
+    head = s3.client().head_object(Bucket=bucket, Key="films/clips/a/clip.mp4")
     created = [await store.create("clips/a/clip.json", word) for word in (b"one", b"two")]
 
     file = io.BytesIO()
     assert created == [True, False]
+    assert (head["ContentType"], head["Metadata"]) == ("video/mp4", {"sha256": "f00d"})
     assert await store.read("clips/a/clip.json") == b"one"
     assert await store.fetch("clips/a/clip.mp4", file) == hashlib.sha256(video.getvalue()).hexdigest()
     assert await store.size_bytes("clips/a/clip.mp4") == 40_000_000
@@ -402,3 +405,27 @@ def test_wrong_bucket_costs_nothing(
     assert "NoSuchBucket" in run.stderr
     assert "Nothing was spent" in " ".join(run.stderr.split())
     assert sandbox.totals()["submits_received"] == 0
+
+
+def test_bucket_that_vanishes(
+    start_cli: Callable[..., subprocess.Popen[str]],
+    studio: dict[str, str],
+    sandbox: Sandbox,
+    s3: S3,
+    bucket: str,
+    board: Path,
+) -> None:
+    """When the bucket goes while clips are generated, each says so, and the account is shown all the same."""
+    sandbox.faults({"kind": "generation", "fault": "take-longer", "factor": 8})
+    run = start_cli("produce", board, "--archive", f"s3://{bucket}/films", env={**studio, **s3.env})
+    while sum(key.endswith("accepted.json") for key in s3.contents(bucket)) < 2:
+        assert run.poll() is None
+        time.sleep(0.05)
+
+    s3.remove(bucket)
+    out, err = run.communicate(timeout=120)
+
+    assert run.returncode == ExitCode.in_flight, err
+    assert "The specified bucket does not exist (NoSuchBucket)" in " ".join(out.split())
+    assert "2 in flight. This run submitted 8 s of video" in out
+    assert "Traceback" not in out + err
