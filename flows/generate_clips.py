@@ -12,7 +12,7 @@ from prefect_seedance.reporting import final_state, named_after
 @flow(name="generate-clips", flow_run_name=named_after("clips"))
 async def generate_clips(
     clips: Annotated[str, Field(title="Path or URL")] | ClipList,
-    archive: str,
+    archive: str = "",
     name: str = "",
     credentials: str = "",
     deadline_seconds: Annotated[float, Field(gt=0)] = 3600,
@@ -28,7 +28,8 @@ async def generate_clips(
 
     Args:
         clips: A file on the worker, an https URL, or the list of clips itself.
-        archive: Where clips go, a folder's path, s3://, gs://, az:// with a bucket, or block:NAME.
+        archive: A folder's path, s3://, gs://, az:// with a bucket, or block:NAME. Left out, the worker's
+            SEEDANCE_ARCHIVE holds.
         name: Names the production. Left out, the list's title does.
         credentials: Name of a Seedance Credentials block. Left out, the worker's SEEDANCE_API_KEY holds.
         deadline_seconds: How long to wait in all. What is in flight goes on, and the next run takes it in.

@@ -1,6 +1,6 @@
 """Ask a person what became of submissions that nobody knows the end of."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from prefect import flow
 from prefect.flow_runs import apause_flow_run
@@ -26,14 +26,15 @@ class Decision(RunInput):
     generation_id: str = Field(default="", description="To adopt: its id, as your account shows it.")
 
 
-@flow(name="resolve-submissions", flow_run_name="resolve {archive}")
+@flow(name="resolve-submissions", flow_run_name="resolve submissions")
 async def resolve_submissions(
-    archive: str, credentials: str = "", answer_within_seconds: int = 86_400
+    archive: str = "", credentials: str = "", answer_within_seconds: Annotated[int, Field(gt=0)] = 86_400
 ) -> list[str]:
     """Go through an archive's unresolved submissions, pausing for a person's decision on each.
 
     Args:
-        archive: Where the clips are.
+        archive: A folder's path, s3://, gs://, az:// with a bucket, or block:NAME. Left out, the worker's
+            SEEDANCE_ARCHIVE holds.
         credentials: Name of a Seedance Credentials block. Left out, the worker's SEEDANCE_API_KEY holds.
         answer_within_seconds: How long to wait for each decision; then the run fails, and can be run again.
 

@@ -12,7 +12,7 @@ from prefect_seedance.reporting import final_state, named_after
 @flow(name="storyboard-to-transitions", flow_run_name=named_after("storyboard"))
 async def storyboard_to_transitions(
     storyboard: Annotated[str, Field(title="Path or URL")] | Storyboard,
-    archive: str,
+    archive: str = "",
     name: str = "",
     prompt: str = "",
     credentials: str = "",
@@ -31,7 +31,8 @@ async def storyboard_to_transitions(
 
     Args:
         storyboard: A file or a folder of images on the worker, an https URL, or the storyboard itself.
-        archive: Where clips go, a folder's path, s3://, gs://, az:// with a bucket, or block:NAME.
+        archive: A folder's path, s3://, gs://, az:// with a bucket, or block:NAME. Left out, the worker's
+            SEEDANCE_ARCHIVE holds.
         name: Names the production. Left out, the storyboard's title does.
         prompt: What happens between the images, if the storyboard is a folder of them.
         credentials: Name of a Seedance Credentials block. Left out, the worker's SEEDANCE_API_KEY holds.

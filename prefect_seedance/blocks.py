@@ -6,6 +6,7 @@ from typing import Self
 import httpx
 from prefect.blocks.abstract import CredentialsBlock
 from prefect.blocks.core import Block
+from prefect.filesystems import LocalFileSystem
 from pydantic import Field, SecretStr, model_validator
 
 from prefect_seedance.aws import open_bucket
@@ -18,6 +19,7 @@ from prefect_seedance.store import Store
 
 API_KEY_VARIABLE = "SEEDANCE_API_KEY"
 BASE_URL_VARIABLE = "SEEDANCE_BASE_URL"
+ARCHIVE_VARIABLE = "SEEDANCE_ARCHIVE"
 
 _LIMITERS: dict[tuple[str, str], Limiter] = {}
 """By base URL and key: all clients of an account, in all threads, share its budget."""
@@ -102,7 +104,7 @@ class SeedanceCredentials(CredentialsBlock):
 
 
 class ClipArchive(Block):
-    """Where clips and ledger live: at a URL, or in a stored S3 Bucket of prefect-aws.
+    """Where clips and ledger live: at a URL, or where another stored block says.
 
     Wherever an archive is asked for, ``block:NAME`` means the one that is stored under this name.
 
@@ -134,11 +136,33 @@ class ClipArchive(Block):
         "credentials, region and endpoint hold.",
     )
 
+    local_file_system: str = Field(
+        default="",
+        description="Instead of a URL: the name of a stored Local File System block, whose base path holds.",
+    )
+
     @model_validator(mode="after")
     def _is_one_place(self) -> Self:
-        if bool(self.url) == bool(self.s3_bucket):
-            raise ValueError("give either a URL or the name of an S3 Bucket block")
+        if sum(map(bool, (self.url, self.s3_bucket, self.local_file_system))) != 1:
+            raise ValueError(
+                "give one of a URL, the name of an S3 Bucket block, and the name of a Local File System block"
+            )
         return self
+
+    @classmethod
+    def from_env(cls) -> Self:
+        """Take the URL from SEEDANCE_ARCHIVE.
+
+        Raises:
+            SetupError: If there is none, or it names a stored archive, which is to be loaded.
+        """
+        url = archive_from_env()
+        if url.startswith(BLOCK_PREFIX):
+            name = url.removeprefix(BLOCK_PREFIX)
+            raise SetupError(
+                f"{ARCHIVE_VARIABLE} names a stored archive; load it: ClipArchive.load({name!r})"
+            )
+        return cls(url=url)
 
     async def open(self) -> Store:
         """Open the store.
@@ -146,28 +170,50 @@ class ClipArchive(Block):
         Raises:
             SetupError: If it names no such place, or there are no credentials for it.
         """
-        stored = self._block_document_name
         if self.url:
             return Store.open(self.url)
+        if self.local_file_system:
+            return Store.open(await _base_path(self.local_file_system))
+        stored = self._block_document_name
         return await open_bucket(self.s3_bucket, name=f"{BLOCK_PREFIX}{stored}" if stored else "")
 
 
+async def _base_path(stored: str) -> str:
+    try:
+        block: LocalFileSystem = await LocalFileSystem.aload(stored)
+    except ValueError as error:
+        raise SetupError(f"There is no stored Local File System block named {stored!r}: {error}") from error
+    return block.basepath or "."  # where the process works, as for Prefect
+
+
+def archive_from_env() -> str:
+    """Return the archive that SEEDANCE_ARCHIVE names, by URL or by its name after ``block:``.
+
+    Raises:
+        SetupError: If it names none.
+    """
+    archive = os.environ.get(ARCHIVE_VARIABLE, "")
+    if not archive:
+        raise SetupError(f"There is no archive. Name one, or set {ARCHIVE_VARIABLE}")
+    return archive
+
+
 async def open_archive(archive: ClipArchive | str) -> Store:
-    """Open the store that is meant: a block's, stored under a name after ``block:``, or at a URL.
+    """Open the store that is meant: a block's, a stored one's after ``block:``, a URL's, the environment's.
 
     Raises:
         SetupError: If there is none.
     """
-    if isinstance(archive, str):
-        if not archive.startswith(BLOCK_PREFIX):
-            return Store.open(archive)
-        name = archive.removeprefix(BLOCK_PREFIX)
-        try:
-            archive = await ClipArchive.aload(name)
-        except ValueError as error:
-            raise SetupError(f"There is no stored archive named {name!r}: {error}") from error
-        except httpx.HTTPError as error:
-            raise SetupError(
-                f"The Prefect server cannot be asked for the archive {name!r}: {error}"
-            ) from error
-    return await archive.open()
+    if isinstance(archive, ClipArchive):
+        return await archive.open()
+    url = archive or archive_from_env()
+    if not url.startswith(BLOCK_PREFIX):
+        return Store.open(url)
+    name = url.removeprefix(BLOCK_PREFIX)
+    try:
+        stored: ClipArchive = await ClipArchive.aload(name)
+    except ValueError as error:
+        raise SetupError(f"There is no stored archive named {name!r}: {error}") from error
+    except httpx.HTTPError as error:
+        raise SetupError(f"The Prefect server cannot be asked for the archive {name!r}: {error}") from error
+    return await stored.open()

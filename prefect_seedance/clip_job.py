@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from typing import Self
 
 from prefect.blocks.abstract import JobBlock, JobRun
 from pydantic import Field
@@ -9,7 +10,7 @@ from pydantic import Field
 from prefect_seedance import archive as archiving
 from prefect_seedance import submission
 from prefect_seedance.archive import Clip
-from prefect_seedance.blocks import ClipArchive, SeedanceCredentials
+from prefect_seedance.blocks import ClipArchive, SeedanceCredentials, archive_from_env
 from prefect_seedance.bridge import finish
 from prefect_seedance.client import REQUEST_TIMEOUT_SECONDS
 from prefect_seedance.errors import SetupError
@@ -136,8 +137,9 @@ class SeedanceClip(JobBlock[Clip]):
     clip: ClipSpec = Field(description="What the clip shows, and how.")
     credentials: SeedanceCredentials = Field(description="The account that pays.")
     archive: ClipArchive | str = Field(
+        default="",
         description="Where the clip goes: a Clip Archive, or a folder's path, s3://, gs:// or az:// with a "
-        "bucket, or block:NAME."
+        "bucket, or block:NAME. Left out, SEEDANCE_ARCHIVE says it.",
     )
     images_url: str = Field(
         default="",
@@ -158,6 +160,15 @@ class SeedanceClip(JobBlock[Clip]):
         description="How long submitting, waiting and fetching may each take, in seconds; the generation "
         "goes on all the same.",
     )
+
+    @classmethod
+    def from_env(cls, clip: ClipSpec) -> Self:
+        """Let a clip be made by the environment's account into its archive.
+
+        Raises:
+            SetupError: If there is no SEEDANCE_API_KEY or no SEEDANCE_ARCHIVE.
+        """
+        return cls(clip=clip, credentials=SeedanceCredentials.from_env(), archive=archive_from_env())
 
     def trigger(self) -> SeedanceClipRun:  # type: ignore[override]  # sync by its plain name, as Prefect's users call it
         """Do as `atrigger`, in synchronous code."""

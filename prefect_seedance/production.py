@@ -50,7 +50,7 @@ Listener = Callable[[Progress], None]
 async def produce(
     storyboard: Source,
     *,
-    archive: ClipArchive | str,
+    archive: ClipArchive | str = "",
     name: str = "",
     prompt: str = "",
     credentials: SeedanceCredentials | str = "",
@@ -74,7 +74,7 @@ async def produce(
     Args:
         storyboard: A file's path or URL, or what stands in one; a list of clips too.
         archive: Where clips and ledger live: a folder's path, ``s3://``, ``gs://``, ``az://``, a block, or
-            the name of a stored one after ``block:``.
+            the name of a stored one after ``block:``; by default the environment's ``SEEDANCE_ARCHIVE``.
         name: Names the production; by default its title does.
         prompt: What happens between the images, if the storyboard is a folder of them.
         credentials: The account, or the name of a stored credentials block; by default the

@@ -26,14 +26,15 @@ class Order:
     """Who pays for clips, where they go and how: a value that tasks can be given.
 
     Attributes:
-        archive: A folder's path or a URL, a block, or the name of a stored one after ``block:``.
+        archive: A folder's path or a URL, a block, or the name of a stored one after ``block:``; if it is
+            empty, what ``SEEDANCE_ARCHIVE`` says.
         images_url: Where the archive's images folder can be fetched, if it cannot sign URLs.
         production: For whom the clips are made, so that people who read the ledger know.
         timeout_seconds: Bound of one request.
     """
 
     credentials: SeedanceCredentials
-    archive: ClipArchive | str
+    archive: ClipArchive | str = ""
     production: str = ""
     images_url: str = ""
     policy: Policy = Policy()
@@ -120,7 +121,7 @@ def _key(order: Order) -> object:
         credentials.base_url,
         credentials.api_key.get_secret_value(),
         credentials.model,
-        archive if isinstance(archive, str) else (archive.url, archive.s3_bucket),
+        archive if isinstance(archive, str) else archive.model_dump_json(),
         order.pace,
         order.timeout_seconds,
     )

@@ -8,12 +8,13 @@ import httpx
 import pytest
 from prefect import flow
 from prefect.blocks.core import Block
+from prefect.filesystems import LocalFileSystem
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 from prefect.testing.standard_test_suites import BlockStandardTestSuite
 from pydantic import SecretStr, ValidationError
 
 from prefect_seedance import ClipArchive, ClipSpec, Order, Pace, SeedanceClip, SeedanceCredentials
-from prefect_seedance.blocks import API_KEY_VARIABLE, BASE_URL_VARIABLE, open_archive
+from prefect_seedance.blocks import API_KEY_VARIABLE, ARCHIVE_VARIABLE, BASE_URL_VARIABLE, open_archive
 from prefect_seedance.errors import SetupError
 from prefect_seedance.models import DEFAULT_BASE_URL
 from tests.processes import BIN, environment
@@ -109,11 +110,38 @@ async def test_account_shares_its_budget(credentials: SeedanceCredentials) -> No
     assert other.get_client().limiter.requests_per_minute == 60
 
 
-@pytest.mark.parametrize("fields", [{}, {"url": "s3://clips", "s3_bucket": "clips"}], ids=["none", "two"])
+@pytest.mark.parametrize(
+    "fields",
+    [{}, {"url": "s3://clips", "s3_bucket": "clips"}, {"s3_bucket": "clips", "local_file_system": "clips"}],
+    ids=["none", "URL and bucket", "two blocks"],
+)
 def test_archive_is_one_place(fields: dict[str, str]) -> None:
-    """An archive is at a URL or in a stored bucket, not both and not neither."""
-    with pytest.raises(ValidationError, match="either a URL or the name of an S3 Bucket block"):
+    """An archive is in one place: at a URL, in a stored bucket, or in a stored folder."""
+    with pytest.raises(ValidationError, match="give one of a URL, the name of an S3 Bucket block, and"):
         ClipArchive.model_validate(fields)
+
+
+async def test_environment_gives_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no archive is named, the environment's is meant, by all who ask for one."""
+    monkeypatch.setenv(ARCHIVE_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(API_KEY_VARIABLE, SECRET)
+    clip = SeedanceClip.from_env(ClipSpec(prompt="a bell rings"))
+
+    opened = [await open_archive(archive) for archive in ("", ClipArchive.from_env(), clip.archive)]
+
+    assert {store.url for store in opened} == {str(tmp_path)}
+    assert clip.credentials.api_key.get_secret_value() == SECRET
+
+
+async def test_missing_archive_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without an archive, the message names the variable; of a stored one it says how to load it."""
+    monkeypatch.delenv(ARCHIVE_VARIABLE, raising=False)
+    with pytest.raises(SetupError, match=f"no archive.*{ARCHIVE_VARIABLE}"):
+        await open_archive("")
+
+    monkeypatch.setenv(ARCHIVE_VARIABLE, "block:films")
+    with pytest.raises(SetupError, match=r"ClipArchive\.load\('films'\)"):
+        ClipArchive.from_env()
 
 
 async def test_archive_opens(tmp_path: Path) -> None:
@@ -159,10 +187,22 @@ class TestServer:
         with pytest.raises(SetupError, match="no stored archive named 'lost'"):
             asyncio.run(open_archive("block:lost"))
 
-    def test_missing_bucket_block_is_named(self) -> None:
-        """An archive whose bucket was never stored says which."""
-        with pytest.raises(SetupError, match="no stored S3 Bucket block named 'nowhere'"):
-            asyncio.run(ClipArchive(s3_bucket="nowhere").open())
+    def test_stored_folder_is_an_archive(self, tmp_path: Path) -> None:
+        """A stored Local File System lends its base path."""
+        LocalFileSystem(basepath=str(tmp_path / "clips")).save("shelf", overwrite=True)
+        ClipArchive(local_file_system="shelf").save("shelf", overwrite=True)
+
+        store = asyncio.run(open_archive("block:shelf"))
+
+        assert store.url == str(tmp_path / "clips")
+
+    @pytest.mark.parametrize(
+        ("field", "kind"), [("s3_bucket", "S3 Bucket"), ("local_file_system", "Local File System")]
+    )
+    def test_missing_block_is_named(self, field: str, kind: str) -> None:
+        """An archive whose bucket or folder was never stored says which."""
+        with pytest.raises(SetupError, match=f"no stored {kind} block named 'nowhere'"):
+            asyncio.run(ClipArchive.model_validate({field: "nowhere"}).open())
 
     def test_server_shows_no_key(self, credentials: SeedanceCredentials, prefect_server: str) -> None:
         """Whoever reads the stored block through the API sees asterisks."""

@@ -38,8 +38,9 @@ Source = Annotated[str, Parameter(help="A file of YAML or JSON, a folder of imag
 Archive = Annotated[
     str,
     Parameter(
+        env_var="SEEDANCE_ARCHIVE",
         help="Where clips and ledger live: a folder's path; s3://, gs://, az:// with a bucket; or "
-        "block:NAME, a Clip Archive block in Prefect."
+        "block:NAME, a Clip Archive block in Prefect.",
     ),
 ]
 Json = Annotated[bool, Parameter(help="Print one JSON object for programs.")]

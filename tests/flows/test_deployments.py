@@ -11,7 +11,7 @@ from prefect_aws import AwsCredentials, S3Bucket
 from prefect_aws.client_parameters import AwsClientParameters
 from pydantic import SecretStr
 
-from prefect_seedance import ClipArchive
+from prefect_seedance import ClipArchive, ClipSpec, Pace, SeedanceClip, SeedanceCredentials
 from tests.flows.conftest import Api, account, eventually
 from tests.processes import BIN, S3, Sandbox, environment, running
 
@@ -35,10 +35,10 @@ def shell(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> dict
 def prefect(shell: dict[str, str]) -> Run:
     """Return how to run Prefect's command in the repository's root."""
 
-    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
         command = [str(BIN / "prefect"), *map(str, arguments)]
         return subprocess.run(
-            command, env=shell, cwd=ROOT, capture_output=True, text=True, timeout=_COMMAND_SECONDS, check=True
+            command, env=shell, cwd=cwd, capture_output=True, text=True, timeout=_COMMAND_SECONDS, check=True
         )
 
     return run
@@ -46,10 +46,11 @@ def prefect(shell: dict[str, str]) -> Run:
 
 @dataclass(frozen=True)
 class Deployed:
-    """Both deployments, as the server has them."""
+    """The deployments, as the server has them."""
 
     storyboard: dict[str, Any]
     clips: dict[str, Any]
+    submissions: dict[str, Any]
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +61,7 @@ def deployed(prefect: Run, api: Api) -> Deployed:
     return Deployed(
         storyboard=api.get("/deployments/name/storyboard-to-transitions/storyboard"),
         clips=api.get("/deployments/name/generate-clips/clips"),
+        submissions=api.get("/deployments/name/resolve-submissions/submissions"),
     )
 
 
@@ -74,7 +76,7 @@ def worker(deployed: Deployed, shell: dict[str, str], tmp_path: Path) -> Iterato
             yield log
 
 
-@pytest.mark.parametrize("name", ["storyboard", "clips"])
+@pytest.mark.parametrize("name", ["storyboard", "clips", "submissions"])
 def test_deployment_can_be_run(deployed: Deployed, name: str) -> None:
     """A deployment runs in the repository's root, one run at a time, and others queue."""
     deployment = getattr(deployed, name)
@@ -100,7 +102,7 @@ def test_schedule_waits_inactive(deployed: Deployed, api: Api, name: str, source
     runs = api.filter("/flow_runs", deployments={"id": {"any_": [getattr(deployed, name)["id"]]}})
     assert schedule["active"] is False
     assert schedule["slug"] == "hourly"
-    assert required == {source, "archive"} == set(schedule["parameters"]) | {"archive"}
+    assert required == {source} == set(schedule["parameters"])
     assert runs == []
 
 
@@ -172,6 +174,52 @@ def test_worker_runs_both(
     assert "Test board: 2 made; 8 s billed" in log, watched.stdout
     assert len(list(archive.glob("clips/*/clip-*.mp4"))) == 2
     assert [key for key in s3.contents(bucket) if key.endswith(".mp4")]
+
+
+_THEIR_FLOW = """
+from prefect import flow
+from prefect_seedance import SeedanceClip
+
+@flow
+def make(clip: str) -> str:
+    run = SeedanceClip.load(clip).trigger()
+    run.wait_for_completion()
+    print("made", run.fetch_result().key)
+"""
+
+
+@pytest.mark.usefixtures("worker")
+def test_worker_makes_stored_clip(prefect: Run, sandbox: Sandbox, s3: S3, tmp_path: Path) -> None:
+    """Somebody's flow on a worker knows a clip's name, and everything else is in blocks."""
+    bucket = _save_bucket(s3, name="bells")
+    account(sandbox).save("bells", overwrite=True)
+    SeedanceClip(
+        clip=ClipSpec(prompt="a bell rings over the sea"),
+        credentials=SeedanceCredentials.load("bells"),
+        archive=ClipArchive.load("bells"),
+        pace=Pace(first_seconds=0.5, every_seconds=0.5),
+    ).save("bell", overwrite=True)
+    (tmp_path / "theirs.py").write_text(_THEIR_FLOW, encoding="utf-8")
+    words = ("deploy", "theirs.py:make", "--name", "clip", "--pool", "seedance")
+    prefect("--no-prompt", *words, cwd=tmp_path)
+
+    for _ in range(2):
+        watched = prefect("deployment", "run", "make/clip", "--watch", "--param", "clip=bell")
+        assert "Completed" in watched.stdout
+
+    assert [key for key in s3.contents(bucket) if key.endswith(".mp4")]
+    assert sandbox.totals()["submits_received"] == 1
+
+
+@pytest.mark.usefixtures("worker")
+def test_worker_asks_about_submissions(prefect: Run, sandbox: Sandbox, archive: Path) -> None:
+    """The flow that asks a person ends at once where there is nothing to ask."""
+    account(sandbox).save("asked", overwrite=True)
+    words = ("deployment", "run", "resolve-submissions/submissions", "--watch")
+
+    watched = prefect(*words, "--param", f"archive={archive}", "--param", "credentials=asked")
+
+    assert "Completed" in watched.stdout
 
 
 def _save_bucket(s3: S3, *, name: str) -> str:

@@ -113,15 +113,15 @@ async def test_missing_credentials_are_named(monkeypatch: pytest.MonkeyPatch, tm
 def test_command_takes_names(
     run_cli: Command, prefect_server: str, sandbox: Sandbox, s3: S3, board: Path
 ) -> None:
-    """Every command takes an archive by name, of local images too, with no other option."""
+    """Every command takes an archive by name, of local images too, with no other option, or none at all."""
     bucket = _save("keys", s3)
     env = {"PREFECT_API_URL": prefect_server, **sandbox.env}
     look = ("--first-look", "0.2", "--look-every", "0.2")
     archive = "block:clips-keys"
 
     made = run_cli("produce", board, "--archive", archive, "--json", *look, env=env)
-    planned = run_cli("plan", board, "--archive", archive, "--json", env=env)
-    listed = run_cli("ledger", archive, "--json", env=env)
+    planned = run_cli("plan", board, "--json", env={**env, "SEEDANCE_ARCHIVE": archive})
+    listed = run_cli("ledger", "--json", env={**env, "SEEDANCE_ARCHIVE": archive})
 
     assert [clip["standing"] for clip in json.loads(made.stdout)["clips"]] == ["made", "made"], made.stderr
     assert [clip["will"] for clip in json.loads(planned.stdout)["clips"]] == ["reuse", "reuse"]
