@@ -25,6 +25,8 @@ app = App(
 app.command("prefect_seedance.cli.demo:app", name="demo", help="See it work, without an account.")
 app.command("prefect_seedance.cli.plan:app", name="plan", help="Say what would be made, reused and billed.")
 app.command("prefect_seedance.cli.produce:app", name="produce", help="Make the clips that are missing.")
+app.command("prefect_seedance.cli.report:app", name="report", help="Write the page that shows a production.")
+app.command("prefect_seedance.cli.opening:app", name="open", help="Open that page in a browser.")
 app.command("prefect_seedance.cli.ledger:app", name="ledger", help="List what an archive was asked to hold.")
 app.command("prefect_seedance.cli.resolve:app", name="resolve", help="Say what became of a submission.")
 app.command("prefect_seedance.sandbox.__main__:main", name="sandbox", help="Serve a stand-in for the API.")

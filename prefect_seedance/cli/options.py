@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Annotated, Final, Literal
 
 from cyclopts import Group, Parameter, Token
@@ -43,6 +44,10 @@ Archive = Annotated[
         "block:NAME, a Clip Archive block in Prefect.",
     ),
 ]
+Production = Annotated[
+    str, Parameter(help="The production's name, or its title; not needed if the archive has one only.")
+]
+Price = Annotated[Decimal | None, Parameter(help="What a second of video costs your account.")]
 Json = Annotated[bool, Parameter(help="Print one JSON object for programs.")]
 Verbose = Annotated[bool, Parameter(help="Show Prefect's logs, and where errors come from.")]
 

@@ -5,16 +5,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App
 from pydantic import BaseModel, ConfigDict
 from rich.console import RenderableType
 from rich.text import Text
 
 from prefect_seedance import planning, pricing
 from prefect_seedance.cli import survey
-from prefect_seedance.cli.options import PLAIN, Archive, Json, Source, Wanted
+from prefect_seedance.cli.options import PLAIN, Archive, Json, Price, Source, Wanted
 from prefect_seedance.cli.printing import count, grid, show
 from prefect_seedance.cli.survey import Memory, State
 from prefect_seedance.planning import Plan, PlannedClip
@@ -107,9 +106,7 @@ def plan(
     *,
     archive: Archive = "",
     wanted: Wanted = Wanted(),
-    price_per_second: Annotated[
-        Decimal | None, Parameter(help="What a second of video costs your account.")
-    ] = None,
+    price_per_second: Price = None,
     json: Json = False,
 ) -> int:
     """Say what would be made, reused and billed, without spending anything.

@@ -1,0 +1,73 @@
+"""Links that lead from a page in an archive to what else is there."""
+
+import posixpath
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+from urllib.parse import quote, urlsplit
+
+from prefect_seedance.store import Store
+
+LIFETIME = timedelta(days=7)
+"""The longest that S3, GCS and Azure sign for. Credentials that end before take their signatures along."""
+
+
+class Link(NamedTuple):
+    """Where a file is.
+
+    Attributes:
+        key: In the archive.
+        relative: From the page; it leads there from a disk, or wherever the archive is served as it is.
+        signed: For everyone, for a while; None if the archive cannot sign.
+    """
+
+    key: str
+    relative: str
+    signed: str | None
+
+    @property
+    def best(self) -> str:
+        """The one that works where the page is."""
+        return self.signed or self.relative
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Both, the best first."""
+        return (self.signed, self.relative) if self.signed else (self.relative,)
+
+    @property
+    def origin(self) -> str | None:
+        """Where the signed one leads, as a content security policy names it."""
+        if self.signed is None:
+            return None
+        parts = urlsplit(self.signed)
+        return f"{parts.scheme}://{parts.netloc}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Links:
+    """Makes links from one page.
+
+    Attributes:
+        page: The page's key.
+        until: Until when signed links hold at most.
+    """
+
+    store: Store
+    page: str
+    until: datetime
+
+    @classmethod
+    def of(cls, store: Store, page: str) -> "Links":
+        """Make links that hold as long as they can."""
+        return cls(store=store, page=page, until=datetime.now(UTC) + LIFETIME)
+
+    async def to(self, key: str) -> Link:
+        """Return the link to an object.
+
+        Raises:
+            ArchiveError: If there are no credentials to sign with.
+        """
+        relative = posixpath.relpath(key, posixpath.dirname(self.page))
+        signed = await self.store.sign(key, lifetime=self.until - datetime.now(UTC))
+        return Link(key, quote(relative), signed)
