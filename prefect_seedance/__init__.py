@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from prefect_seedance.manifest import Manifest as Manifest
     from prefect_seedance.planning import PlannedClip as PlannedClip
     from prefect_seedance.planning import plan as plan
+    from prefect_seedance.presentation import Presentation as Presentation
     from prefect_seedance.production import produce as produce
     from prefect_seedance.session import Order as Order
     from prefect_seedance.storyboard import ClipList as ClipList
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from prefect_seedance.tasks import archive_clip as archive_clip
     from prefect_seedance.tasks import submit_clip as submit_clip
     from prefect_seedance.tasks import wait_for_clip as wait_for_clip
+    from prefect_seedance.tasks import write_report as write_report
     from prefect_seedance.waiting import Pace as Pace
 
 __version__ = "0.1.0"
@@ -38,6 +40,7 @@ _HOMES = {
     "Pace": "waiting",
     "PlannedClip": "planning",
     "Policy": "submission",
+    "Presentation": "presentation",
     "SeedanceClient": "client",
     "SeedanceClip": "clip_job",
     "SeedanceClipRun": "clip_job",
@@ -50,6 +53,7 @@ _HOMES = {
     "produce": "production",
     "submit_clip": "tasks",
     "wait_for_clip": "tasks",
+    "write_report": "tasks",
 }
 """Where each public name lives. It is imported when it is asked for, so that nothing loads Prefect in vain;
 type checkers, which cannot see that, read the imports above."""

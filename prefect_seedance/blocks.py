@@ -1,6 +1,7 @@
 """What Prefect stores for its users: the account's credentials, and archives by name."""
 
 import os
+from decimal import Decimal
 from typing import Self
 
 import httpx
@@ -54,6 +55,11 @@ class SeedanceCredentials(CredentialsBlock):
     )
     generations_in_flight: int = Field(
         default=GENERATIONS_IN_FLIGHT, gt=0, description="The account's limit of concurrent generations."
+    )
+    price_per_second: Decimal = Field(
+        default=Decimal(0),
+        ge=0,
+        description="What a second of video costs the account, in its currency; 0 if that is not known.",
     )
 
     @classmethod

@@ -135,7 +135,8 @@ class Manifest(BaseModel):
         clips: In the storyboard's order.
         film: The clips joined; None if no film was wanted, or none could be made.
         film_reason: Why no film could be made.
-        report: Key of the page that shows all this.
+        report: Key of the page that shows all this; None if none was wanted, or none could be written.
+        report_reason: Why none could be written.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -151,6 +152,7 @@ class Manifest(BaseModel):
     film: Film | None = None
     film_reason: str | None = None
     report: str | None = None
+    report_reason: str | None = None
 
     @property
     def billed_seconds(self) -> int:

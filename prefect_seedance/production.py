@@ -20,6 +20,7 @@ from prefect_seedance.ledger import Attempt, Result, clip_prefix
 from prefect_seedance.manifest import Entry, Manifest, Standing, production_key, standing_of
 from prefect_seedance.models import Generation
 from prefect_seedance.planning import Plan, PlannedClip, plan
+from prefect_seedance.presentation import Presentation, present
 from prefect_seedance.reading import Reading
 from prefect_seedance.session import Order, Session, shared
 from prefect_seedance.sources import Source, open_source
@@ -60,6 +61,7 @@ async def produce(
     policy: Policy = Policy(),
     pace: Pace = Pace(),
     timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
+    presentation: Presentation = Presentation(),
     listener: Listener = lambda _: None,
 ) -> Manifest:
     """Make all clips of a storyboard that the archive lacks, and give an account.
@@ -87,6 +89,7 @@ async def produce(
         policy: Which failed clips to pay for again.
         pace: How often to look.
         timeout_seconds: Bound of one request.
+        presentation: What to make besides the clips.
         listener: Is told of every step that a clip takes.
 
     Returns:
@@ -112,7 +115,12 @@ async def produce(
     async with shared(order) as session:
         await session.store.probe()
         production = Production(
-            plan=planned, order=order, session=session, deadline=deadline, listener=listener
+            plan=planned,
+            order=order,
+            session=session,
+            deadline=deadline,
+            presentation=presentation,
+            listener=listener,
         )
         with _stopped_in_good_order():
             return await production.run(reading)
@@ -160,6 +168,7 @@ class Production:
     order: Order
     session: Session
     deadline: float
+    presentation: Presentation
     listener: Listener
     began_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     entries: dict[str, Entry] = field(default_factory=dict)
@@ -178,7 +187,7 @@ class Production:
                     await asyncio.gather(*[self._settle(clip) for clip in missing])
         finally:
             manifest = await asyncio.shield(self._conclude())
-        return manifest
+        return await present(manifest, self.presentation, order=self.order, session=self.session)
 
     async def _reuse(self) -> None:
         """Find the clips that the archive has."""

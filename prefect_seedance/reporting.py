@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import PurePath
@@ -9,7 +10,13 @@ from urllib.parse import urlsplit
 
 import httpx
 from prefect import runtime
-from prefect.artifacts import acreate_progress_artifact, acreate_table_artifact, aupdate_progress_artifact
+from prefect.artifacts import (
+    acreate_image_artifact,
+    acreate_markdown_artifact,
+    acreate_progress_artifact,
+    acreate_table_artifact,
+    aupdate_progress_artifact,
+)
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.events import emit_event
@@ -21,6 +28,10 @@ from prefect_seedance.ledger import Attempt
 from prefect_seedance.manifest import Entry, ExitCode, Manifest
 from prefect_seedance.models import Generation
 from prefect_seedance.planning import Plan
+from prefect_seedance.report import Report
+from prefect_seedance.report.links import Links
+from prefect_seedance.report.words import moment
+from prefect_seedance.store import Store
 
 _log = logging.getLogger(__name__)
 
@@ -31,6 +42,10 @@ _PATIENCE_SECONDS = 10.0
 
 _REASONS_SHOWN = 10
 """In a state's message, which Prefect shows in lists and sends in every notification."""
+
+_MARKUP = re.compile(r"[!-/:-@\[-`{-~]")
+"""What may mean something in Markdown, which permits a backslash before every ASCII punctuation mark. Source:
+CommonMark 0.31, section 2.4."""
 
 _STATE_EVENTS: Mapping[str, str] = {
     "pending": "queued",
@@ -117,6 +132,49 @@ async def production_ended(manifest: Manifest) -> None:
                 table=[_row(entry) for entry in manifest.clips],
                 description=f"### {manifest.title}\n\n{manifest.summary()}\n\nArchive: `{manifest.archive}`",
             )
+
+
+async def report_written(manifest: Manifest, report: Report, *, store: Store) -> None:
+    """Show people where film and report are, and the contact sheet itself if the archive can sign URLs."""
+    if not _is_watched():
+        return
+    with _best_effort("show the report"):
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            links = Links.of(store, report.key)
+            sheet = await links.to(report.contact_sheet)
+            await acreate_markdown_artifact(
+                key=_artifact_key(manifest.production, "report"),
+                markdown=await _leaflet(manifest, report, links),
+                description=f"Film and report of {_plain(manifest.title)}",
+            )
+            if sheet.signed:
+                await acreate_image_artifact(
+                    image_url=sheet.signed,
+                    key=_artifact_key(manifest.production, "contact-sheet"),
+                    description=f"Start, middle and end of every clip of {_plain(manifest.title)}",
+                )
+
+
+async def _leaflet(manifest: Manifest, report: Report, links: Links) -> str:
+    """Say where film and report are: by links that a browser can follow, or by paths."""
+    film = manifest.film
+    shown = {"Film": film.key if film else None, "Report": report.key}
+    lines = [f"# {_plain(manifest.title)}", "", _plain(manifest.summary()), ""]
+    for name, key in shown.items():
+        if key:
+            link = await links.to(key)
+            place = links.store.link(key)
+            lines.append(f"- [{name}]({link.signed})" if link.signed else f"- {name}: `{place}`")
+    if manifest.film_reason:
+        lines.append(f"- There is no film: {_plain(manifest.film_reason)}")
+    if report.links_until:
+        lines += ["", f"The links hold until {moment(report.links_until)}, for whoever may read this."]
+    return "\n".join(lines)
+
+
+def _plain(text: str) -> str:
+    """Return text as Markdown that says just that, in one line."""
+    return _MARKUP.sub(r"\\\g<0>", " ".join(text.split()))
 
 
 def named_after(parameter: str) -> Callable[[], str]:

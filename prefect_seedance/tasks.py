@@ -1,22 +1,29 @@
-"""Prefect tasks: submit a clip, wait for it, archive it."""
+"""Prefect tasks: submit a clip, wait for it, archive it; report on a production."""
 
 import asyncio
+from decimal import Decimal
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
 
-from prefect_seedance import reporting
+from prefect_seedance import lineage, report, reporting
 from prefect_seedance.archive import Clip
+from prefect_seedance.errors import ArchiveError
 from prefect_seedance.images import ImageHost
 from prefect_seedance.ledger import Attempt
+from prefect_seedance.manifest import Manifest
 from prefect_seedance.models import GenerateRequest
 from prefect_seedance.planning import PlannedClip
+from prefect_seedance.report import Report
 from prefect_seedance.session import Order, shared
 from prefect_seedance.submission import Submitter
 
 DEADLINE_SECONDS = 3600.0
 """Long enough for a full queue, short enough that a schedule of every hour or two never overlaps."""
+
+_REPORT_SECONDS = 300.0
+"""A hundred clips take some seconds; a storage that does not answer shall not hold a run up for ever."""
 
 
 @task(name="submit", task_run_name="submit {clip.name}", cache_policy=NO_CACHE)
@@ -95,7 +102,32 @@ async def archive_clip(attempt: Attempt, *, order: Order, deadline_seconds: floa
     async with shared(order) as session:
         clip = await session.archivist.archive(attempt, deadline=_deadline(deadline_seconds))
     reporting.clip_archived(attempt, clip)
+    lineage.clip_archived(clip, archive=session.store.url, production=order.production)
     return clip
+
+
+@task(name="report", task_run_name="report on {manifest.title}", cache_policy=NO_CACHE)
+async def write_report(
+    manifest: Manifest, *, order: Order, price_per_second: Decimal | None = None
+) -> Report:
+    """Write the page that shows a production, beside its manifest and over an older one.
+
+    Args:
+        manifest: What became of the clips.
+        order: Where they are.
+        price_per_second: What a second of video costs the account, in its currency.
+
+    Raises:
+        ArchiveError: As `report.write` does, or if it takes longer than five minutes.
+    """
+    async with shared(order) as session:
+        try:
+            async with asyncio.timeout(_REPORT_SECONDS):
+                return await report.write(manifest, session.store, price_per_second=price_per_second)
+        except TimeoutError:
+            raise ArchiveError(
+                f"The archive {session.store.name} took more than {_REPORT_SECONDS:.0f} s for the report"
+            ) from None
 
 
 def _deadline(seconds: float) -> float:

@@ -76,6 +76,10 @@ def _sum(manifest: Manifest) -> str:
 def _places(manifest: Manifest) -> Iterator[RenderableType]:
     yield unbroken(f"Clips     {manifest.archive}/")
     yield unbroken(f"Manifest  {manifest.archive}/{production_key(manifest.production, 'manifest.json')}")
+    if manifest.report:
+        yield unbroken(f"Report    {manifest.archive}/{manifest.report}")
+    if manifest.report_reason:
+        yield Text(f"Report    none: {manifest.report_reason}", "yellow")
 
 
 def _next(manifest: Manifest, again: str) -> Iterator[RenderableType]:

@@ -13,7 +13,7 @@ from cyclopts import Group, Parameter
 
 from prefect_seedance import planning
 from prefect_seedance.cli import survey
-from prefect_seedance.cli.options import Seconds, Wanted
+from prefect_seedance.cli.options import Price, Seconds, Wanted
 from prefect_seedance.client import REQUEST_TIMEOUT_SECONDS
 from prefect_seedance.errors import SetupError
 from prefect_seedance.images import ImageHost
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from prefect_seedance.blocks import SeedanceCredentials
     from prefect_seedance.cli.screen import Screen
     from prefect_seedance.client import SeedanceClient
+    from prefect_seedance.presentation import Presentation
 
 _SILENT: Mapping[str, str] = {
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
@@ -92,6 +93,23 @@ class Times:
         return Pace(first_seconds=self.first_look, every_seconds=self.look_every)
 
 
+@Parameter(name="*", group=Group("Film and report", sort_key=4))
+@dataclass(frozen=True, kw_only=True)
+class Extras:
+    """What is made besides the clips."""
+
+    report: Annotated[
+        bool, Parameter(negative="--no-report", help="Write the page that shows the production. [yes]")
+    ] = True
+    price_per_second: Price = None
+
+    def presentation(self) -> "Presentation":
+        """Return it in the words of `produce`."""
+        from prefect_seedance.presentation import Presentation  # noqa: PLC0415 -- loads Prefect
+
+        return Presentation(report=self.report, price_per_second=self.price_per_second)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """What a command asks for."""
@@ -102,6 +120,7 @@ class Job:
     wanted: Wanted
     account: Account
     times: Times
+    extras: Extras
 
     async def check(self) -> Plan:
         """Plan the production, and find what is wrong with it before anything is started.
@@ -148,6 +167,7 @@ class Job:
             policy=self.wanted.policy,
             pace=self.times.pace,
             timeout_seconds=self.times.timeout,
+            presentation=self.extras.presentation(),
             listener=screen.hear,
         )
 

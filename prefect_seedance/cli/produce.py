@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 
 from prefect_seedance.cli.account import account as told
 from prefect_seedance.cli.complaints import complain
-from prefect_seedance.cli.job import Account, Job, Times, prepare_prefect
+from prefect_seedance.cli.job import Account, Extras, Job, Times, prepare_prefect
 from prefect_seedance.cli.options import PLAIN, Archive, Json, Source, Verbose, Wanted
 from prefect_seedance.cli.printing import program, show, width
 from prefect_seedance.cli.screen import screen_for
@@ -41,6 +41,7 @@ def produce(
     wanted: Wanted = Wanted(),
     account: Account = Account(),
     times: Times = Times(),
+    extras: Extras = Extras(),
     json: Json = False,
     verbose: Verbose = False,
 ) -> int:
@@ -54,6 +55,7 @@ def produce(
         wanted=wanted,
         account=account,
         times=times,
+        extras=extras,
     )
     planned = asyncio.run(job.check())
     with screen_for(planned.title, plain=verbose, error=json) as screen:
