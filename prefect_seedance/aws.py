@@ -92,9 +92,16 @@ class _Credentials:
         if found is None:
             raise ValueError("there are none, neither in the block nor where boto looks for them")
         keys = found.get_frozen_credentials()
+        ask_again = datetime.now(UTC) + (timedelta(0) if _ends_soon(found) else _LIFETIME)
         return {
             "access_key_id": keys.access_key,
             "secret_access_key": keys.secret_key,
             "token": keys.token,
-            "expires_at": datetime.now(UTC) + _LIFETIME,
+            "expires_at": ask_again,
         }
+
+
+def _ends_soon(credentials: object) -> bool:
+    """Tell whether these are temporary, and boto knows of an end that comes before we would ask again."""
+    needed = getattr(credentials, "refresh_needed", None)  # only what boto itself can refresh has it
+    return bool(needed and needed(refresh_in=_LIFETIME.total_seconds()))

@@ -49,6 +49,9 @@ _ANSWER = re.compile(r"<Code>(.*?)</Code>.*?<Message>(.*?)</Message>", re.DOTALL
 _EXCHANGE = re.compile(r"Error performing \w+ (https?://[^/\s]+)\S* in .*? - (.+)")
 """How obstore tells that a bucket did not answer."""
 
+_DISTRUST = re.compile(r"InvalidCertificate\(\s*(\w+)")
+"""How it tells, in its debug output only, that nobody vouches for who answered."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Backend:
@@ -150,12 +153,15 @@ def told(doing: str, kind: type[ArchiveError | SetupError] = ArchiveError) -> It
 
 def _first_line(error: Exception) -> str:
     """Take what the storage says out of what obstore says, and drop its debug output."""
-    said = str(error).partition("\n\nDebug source:")[0]
+    said, _, details = str(error).partition("\n\nDebug source:")
     if answer := _ANSWER.search(said):
         return f"{' '.join(answer[2].split()).rstrip('.')} ({answer[1]})"
     line = said.partition("\n")[0]
     if exchange := _EXCHANGE.search(line):
-        return f"{exchange[2]} ({exchange[1]})"
+        distrust = _DISTRUST.search(details)
+        return (
+            f"{f'its certificate is not trusted: {distrust[1]}' if distrust else exchange[2]} ({exchange[1]})"
+        )
     return line or type(error).__name__
 
 

@@ -5,6 +5,7 @@ import os
 import secrets
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from typing import Any
 import httpx
 import pytest
 from PIL import Image
+from werkzeug.serving import make_ssl_devcert
 
 KEY = "sandbox-key-for-journeys"
 BIN = Path(sys.executable).parent
@@ -105,11 +107,13 @@ def serving_prefect(home: Path, *options: str) -> Iterator[str]:
             yield url
 
 
-def _await(url: str, process: subprocess.Popen[str], *, what: str, log: Path) -> None:
+def _await(
+    url: str, process: subprocess.Popen[str], *, what: str, log: Path, verify: ssl.SSLContext | bool = True
+) -> None:
     latest = time.monotonic() + _SERVER_START_SECONDS
     while time.monotonic() < latest and process.poll() is None:
         with contextlib.suppress(httpx.TransportError):
-            if httpx.get(url, timeout=5).is_success:
+            if httpx.get(url, timeout=5, verify=verify).is_success:
                 return
         time.sleep(0.2)
     pytest.fail(f"{what} did not start:\n{log.read_text()}")
@@ -122,10 +126,12 @@ class S3:
     Attributes:
         url: The endpoint.
         env: What obstore and boto need to use it.
+        certificate: Whom to trust, if it speaks TLS.
     """
 
     url: str
     env: Mapping[str, str]
+    certificate: Path | None = None
 
     def client(self, service: str = "s3") -> Any:  # noqa: ANN401 -- boto makes its classes as it runs
         """Return a client of boto's, to look at things from another side."""
@@ -137,6 +143,7 @@ class S3:
             region_name=self.env["AWS_REGION"],
             aws_access_key_id=self.env["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=self.env["AWS_SECRET_ACCESS_KEY"],
+            verify=self.certificate and str(self.certificate),
         )
 
     def bucket(self, name: str = "") -> str:
@@ -176,16 +183,20 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
 
 
 @contextlib.contextmanager
-def serving_s3(home: Path) -> Iterator[S3]:
-    """Run an S3 endpoint that keeps its log in a folder."""
+def serving_s3(home: Path, *, tls: bool = False) -> Iterator[S3]:
+    """Run an S3 endpoint that keeps its log in a folder, and its certificate if it speaks TLS."""
     port = free_port()
-    url = f"http://127.0.0.1:{port}"
+    files = make_ssl_devcert(str(home / "s3"), host="localhost") if tls else ()
+    certificate = Path(files[0]) if files else None
+    url = f"https://localhost:{port}" if tls else f"http://127.0.0.1:{port}"
+    verify = ssl.create_default_context(cafile=certificate) if certificate else True
     with (home / "moto.log").open("w+") as log:
-        command = (sys.executable, "-m", "tests.s3_endpoint", port)
+        command = (sys.executable, "-m", "tests.s3_endpoint", port, *files)
         said = {"stdout": log, "stderr": subprocess.STDOUT}
         with running(*command, env=environment(home), cwd=ROOT, **said) as process:
-            _await(f"{url}/moto-api/data.json", process, what="The S3 endpoint", log=Path(log.name))
-            yield S3(url, aws(url))
+            what, ready = "The S3 endpoint", f"{url}/moto-api/data.json"
+            _await(ready, process, what=what, log=Path(log.name), verify=verify)
+            yield S3(url, aws(url), certificate)
 
 
 def aws(url: str) -> dict[str, str]:

@@ -1,11 +1,16 @@
-"""moto's S3, made stricter in one thing and milder in another.
+"""moto's S3, made stricter in two things and milder in another.
 
-Conditional writes exclude each other, as the real ones do: moto looks, and then writes. Signed URLs are taken
-for right where moto asks who is there, for it can read only headers.
+Conditional writes exclude each other, as the real ones do: moto looks, and then writes. A key that is called
+UNTIL and a Unix time is temporary, and expires then. Signed URLs are taken for right where moto asks who is
+there, for it can read only headers.
+
+Run: python -m tests.s3_endpoint PORT [CERTIFICATE KEY]
 """
 
+import re
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -14,6 +19,8 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.serving import run_simple
 
 _ONE_AT_A_TIME = threading.Lock()
+_TEMPORARY = re.compile(r"Credential=UNTIL(\d+)/")
+_EXPIRED = b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
 _REQUEST = threading.local()
 _moto = DomainDispatcherApplication(create_backend_app)
 _check = ActionAuthenticatorMixin._authenticate_and_authorize_s3_action
@@ -29,6 +36,10 @@ ActionAuthenticatorMixin._authenticate_and_authorize_s3_action = _check_unsigned
 
 def endpoint(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
     """Answer one request."""
+    until = _TEMPORARY.search(environ.get("HTTP_AUTHORIZATION", ""))
+    if until and time.time() >= int(until[1]):
+        start_response("400 Bad Request", [("Content-Type", "application/xml")])
+        return [_EXPIRED]
     _REQUEST.is_signed = "X-Amz-Signature=" in environ["QUERY_STRING"]
     if "HTTP_IF_NONE_MATCH" in environ and environ["REQUEST_METHOD"] == "PUT":
         with _ONE_AT_A_TIME:
@@ -37,4 +48,6 @@ def endpoint(environ: dict[str, Any], start_response: Callable[..., Any]) -> Ite
 
 
 if __name__ == "__main__":
-    run_simple("127.0.0.1", int(sys.argv[1]), endpoint, threaded=True)
+    port, *certificate = sys.argv[1:]
+    tls = tuple(certificate) or None
+    run_simple("127.0.0.1", int(port), endpoint, threaded=True, ssl_context=tls)  # type: ignore[arg-type]  # two files
