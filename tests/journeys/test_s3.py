@@ -95,7 +95,7 @@ class _Forwarding(http.server.BaseHTTPRequestHandler):
         if self.server.answer:
             return self.server.answer[0], [], self.server.answer[1]
         if self.command in self.server.refuses:
-            return 403, [], b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+            return 403, [], _DENIED
         headers = {name: value for name, value in self.headers.items() if not self._unheard(name)}
         with contextlib.closing(http.client.HTTPConnection(self.server.endpoint)) as onward:
             onward.request(self.command, self.path, content, headers)
@@ -358,6 +358,8 @@ async def test_probe_refuses_what_overwrites(between: Between, bucket: str) -> N
 _REGION = b"""<?xml version="1.0"?><Error><Code>AuthorizationHeaderMalformed</Code><Message>The authorization
 header is malformed; the region 'us-east-1' is wrong; expecting 'eu-west-1'</Message></Error>"""
 _BUSY = b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>"
+_MISSING = b"<Error><Code>NoSuchBucket</Code><Message>The bucket does not exist</Message></Error>"
+_DENIED = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
 _EXPIRED = b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
 
 
@@ -367,6 +369,7 @@ _EXPIRED = b"<Error><Code>ExpiredToken</Code><Message>The provided token has exp
         pytest.param(400, _REGION, "expecting 'eu-west-1' (AuthorizationHeaderMalformed)", id="region"),
         pytest.param(301, b"", "region", id="redirect"),
         pytest.param(400, _EXPIRED, "The provided token has expired (ExpiredToken)", id="token"),
+        pytest.param(403, _DENIED, "Access Denied (AccessDenied)", id="denied"),
         pytest.param(503, _BUSY, "SlowDown", id="busy"),
         pytest.param(200, b"Welcome", "Header missing from response", id="another server"),
     ],
@@ -395,14 +398,34 @@ async def test_dead_endpoint_fails_soon(bucket: str, monkeypatch: pytest.MonkeyP
     assert time.monotonic() - began < 20
 
 
+@pytest.mark.parametrize(
+    ("status", "answer", "said"),
+    [
+        pytest.param(404, _MISSING, "NoSuchBucket", id="missing"),
+        pytest.param(403, _DENIED, "AccessDenied", id="denied"),
+        pytest.param(400, _REGION, "AuthorizationHeaderMalformed", id="region"),
+        pytest.param(400, _EXPIRED, "ExpiredToken", id="token"),
+    ],
+)
 def test_wrong_bucket_costs_nothing(
-    run_cli: Command, studio: dict[str, str], sandbox: Sandbox, s3: S3, board: Path
+    run_cli: Command,
+    studio: dict[str, str],
+    sandbox: Sandbox,
+    between: Between,
+    s3: S3,
+    board: Path,
+    status: int,
+    answer: bytes,
+    said: str,
 ) -> None:
-    """A production into no bucket ends before anything is sent, in one line and with exit code 2."""
-    run = run_cli("produce", board, "--archive", "s3://clips-nobody-made/films", env={**studio, **s3.env})
+    """A production into a bucket that refuses ends before anything is sent, in one line, with exit code 2."""
+    between.answer = status, answer
+    env = {**studio, **s3.env, "AWS_ENDPOINT_URL": between.url}
+
+    run = run_cli("produce", board, "--archive", "s3://clips/films", env=env)
 
     assert run.returncode == 2
-    assert "NoSuchBucket" in run.stderr
+    assert said in run.stderr
     assert "Nothing was spent" in " ".join(run.stderr.split())
     assert sandbox.totals()["submits_received"] == 0
 
