@@ -19,7 +19,10 @@ _CAPTION_FROM = 72
 _SHAPE = 1.4
 """Width to height, as of a page that is looked at on a screen."""
 
-_MARGIN, _GAP = 20, 4
+_MARGINS = 20, 4
+"""Between clips, where there is room for a number and where there is none."""
+
+_GAP = 4
 _PAPER, _INK, _VOID = "#14161a", "#c4c8d0", "#262a31"
 _QUALITY = 80
 
@@ -35,15 +38,20 @@ class ContactSheet:
         fitting = int(math.sqrt(_PIXELS * ratio / (_FRAMES * max(1, clips))))
         self._width = max(_NARROWEST, min(_WIDEST, fitting))
         self._height = max(1, round(self._width / ratio))
-        self._caption = 20 if self._width >= _CAPTION_FROM else 0
+        has_room = self._width >= _CAPTION_FROM
+        self._caption = 20 if has_room else 0
+        self._margin = _MARGINS[0] if has_room else _MARGINS[1]
         self._cell = (
-            _FRAMES * (self._width + _GAP) - _GAP + _MARGIN,
-            self._height + self._caption + _MARGIN // 2,
+            _FRAMES * (self._width + _GAP) - _GAP + self._margin,
+            self._height + self._caption + self._margin // 2,
         )
         columns = round(math.sqrt(clips * _SHAPE * self._cell[1] / self._cell[0]))
         self._columns = max(1, min(columns, clips))
         rows = math.ceil(clips / self._columns)
-        size = (_MARGIN + self._columns * self._cell[0], _MARGIN + rows * self._cell[1] + _MARGIN // 2)
+        size = (
+            self._margin + self._columns * self._cell[0],
+            self._margin + rows * self._cell[1] + self._margin // 2,
+        )
         self._sheet = Image.new("RGB", size, _PAPER)
 
     def add(self, place: int, frames: Sequence[Image.Image | None], *, caption: str) -> None:
@@ -55,7 +63,7 @@ class ContactSheet:
             caption: What to write below, in Latin letters.
         """
         row, column = divmod(place, self._columns)
-        left, top = _MARGIN + column * self._cell[0], _MARGIN + row * self._cell[1]
+        left, top = self._margin + column * self._cell[0], self._margin + row * self._cell[1]
         size = self._width, self._height
         for number, frame in enumerate(frames):
             tile = ImageOps.pad(frame, size, color=_VOID) if frame else Image.new("RGB", size, _VOID)

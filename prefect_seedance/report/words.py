@@ -17,7 +17,7 @@ def moment(when: datetime) -> str:
 
 def seconds(length: float) -> str:
     """Write a length with at most one digit after the point: ``4 s``, ``12.5 s``, ``2 min 5 s``."""
-    if length < 60:  # noqa: PLR2004 -- a minute
+    if round(length, 1) < 60:  # noqa: PLR2004 -- a minute
         return f"{length:.1f}".removesuffix(".0") + " s"
     minutes, rest = divmod(round(length), 60)
     return f"{minutes:,} min {rest} s" if rest else f"{minutes:,} min"
