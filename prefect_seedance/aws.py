@@ -3,7 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prefect_seedance.backend import Backend
 from prefect_seedance.errors import SetupError
@@ -49,10 +49,14 @@ def _open(bucket: "S3Bucket", *, stored: str, name: str) -> Store:
     block = bucket.credentials
     options = block.aws_client_parameters.get_params_override()
     credentials = _Credentials(block)
+
+    def boto() -> Any:  # noqa: ANN401 -- boto makes its classes as it runs
+        return block.get_boto3_session().client("s3", **{"region_name": block.region_name, **options})
+
     try:
         credentials()
         # boto tells where it would ask: a block, a profile and the environment may say so.
-        asked = block.get_boto3_session().client("s3", **{"region_name": block.region_name, **options}).meta
+        asked = boto().meta
     except (BotoCoreError, ClientError, ValueError) as error:
         raise SetupError(f"The credentials of the S3 Bucket block {stored!r} are refused: {error}") from error
     endpoint, region = str(asked.endpoint_url), asked.region_name
@@ -67,6 +71,7 @@ def _open(bucket: "S3Bucket", *, stored: str, name: str) -> Store:
         config=config,
         client=_client(endpoint, options.get("verify")),
         credentials=credentials,
+        boto=boto,
     )
     return Store(backend, name=name)
 

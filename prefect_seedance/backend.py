@@ -4,18 +4,19 @@ import atexit
 import functools
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote
 
 import obstore.exceptions
 from obstore.store import AzureStore, GCSStore, LocalStore, MemoryStore, ObjectStore, S3Store
 
 from prefect_seedance.errors import ArchiveError, SetupError
+from prefect_seedance.uploads import Uploads
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Config, S3CredentialProvider
@@ -62,12 +63,14 @@ class Backend:
         reader: Gives up soon when the place does not answer.
         writer: Outlasts its bad minutes.
         folder: Where it is, if it is a folder.
+        uploads: What was begun to be sent, if it is in S3 and boto is there to ask.
     """
 
     url: str
     reader: ObjectStore
     writer: ObjectStore
     folder: Path | None = None
+    uploads: Uploads | None = None
 
     def __post_init__(self) -> None:
         _end_gently()
@@ -93,7 +96,8 @@ class Backend:
             kind = _BUCKETS[scheme]
             with told(f"open {url}", SetupError):
                 reader, writer = (kind.from_url(url, retry_config=retry) for retry in (_BRISK, _PATIENT))
-                return cls(url=url.rstrip("/"), reader=reader, writer=writer)
+                uploads = Uploads.at(url) if scheme == "s3" else None
+                return cls(url=url.rstrip("/"), reader=reader, writer=writer, uploads=uploads)
         raise SetupError(
             f"{url!r} is no place to archive in; give a folder's path, or s3://, gs:// or az:// with a bucket"
         )
@@ -107,26 +111,37 @@ class Backend:
         config: "S3Config",
         client: "ClientConfig",
         credentials: "S3CredentialProvider",
+        boto: Callable[[], Any],
     ) -> Self:
         """Open a bucket of S3, or of a service that speaks its language, with credentials of one's own.
+
+        Args:
+            bucket: Its name.
+            prefix: The folder in it.
+            config: How obstore finds it.
+            client: How obstore speaks to it.
+            credentials: Returns the keys to use for a while.
+            boto: Returns boto's client of the same.
 
         Raises:
             SetupError: If the options contradict each other.
         """
+        folder = prefix.strip("/")
 
         def opened(retry: "RetryConfig") -> S3Store:
             return S3Store(
                 bucket,
-                prefix=prefix.strip("/") or None,
+                prefix=folder or None,
                 config=config,
                 client_options=client,
                 retry_config=retry,
                 credential_provider=credentials,
             )
 
-        url = f"s3://{bucket}/{prefix.strip('/')}".rstrip("/")
+        url = f"s3://{bucket}/{folder}".rstrip("/")
+        uploads = Uploads(bucket=bucket, prefix=folder and f"{folder}/", client=boto)
         with told(f"open {url}", SetupError):
-            return cls(url=url, reader=opened(_BRISK), writer=opened(_PATIENT))
+            return cls(url=url, reader=opened(_BRISK), writer=opened(_PATIENT), uploads=uploads)
 
     @classmethod
     def _open_folder(cls, path: Path) -> Self:

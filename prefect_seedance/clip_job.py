@@ -15,7 +15,7 @@ from prefect_seedance.bridge import finish
 from prefect_seedance.client import REQUEST_TIMEOUT_SECONDS
 from prefect_seedance.errors import SetupError
 from prefect_seedance.images import ImageHost
-from prefect_seedance.ledger import Attempt, Result
+from prefect_seedance.ledger import Attempt, Result, clip_prefix
 from prefect_seedance.planning import Plan, plan
 from prefect_seedance.session import Order, Session, shared
 from prefect_seedance.sources import open_source
@@ -73,6 +73,7 @@ class SeedanceClipRun(JobRun[Clip]):
             SeedanceError: As `await_for_completion` does.
         """
         async with shared(self.order) as session:
+            await session.store.sweep([clip_prefix(self.fingerprint)])
             if clip := await archiving.find(session.store, self.fingerprint):
                 return clip
             deadline = self._deadline()

@@ -205,10 +205,13 @@ class Store:
             return await obstore.sign_async(self._backend.bucket, "GET", key, lifetime)
 
     async def sweep(self, prefixes: Iterable[str]) -> None:
-        """Remove what writers that died left half-written below these prefixes.
+        """Remove what writers that died left half-written below these prefixes, if it is old enough.
 
-        Only a folder has such leftovers, and they are no objects: nothing but this ever sees them.
+        Such leftovers are no objects: nothing but this ever sees them. In a bucket that is not S3, or
+        without boto, only the bucket's own rules remove them.
         """
+        if self._backend.uploads:
+            await asyncio.to_thread(self._backend.uploads.sweep, tuple(prefixes))
         if self._backend.folder:
             folders = [self._backend.folder / prefix for prefix in prefixes]
             with told(f"tidy up {self.url}"):

@@ -222,10 +222,17 @@ asyncio.run(Store.open(sys.argv[1]).put("clip/video", Stuck(bytes(int(sys.argv[2
 
 @pytest.mark.parametrize(("size", "left"), [(7_000_000, 0), (30_000_000, 1)], ids=["one part", "several"])
 async def test_killed_put_leaves_no_object(store: Store, s3: S3, bucket: str, size: int, left: int) -> None:
-    """Killed while it sends, a process leaves no object; parts only of what is larger than most clips.
+    """Killed while it sends, a process leaves no object; parts only of what is larger than most clips."""
+    await _killed_put(store, s3, bucket, size=size, left=left)
 
-    They are the business of the bucket's lifecycle rule, for obstore cannot list them.
-    """
+    assert await store.keys("clip/") == ()
+    assert s3.unfinished(bucket) == left
+    await store.put("clip/video", io.BytesIO(bytes(size)))
+    assert await store.size_bytes("clip/video") == size
+
+
+async def _killed_put(store: Store, s3: S3, bucket: str, *, size: int, left: int) -> None:
+    """Kill a process that sends a file, once it has begun so many uploads in parts."""
     victim = await asyncio.create_subprocess_exec(
         sys.executable, "-c", _VICTIM, store.url, str(size), stdout=subprocess.PIPE
     )
@@ -236,10 +243,35 @@ async def test_killed_put_leaves_no_object(store: Store, s3: S3, bucket: str, si
     victim.kill()
     await victim.communicate()
 
-    assert await store.keys("clip/") == ()
-    assert s3.unfinished(bucket) == left
-    await store.put("clip/video", io.BytesIO(bytes(size)))
-    assert await store.size_bytes("clip/video") == size
+
+async def test_later_run_removes_parts(
+    store: Store, s3: S3, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a killed process left half-sent is removed after a day, below one's own prefixes only."""
+    await _killed_put(store, s3, bucket, size=30_000_000, left=1)
+
+    await store.sweep(["clip/"])
+    assert s3.unfinished(bucket) == 1  # somebody may be sending it still
+
+    monkeypatch.setattr("prefect_seedance.uploads._ABANDONED", timedelta(0))
+    await store.sweep(["images/", "clip/vid/"])
+    await Store.open(f"s3://{bucket}/another").sweep(["clip/"])
+    assert s3.unfinished(bucket) == 1
+
+    await store.sweep(["images/", "clip/"])
+    assert s3.unfinished(bucket) == 0
+
+
+async def test_bucket_may_keep_its_parts(
+    between: Between, bucket: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who may not list uploads is not troubled by it."""
+    between.answer = 403, _DENIED
+    caplog.set_level("DEBUG", logger="prefect_seedance.uploads")
+
+    await Store.open(f"s3://{bucket}").sweep(["clips/a/"])
+
+    assert "Could not look for unfinished uploads" in caplog.text
 
 
 class Breaking(io.BytesIO):
