@@ -18,6 +18,7 @@ async def storyboard_to_transitions(
     credentials: str = "",
     deadline_seconds: Annotated[float, Field(gt=0)] = 3600,
     images_url: str = "",
+    images_lifetime_seconds: Annotated[float, Field(gt=0, le=604800)] = 86400,
     *,
     allow_outside: bool = False,
     retry_failed: bool = False,
@@ -38,6 +39,7 @@ async def storyboard_to_transitions(
         credentials: Name of a Seedance Credentials block. Left out, the worker's SEEDANCE_API_KEY holds.
         deadline_seconds: How long to wait in all. What is in flight goes on, and the next run takes it in.
         images_url: Where the archive's images folder can be fetched, for local images in no bucket.
+        images_lifetime_seconds: How long the API can fetch local images from a bucket, at most 7 days.
         allow_outside: Permit images outside the storyboard's folder, by absolute path.
         retry_failed: Pay again for clips that failed, but not for their content.
         retry_rejected: Pay again for clips whose content was rejected.
@@ -50,6 +52,7 @@ async def storyboard_to_transitions(
         credentials=credentials,
         deadline_seconds=deadline_seconds,
         images_url=images_url,
+        images_lifetime_seconds=images_lifetime_seconds,
         allow_outside=allow_outside,
         policy=Policy(retry_failed=retry_failed, retry_rejected=retry_rejected),
     )

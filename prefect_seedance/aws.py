@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 _LIFETIME = timedelta(minutes=10)
 """After it credentials are asked for anew; what AWS gives for a while lasts at least 15 minutes."""
 
+_ROLE_SECONDS = 3600
+"""How long AWS lends a role, if nothing else is asked.
+Source: https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html, read 2026-11."""
+
 
 async def open_bucket(stored: str, *, name: str) -> Store:
     """Open a bucket with all that its block says: folder, credentials, region, endpoint, certificates.
@@ -72,6 +76,7 @@ def _open(bucket: "S3Bucket", *, stored: str, name: str) -> Store:
         client=_client(endpoint, options.get("verify")),
         credentials=credentials,
         boto=boto,
+        expires_at=credentials.expires_at(),
     )
     return Store(backend, name=name)
 
@@ -93,10 +98,7 @@ class _Credentials:
 
     def __call__(self) -> "S3Credential":
         """Return the keys to use for a while."""
-        found = self._block.get_boto3_session().get_credentials()
-        if found is None:
-            raise ValueError("there are none, neither in the block nor where boto looks for them")
-        keys = found.get_frozen_credentials()
+        found, keys = self._found()
         ask_again = datetime.now(UTC) + (timedelta(0) if _ends_soon(found) else _LIFETIME)
         return {
             "access_key_id": keys.access_key,
@@ -104,6 +106,21 @@ class _Credentials:
             "token": keys.token,
             "expires_at": ask_again,
         }
+
+    def expires_at(self) -> datetime | None:
+        """Return when keys end that are given now, as far as that is known."""
+        if getattr(self._block, "assume_role_arn", None):  # the block forgets what AWS said of the end
+            asked = self._block.assume_role_kwargs.get_params_override()  # type: ignore[union-attr]  # it has both or none
+            return datetime.now(UTC) + timedelta(seconds=asked.get("DurationSeconds", _ROLE_SECONDS))
+        until = getattr(self._found()[0], "_expiry_time", None)  # boto's credentials tell only themselves
+        return until if isinstance(until, datetime) else None
+
+    def _found(self) -> tuple[Any, Any]:
+        """Return boto's credentials, and the keys that they are now."""
+        found = self._block.get_boto3_session().get_credentials()
+        if found is None:
+            raise ValueError("there are none, neither in the block nor where boto looks for them")
+        return found, found.get_frozen_credentials()
 
 
 def _ends_soon(credentials: object) -> bool:

@@ -2,12 +2,13 @@
 
 import atexit
 import functools
+import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote
@@ -15,14 +16,12 @@ from urllib.parse import unquote
 import obstore.exceptions
 from obstore.store import AzureStore, GCSStore, LocalStore, MemoryStore, ObjectStore, S3Store
 
+from prefect_seedance.address import BLOCK_PREFIX
 from prefect_seedance.errors import ArchiveError, SetupError
 from prefect_seedance.uploads import Uploads
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Config, S3CredentialProvider
-
-BLOCK_PREFIX = "block:"
-"""Begins the name of an archive that Prefect knows; a folder of such a name is ``./block:…``."""
 
 _BUCKETS: Mapping[str, type[S3Store | GCSStore | AzureStore]] = {
     "s3": S3Store,
@@ -64,6 +63,7 @@ class Backend:
         writer: Outlasts its bad minutes.
         folder: Where it is, if it is a folder.
         uploads: What was begun to be sent, if it is in S3 and boto is there to ask.
+        expires_at: When the credentials end that it was opened with, as far as that is known.
     """
 
     url: str
@@ -71,6 +71,7 @@ class Backend:
     writer: ObjectStore
     folder: Path | None = None
     uploads: Uploads | None = None
+    expires_at: datetime | None = None
 
     def __post_init__(self) -> None:
         _end_gently()
@@ -96,8 +97,11 @@ class Backend:
             kind = _BUCKETS[scheme]
             with told(f"open {url}", SetupError):
                 reader, writer = (kind.from_url(url, retry_config=retry) for retry in (_BRISK, _PATIENT))
+                until = _environments_expiry() if scheme == "s3" else None
                 uploads = Uploads.at(url) if scheme == "s3" else None
-                return cls(url=url.rstrip("/"), reader=reader, writer=writer, uploads=uploads)
+                return cls(
+                    url=url.rstrip("/"), reader=reader, writer=writer, uploads=uploads, expires_at=until
+                )
         raise SetupError(
             f"{url!r} is no place to archive in; give a folder's path, or s3://, gs:// or az:// with a bucket"
         )
@@ -112,6 +116,7 @@ class Backend:
         client: "ClientConfig",
         credentials: "S3CredentialProvider",
         boto: Callable[[], Any],
+        expires_at: datetime | None,
     ) -> Self:
         """Open a bucket of S3, or of a service that speaks its language, with credentials of one's own.
 
@@ -141,7 +146,13 @@ class Backend:
         url = f"s3://{bucket}/{folder}".rstrip("/")
         uploads = Uploads(bucket=bucket, prefix=folder and f"{folder}/", client=boto)
         with told(f"open {url}", SetupError):
-            return cls(url=url, reader=opened(_BRISK), writer=opened(_PATIENT), uploads=uploads)
+            return cls(
+                url=url,
+                reader=opened(_BRISK),
+                writer=opened(_PATIENT),
+                uploads=uploads,
+                expires_at=expires_at,
+            )
 
     @classmethod
     def _open_folder(cls, path: Path) -> Self:
@@ -155,6 +166,15 @@ class Backend:
     def bucket(self) -> S3Store | GCSStore | AzureStore | None:
         """The bucket, if it is one."""
         return self.reader if isinstance(self.reader, S3Store | GCSStore | AzureStore) else None
+
+
+def _environments_expiry() -> datetime | None:
+    """Return when the environment's keys end, which AWS's own commands write beside them."""
+    try:
+        found = datetime.fromisoformat(os.environ.get("AWS_CREDENTIAL_EXPIRATION", ""))
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 @contextmanager

@@ -10,8 +10,8 @@ from prefect.blocks.core import Block
 from prefect.filesystems import LocalFileSystem
 from pydantic import Field, SecretStr, model_validator
 
+from prefect_seedance.address import BLOCK_PREFIX
 from prefect_seedance.aws import open_bucket
-from prefect_seedance.backend import BLOCK_PREFIX
 from prefect_seedance.client import SeedanceClient
 from prefect_seedance.errors import SetupError
 from prefect_seedance.limiter import GENERATIONS_IN_FLIGHT, REQUESTS_PER_MINUTE, Limiter

@@ -8,13 +8,13 @@ from prefect.blocks.abstract import JobBlock, JobRun
 from pydantic import Field
 
 from prefect_seedance import archive as archiving
-from prefect_seedance import submission
+from prefect_seedance import reporting, submission
 from prefect_seedance.archive import Clip
 from prefect_seedance.blocks import ClipArchive, SeedanceCredentials, archive_from_env
 from prefect_seedance.bridge import finish
 from prefect_seedance.client import REQUEST_TIMEOUT_SECONDS
 from prefect_seedance.errors import SetupError
-from prefect_seedance.images import ImageHost
+from prefect_seedance.images import LIFETIME_SECONDS, MOST_LIFETIME_SECONDS
 from prefect_seedance.ledger import Attempt, Result, clip_prefix
 from prefect_seedance.planning import Plan, plan
 from prefect_seedance.session import Order, Session, shared
@@ -161,6 +161,12 @@ class SeedanceClip(JobBlock[Clip]):
         description="How long submitting, waiting and fetching may each take, in seconds; the generation "
         "goes on all the same.",
     )
+    images_lifetime_seconds: float = Field(
+        default=LIFETIME_SECONDS,
+        gt=0,
+        le=MOST_LIFETIME_SECONDS,
+        description="How long the API can fetch local images from a bucket, in seconds, at most 7 days.",
+    )
 
     @classmethod
     def from_env(cls, clip: ClipSpec) -> Self:
@@ -190,7 +196,8 @@ class SeedanceClip(JobBlock[Clip]):
             if await archiving.find(session.store, clip.fingerprint):
                 return run
             await session.store.probe()
-            await ImageHost(store=session.store, images_url=self.images_url).check(clip.pictures)
+            if doubt := await session.host(run.order).check(clip.pictures):
+                reporting.warn(doubt)
             await submit_clip(clip, order=run.order, deadline_seconds=self.deadline_seconds)
         return run
 
@@ -206,6 +213,7 @@ class SeedanceClip(JobBlock[Clip]):
             archive=self.archive,
             production=production,
             images_url=self.images_url,
+            images_lifetime_seconds=self.images_lifetime_seconds,
             policy=self.policy,
             pace=self.pace,
             timeout_seconds=self.timeout_seconds,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, NoReturn, Self
 from urllib.parse import quote, urljoin
 
+from prefect_seedance.address import Address
 from prefect_seedance.errors import StoryboardError
 from prefect_seedance.marked_yaml import Blemish, MarkedData, Trail, UnreadableError, read_marked
 
@@ -63,7 +64,7 @@ class Document:
     Attributes:
         value: Mappings, lists, texts, numbers, truth values and None.
         name: What messages call it.
-        folder: The folder that names of local files are relative to.
+        folder: The folder that names of files are relative to, on this machine or in a store.
         base_url: The URL that names of files are relative to, for a document that came from one. It
             stands instead of a folder: what was fetched from elsewhere names no file of this machine.
         lines: The line at which each value begins; empty if it was not read from text.
@@ -72,7 +73,7 @@ class Document:
 
     value: object
     name: str = "storyboard"
-    folder: Path | None = None
+    folder: Path | Address | None = None
     base_url: str | None = None
     lines: Mapping[Trail, int] = field(default_factory=dict, repr=False)
     mistakes: tuple[Mistake, ...] = ()
@@ -98,7 +99,12 @@ class Document:
 
     @classmethod
     def parse(
-        cls, data: bytes, *, name: str, folder: Path | None = None, base_url: str | None = None
+        cls,
+        data: bytes,
+        *,
+        name: str,
+        folder: Path | Address | None = None,
+        base_url: str | None = None,
     ) -> Self:
         """Read the bytes of a file of YAML or JSON.
 
@@ -123,7 +129,7 @@ class Document:
         )
 
     @classmethod
-    def inline(cls, value: object, *, name: str = "storyboard", folder: Path | None = None) -> Self:
+    def inline(cls, value: object, *, name: str = "storyboard", folder: Path | Address | None = None) -> Self:
         """Take data that no file holds."""
         return cls(value=value, name=name, folder=folder)
 
@@ -140,8 +146,8 @@ class Document:
         """Note what is wrong with the value at this trail."""
         return Mistake(self.place(trail), trail, message)
 
-    def locate(self, name: str, *, allow_outside: bool) -> Path | str:
-        """Find what a name in this document means: a local path, or a URL.
+    def locate(self, name: str, *, allow_outside: bool) -> Path | Address | str:
+        """Find what a name in this document means: a local path, an object, or a URL.
 
         Args:
             name: A path, relative or absolute, or a URL.
@@ -152,29 +158,32 @@ class Document:
         """
         if "://" in name or name.startswith("data:"):
             return name
+        if isinstance(self.folder, Address):
+            return self.folder.find(name, allow_outside=allow_outside)
         if self.base_url is not None:
             return urljoin(self.base_url, quote(name))
         try:
-            return self._inside(Path(name), allow_outside=allow_outside)
+            return _inside(self.folder, Path(name), allow_outside=allow_outside)
         except (OSError, RuntimeError, ValueError) as error:
             raise StoryboardError(f"{name!r} is not a path: {error}") from error
 
-    def _inside(self, path: Path, *, allow_outside: bool) -> Path:
-        if path.is_absolute() and allow_outside:
-            return path.resolve()
-        if self.folder is None:
-            raise StoryboardError(
-                f"'{path}' is a local file, and this storyboard has no folder; "
-                "give an https URL, or an absolute path and allow images outside"
-            )
-        root = self.folder.resolve()
-        found = (root / path).resolve()
-        if not found.is_relative_to(root):
-            raise StoryboardError(
-                f"'{path}' leads out of the storyboard's folder {root}; "
-                "move the image there, or give its absolute path and allow images outside"
-            )
-        return found
+
+def _inside(folder: Path | None, path: Path, *, allow_outside: bool) -> Path:
+    if path.is_absolute() and allow_outside:
+        return path.resolve()
+    if folder is None:
+        raise StoryboardError(
+            f"'{path}' is a local file, and this storyboard has no folder; "
+            "give an https URL, or an absolute path and allow images outside"
+        )
+    root = folder.resolve()
+    found = (root / path).resolve()
+    if not found.is_relative_to(root):
+        raise StoryboardError(
+            f"'{path}' leads out of the storyboard's folder {root}; "
+            "move the image there, or give its absolute path and allow images outside"
+        )
+    return found
 
 
 def _place(name: str, line: int | None) -> str:

@@ -33,6 +33,8 @@ _MADE_PIXELS: Final = 3_000_000
 """What a picture has at most that is made anew without being fitted: three times what the model shows, and
 as PNG, at three bytes a pixel, never over the 10 MB that the model takes."""
 
+_DEEDS: Final = {"crop": "cropped", "pad": "padded"}
+
 _ORIENTATION: Final = 0x0112
 """The tag of EXIF that says how to turn an image; 1 is upright, and so is what has none."""
 
@@ -69,7 +71,7 @@ class Picture(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    source: str = Field(description="Absolute path of a local file, or a URL.")
+    source: str = Field(description="Absolute path of a local file, address of an object, or a URL.")
     sha256: str | None = Field(default=None, description="Digest of the file's bytes, in hexadecimal.")
     format: str | None = Field(default=None, description="What the bytes are, as Pillow names it.")
     width: int | None = Field(default=None, description="Width in pixels, upright.")
@@ -107,6 +109,13 @@ class Picture(BaseModel):
         return max(1, int(self.width * shrunk)), max(1, int(self.height * shrunk))
 
     @property
+    def changes(self) -> tuple[str, ...]:
+        """What is done to it before the API gets it, for people; nothing if that gets the file as it is."""
+        fitted = f"{_DEEDS[self.fitting.fit]} to {self.fitting.aspect_ratio}" if self.fitting else ""
+        done = {"set upright": self.is_turned, "made lighter": self.is_heavy, fitted: bool(fitted)}
+        return tuple(change for change, is_made in done.items() if is_made)
+
+    @property
     def hosted_name(self) -> str:
         """What to call the file that the API gets: by content, and by what is done to it.
 
@@ -120,7 +129,7 @@ class Picture(BaseModel):
     @property
     def stem(self) -> str:
         """The file's name without folder and suffix, for people."""
-        if "://" not in self.source:
+        if self.is_local:
             return Path(self.source).stem
         url = urlsplit(self.source)
         return PurePosixPath(unquote(url.path)).stem or url.netloc

@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 from prefect_seedance import archive as archiving
 from prefect_seedance import reporting, submission
-from prefect_seedance.blocks import ClipArchive, SeedanceCredentials
+from prefect_seedance.blocks import ClipArchive, SeedanceCredentials, open_archive
 from prefect_seedance.client import REQUEST_TIMEOUT_SECONDS
 from prefect_seedance.errors import ArchiveError, DeadlineError, SeedanceError, SubmissionUnresolvedError
-from prefect_seedance.images import ImageHost
+from prefect_seedance.images import LIFETIME_SECONDS
 from prefect_seedance.ledger import Attempt, Result, clip_prefix
 from prefect_seedance.manifest import Entry, Manifest, Standing, production_key, standing_of
 from prefect_seedance.models import Generation
@@ -49,7 +49,7 @@ Listener = Callable[[Progress], None]
 
 
 async def produce(
-    storyboard: Source,
+    storyboard: Source | Reading,
     *,
     archive: ClipArchive | str = "",
     name: str = "",
@@ -57,6 +57,7 @@ async def produce(
     credentials: SeedanceCredentials | str = "",
     deadline_seconds: float = DEADLINE_SECONDS,
     images_url: str = "",
+    images_lifetime_seconds: float = LIFETIME_SECONDS,
     allow_outside: bool = False,
     policy: Policy = Policy(),
     pace: Pace = Pace(),
@@ -74,7 +75,7 @@ async def produce(
     ``asyncio.run(produce(...))``.
 
     Args:
-        storyboard: A file's path or URL, or what stands in one; a list of clips too.
+        storyboard: A file's path or URL, or what stands in one, or was read from it; a list of clips too.
         archive: Where clips and ledger live: a folder's path, ``s3://``, ``gs://``, ``az://``, a block, or
             the name of a stored one after ``block:``; by default the environment's ``SEEDANCE_ARCHIVE``.
         name: Names the production; by default its title does.
@@ -85,6 +86,8 @@ async def produce(
             takes it in.
         images_url: Where the archive's ``images`` folder can be fetched, for local images in an
             archive that cannot sign URLs.
+        images_lifetime_seconds: How long the URLs of local images are good, at most 7 days, in an archive
+            that can: let them outlive the API's queue.
         allow_outside: Permit images outside the storyboard's folder, by absolute path.
         policy: Which failed clips to pay for again.
         pace: How often to look.
@@ -100,13 +103,16 @@ async def produce(
         SetupError: If the credentials, the archive or the images' hosting are wrong; nothing was spent.
     """
     account = await SeedanceCredentials.find(credentials)
-    reading = await open_source(storyboard, model=account.model, prompt=prompt, allow_outside=allow_outside)
+    reading = await open_source(
+        storyboard, model=account.model, prompt=prompt, allow_outside=allow_outside, opener=open_archive
+    )
     planned = plan(reading.clips, title=reading.title, name=name, model=account.model)
     order = Order(
         credentials=account,
         archive=archive,
         production=planned.name,
         images_url=images_url,
+        images_lifetime_seconds=images_lifetime_seconds,
         policy=policy,
         pace=pace,
         timeout_seconds=timeout_seconds,
@@ -178,8 +184,9 @@ class Production:
         """Make what is missing, and give an account even of a run that is cancelled."""
         await self._reuse()
         missing = [clip for clip in self.plan.distinct if clip.fingerprint not in self.entries]
-        host = ImageHost(store=self.session.store, images_url=self.order.images_url)
-        await host.check(picture for clip in missing for picture in clip.pictures)
+        host = self.session.host(self.order)
+        if doubt := await host.check(picture for clip in missing for picture in clip.pictures):
+            reporting.warn(doubt)
         await self._store("storyboard.json", reading.words.model_dump_json(indent=2, exclude_none=True))
         try:
             async with reporting.progress(self.plan, self.entries):

@@ -1,26 +1,22 @@
 """Read an author's document as the clips it asks for, or find all its mistakes."""
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from prefect_seedance.address import Address
 from prefect_seedance.document import Document, refuse
 from prefect_seedance.errors import SetupError, StoryboardError
 from prefect_seedance.marked_yaml import Trail
-from prefect_seedance.models import CAPABILITIES, DEFAULT_MODEL, ClipInput, ClipSettings, problems
+from prefect_seedance.models import CAPABILITIES, DEFAULT_MODEL, ClipInput, problems
 from prefect_seedance.picture import Picture
 from prefect_seedance.proofreading import Blanks, proofread
 from prefect_seedance.storyboard import ClipList, ClipRequest, ClipWords, Defaults, Storyboard
-
-_PICTURE_SUFFIXES: Final = frozenset(
-    {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif"}
-)
-"""Files of a folder that mean to be images, also of formats that no model takes: to skip one silently
-would buy a film without it."""
 
 _ANY_PROMPT: Final = "whatever was meant"
 
@@ -37,6 +33,9 @@ _BLANKS: Final[Blanks] = {
 }
 """What a document with mistakes is read on with, so that one mistake neither hides nor causes another."""
 
+_LOOKS_AT_ONCE: Final = 4
+"""So a bucket's answers are not waited for one by one; each may take a third of a gigabyte of memory."""
+
 _NAME_CHARACTERS: Final = 60
 """How long a clip's name may be: a line of a table."""
 
@@ -48,11 +47,13 @@ class Reading:
     Attributes:
         words: What was written.
         title: Its title, or what the file is called.
+        model: Whose limits hold.
         clips: The clips it comes to, in order.
     """
 
     words: Storyboard | ClipList
     title: str
+    model: str
     clips: tuple[ClipRequest, ...]
 
 
@@ -77,17 +78,31 @@ class _Draft:
 _Looks: TypeAlias = Mapping[str, Picture | str]
 """By the name that the author uses: the picture, or what is wrong with it."""
 
+Fetch = Callable[[Address], bytes]
+"""Returns the content of an image in a store, or raises StoryboardError."""
+
 _Doubt: TypeAlias = tuple[Trail, str]
 """Where something is wrong, and what."""
 
 
-def read(document: Document, *, model: str = DEFAULT_MODEL, allow_outside: bool = False) -> Reading:
+def _no_objects(address: Address) -> bytes:
+    raise StoryboardError(f"{address} cannot be read from here; give a local file")
+
+
+def read(
+    document: Document,
+    *,
+    model: str = DEFAULT_MODEL,
+    allow_outside: bool = False,
+    fetch: Fetch = _no_objects,
+) -> Reading:
     """Read a document with ``shots`` as a storyboard, one with ``clips`` as a list of clips.
 
     Args:
         document: What the author wrote.
         model: Whose limits hold.
         allow_outside: Whether absolute paths may lead out of the document's folder.
+        fetch: Returns the content of an image in a store, in any thread.
 
     Raises:
         StoryboardError: It has mistakes; the message lists all, each on a line.
@@ -97,10 +112,10 @@ def read(document: Document, *, model: str = DEFAULT_MODEL, allow_outside: bool 
         raise SetupError(f"unknown model {model!r}; known: {', '.join(CAPABILITIES)}")
     proof = proofread(document, kind=_kind(document.value), blanks=_BLANKS)
     drafts = tuple(_drafts(proof.words))
-    looks = {
-        name: _look(document, name, model=model, allow_outside=allow_outside)
-        for name in dict.fromkeys(name for draft in drafts for _, name in draft.images)
-    }
+    look = partial(_look, document, model=model, allow_outside=allow_outside, fetch=fetch)
+    names = dict.fromkeys(name for draft in drafts for _, name in draft.images)
+    with ThreadPoolExecutor(_LOOKS_AT_ONCE, thread_name_prefix="seedance-reading") as lookers:
+        looks = dict(zip(names, lookers.map(look, names), strict=True))
     doubts = (
         *_too_few(proof.words),
         *_wrong_images(drafts, looks),
@@ -114,50 +129,9 @@ def read(document: Document, *, model: str = DEFAULT_MODEL, allow_outside: bool 
     return Reading(
         words=proof.words,
         title=_one_line(proof.words.title or Path(document.name).stem),
+        model=model,
         clips=tuple(_requests(drafts, pictures, proof.words.defaults)),
     )
-
-
-def from_folder(
-    folder: Path,
-    *,
-    prompt: str,
-    settings: ClipSettings | None = None,
-    model: str = DEFAULT_MODEL,
-) -> Reading:
-    """Read a folder's images, in the order of their names, as a storyboard with one prompt for all.
-
-    Names are ordered as people count: ``2.png`` before ``10.png``.
-
-    Raises:
-        StoryboardError: As `read`, and if the folder cannot be listed.
-    """
-    folder = folder.absolute()
-    try:
-        names = [entry.name for entry in folder.iterdir() if _is_picture(entry)]
-    except OSError as error:
-        raise StoryboardError(
-            f"{folder} cannot be listed ({error.strerror}); name a folder of images"
-        ) from error
-    if not names:
-        raise StoryboardError(f"{folder} holds no images; put two or more there")
-    if not prompt.strip():
-        raise StoryboardError(f"{folder} needs a prompt; say what happens between its images")
-    words = {
-        "title": folder.name,
-        "defaults": {**(settings or ClipSettings()).model_dump(), "prompt": prompt},
-        "shots": [{"image": name} for name in sorted(names, key=_as_people_count)],
-    }
-    return read(Document.inline(words, name=folder.name, folder=folder), model=model)
-
-
-def _is_picture(entry: Path) -> bool:
-    return entry.suffix.lower() in _PICTURE_SUFFIXES and not entry.name.startswith(".")
-
-
-def _as_people_count(name: str) -> tuple[list[str | int], str]:
-    parts = re.split(r"(\d+)", name.casefold())
-    return [int(part) if part.isdecimal() else part for part in parts], name
 
 
 def _kind(value: object) -> type[Storyboard] | type[ClipList]:
@@ -183,12 +157,14 @@ def _drafts(words: Storyboard | ClipList) -> Iterator[_Draft]:
         )
 
 
-def _look(document: Document, name: str, *, model: str, allow_outside: bool) -> Picture | str:
+def _look(document: Document, name: str, *, model: str, allow_outside: bool, fetch: Fetch) -> Picture | str:
     """Return the picture of this name, or what is wrong with it."""
     if not name:
         return "is empty; name an image file or an https URL"
     try:
         found = document.locate(name, allow_outside=allow_outside)
+        if isinstance(found, Address):
+            return Picture.of(fetch(found), source=str(found), model=model)
         return Picture.read(found, model=model) if isinstance(found, Path) else Picture.at(found)
     except StoryboardError as error:
         return str(error)

@@ -9,7 +9,7 @@ from pathlib import PurePath
 from urllib.parse import urlsplit
 
 import httpx
-from prefect import runtime
+from prefect import get_run_logger, runtime
 from prefect.artifacts import (
     acreate_image_artifact,
     acreate_markdown_artifact,
@@ -83,6 +83,12 @@ def _emit(event: str, attempt: Attempt, payload: Mapping[str, str | None] | None
         },
         payload={"clip": intent.name, "fingerprint": intent.fingerprint, **(payload or {})},
     )
+
+
+def warn(text: str) -> None:
+    """Say in the flow run's log what people should know, or in Python's if no flow runs."""
+    logger = get_run_logger() if _is_watched() else _log
+    logger.warning("%s", text)
 
 
 @asynccontextmanager

@@ -12,13 +12,15 @@ from prefect_seedance.archive import Archivist
 from prefect_seedance.blocks import ClipArchive, SeedanceCredentials, open_archive
 from prefect_seedance.client import REQUEST_TIMEOUT_SECONDS, SeedanceClient
 from prefect_seedance.download import Downloader
+from prefect_seedance.images import LIFETIME_SECONDS, ImageHost
 from prefect_seedance.ledger import Ledger
+from prefect_seedance.objects import Objects
 from prefect_seedance.store import Store
 from prefect_seedance.submission import Policy
 from prefect_seedance.waiting import Pace, Waiter
 
 _IMAGES_AT_ONCE = 4
-"""Of up to 10 MB each."""
+"""Of up to 100 MB each, though hardly any is; how many of them are being made anew, `images` bounds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +31,7 @@ class Order:
         archive: A folder's path or a URL, a block, or the name of a stored one after ``block:``; if it is
             empty, what ``SEEDANCE_ARCHIVE`` says.
         images_url: Where the archive's images folder can be fetched, if it cannot sign URLs.
+        images_lifetime_seconds: How long the URLs of images are good, if it can.
         production: For whom the clips are made, so that people who read the ledger know.
         timeout_seconds: Bound of one request.
     """
@@ -37,6 +40,7 @@ class Order:
     archive: ClipArchive | str = ""
     production: str = ""
     images_url: str = ""
+    images_lifetime_seconds: float = LIFETIME_SECONDS
     policy: Policy = Policy()
     pace: Pace = Pace()
     timeout_seconds: float = REQUEST_TIMEOUT_SECONDS
@@ -49,6 +53,7 @@ class Session:
     Attributes:
         slots: One for each generation that the account may have in flight.
         hosting: One for each image that may be in memory, on its way to the archive.
+        objects: Where images are that lie in a store themselves.
     """
 
     client: SeedanceClient
@@ -58,6 +63,7 @@ class Session:
     archivist: Archivist
     slots: asyncio.Semaphore
     hosting: asyncio.Semaphore
+    objects: Objects
 
     @classmethod
     async def open(cls, order: Order, stack: AsyncExitStack) -> Self:
@@ -77,6 +83,16 @@ class Session:
             archivist=Archivist(store=store, client=client, downloader=downloader),
             slots=asyncio.Semaphore(order.credentials.generations_in_flight),
             hosting=asyncio.Semaphore(_IMAGES_AT_ONCE),
+            objects=Objects(open_archive),
+        )
+
+    def host(self, order: Order) -> ImageHost:
+        """Return who puts an order's images where the API can fetch them."""
+        return ImageHost(
+            store=self.store,
+            objects=self.objects,
+            images_url=order.images_url,
+            lifetime_seconds=order.images_lifetime_seconds,
         )
 
 

@@ -5,34 +5,57 @@ from pathlib import Path
 
 import httpx
 
+from prefect_seedance.address import Address
 from prefect_seedance.document import MOST_BYTES, Document
-from prefect_seedance.errors import StoryboardError
+from prefect_seedance.errors import SetupError, StoryboardError
+from prefect_seedance.folders import names_in, storyboard_of
 from prefect_seedance.models import DEFAULT_MODEL
-from prefect_seedance.reading import Reading, from_folder, read
+from prefect_seedance.objects import Objects, Opener
+from prefect_seedance.picture import too_large
+from prefect_seedance.reading import Reading, read
+from prefect_seedance.store import Store
 from prefect_seedance.storyboard import ClipList, Storyboard
 from prefect_seedance.transport import timeouts, translated
 
 _ANSWER_SECONDS = 30.0
 
 Source = Storyboard | ClipList | Path | str
-"""A file's or folder's path, a URL, or what would stand in a file."""
+"""A file's or folder's path, a URL, an object's address, or what would stand in a file."""
+
+
+async def _only_urls(place: str) -> Store:
+    return Store.open(place)
 
 
 async def open_source(
-    source: Source, *, model: str = DEFAULT_MODEL, prompt: str = "", allow_outside: bool = False
+    source: Source | Reading,
+    *,
+    model: str = DEFAULT_MODEL,
+    prompt: str = "",
+    allow_outside: bool = False,
+    opener: Opener = _only_urls,
 ) -> Reading:
     """Read a storyboard or a list of clips.
 
     Args:
-        source: Where it is, or itself.
+        source: Where it is, or itself, or what was read of it, which is not read again.
         model: Whose limits hold.
         prompt: What happens between the images, if the source is a folder of them.
-        allow_outside: Permit local images outside the storyboard's folder, by absolute path.
+        allow_outside: Permit images outside the storyboard's folder, by absolute path.
+        opener: Opens the store that the source lies in, if it is an object's address.
 
     Raises:
         StoryboardError: If it cannot be found, or has mistakes.
+        SetupError: If it was read for another model, or its store cannot be opened.
     """
-    if isinstance(source, str) and source.startswith(("https://", "http://")):
+    if isinstance(source, Reading):
+        if source.model != model:
+            raise SetupError(f"{source.title} was read for {source.model}, and the account has {model}")
+        return source
+    objects, address = Objects(opener), Address.parse(source) if isinstance(source, str) else None
+    if address:
+        document = await _in_store(address, objects=objects, prompt=prompt)
+    elif isinstance(source, str) and source.startswith(("https://", "http://")):
         content, found_at = await _fetched(source)
         document = Document.parse(content, name=source, base_url=found_at)
     elif isinstance(source, Storyboard | ClipList):
@@ -41,14 +64,36 @@ async def open_source(
         return await asyncio.to_thread(
             _open_local, Path(source), model=model, prompt=prompt, allow_outside=allow_outside
         )
-    return await asyncio.to_thread(read, document, model=model, allow_outside=allow_outside)
+    loop = asyncio.get_running_loop()
+
+    def fetch(image: Address) -> bytes:
+        return asyncio.run_coroutine_threadsafe(_image(image, objects=objects), loop).result()
+
+    return await asyncio.to_thread(read, document, model=model, allow_outside=allow_outside, fetch=fetch)
 
 
 def _open_local(path: Path, *, model: str, prompt: str, allow_outside: bool) -> Reading:
     path = path.expanduser()
     if path.is_dir():
-        return from_folder(path, prompt=prompt, model=model)
+        folder = path.absolute()
+        return read(storyboard_of(folder, names_in(folder), prompt=prompt), model=model)
     return read(Document.load(path), model=model, allow_outside=allow_outside)
+
+
+async def _in_store(address: Address, *, objects: Objects, prompt: str) -> Document:
+    """Read an object or, if there is none of this name, a folder of images."""
+    size_bytes = await objects.size_bytes(address)
+    if size_bytes is None and (names := await objects.names(address)):
+        return storyboard_of(address, names, prompt=prompt)
+    if size_bytes is not None and size_bytes > MOST_BYTES:
+        raise StoryboardError(f"{address} is larger than {MOST_BYTES // 1000} kB, as no storyboard is")
+    return Document.parse(await objects.read(address), name=str(address), folder=address.folder)
+
+
+async def _image(address: Address, *, objects: Objects) -> bytes:
+    if wrong := too_large(await objects.size_bytes(address) or 0):
+        raise StoryboardError(f"{address} {wrong}")
+    return await objects.read(address)
 
 
 async def _fetched(url: str) -> tuple[bytes, str]:

@@ -42,11 +42,13 @@ class Store:
     Attributes:
         url: The folder's path or the bucket's URL, as people know it.
         name: What to call it in commands: its URL, unless Prefect knows it by another.
+        expires_at: When the credentials end that it was opened with, as far as that is known.
     """
 
     def __init__(self, backend: Backend, *, name: str = "") -> None:
         self.url = backend.url
         self.name = name or backend.url
+        self.expires_at = backend.expires_at
         self._backend = backend
 
     def __repr__(self) -> str:
@@ -196,6 +198,12 @@ class Store:
                     ]
                 )
             )
+
+    async def names(self, folder: str) -> tuple[str, ...]:
+        """Return the names of the objects directly in a folder, sorted; none if there is no such folder."""
+        with told(f"list {self.link(folder)}"):
+            found = await obstore.list_with_delimiter_async(self._backend.reader, folder)
+            return tuple(sorted(meta["path"].rpartition("/")[2] for meta in found["objects"]))
 
     async def sign(self, key: str, *, lifetime: timedelta) -> str | None:
         """Return a URL under which anyone can fetch the object for a while, or None if the store has none."""

@@ -10,7 +10,6 @@ from prefect.context import FlowRunContext
 from prefect_seedance import lineage, report, reporting
 from prefect_seedance.archive import Clip
 from prefect_seedance.errors import ArchiveError
-from prefect_seedance.images import ImageHost
 from prefect_seedance.ledger import Attempt
 from prefect_seedance.manifest import Manifest
 from prefect_seedance.models import GenerateRequest
@@ -53,7 +52,7 @@ async def submit_clip(
             asked_by=flow_run(),
             policy=order.policy,
         )
-        host = ImageHost(store=session.store, images_url=order.images_url)
+        host = session.host(order)
 
         async def compose() -> GenerateRequest:
             async with session.hosting:

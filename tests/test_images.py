@@ -7,9 +7,16 @@ from PIL import Image
 from prefect_seedance.errors import SetupError, StoryboardError
 from prefect_seedance.images import ImageHost
 from prefect_seedance.models import DEFAULT_MODEL
+from prefect_seedance.objects import Objects
 from prefect_seedance.picture import Fit, Picture
 from prefect_seedance.store import Store
 
+
+async def _opened(place: str) -> Store:
+    return Store.open(place)
+
+
+OBJECTS = Objects(_opened)
 REMOTE = Picture.at("https://example.com/dawn.png")
 
 
@@ -27,7 +34,7 @@ def store(tmp_path: Path) -> Store:
 
 async def test_url_needs_no_host(store: Store) -> None:
     """An image that is on the internet already is left there."""
-    host = ImageHost(store=store)
+    host = ImageHost(store=store, objects=OBJECTS)
 
     await host.check([REMOTE])
 
@@ -38,12 +45,12 @@ async def test_url_needs_no_host(store: Store) -> None:
 async def test_folder_has_no_address(store: Store, picture: Picture) -> None:
     """A local image in a folder's archive is refused before anything is spent, with all remedies."""
     with pytest.raises(SetupError, match=r"dawn\.png.*s3://.*--images-url.*https URLs"):
-        await ImageHost(store=store).check([REMOTE, picture])
+        await ImageHost(store=store, objects=OBJECTS).check([REMOTE, picture])
 
 
 async def test_hosts_by_content(store: Store, picture: Picture) -> None:
     """An image is stored under its digest, where the given address finds it."""
-    host = ImageHost(store=store, images_url="https://pictures.example.com/")
+    host = ImageHost(store=store, objects=OBJECTS, images_url="https://pictures.example.com/")
     content = Path(picture.source).read_bytes()  # noqa: ASYNC240 -- a small file
 
     await host.check([picture])
@@ -58,7 +65,7 @@ async def test_changed_file_is_refused(store: Store, picture: Picture) -> None:
     Image.new("RGB", (64, 36), "blue").save(picture.source)
 
     with pytest.raises(StoryboardError, match="changed"):
-        await ImageHost(store=store, images_url="https://pictures.example.com").host(picture)
+        await ImageHost(store=store, objects=OBJECTS, images_url="https://pictures.example.com").host(picture)
 
     assert await store.keys("") == ()
 
@@ -69,7 +76,10 @@ async def test_hosts_what_is_made(store: Store, tmp_path: Path, fit: Fit) -> Non
     path = tmp_path / "square.jpg"
     Image.new("RGB", (64, 64), "orange").save(path)
     picture = Picture.read(path, model=DEFAULT_MODEL).fitted(fit, aspect_ratio="16:9")
-    host, key = ImageHost(store=store, images_url="https://pictures.example.com"), f"{fit}-1280x720.png"
+    host, key = (
+        ImageHost(store=store, objects=OBJECTS, images_url="https://pictures.example.com"),
+        f"{fit}-1280x720.png",
+    )
 
     url = await host.host(picture)
     path.unlink()

@@ -9,7 +9,7 @@ from prefect_seedance.document import Document
 from prefect_seedance.errors import SetupError, StoryboardError
 from prefect_seedance.models import DEFAULT_MODEL, ClipSettings
 from prefect_seedance.picture import MOST_BYTES
-from prefect_seedance.reading import from_folder, read
+from prefect_seedance.reading import read
 from prefect_seedance.storyboard import ClipList, Storyboard
 
 
@@ -460,51 +460,6 @@ def test_unknown_model_is_no_mistake_of_the_author() -> None:
     """Whoever runs it chose the model."""
     with pytest.raises(SetupError, match=DEFAULT_MODEL):
         read(Document.inline({}), model="seedance-9")
-
-
-def test_folder_is_read_as_people_count(tmp_path: Path) -> None:
-    """A folder of images is a storyboard in the order of its names, told by one prompt."""
-    folder = tmp_path / "Night Walk"
-    folder.mkdir()
-    for name in ("scene 10.png", "Scene 2.png", "scene 1.png", ".hidden.png"):
-        Image.new("RGB", (16, 9)).save(folder / name)
-    (folder / "notes.txt").touch()
-
-    reading = from_folder(folder, prompt="walking on", settings=ClipSettings(duration=12))
-
-    assert reading.title == "Night Walk"
-    assert [clip.name for clip in reading.clips] == [
-        "scene 1 → Scene 2",
-        "Scene 2 → scene 10",
-    ]
-    assert {(clip.prompt, clip.settings) for clip in reading.clips} == {
-        ("walking on", ClipSettings(duration=12))
-    }
-
-
-@pytest.mark.parametrize(
-    ("files", "prompt", "says"),
-    [
-        pytest.param(["notes.txt"], "waves", "holds no images", id="no images"),
-        pytest.param(["a.png"], "waves", "holds one shot", id="one image"),
-        pytest.param(["a.png", "b.png"], " ", "needs a prompt", id="no prompt"),
-        pytest.param(["a.png", "b.gif", "c.png"], "waves", "b.gif is GIF", id="image of another format"),
-        pytest.param(["a.png", "b.png"], "ab", "has 2 characters", id="short prompt"),
-    ],
-)
-def test_folder_mistakes_are_told(tmp_path: Path, files: list[str], prompt: str, says: str) -> None:
-    """A folder that makes no film says why, and no image is skipped silently."""
-    for name in files:
-        Image.new("RGB", (16, 9)).save(tmp_path / name, Path(name).suffix[1:].replace("txt", "png"))
-
-    with pytest.raises(StoryboardError, match=says):
-        from_folder(tmp_path, prompt=prompt)
-
-
-def test_folder_must_be_one(tmp_path: Path) -> None:
-    """A missing folder is said to be missing."""
-    with pytest.raises(StoryboardError, match="No such file"):
-        from_folder(tmp_path / "absent", prompt="waves")
 
 
 def test_fit_follows_clip_and_ratio(folder: Path) -> None:

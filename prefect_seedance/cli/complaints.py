@@ -1,11 +1,11 @@
-"""Say why there is no result, for people and, if they listen, for programs."""
+"""Say what is wrong, for people and, if they listen, for programs."""
 
 import json as jsons
 import sys
 
 
 def complain(kind: str, message: str, *, code: int, json: bool) -> int:
-    """Print a message and return the exit code.
+    """Say why there is no result, and return the exit code.
 
     Args:
         kind: What went wrong, for programs.
@@ -13,7 +13,16 @@ def complain(kind: str, message: str, *, code: int, json: bool) -> int:
         code: The exit code.
         json: Whether programs listen.
     """
-    print(f"prefect-seedance: {message}", file=sys.stderr)  # noqa: T201 -- the command's voice
+    _say(message)
     if json:
         print(jsons.dumps({"error": {"kind": kind, "message": message}, "exit_code": code}))  # noqa: T201 -- likewise
     return code
+
+
+def warn(message: str) -> None:
+    """Say what people should know before it goes on."""
+    _say(f"Beware: {message}")
+
+
+def _say(message: str) -> None:
+    print(f"prefect-seedance: {message}", file=sys.stderr)  # noqa: T201 -- the command's voice

@@ -16,9 +16,11 @@ from prefect_seedance.cli import survey
 from prefect_seedance.cli.options import Price, Seconds, Wanted
 from prefect_seedance.client import REQUEST_TIMEOUT_SECONDS
 from prefect_seedance.errors import SetupError
-from prefect_seedance.images import ImageHost
+from prefect_seedance.images import LIFETIME_SECONDS, ImageHost
 from prefect_seedance.manifest import Manifest, production_key
+from prefect_seedance.objects import Objects
 from prefect_seedance.planning import Plan
+from prefect_seedance.reading import Reading
 from prefect_seedance.waiting import Pace
 
 if TYPE_CHECKING:
@@ -86,6 +88,9 @@ class Times:
         Seconds | None, Parameter(help="From acceptance to the first look. [when it can be done]")
     ] = None
     look_every: Annotated[Seconds, Parameter(help="From look to look. [2s]")] = Pace().every_seconds
+    images_lifetime: Annotated[
+        Seconds, Parameter(help="How long the API can fetch local images from a bucket, at most 168h. [24h]")
+    ] = LIFETIME_SECONDS
 
     @property
     def pace(self) -> Pace:
@@ -111,6 +116,19 @@ class Extras:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Checked:
+    """What was found to be in order.
+
+    Attributes:
+        doubt: What may go wrong all the same; empty if nothing.
+    """
+
+    reading: Reading
+    plan: Plan
+    doubt: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Job:
     """What a command asks for."""
 
@@ -122,8 +140,8 @@ class Job:
     times: Times
     extras: Extras
 
-    async def check(self) -> Plan:
-        """Plan the production, and find what is wrong with it before anything is started.
+    async def check(self) -> Checked:
+        """Read and plan the production, and find what is wrong with it before anything is started.
 
         Raises:
             StoryboardError: If the storyboard has mistakes.
@@ -135,11 +153,16 @@ class Job:
         await store.probe()
         known = await survey.recall(store, [clip.fingerprint for clip in planned.distinct])
         missing = [clip for clip in planned.distinct if not known[clip.fingerprint].clip]
-        host = ImageHost(store=store, images_url=self.images_url)
-        await host.check(picture for clip in missing for picture in clip.pictures)
-        return planned
+        host = ImageHost(
+            store=store,
+            objects=Objects(survey.opened),
+            images_url=self.images_url,
+            lifetime_seconds=self.times.images_lifetime,
+        )
+        doubt = await host.check(picture for clip in missing for picture in clip.pictures)
+        return Checked(reading=reading, plan=planned, doubt=doubt)
 
-    def run(self, planned: Plan, screen: "Screen") -> Manifest:
+    def run(self, checked: Checked, screen: "Screen") -> Manifest:
         """Make what is missing, and return the account, also of a run that was stopped.
 
         Raises:
@@ -149,21 +172,24 @@ class Job:
         from prefect_seedance.cli.running import run  # noqa: PLC0415 -- loads Prefect
 
         credentials, since = self.account.open(), datetime.now(UTC)
-        manifest = run(lambda: self._make(credentials, screen), name=planned.name, screen=screen)
-        return manifest or asyncio.run(self._left(planned, since=since))
+        manifest = run(
+            lambda: self._make(checked.reading, credentials, screen), name=checked.plan.name, screen=screen
+        )
+        return manifest or asyncio.run(self._left(checked.plan, since=since))
 
-    async def _make(self, credentials: "SeedanceCredentials | str", screen: "Screen") -> Manifest:
+    async def _make(
+        self, reading: Reading, credentials: "SeedanceCredentials | str", screen: "Screen"
+    ) -> Manifest:
         from prefect_seedance.production import produce  # noqa: PLC0415 -- loads Prefect
 
         return await produce(
-            self.storyboard,
+            reading,
             archive=self.archive,
             name=self.wanted.name,
-            prompt=self.wanted.prompt,
             credentials=credentials,
             deadline_seconds=self.times.deadline,
             images_url=self.images_url,
-            allow_outside=self.wanted.allow_outside,
+            images_lifetime_seconds=self.times.images_lifetime,
             policy=self.wanted.policy,
             pace=self.times.pace,
             timeout_seconds=self.times.timeout,

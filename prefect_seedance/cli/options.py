@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal
 
 from cyclopts import Group, Parameter, Token
 
+from prefect_seedance.cli.survey import opened
 from prefect_seedance.reading import Reading
 from prefect_seedance.sources import open_source
 from prefect_seedance.submission import Policy
@@ -35,7 +36,13 @@ PLAIN: Final = Parameter(negative=(), show_default=False)
 Seconds = Annotated[float, Parameter(converter=_seconds, n_tokens=1, validator=_positive)]
 """A time such as ``90``, ``90m`` or ``2h``."""
 
-Source = Annotated[str, Parameter(help="A file of YAML or JSON, a folder of images, or a URL.")]
+Source = Annotated[
+    str,
+    Parameter(
+        help="A file of YAML or JSON, or a folder of images: here, in a bucket (s3://, gs://, az://), or in "
+        "an archive that Prefect knows (block:NAME/). Or the URL of a file."
+    ),
+]
 Archive = Annotated[
     str,
     Parameter(
@@ -88,4 +95,6 @@ class Wanted:
         Raises:
             StoryboardError: If it has mistakes.
         """
-        return await open_source(storyboard, prompt=self.prompt, allow_outside=self.allow_outside)
+        return await open_source(
+            storyboard, prompt=self.prompt, allow_outside=self.allow_outside, opener=opened
+        )

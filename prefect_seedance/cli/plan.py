@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from enum import StrEnum
+from pathlib import PurePath
+from typing import Self
 
 from cyclopts import App
 from pydantic import BaseModel, ConfigDict
@@ -16,6 +18,7 @@ from prefect_seedance.cli import survey
 from prefect_seedance.cli.options import PLAIN, Archive, Json, Price, Source, Wanted
 from prefect_seedance.cli.printing import count, grid, show
 from prefect_seedance.cli.survey import Memory, State
+from prefect_seedance.picture import Picture
 from prefect_seedance.planning import Plan, PlannedClip
 from prefect_seedance.submission import Policy, failure
 
@@ -54,10 +57,43 @@ _STYLES: Mapping[Deed, str] = {
 }
 
 
+class ForecastImage(BaseModel):
+    """What the API would get of one image.
+
+    Attributes:
+        width: In pixels, upright; None if the API fetches it from a URL of its own.
+        changes: What is done to it first; nothing if the API gets the file byte for byte.
+        sent_width: After that.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    source: str
+    width: int | None
+    height: int | None
+    changes: tuple[str, ...]
+    sent_width: int | None
+    sent_height: int | None
+
+    @classmethod
+    def of(cls, picture: Picture) -> Self:
+        """Tell it of a clip's picture."""
+        sent = picture.made_size or (picture.width, picture.height)
+        return cls(
+            source=picture.source,
+            width=picture.width,
+            height=picture.height,
+            changes=picture.changes,
+            sent_width=sent[0],
+            sent_height=sent[1],
+        )
+
+
 class ForecastClip(BaseModel):
     """What would become of one clip.
 
     Attributes:
+        images: The first frame and the last, or fewer.
         billed_seconds: What making it would be billed.
         reason: Why it would not be made.
     """
@@ -68,6 +104,7 @@ class ForecastClip(BaseModel):
     name: str
     fingerprint: str
     will: Deed
+    images: tuple[ForecastImage, ...]
     duration_seconds: int
     billed_seconds: int
     generation_id: str | None
@@ -154,6 +191,7 @@ def _foreseen(planned: Plan, memories: Mapping[str, Memory], *, policy: Policy) 
             name=clip.name,
             fingerprint=clip.fingerprint,
             will=deed,
+            images=tuple(map(ForecastImage.of, clip.pictures)),
             duration_seconds=clip.settings.duration,
             billed_seconds=clip.settings.duration if bought else 0,
             generation_id=memory.last.generation_id or None if memory.last else None,
@@ -193,10 +231,24 @@ def _told(forecast: Forecast) -> Iterator[RenderableType]:
         table.add_row(f"{clip.number}", clip.name, Text(_WORDS[clip.will], _STYLES[clip.will]), billed)
     yield Text(f"{forecast.title}: {count(len(forecast.clips), 'clip')}\n", "bold")
     yield table
+    yield from _changed(clip for clip in forecast.clips if clip.will is Deed.make)
     for clip in forecast.clips:
         if clip.reason:
             yield Text(f"\n{clip.reason}", _STYLES[clip.will])
     yield Text(f"\n{_sum(forecast)}")
+
+
+def _changed(clips: Iterable[ForecastClip]) -> Iterator[RenderableType]:
+    """List the images that the API would not get as they are."""
+    images = dict.fromkeys(image for clip in clips for image in clip.images if image.changes)
+    if not images:
+        return
+    table = grid("image", "is", "would be")
+    for image in images:
+        made = f"{', '.join(image.changes)}, {image.sent_width}×{image.sent_height}"
+        table.add_row(PurePath(image.source).name, f"{image.width}×{image.height}", made)
+    yield Text()
+    yield table
 
 
 def _sum(forecast: Forecast) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from prefect_seedance.cli.account import account as told
-from prefect_seedance.cli.complaints import complain
+from prefect_seedance.cli.complaints import complain, warn
 from prefect_seedance.cli.job import Account, Extras, Job, Times, prepare_prefect
 from prefect_seedance.cli.options import PLAIN, Archive, Json, Source, Verbose, Wanted
 from prefect_seedance.cli.printing import program, show, width
@@ -57,10 +57,12 @@ def produce(
         times=times,
         extras=extras,
     )
-    planned = asyncio.run(job.check())
-    with screen_for(planned.title, plain=verbose, error=json) as screen:
+    checked = asyncio.run(job.check())
+    if checked.doubt:
+        warn(checked.doubt)
+    with screen_for(checked.plan.title, plain=verbose, error=json) as screen:
         try:
-            manifest = job.run(planned, screen)
+            manifest = job.run(checked, screen)
         except (SeedanceError, KeyboardInterrupt) as error:
             if not screen.has_spent:
                 raise

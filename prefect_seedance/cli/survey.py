@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from prefect_seedance import archive as archiving
 from prefect_seedance import planning
-from prefect_seedance.backend import BLOCK_PREFIX
+from prefect_seedance.address import BLOCK_PREFIX
 from prefect_seedance.errors import SetupError
 from prefect_seedance.ledger import Attempt, Ledger, Result
 from prefect_seedance.manifest import Manifest, production_key
