@@ -56,7 +56,7 @@ class Address(NamedTuple):
         """
         path = posixpath.normpath(posixpath.join(f"/{self.key}", name)).lstrip("/")
         is_free = allow_outside and name.startswith("/")
-        climbs = name.count("..") and posixpath.normpath(f"./{name}").startswith("..")
+        climbs = posixpath.normpath(name).split("/")[0] == ".."  # from the top, there is nothing to climb to
         if climbs or not (is_free or path.startswith(f"{self.key}/" if self.key else "")):
             raise StoryboardError(
                 f"{name!r} leads out of the storyboard's folder {self}; move the image there, "

@@ -1,6 +1,7 @@
 """Find the author's words wherever they are: a file, a folder of images, a URL, an object."""
 
 import asyncio
+import threading
 from pathlib import Path
 
 import httpx
@@ -64,12 +65,17 @@ async def open_source(
         return await asyncio.to_thread(
             _open_local, Path(source), model=model, prompt=prompt, allow_outside=allow_outside
         )
-    loop = asyncio.get_running_loop()
+    loop, is_over = asyncio.get_running_loop(), threading.Event()
 
     def fetch(image: Address) -> bytes:
+        if is_over.is_set():  # nobody waits for the rest
+            raise StoryboardError(f"{image} was not read")
         return asyncio.run_coroutine_threadsafe(_image(image, objects=objects), loop).result()
 
-    return await asyncio.to_thread(read, document, model=model, allow_outside=allow_outside, fetch=fetch)
+    try:
+        return await asyncio.to_thread(read, document, model=model, allow_outside=allow_outside, fetch=fetch)
+    finally:
+        is_over.set()
 
 
 def _open_local(path: Path, *, model: str, prompt: str, allow_outside: bool) -> Reading:
@@ -83,7 +89,8 @@ def _open_local(path: Path, *, model: str, prompt: str, allow_outside: bool) -> 
 async def _in_store(address: Address, *, objects: Objects, prompt: str) -> Document:
     """Read an object or, if there is none of this name, a folder of images."""
     size_bytes = await objects.size_bytes(address)
-    if size_bytes is None and (names := await objects.names(address)):
+    names = await objects.names(address) if size_bytes is None else ()
+    if names or not address.key:
         return storyboard_of(address, names, prompt=prompt)
     if size_bytes is not None and size_bytes > MOST_BYTES:
         raise StoryboardError(f"{address} is larger than {MOST_BYTES // 1000} kB, as no storyboard is")

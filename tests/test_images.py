@@ -1,9 +1,12 @@
 import io
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from obstore.store import S3Store
 from PIL import Image
 
+from prefect_seedance.backend import Backend
 from prefect_seedance.errors import SetupError, StoryboardError
 from prefect_seedance.images import ImageHost
 from prefect_seedance.models import DEFAULT_MODEL
@@ -89,3 +92,62 @@ async def test_hosts_what_is_made(store: Store, tmp_path: Path, fit: Fit) -> Non
     content = await store.read(f"images/{picture.sha256}-{key}")
     assert content is not None
     assert Image.open(io.BytesIO(content)).size == (1280, 720)
+
+
+async def test_hosts_objects(store: Store, picture: Picture) -> None:
+    """An image in another store is copied from there, if it still is what was planned with."""
+    place, content = "memory://boards", Path(picture.source).read_bytes()  # noqa: ASYNC240 -- a small file
+    stored = picture.model_copy(update={"source": f"{place}/here/dawn.png"})
+    host = ImageHost(store=store, objects=OBJECTS, images_url="https://pictures.example.com")
+
+    with pytest.raises(StoryboardError, match=f"there is no {place}/here/dawn.png"):
+        await host.host(stored)
+    await Store.open(place).put("here/dawn.png", content + b"!")
+    with pytest.raises(StoryboardError, match="changed"):
+        await host.host(stored)
+    await Store.open(place).put("here/dawn.png", content)
+    await host.host(stored)
+
+    assert await store.read(f"images/{picture.sha256}.png") == content
+
+
+async def test_vanished_file_is_told(store: Store, picture: Picture) -> None:
+    """A file that was deleted meanwhile is an error of its clip, not of the program."""
+    Path(picture.source).unlink()  # noqa: ASYNC240 -- a small file
+
+    with pytest.raises(StoryboardError, match=r"dawn\.png cannot be read any more"):
+        await ImageHost(store=store, objects=OBJECTS).host(picture)
+
+
+@pytest.mark.parametrize(
+    ("hours_left", "lifetime_seconds", "warns"),
+    [
+        pytest.param(None, 86_400, False, id="nobody knows"),
+        pytest.param(12, 86_400, True, id="credentials end first"),
+        pytest.param(12, 3_600, False, id="URLs end first"),
+    ],
+)
+async def test_short_credentials_are_told(
+    picture: Picture,
+    hours_left: int | None,
+    lifetime_seconds: float,
+    warns: bool,  # noqa: FBT001 -- a table's column
+) -> None:
+    """Who signs for a day with what is good for half a day is told, unless that was meant."""
+    until = hours_left and datetime.now(UTC) + timedelta(hours=hours_left)
+    bucket = S3Store("clips", access_key_id="a", secret_access_key="b", region="us-east-1")  # type: ignore[call-arg]
+    backend = Backend(url="s3://clips", reader=bucket, writer=bucket, expires_at=until or None)
+    host = ImageHost(store=Store(backend), objects=OBJECTS, lifetime_seconds=lifetime_seconds)
+
+    assert await host.check([REMOTE]) == ""
+    said = await host.check([REMOTE, picture])
+
+    assert said.startswith("The credentials of s3://clips end at") is warns
+    assert ("--images-lifetime" in said) is warns
+
+
+@pytest.mark.parametrize("lifetime_seconds", [0, -1, 7 * 86_400 + 1])
+async def test_impossible_lifetime_is_refused(store: Store, lifetime_seconds: float) -> None:
+    """A time for which no bucket signs is refused before anything is spent."""
+    with pytest.raises(SetupError, match="at most 7 days"):
+        await ImageHost(store=store, objects=OBJECTS, lifetime_seconds=lifetime_seconds).check([])

@@ -1,4 +1,5 @@
 import json
+import secrets
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -8,8 +9,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from prefect_seedance.errors import StoryboardError
+from prefect_seedance.errors import SetupError, StoryboardError
+from prefect_seedance.picture import MOST_BYTES
 from prefect_seedance.sources import open_source
+from prefect_seedance.store import Store
 from prefect_seedance.storyboard import ClipList, ClipSpec
 
 BOARD = """
@@ -107,3 +110,107 @@ async def test_huge_url_is_refused(site: str, folder: Path) -> None:
 
     with pytest.raises(StoryboardError, match=r"huge\.json"):
         await open_source(f"{site}/here/huge.json")
+
+
+async def test_reading_is_not_read_again(folder: Path) -> None:
+    """What was read once is taken as it is, though the file is gone; but only for the same model."""
+    reading = await open_source(folder / "board.yaml")
+    (folder / "board.yaml").unlink()
+
+    assert await open_source(reading) is reading
+    with pytest.raises(SetupError, match="Clouds was read for seedance-1-5-pro, and the account has another"):
+        await open_source(reading, model="another")
+
+
+@pytest.fixture
+async def bucket(folder: Path) -> str:
+    """A store with the storyboard and its two images, and one elsewhere."""
+    place = f"memory://{secrets.token_hex(8)}"
+    store = Store.open(place)
+    for name in ("board.yaml", "dawn.png", "noon.png"):
+        await store.put(f"boards/{name}", (folder / name).read_bytes())
+    await store.put("elsewhere/dusk 1#%.png", (folder / "dawn.png").read_bytes())
+    return place
+
+
+async def _same(source: str, folder: Path, *, prompt: str = "") -> None:
+    """Make sure that a storyboard in a store asks for the very clips that a local one asks for."""
+    local = await open_source(folder if prompt else folder / "board.yaml", prompt=prompt)
+    stored = await open_source(source, prompt=prompt)
+
+    assert [clip.name for clip in stored.clips] == [clip.name for clip in local.clips]
+    assert [[each.identity for each in clip.pictures] for clip in stored.clips] == [
+        [each.identity for each in clip.pictures] for clip in local.clips
+    ]
+
+
+async def test_reads_a_storyboard_in_a_store(bucket: str, folder: Path) -> None:
+    """Images are found beside it, and known by content, as on a disk."""
+    await _same(f"{bucket}/boards/board.yaml", folder)
+
+    (clip,) = (await open_source(f"{bucket}/boards/board.yaml")).clips
+
+    assert clip.pictures[0].source == f"{bucket}/boards/dawn.png"
+
+
+@pytest.mark.parametrize("end", ["boards", "boards/"])
+async def test_reads_a_folder_in_a_store(bucket: str, folder: Path, end: str) -> None:
+    """Images below one prefix are a storyboard with one prompt."""
+    await _same(f"{bucket}/{end}", folder, prompt="drifting clouds")
+
+
+async def test_stored_storyboard_stays_in_its_folder(bucket: str) -> None:
+    """Only by leave does a storyboard name an object outside its folder."""
+    board = BOARD.replace("noon.png", "'/elsewhere/dusk 1#%.png'").encode()
+    await Store.open(bucket).put("boards/board.yaml", board)
+
+    with pytest.raises(StoryboardError, match=r"board.yaml:5: shots\[1\].image: .* leads out of"):
+        await open_source(f"{bucket}/boards/board.yaml")
+    (clip,) = (await open_source(f"{bucket}/boards/board.yaml", allow_outside=True)).clips
+
+    assert clip.name == "dawn → dusk 1#%"
+
+
+@pytest.mark.parametrize(
+    ("end", "says"),
+    [
+        pytest.param("boards/bord.yaml", r"no .*/boards/bord\.yaml; did you mean 'board\.yaml'", id="name"),
+        pytest.param("bords/board.yaml", r"there is no .*/bords/board\.yaml$", id="folder"),
+        pytest.param("boards", "needs a prompt", id="folder without a prompt"),
+        pytest.param("", "holds no images", id="whole store"),
+        pytest.param("elsewhere/huge.yaml", "is larger than 1000 kB", id="too large"),
+        pytest.param("elsewhere/dusk 1#%.png", "is not UTF-8", id="image"),
+    ],
+)
+async def test_stored_mistakes_are_told(bucket: str, end: str, says: str) -> None:
+    """What is wrong with the name of an object is said like that of a file."""
+    await Store.open(bucket).put("elsewhere/huge.yaml", b" " * 1_000_001)
+
+    with pytest.raises(StoryboardError, match=says):
+        await open_source(f"{bucket}/{end}")
+
+
+async def test_stored_images_are_looked_into(bucket: str) -> None:
+    """Missing, huge and broken images in a store are mistakes with their lines, all at once."""
+    store = Store.open(bucket)
+    shots = "".join(f"  - {{image: {name}, prompt: waves}}\n" for name in ("dwan.png", "huge.png", "cut.png"))
+    await store.put("boards/board.yaml", f"shots:\n{shots}".encode())
+    await store.put("boards/huge.png", bytes(MOST_BYTES + 1))
+    await store.put("boards/cut.png", (await store.read("boards/dawn.png") or b"")[:60])
+
+    with pytest.raises(StoryboardError) as raised:
+        await open_source(f"{bucket}/boards/board.yaml")
+
+    told = str(raised.value).splitlines()
+    assert [line.split(": ")[:2] for line in told] == [
+        [f"{bucket}/boards/board.yaml:{number + 2}", f"shots[{number}].image"] for number in range(3)
+    ]
+    assert told[0].endswith("did you mean 'dawn.png'?")
+    assert "has 100,000,001 bytes" in told[1]
+    assert "is a broken PNG" in told[2]
+
+
+async def test_unknown_place_is_told() -> None:
+    """Where no such store can be opened, the error says so."""
+    with pytest.raises(SetupError, match="'block:films' is no place"):
+        await open_source("block:films/board.yaml")
