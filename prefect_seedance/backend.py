@@ -127,6 +127,7 @@ class Backend:
             client: How obstore speaks to it.
             credentials: Returns the keys to use for a while.
             boto: Returns boto's client of the same.
+            expires_at: When the keys end, if that is known.
 
         Raises:
             SetupError: If the options contradict each other.

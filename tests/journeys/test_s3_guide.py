@@ -13,6 +13,7 @@ import pytest
 
 from tests.processes import BIN, ROOT, S3, environment, serving_s3
 
+_EXAMPLE = ROOT / "examples/lighthouse"
 _PAGE = (ROOT / "docs/s3.md").read_text(encoding="utf-8")
 
 
@@ -46,7 +47,9 @@ def test_guide_leads_to_clips(strict: S3, studio: dict[str, str], tmp_path: Path
     rules, policy = _blocks("json", bucket)
     with contextlib.closing(strict.client()) as client:
         client.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration=json.loads(rules))
-    (commands,) = _blocks("bash", bucket)
+        for path in filter(Path.is_file, _EXAMPLE.rglob("*")):
+            client.upload_file(str(path), bucket, f"boards/lighthouse/{path.relative_to(_EXAMPLE)}")
+    commands = "".join(_blocks("bash", bucket))
     hasty = commands.replace("produce ", "produce --first-look 0.2 --look-every 0.2 ")
     mine = {"PATH": f"{BIN}:{os.environ['PATH']}"}
     env = environment(tmp_path / "prefect", **studio, **{**strict.env, **_keys(strict, policy), **mine})
@@ -66,5 +69,7 @@ def test_guide_leads_to_clips(strict: S3, studio: dict[str, str], tmp_path: Path
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "archived" in ran.stdout
+    assert "3 made" in ran.stdout
+    assert "3 reused" in ran.stdout
     assert stranger.returncode == 2
     assert "InvalidAccessKeyId" in stranger.stderr
