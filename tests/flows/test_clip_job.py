@@ -1,11 +1,14 @@
 """A clip as a job block: what Prefect's users do with it, in sync and in async code."""
 
+import ast
 import asyncio
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +26,7 @@ from prefect_seedance.errors import (
     SubmissionUnresolvedError,
 )
 from tests.flows.conftest import Api, account
-from tests.processes import Sandbox, environment, running
+from tests.processes import ROOT, Sandbox, environment, running
 
 QUICK = Pace(first_seconds=0.3, every_seconds=0.2)
 _SOON_SECONDS = 60.0
@@ -261,6 +264,48 @@ def test_sync_task_of_async_flow(job: SeedanceClip) -> None:
         return make()
 
     assert asyncio.run(film()) == "bell"
+
+
+def pieces(text: str) -> list[str]:
+    """Return the pieces of Python in a text."""
+    return [textwrap.dedent(piece) for piece in re.findall(r"```python\n(.*?)```", text, re.DOTALL)]
+
+
+def execute(code: str, **names: object) -> dict[str, object]:
+    """Run a piece of Python, which may await, and return what it defines."""
+    compiled = compile(code, "example", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    waiting = eval(compiled, names)  # noqa: S307 -- our own words
+    if waiting:
+        asyncio.run(waiting)
+    return names
+
+
+def test_examples_work(job: SeedanceClip, archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Both examples of the block make the stored clip and say where it is."""
+    job.save("example", overwrite=True)
+
+    for example in pieces(SeedanceClip.__doc__ or ""):
+        execute(example.replace("BLOCK_NAME", "example"))
+
+    said = [line for line in capsys.readouterr().out.splitlines() if line.endswith(".mp4")]
+    assert len(said) == 2
+    assert all((archive / key).is_file() for key in said)
+
+
+def test_guide_works(archive: Path, sandbox: Sandbox) -> None:
+    """What docs/one-clip.md shows is stored, triggered and taken up again."""
+    account(sandbox).save("studio", overwrite=True)
+    ClipArchive(url=str(archive)).save("films", overwrite=True)
+    store, use, take_up = pieces((ROOT / "docs/one-clip.md").read_text(encoding="utf-8"))
+
+    execute(store)
+    changed(SeedanceClip.load("bell"), pace=QUICK).save("bell", overwrite=True)
+    key = execute(use)["ring"]()  # type: ignore[operator]  # their flow
+    (fingerprint,) = [path.name for path in (archive / "clips").iterdir()]
+    execute(take_up.replace("0123456789abcdef0123456789abcdef", fingerprint))
+
+    assert (archive / key).is_file()
+    assert sandbox.totals()["submits_received"] == 1
 
 
 async def test_run_hides_the_key(job: SeedanceClip, sandbox: Sandbox) -> None:
