@@ -19,7 +19,9 @@ async def storyboard_to_transitions(
     deadline_seconds: Annotated[float, Field(gt=0)] = 3600,
     images_url: str = "",
     images_lifetime_seconds: Annotated[float, Field(gt=0, le=604800)] = 86400,
+    callback_url: str = "",
     *,
+    wait: bool = True,
     allow_outside: bool = False,
     retry_failed: bool = False,
     retry_rejected: bool = False,
@@ -40,6 +42,8 @@ async def storyboard_to_transitions(
         deadline_seconds: How long to wait in all. What is in flight goes on, and the next run takes it in.
         images_url: Where the archive's images folder can be fetched, for local images in no bucket.
         images_lifetime_seconds: How long the API can fetch local images from a bucket, at most 7 days.
+        callback_url: Public address of a receiver of callbacks. Left out, the run looks for itself.
+        wait: Wait for what is in flight. Otherwise the run ends InFlight, and a later one archives it.
         allow_outside: Permit images outside the storyboard's folder, by absolute path.
         retry_failed: Pay again for clips that failed, but not for their content.
         retry_rejected: Pay again for clips whose content was rejected.
@@ -54,6 +58,8 @@ async def storyboard_to_transitions(
         images_url=images_url,
         images_lifetime_seconds=images_lifetime_seconds,
         allow_outside=allow_outside,
+        callback_url=callback_url,
+        wait=wait,
         policy=Policy(retry_failed=retry_failed, retry_rejected=retry_rejected),
     )
     return final_state(manifest)

@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr, model_validator
 
 from prefect_seedance.address import BLOCK_PREFIX
 from prefect_seedance.aws import open_bucket
+from prefect_seedance.callbacks import CALLBACK_SECRET_VARIABLE, Callbacks, Secrets
 from prefect_seedance.client import SeedanceClient
 from prefect_seedance.errors import SetupError
 from prefect_seedance.limiter import GENERATIONS_IN_FLIGHT, REQUESTS_PER_MINUTE, Limiter
@@ -61,6 +62,11 @@ class SeedanceCredentials(CredentialsBlock):
         ge=0,
         description="What a second of video costs the account, in its currency; 0 if that is not known.",
     )
+    callback_secret: SecretStr = Field(
+        default=SecretStr(""),
+        description="What callbacks' addresses are signed with, for runs and receiver alike; otherwise "
+        "SEEDANCE_CALLBACK_SECRET. Of several, with a space between, the first signs and all are accepted.",
+    )
 
     @classmethod
     def from_env(cls) -> Self:
@@ -91,6 +97,31 @@ class SeedanceCredentials(CredentialsBlock):
             return await cls.aload(str(credentials))
         except ValueError as error:
             raise SetupError(f"There are no stored credentials named {credentials!r}: {error}") from error
+
+    @property
+    def _callback_secret(self) -> str:
+        return self.callback_secret.get_secret_value() or os.environ.get(CALLBACK_SECRET_VARIABLE, "")
+
+    def callback_secrets(self) -> Secrets:
+        """Return what callbacks' addresses are signed with.
+
+        Raises:
+            SetupError: If there is no secret, or a weak one.
+        """
+        return Secrets.parse(self._callback_secret)
+
+    def callbacks(self, base_url: str) -> Callbacks | None:
+        """Return where the API shall tell that generations have ended, or None if it shall not.
+
+        Args:
+            base_url: The receiver's public address; empty for no callbacks.
+
+        Raises:
+            SetupError: If the address is none or unencrypted, or there is no good secret.
+        """
+        if not base_url:
+            return None
+        return Callbacks.open(base_url, secret=self._callback_secret, api_url=self.base_url)
 
     def get_client(self, *, timeout_seconds: float = 60.0) -> SeedanceClient:
         """Return a client for this account, to be used as an async context manager.

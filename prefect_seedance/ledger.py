@@ -49,6 +49,9 @@ class Intent(Record):
         name: What people call the clip.
         asked_by: Host, process and, within Prefect, the flow run.
         settles_by: By then whoever wrote this has recorded an answer, or died.
+        request: What is asked; a callback's URL without the token, which only the API is told.
+        continued_by: What to run again once the generation has ended, because nobody waits for it:
+            names of Prefect's resources, none if somebody does.
     """
 
     fingerprint: str
@@ -61,6 +64,7 @@ class Intent(Record):
     asked_by: str
     asked_at: AwareDatetime
     settles_by: AwareDatetime
+    continued_by: tuple[str, ...] = ()
 
 
 class Acceptance(Record):
@@ -155,10 +159,21 @@ class Attempt(Record):
     acceptance: Acceptance | None = None
     outcome: Outcome | None = None
 
+    @classmethod
+    def of(cls, intent: Intent, acceptance: Acceptance | None, outcome: Outcome | None) -> Self:
+        """Put together what is recorded; of an attempt that was given up too early the giving up is not."""
+        was_answered_after_all = acceptance and outcome and outcome.result is Result.lost
+        return cls(intent=intent, acceptance=acceptance, outcome=None if was_answered_after_all else outcome)
+
     @property
     def key(self) -> str:
         """The key below which its records lie."""
-        return f"{clip_prefix(self.intent.fingerprint)}attempt-{self.intent.number:03d}/"
+        return _attempt_prefix(self.intent.fingerprint, self.intent.number)
+
+    @property
+    def awaits_callback(self) -> bool:
+        """Whether the API was asked to tell when it has ended."""
+        return self.intent.request.request_type == "callback"
 
     @property
     def generation_id(self) -> str:
@@ -200,6 +215,17 @@ class Ledger:
         found = {match[0]: int(match[1]) for key in keys if (match := _ATTEMPT_KEY.match(key))}
         prefixes = sorted(found, key=lambda prefix: found[prefix])
         return tuple(await asyncio.gather(*[self._attempt(prefix, keys) for prefix in prefixes]))
+
+    async def attempt(self, fingerprint: str, number: int) -> Attempt | None:
+        """Read one attempt, or return None if it was never claimed."""
+        intent = await self._find(_attempt_prefix(fingerprint, number) + _INTENT, Intent)
+        return await self.refreshed(Attempt(intent=intent)) if intent else None
+
+    async def refreshed(self, attempt: Attempt) -> Attempt:
+        """Return an attempt with what was recorded of it meanwhile, having read only what it lacked."""
+        outcome = attempt.outcome or await self._find(attempt.key + _OUTCOME, Outcome)
+        acceptance = attempt.acceptance or await self._find(attempt.key + _ACCEPTED, Acceptance)
+        return Attempt.of(attempt.intent, acceptance, outcome)
 
     async def fingerprints(self) -> tuple[str, ...]:
         """List every clip that was ever asked for."""
@@ -246,19 +272,30 @@ class Ledger:
         intent = await self._read(prefix + _INTENT, Intent)
         acceptance = await self._read(accepted, Acceptance) if accepted in keys else None
         outcome = await self._read(ended, Outcome) if ended in keys else None
-        if acceptance and outcome and outcome.result is Result.lost:
-            outcome = None  # it was given up, and then its answer came after all
-        return Attempt(intent=intent, acceptance=acceptance, outcome=outcome)
+        return Attempt.of(intent, acceptance, outcome)
 
     async def _create(self, key: str, record: Record) -> bool:
         return await self._store.create(key, record.model_dump_json(indent=2).encode())
 
     async def _read(self, key: str, kind: type[_R]) -> _R:
+        found = await self._find(key, kind)
+        if found is None:
+            raise self._damaged(key)
+        return found
+
+    async def _find(self, key: str, kind: type[_R]) -> _R | None:
         content = await self._store.read(key)
         try:
-            return kind.model_validate_json(content or b"")
+            return None if content is None else kind.model_validate_json(content)
         except ValidationError:
-            raise ArchiveError(
-                f"The ledger's record {self._store.link(key)} is missing or damaged; "
-                "restore it from a backup, or the clip might be bought again"
-            ) from None
+            raise self._damaged(key) from None
+
+    def _damaged(self, key: str) -> ArchiveError:
+        return ArchiveError(
+            f"The ledger's record {self._store.link(key)} is missing or damaged; "
+            "restore it from a backup, or the clip might be bought again"
+        )
+
+
+def _attempt_prefix(fingerprint: str, number: int) -> str:
+    return f"{clip_prefix(fingerprint)}attempt-{number:03d}/"

@@ -3,8 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import signal
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,6 +22,7 @@ from prefect_seedance.presentation import Presentation, present
 from prefect_seedance.reading import Reading
 from prefect_seedance.session import Order, Session, shared
 from prefect_seedance.sources import Source, open_source
+from prefect_seedance.stopping import stopped_in_good_order
 from prefect_seedance.submission import Policy
 from prefect_seedance.tasks import DEADLINE_SECONDS, archive_clip, flow_run, submit_clip, wait_for_clip
 from prefect_seedance.waiting import Pace
@@ -63,6 +62,8 @@ async def produce(
     pace: Pace = Pace(),
     timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
     presentation: Presentation = Presentation(),
+    callback_url: str = "",
+    wait: bool = True,
     listener: Listener = lambda _: None,
 ) -> Manifest:
     """Make all clips of a storyboard that the archive lacks, and give an account.
@@ -93,6 +94,9 @@ async def produce(
         pace: How often to look.
         timeout_seconds: Bound of one request.
         presentation: What to make besides the clips.
+        callback_url: The public address of a receiver, which the API shall tell when a generation has
+            ended, as in docs/callbacks.md.
+        wait: Whether to wait for what is in flight; if not, it goes on, and a later run archives it.
         listener: Is told of every step that a clip takes.
 
     Returns:
@@ -100,9 +104,11 @@ async def produce(
 
     Raises:
         StoryboardError: If the storyboard has mistakes; nothing was spent.
-        SetupError: If the credentials, the archive or the images' hosting are wrong; nothing was spent.
+        SetupError: If the credentials, the archive, the images' hosting or the callbacks are wrong;
+            nothing was spent.
     """
     account = await SeedanceCredentials.find(credentials)
+    account.callbacks(callback_url)
     reading = await open_source(
         storyboard, model=account.model, prompt=prompt, allow_outside=allow_outside, opener=open_archive
     )
@@ -116,6 +122,9 @@ async def produce(
         policy=policy,
         pace=pace,
         timeout_seconds=timeout_seconds,
+        callback_url=callback_url,
+        wait=wait,
+        continued_by=() if wait else reporting.continuation(),
     )
     deadline = asyncio.get_running_loop().time() + deadline_seconds
     async with shared(order) as session:
@@ -128,36 +137,8 @@ async def produce(
             presentation=presentation,
             listener=listener,
         )
-        with _stopped_in_good_order():
+        with stopped_in_good_order():
             return await production.run(reading)
-
-
-@contextlib.contextmanager
-def _stopped_in_good_order() -> Iterator[None]:
-    """Have Prefect's SIGTERM cancel the production before it breaks the event loop off.
-
-    A flow's engine raises out of the loop wherever that is, and answers that are on their way are lost.
-    Here it comes to the engine once the account is made. Whoever else listens is left alone.
-    """
-    before = signal.getsignal(signal.SIGTERM)
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    if not in_main_thread or not str(getattr(before, "__module__", "")).startswith("prefect."):
-        yield
-        return
-    loop, production, asked = asyncio.get_running_loop(), asyncio.current_task(), threading.Event()
-
-    def stop(*_: object) -> None:
-        asked.set()
-        if production:
-            loop.call_soon_threadsafe(production.cancel)
-
-    signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-        if asked.is_set():
-            signal.raise_signal(signal.SIGTERM)
 
 
 @dataclass(kw_only=True)
@@ -168,6 +149,7 @@ class Production:
         deadline: By the event loop's clock.
         entries: What became of clips, by fingerprint, as far as it is decided.
         seen: Attempts of this run, by fingerprint, for when the ledger cannot be read any more.
+        left: The slots of generations that nobody waits for.
     """
 
     plan: Plan
@@ -179,6 +161,7 @@ class Production:
     began_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     entries: dict[str, Entry] = field(default_factory=dict)
     seen: dict[str, Attempt] = field(default_factory=dict)
+    left: list[contextlib.AsyncExitStack] = field(default_factory=list)
 
     async def run(self, reading: Reading) -> Manifest:
         """Make what is missing, and give an account even of a run that is cancelled."""
@@ -193,6 +176,8 @@ class Production:
                 with self._watched():
                     await asyncio.gather(*[self._settle(clip) for clip in missing])
         finally:
+            for slot in self.left:
+                await slot.aclose()
             manifest = await asyncio.shield(self._conclude())
         return await present(manifest, self.presentation, order=self.order, session=self.session)
 
@@ -217,12 +202,15 @@ class Production:
     async def _make(self, clip: PlannedClip) -> Entry:
         order, left = self.order, self._seconds_left
         self._tell(clip, "queued")
-        async with self.session.slots:
+        async with contextlib.AsyncExitStack() as slot:
+            await self._enter(slot, clip)
             self._tell(clip, "submitting")
             attempt = await submit_clip(clip, order=order, deadline_seconds=left())
             self.seen[clip.fingerprint] = attempt
             self._tell(clip, "submitted")
             attempt = await wait_for_clip(attempt, order=order, deadline_seconds=left())
+            if attempt.outcome is None:
+                return self._leave(slot, clip, attempt)
         if attempt.outcome and attempt.outcome.result is not Result.success:
             raise submission.failure(clip.name, attempt.outcome)
         self._tell(clip, "archiving")
@@ -235,6 +223,22 @@ class Production:
             billed_seconds=self._billed(attempt),
             note=await self._resubmitted(attempt),
         )
+
+    async def _enter(self, slot: contextlib.AsyncExitStack, clip: PlannedClip) -> None:
+        """Take one of the places that the account has for generations, until the stack is closed."""
+        await slot.enter_async_context(self.session.slots)
+        if len(self.left) >= self.order.credentials.generations_in_flight:
+            raise DeadlineError(
+                f"{clip.name} is not submitted: as many generations as the account permits are in flight. "
+                "It cost nothing; run again once some have ended"
+            )
+
+    def _leave(self, slot: contextlib.AsyncExitStack, clip: PlannedClip, attempt: Attempt) -> Entry:
+        """Account for a generation that goes on without us, and keep its place while others are submitted."""
+        is_last = len(self.left) + 1 == self.order.credentials.generations_in_flight
+        # Whoever queues for a place shall hear that there is none: the last one is passed on.
+        self.left.append(slot if is_last else slot.pop_all())
+        return Entry.of(clip, Standing.in_flight, attempt=attempt, billed_seconds=self._billed(attempt))
 
     async def _resubmitted(self, attempt: Attempt) -> str | None:
         """Say which attempts this run gave up, as it was told to, and paid for anew."""

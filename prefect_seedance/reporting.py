@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
+import os
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import PurePath
 from urllib.parse import urlsplit
@@ -21,6 +22,7 @@ from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.events import emit_event
 from prefect.exceptions import PrefectException
+from prefect.settings import get_current_settings
 from prefect.states import Completed, Failed
 
 from prefect_seedance.archive import Clip
@@ -55,6 +57,11 @@ _STATE_EVENTS: Mapping[str, str] = {
 }
 
 
+GENERATION = "seedance.generation."
+GENERATION_ENDED = "seedance.generation.ended"
+"""The resources and the event by which those who wait are woken."""
+
+
 def generation_submitted(attempt: Attempt) -> None:
     """Tell that the API accepted a submission."""
     _emit("seedance.generation.submitted", attempt)
@@ -67,20 +74,49 @@ def generation_changed(attempt: Attempt, generation: Generation) -> None:
     _emit(event, attempt, {key: value for key, value in said.items() if value})
 
 
+def generation_ended(attempt: Attempt) -> None:
+    """Wake those who wait for a generation, and have run again what goes on with it, if a server is known."""
+    if attempt.outcome and get_current_settings().api.url:
+        related = [
+            {"prefect.resource.id": name, "prefect.resource.role": name.split(".")[1]}
+            for name in attempt.intent.continued_by
+        ]
+        _emit(GENERATION_ENDED, attempt, {"result": attempt.outcome.result}, related=related)
+
+
+def continuation() -> tuple[str, ...]:
+    """Name the deployed flow run that we are in, for Prefect to run the same again; else nothing."""
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return ()
+    run, deployment = str(context.flow_run.id), context.flow_run.deployment_id
+    outermost = os.environ.get("PREFECT__FLOW_RUN_ID")
+    if deployment is None and outermost:  # ours is a subflow of what was deployed
+        run, deployment = outermost, runtime.deployment.id
+    return (f"prefect.flow-run.{run}", f"prefect.deployment.{deployment}") if deployment else ()
+
+
 def clip_archived(attempt: Attempt, clip: Clip) -> None:
     """Tell that a video is in the archive."""
     _emit("seedance.clip.archived", attempt, {"key": clip.key, "sha256": clip.sha256})
 
 
-def _emit(event: str, attempt: Attempt, payload: Mapping[str, str | None] | None = None) -> None:
+def _emit(
+    event: str,
+    attempt: Attempt,
+    payload: Mapping[str, str | None] | None = None,
+    *,
+    related: Sequence[Mapping[str, str]] = (),
+) -> None:
     intent = attempt.intent
     emit_event(
         event=event,
         resource={
-            "prefect.resource.id": f"seedance.generation.{attempt.generation_id}",
+            "prefect.resource.id": f"{GENERATION}{attempt.generation_id}",
             "prefect.resource.name": intent.name,
             "seedance.production": intent.production,
         },
+        related=[dict(each) for each in related],
         payload={"clip": intent.name, "fingerprint": intent.fingerprint, **(payload or {})},
     )
 

@@ -2,10 +2,15 @@
 
 import itertools
 from dataclasses import dataclass
+from datetime import timedelta
 
 from prefect_seedance.client import SeedanceClient
-from prefect_seedance.errors import NotFoundError, SetupError
-from prefect_seedance.ledger import Attempt, Ledger, Outcome
+from prefect_seedance.errors import NotFoundError, SetupError, SubmissionUnresolvedError
+from prefect_seedance.ledger import Attempt, Intent, Ledger, Outcome
+from prefect_seedance.models import Generation
+
+_CLOCKS_DIFFER = timedelta(minutes=5)
+"""By how much the API's clock may be off ours."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +53,38 @@ class Resolver:
             ) from error
         return await self.ledger.accept(attempt, generation_id, resolved_by=self.resolved_by)
 
+    async def believe(
+        self, attempt: Attempt, generation_id: str | None, *, client: SeedanceClient
+    ) -> Attempt:
+        """Record that an attempt was accepted under the id that its callback names, if that may be true.
+
+        Only the API was told the attempt's address, so what comes there is about this attempt. Against
+        mistakes and an address that leaked, the id must besides be of this account and model, created
+        while this attempt was being asked for, and no other attempt's in the archive.
+
+        Args:
+            attempt: One that nobody knows the end of, whose author has had its time to record an answer.
+            generation_id: As the callback names it, if it does.
+            client: The account that pays.
+
+        Raises:
+            SubmissionUnresolvedError: If it cannot be true; a person has to resolve it.
+            SeedanceError: If the API does not tell; it is asked once.
+        """
+        if not generation_id:
+            raise SubmissionUnresolvedError("its callback names no generation")
+        intent = attempt.intent
+        generation = await client.status(
+            generation_id, model=intent.model, base_url=intent.base_url, patience_seconds=0
+        )
+        if not _may_be_of(intent, generation):
+            raise SubmissionUnresolvedError(
+                f"generation {generation_id} was not created when it was asked for"
+            )
+        if owner := await self._owner(generation_id):
+            raise SubmissionUnresolvedError(f"generation {generation_id} belongs to {owner.intent.name}")
+        return await self.ledger.accept(attempt, generation_id, resolved_by=self.resolved_by)
+
     async def declare_lost(self, clip: str) -> Attempt:
         """Record that nothing will come of an unresolved attempt, which permits another, paid one.
 
@@ -79,3 +116,9 @@ class Resolver:
     async def _owner(self, generation_id: str) -> Attempt | None:
         attempts = itertools.chain.from_iterable(await self.ledger.histories())
         return next((attempt for attempt in attempts if attempt.generation_id == generation_id), None)
+
+
+def _may_be_of(intent: Intent, generation: Generation) -> bool:
+    """Tell whether a generation was created while an attempt was being asked for, as far as the API says."""
+    created = generation.created_at
+    return created is None or intent.asked_at - _CLOCKS_DIFFER < created < intent.settles_by + _CLOCKS_DIFFER

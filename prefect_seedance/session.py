@@ -15,6 +15,7 @@ from prefect_seedance.download import Downloader
 from prefect_seedance.images import LIFETIME_SECONDS, ImageHost
 from prefect_seedance.ledger import Ledger
 from prefect_seedance.objects import Objects
+from prefect_seedance.listening import Subscription
 from prefect_seedance.store import Store
 from prefect_seedance.submission import Policy
 from prefect_seedance.waiting import Pace, Waiter
@@ -34,6 +35,9 @@ class Order:
         images_lifetime_seconds: How long the URLs of images are good, if it can.
         production: For whom the clips are made, so that people who read the ledger know.
         timeout_seconds: Bound of one request.
+        callback_url: The public address of a receiver, which the API shall tell what has ended.
+        wait: Whether to wait for generations in flight.
+        continued_by: What to run again once they have ended, if nobody waits; as in `Intent`.
     """
 
     credentials: SeedanceCredentials
@@ -44,6 +48,9 @@ class Order:
     policy: Policy = Policy()
     pace: Pace = Pace()
     timeout_seconds: float = REQUEST_TIMEOUT_SECONDS
+    callback_url: str = ""
+    wait: bool = True
+    continued_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +65,7 @@ class Session:
 
     client: SeedanceClient
     waiter: Waiter
+    subscription: Subscription
     store: Store
     ledger: Ledger
     archivist: Archivist
@@ -75,9 +83,11 @@ class Session:
         downloader = await stack.enter_async_context(Downloader())
         waiter = await stack.enter_async_context(Waiter(client, pace=order.pace))
         waiter.watchers.add(reporting.generation_changed)
+        subscription = await stack.enter_async_context(Subscription(waiter.wake))
         return cls(
             client=client,
             waiter=waiter,
+            subscription=subscription,
             store=store,
             ledger=Ledger(store),
             archivist=Archivist(store=store, client=client, downloader=downloader),

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import tenacity
 
+from prefect_seedance.callbacks import Callbacks, Place
 from prefect_seedance.client import SeedanceClient, Sending
 from prefect_seedance.errors import (
     ArchiveError,
@@ -27,7 +28,7 @@ from prefect_seedance.errors import (
     may_repeat_submission,
 )
 from prefect_seedance.ledger import Attempt, Intent, Ledger, Outcome, Result
-from prefect_seedance.models import GenerateRequest
+from prefect_seedance.models import CAPABILITIES, GenerateRequest
 from prefect_seedance.planning import PlannedClip
 
 _LOOK_EVERY_SECONDS = 1.0
@@ -44,6 +45,13 @@ _LAST_WORDS_SECONDS = 2.0
 
 _RECORDING_TRIES = 30
 """Once a second: what was accepted exists nowhere else until it is recorded."""
+
+_TELLING_SECONDS = 120.0
+"""How long after its usual end a generation's callback may still come: it is delivered again after about 30
+and 90 s if nobody took it."""
+
+_ADOPTING_SECONDS = 20.0
+"""How long the receiver may take to adopt what a callback told of, once its author has had its time."""
 
 _FREE = {Result.not_started, Result.lost}
 """After these another attempt needs no further leave: nothing was bought, or somebody has given it."""
@@ -83,6 +91,9 @@ class Submitter:
     Attributes:
         production: For whom, so that people who read the ledger know.
         asked_by: Whoever asks, besides host and process.
+        callbacks: Where the API shall tell that a generation has ended, if it shall.
+        waits: Whether to wait for a callback that tells what became of a submission.
+        continued_by: As in `Intent`.
     """
 
     client: SeedanceClient
@@ -90,6 +101,9 @@ class Submitter:
     production: str
     asked_by: str = ""
     policy: Policy = Policy()
+    callbacks: Callbacks | None = None
+    waits: bool = True
+    continued_by: tuple[str, ...] = ()
 
     async def submit(
         self, clip: PlannedClip, *, compose: Callable[[], Awaitable[GenerateRequest]], deadline: float
@@ -97,7 +111,8 @@ class Submitter:
         """Return the clip's accepted attempt, beginning one only if none may exist.
 
         The intent is recorded before anything is sent. Where another process is about to submit the
-        same clip, its answer is waited for.
+        same clip, its answer is waited for. So is the callback that tells what became of a submission
+        whose answer was lost.
 
         Args:
             clip: What shall exist.
@@ -112,19 +127,25 @@ class Submitter:
             SeedanceError: If the API refuses; nothing was spent.
         """
         over: int | None = None
+        unresolved: SubmissionUnresolvedError | None = None
         while asyncio.get_running_loop().time() < deadline:
             attempts = await self.ledger.attempts(clip.fingerprint)
             over = sum(attempt.outcome is not None for attempt in attempts) if over is None else over
             last = attempts[-1] if attempts else None
             if last is None or self._may_follow(last, is_new=last.intent.number > over):
                 request, number = await compose(), last.intent.number + 1 if last else 1
-                if attempt := await self._ask(clip, request, number=number, deadline=deadline):
-                    return attempt
+                try:
+                    if attempt := await self._ask(clip, request, number=number, deadline=deadline):
+                        return attempt
+                except SubmissionUnresolvedError as error:
+                    if not self._is_told or isinstance(error.__cause__, ArchiveError):
+                        raise  # what names the id of an accepted generation must be said
+                    unresolved = error
             elif not last.undecided:
                 return _usable(last)
             else:
-                await self._decided(last, deadline=deadline)
-        raise DeadlineError(
+                await self._decided(last, deadline=deadline, unresolved=unresolved)
+        raise unresolved or DeadlineError(
             f"{clip.name} was not submitted before the deadline and cost nothing; run again to continue"
         )
 
@@ -134,18 +155,29 @@ class Submitter:
             return False
         return self.policy.permits_after(last.outcome)
 
-    async def _decided(self, last: Attempt, *, deadline: float) -> None:
-        """Wait for another process's submission to be decided, and judge it if it never was."""
+    @property
+    def _is_told(self) -> bool:
+        return self.callbacks is not None and self.waits
+
+    async def _decided(
+        self, last: Attempt, *, deadline: float, unresolved: SubmissionUnresolvedError | None
+    ) -> None:
+        """Wait for a submission to be decided, and judge it if it never was; our own is ``unresolved``."""
         try:
-            await settled(self.ledger, last, deadline=deadline)
-        except SubmissionUnresolvedError:
+            await settled(self.ledger, last, deadline=deadline, is_told=self._is_told)
+        except DeadlineError as error:
+            raise unresolved or error from None
+        except SubmissionUnresolvedError as error:
             if not self.policy.resubmit_unresolved:
-                raise
+                raise unresolved or error from None
             await self.ledger.conclude(last, Outcome.of_loss(resolved_by=self._author))
 
     def _intent(self, clip: PlannedClip, request: GenerateRequest, *, number: int) -> Intent:
         now = datetime.now(UTC)
         patience = timedelta(seconds=self._sending_seconds + self.client.submission_seconds * _CLAIMING_SHARE)
+        if self.callbacks:
+            told = {"request_type": "callback", "callback_url": self.callbacks.base}
+            request = request.model_copy(update=told)
         return Intent(
             fingerprint=clip.fingerprint,
             number=number,
@@ -157,6 +189,7 @@ class Submitter:
             asked_by=self._author,
             asked_at=now,
             settles_by=now + patience,
+            continued_by=self.continued_by,
         )
 
     @property
@@ -203,9 +236,16 @@ class Submitter:
         error = ConnectionFailedError(f"Nothing was sent: {reason}")
         await self.ledger.conclude(attempt, Outcome.of_refusal(error, kind=FailKind.passing))
 
+    def _addressed(self, intent: Intent) -> GenerateRequest:
+        """Return what to send, with the attempt's own token, which nobody else is told."""
+        if self.callbacks is None:
+            return intent.request
+        url = self.callbacks.url(Place(intent.fingerprint, intent.number))
+        return intent.request.model_copy(update={"callback_url": url})
+
     async def _send(self, attempt: Attempt, sending: Sending) -> Attempt | None:
         try:
-            generation_id = await self.client.submit(attempt.intent.request, sending=sending)
+            generation_id = await self.client.submit(self._addressed(attempt.intent), sending=sending)
         except SeedanceError as error:
             if not error.outcome_known:
                 message = f"{unresolved_message(self.ledger, attempt.intent)} ({error})"
@@ -231,13 +271,14 @@ class Submitter:
             ) from error
 
 
-async def settled(ledger: Ledger, last: Attempt, *, deadline: float) -> Attempt:
+async def settled(ledger: Ledger, last: Attempt, *, deadline: float, is_told: bool = False) -> Attempt:
     """Wait while whoever began an attempt may still record what became of it, and return what is known then.
 
     Args:
         ledger: Where it is recorded.
         last: The last attempt at a clip.
         deadline: By the event loop's clock.
+        is_told: Whether to wait for a callback as well, which may tell it after all.
 
     Raises:
         SubmissionUnresolvedError: If its time is over and nothing was recorded.
@@ -246,18 +287,29 @@ async def settled(ledger: Ledger, last: Attempt, *, deadline: float) -> Attempt:
     if not last.undecided:
         return last
     clock = asyncio.get_running_loop().time
-    over = clock() + last.settling_seconds
+    over = clock() + (_telling_seconds(last) if is_told else last.settling_seconds)
     while clock() < min(over, deadline):
         await asyncio.sleep(_LOOK_EVERY_SECONDS)
         latest = (await ledger.attempts(last.intent.fingerprint))[-1]
         if latest != last:
-            return await settled(ledger, latest, deadline=deadline)
+            return await settled(ledger, latest, deadline=deadline, is_told=is_told)
     if over > deadline:
         raise DeadlineError(
             f"{last.intent.name} is being submitted by {last.intent.asked_by}, whose answer did not come "
             "before the deadline; run again to continue"
         )
     raise SubmissionUnresolvedError(unresolved_message(ledger, last.intent))
+
+
+def _telling_seconds(attempt: Attempt) -> float:
+    """Return how long its author, or a callback, may still tell what became of an attempt."""
+    intent = attempt.intent
+    if not attempt.awaits_callback:
+        return attempt.settling_seconds
+    _, slowest = CAPABILITIES[intent.model].generation_seconds[intent.request.input.duration]
+    told_by = intent.asked_at + timedelta(seconds=slowest + _TELLING_SECONDS)
+    latest = max(told_by, intent.settles_by + timedelta(seconds=_ADOPTING_SECONDS))
+    return max(0.0, min(latest - datetime.now(UTC), latest - intent.asked_at).total_seconds())
 
 
 def unresolved_message(ledger: Ledger, intent: Intent) -> str:

@@ -51,6 +51,9 @@ async def submit_clip(
             production=order.production,
             asked_by=flow_run(),
             policy=order.policy,
+            callbacks=order.credentials.callbacks(order.callback_url),
+            waits=order.wait,
+            continued_by=order.continued_by,
         )
         host = session.host(order)
 
@@ -76,13 +79,17 @@ async def wait_for_clip(
         deadline_seconds: Counted from now.
 
     Returns:
-        The attempt with its outcome, success or not.
+        The attempt with its outcome, success or not; without, if the order is not to wait and it has none.
 
     Raises:
         DeadlineError: If the deadline came first; the generation goes on.
         SeedanceError: If the API refuses to tell; the generation goes on.
     """
     async with shared(order) as session:
+        if not order.wait:
+            return await session.waiter.glance(attempt, ledger=session.ledger)
+        if attempt.awaits_callback:
+            session.subscription.begin()
         return await session.waiter.wait(attempt, ledger=session.ledger, deadline=_deadline(deadline_seconds))
 
 

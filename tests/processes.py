@@ -1,6 +1,7 @@
 """Real processes to tell whole stories with: Prefect's server, the sandbox, S3 and our command."""
 
 import contextlib
+import json
 import os
 import secrets
 import signal
@@ -268,6 +269,48 @@ def sandboxes(home: Path) -> Iterator[Callable[..., Sandbox]]:
 def start_sandbox(tmp_path: Path) -> Iterator[Callable[..., Sandbox]]:
     """Return how to start a sandbox, as `sandboxes` does."""
     with sandboxes(tmp_path) as start:
+        yield start
+
+
+CALLBACK_SECRET = "of-runs-and-receiver-alike-0123456789"
+
+
+@dataclass(frozen=True)
+class Receiver:
+    """A receiver of callbacks in a process of its own."""
+
+    url: str
+    port: int
+    process: subprocess.Popen[str]
+
+    def kill(self) -> None:
+        """End it in the middle of whatever it does."""
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def start_receiver(tmp_path: Path, sandbox: Sandbox) -> Iterator[Callable[..., Receiver]]:
+    """Return how to start a receiver for an archive; it knows the sandbox's account."""
+    with ExitStack() as stack:
+
+        def start(
+            archive: object, *options: object, port: int = 0, env: Mapping[str, str] | None = None
+        ) -> Receiver:
+            known = {**sandbox.env, "SEEDANCE_CALLBACK_SECRET": CALLBACK_SECRET, **(env or {})}
+            words = ("callbacks", "--archive", archive, "--port", port, "--json", *options)
+            process = stack.enter_context(
+                running(
+                    BIN / "prefect-seedance",
+                    *words,
+                    env=environment(tmp_path / "receiver", **known),
+                    stdout=subprocess.PIPE,
+                )
+            )
+            assert process.stdout is not None
+            url = json.loads(process.stdout.readline())["address"]
+            return Receiver(url=url, port=int(url.rpartition(":")[2]), process=process)
+
         yield start
 
 

@@ -29,6 +29,7 @@ app.command("prefect_seedance.cli.report:app", name="report", help="Write the pa
 app.command("prefect_seedance.cli.opening:app", name="open", help="Open that page in a browser.")
 app.command("prefect_seedance.cli.ledger:app", name="ledger", help="List what an archive was asked to hold.")
 app.command("prefect_seedance.cli.resolve:app", name="resolve", help="Say what became of a submission.")
+app.command("prefect_seedance.cli.callbacks:app", name="callbacks", help="Be told what has ended.")
 app.command("prefect_seedance.sandbox.__main__:main", name="sandbox", help="Serve a stand-in for the API.")
 
 UNEXPECTED = 1

@@ -64,15 +64,23 @@ class Account:
         account = SeedanceCredentials.from_env()
         return account.model_copy(update={"base_url": self.base_url}) if self.base_url else account
 
+    async def found(self) -> "SeedanceCredentials":
+        """Return the credentials, also those that Prefect has.
+
+        Raises:
+            SetupError: If there are none.
+        """
+        from prefect_seedance.blocks import SeedanceCredentials  # noqa: PLC0415 -- loads Prefect
+
+        return await SeedanceCredentials.find(self.open())
+
     async def client(self) -> "SeedanceClient":
         """Return a client for the account.
 
         Raises:
             SetupError: If there are no credentials.
         """
-        from prefect_seedance.blocks import SeedanceCredentials  # noqa: PLC0415 -- loads Prefect
-
-        return (await SeedanceCredentials.find(self.open())).get_client()
+        return (await self.found()).get_client()
 
 
 @Parameter(name="*", group=Group("Time", sort_key=3))
@@ -139,6 +147,8 @@ class Job:
     account: Account
     times: Times
     extras: Extras
+    callback_url: str = ""
+    wait: bool = True
 
     async def check(self) -> Checked:
         """Read and plan the production, and find what is wrong with it before anything is started.
@@ -167,11 +177,13 @@ class Job:
 
         Raises:
             KeyboardInterrupt: If it was stopped before anything was begun.
-            SeedanceError: If there is no account.
+            SeedanceError: If there is no account, or callbacks cannot come to the given address.
         """
         from prefect_seedance.cli.running import run  # noqa: PLC0415 -- loads Prefect
 
         credentials, since = self.account.open(), datetime.now(UTC)
+        if not isinstance(credentials, str):
+            credentials.callbacks(self.callback_url)  # before a server is started
         manifest = run(
             lambda: self._make(checked.reading, credentials, screen), name=checked.plan.name, screen=screen
         )
@@ -194,6 +206,8 @@ class Job:
             pace=self.times.pace,
             timeout_seconds=self.times.timeout,
             presentation=self.extras.presentation(),
+            callback_url=self.callback_url,
+            wait=self.wait,
             listener=screen.hear,
         )
 

@@ -38,6 +38,13 @@ def produce(
     images_url: Annotated[
         str, Parameter(help="Where the archive's images folder can be fetched, if the archive is a folder.")
     ] = "",
+    callback_url: Annotated[
+        str,
+        Parameter(help="Public address of a receiver, as `callbacks` serves it, to be told what has ended."),
+    ] = "",
+    no_wait: Annotated[
+        bool, Parameter(help="Leave in flight what has not ended; the same command archives it later.")
+    ] = False,
     wanted: Wanted = Wanted(),
     account: Account = Account(),
     times: Times = Times(),
@@ -56,6 +63,8 @@ def produce(
         account=account,
         times=times,
         extras=extras,
+        callback_url=callback_url,
+        wait=not no_wait,
     )
     checked = asyncio.run(job.check())
     if checked.doubt:

@@ -13,11 +13,13 @@ from pydantic import SecretStr
 
 from prefect_seedance import ClipArchive, ClipSpec, Pace, SeedanceClip, SeedanceCredentials
 from tests.flows.conftest import Api, account, eventually
-from tests.processes import BIN, S3, Sandbox, environment, running
+from tests.processes import BIN, CALLBACK_SECRET, S3, Receiver, Sandbox, environment, running
 
 ROOT = Path(__file__).parents[2]
 _COMMAND_SECONDS = 180.0
 """A flow run's process takes 5 s to start, waits 40 s for the first look, and both longer on busy cores."""
+
+_NO_LEAVE = {"retry_failed": False, "retry_rejected": False}
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -239,3 +241,51 @@ def _save_bucket(s3: S3, *, name: str) -> str:
 def _ended(api: Api, flow_run_id: str) -> dict[str, Any]:
     run = dict(api.get(f"/flow_runs/{flow_run_id}"))
     return run if run["state_type"] in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"} else {}
+
+
+def test_automation_completes(
+    prefect: Run,
+    api: Api,
+    deployed: Deployed,
+    worker: Path,
+    archive: Path,
+    start_sandbox: Callable[..., Sandbox],
+    start_receiver: Callable[..., Receiver],
+    prefect_server: str,
+) -> None:
+    """Runs that wait for nothing complete a production, because Prefect runs them again when clips end.
+
+    No run is alive while the clips are made, and what ends together makes one run, not one each.
+    """
+    sandbox = start_sandbox(speed=4)
+    receiver = start_receiver(archive, env={**sandbox.env, "PREFECT_API_URL": prefect_server})
+    told = account(sandbox).model_copy(update={"callback_secret": SecretStr(CALLBACK_SECRET)})
+    told.save("told", overwrite=True)
+    prefect("automation", "create", "--from-file", "deployments/automation.yaml")
+    clips = {"title": "Bells", "clips": [{"prompt": f"bell number {number} rings"} for number in range(20)]}
+    parameters = {
+        "clips": clips,
+        "archive": str(archive),
+        "credentials": "told",
+        "callback_url": receiver.url,
+        "wait": False,
+    }
+
+    path = f"/deployments/{deployed.clips['id']}/create_flow_run"
+    first = api.post(path, {"parameters": parameters}).json()
+    ended = eventually(lambda: _ended(api, first["id"]))
+    made_meanwhile = len(list(archive.glob("clips/*/clip.json")))
+    manifest = archive / "productions" / "bells" / "manifest.json"
+    complete = eventually(lambda: manifest.read_text().count('"sha256"') == 20, seconds=150)
+
+    runs = api.filter("/flow_runs", flow_runs={"name": {"like_": "produce Bells"}})
+    log = worker.read_text()
+    assert ended["state"]["name"] == "InFlight", log
+    assert ended["state"]["message"] == "Bells: 20 in flight; 80 s billed"
+    assert made_meanwhile == 0
+    assert complete, log
+    assert 2 <= len(runs) <= 6, [run["state"]["message"] for run in runs]
+    assert all(run["parameters"] == {**parameters, **_NO_LEAVE} for run in runs if run["id"] != first["id"])
+    assert sandbox.totals()["accepted"] == 20
+    assert sandbox.totals()["duplicates"] == 0
+    assert max(each["status_reads"] for each in sandbox.books()["generations"]) <= 2
