@@ -14,8 +14,8 @@ from prefect_seedance.client import REQUEST_TIMEOUT_SECONDS, SeedanceClient
 from prefect_seedance.download import Downloader
 from prefect_seedance.images import LIFETIME_SECONDS, ImageHost
 from prefect_seedance.ledger import Ledger
-from prefect_seedance.objects import Objects
 from prefect_seedance.listening import Subscription
+from prefect_seedance.objects import Objects
 from prefect_seedance.store import Store
 from prefect_seedance.submission import Policy
 from prefect_seedance.waiting import Pace, Waiter

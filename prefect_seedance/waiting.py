@@ -248,10 +248,10 @@ class Waiter:
         if not self._may_read(watch):
             self._look_later(watch)
             return
-        watch.last_read = asyncio.get_running_loop().time()
         was_woken, watch.is_woken = watch.is_woken, False
         try:
-            self._take_in(watch, await self._status(watch.attempt), was_woken=was_woken)
+            generation = await self._read(watch)
+            self._take_in(watch, generation, was_woken=was_woken)
         except Exception as error:  # noqa: BLE001 -- handed on to whoever waits, or outlasted
             if may_repeat_read(error) or (isinstance(error, NotFoundError) and self._is_settling(watch)):
                 watch.troubles += 1
@@ -283,6 +283,15 @@ class Waiter:
             return now >= watch.last_read + _LEAST_PAUSE_SECONDS
         quiet = self._pace.callback_seconds if watch.awaits_callback and not self._callbacks_fail else 0.0
         return now >= watch.quiet_since + quiet
+
+    async def _read(self, watch: _Watch) -> Generation:
+        """Read a status, so that the next read of it, however early it is asked for, comes after a pause."""
+        clock = asyncio.get_running_loop().time
+        watch.last_read = clock()
+        try:
+            return await self._status(watch.attempt)
+        finally:
+            watch.last_read = clock()
 
     async def _status(self, attempt: Attempt) -> Generation:
         intent = attempt.intent

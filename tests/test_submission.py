@@ -2,11 +2,13 @@ import asyncio
 import itertools
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 
+from prefect_seedance.callbacks import Callbacks, Secrets
 from prefect_seedance.client import SeedanceClient, Sending
 from prefect_seedance.errors import (
     ArchiveError,
@@ -451,6 +453,65 @@ async def test_refused_account_stops_batch(ledger: Ledger, code: int) -> None:
 
     assert {type(end) for end in ends} == {AuthenticationError if code == 401 else InsufficientFundsError}
     assert len(api.sent) <= 16
+
+
+def told(api: Api, ledger: Ledger, *, policy: Policy = Policy(), waits: bool = True) -> Submitter:
+    """Return a submitter that asks the API to call back."""
+    callbacks = Callbacks(base="https://hooks.example.com", secrets=Secrets.parse("a-secret-" * 4))
+    return replace(submitter(api, ledger, policy=policy), callbacks=callbacks, waits=waits)
+
+
+async def test_token_goes_to_the_api_only(ledger: Ledger) -> None:
+    """The API is told an address that nobody else can know; the ledger keeps it without its token."""
+    api = Api()
+
+    attempt = await submit(told(api, ledger))
+
+    sent, kept = json.loads(api.sent[0].content), attempt.intent.request
+    token = sent["callback_url"].removeprefix("https://hooks.example.com/callbacks/")
+    assert sent["request_type"] == kept.request_type == "callback"
+    assert token.startswith(f"{CLIP.fingerprint}.1.")
+    assert kept.callback_url == "https://hooks.example.com"
+    assert token not in attempt.model_dump_json()
+
+
+async def test_callback_resolves_lost_answer(ledger: Ledger) -> None:
+    """A run whose answer was lost waits for the callback, which tells what became of it."""
+    api = Api(httpx.ReadError("the connection broke"))
+    asking = asyncio.create_task(submit(told(api, ledger)))
+    await asyncio.sleep(90)
+    (lost,) = await ledger.attempts(CLIP.fingerprint)
+
+    await ledger.accept(lost, "task_9", resolved_by="a callback")
+
+    assert (await asking).generation_id == "task_9"
+    assert len(api.sent) == 1
+
+
+async def test_silence_stays_unresolved(ledger: Ledger) -> None:
+    """If no callback tells what became of a lost answer, the error is that of the lost answer."""
+    api = Api(httpx.ReadError("the connection broke"))
+
+    with pytest.raises(SubmissionUnresolvedError, match="the connection broke"):
+        await submit(told(api, ledger))
+
+    assert len(api.sent) == 1
+
+
+async def test_who_does_not_wait_is_told_at_once(ledger: Ledger) -> None:
+    """A run that waits for nothing does not wait for a callback either."""
+    began = asyncio.get_running_loop().time()
+
+    with pytest.raises(SubmissionUnresolvedError):
+        await submit(told(Api(httpx.ReadError("the connection broke")), ledger, waits=False))
+
+    assert asyncio.get_running_loop().time() - began < 10
+
+
+async def test_deadline_does_not_deny_spending(ledger: Ledger) -> None:
+    """A deadline that comes while a callback is awaited says that a paid generation may exist."""
+    with pytest.raises(SubmissionUnresolvedError, match="may exist"):
+        await submit(told(Api(httpx.ReadError("the connection broke")), ledger), seconds=30)
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 from urllib.parse import urlsplit
 
 import httpx
@@ -40,6 +41,17 @@ class Courier:
                 await asyncio.wait_for(self._another_went.wait(), delivery.after_another_seconds)
         for _ in range(delivery.copies):
             await self._deliver_until_taken(account)
+
+    async def forge(self, account: Account) -> None:
+        """Post what is not true, as somebody might who has read the address; it is not in the books."""
+        lie = {
+            "taskId": "task_forged",
+            "state": "success",
+            "resultJson": json.dumps({"resultUrls": ["https://example.com/forged.mp4"]}),
+        }
+        for _ in range(account.generation.fate.delivery.forged):
+            with contextlib.suppress(httpx.HTTPError):
+                await self._client.post(account.generation.submission.callback_url, json=enveloped(lie))
 
     async def _deliver_until_taken(self, account: Account) -> None:
         taken = await self._post(account)

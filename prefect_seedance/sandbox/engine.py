@@ -85,6 +85,7 @@ class Engine:
         try:
             await asyncio.sleep(generation.fate.pending_seconds)
             generation.begin()
+            await self._courier.forge(account)
             await self._process(generation)
         finally:
             self._books.in_flight -= 1

@@ -27,6 +27,8 @@ class Delivery:
     """For how long to let another generation's callback go first."""
     before_answer: bool = False
     """Whether the answer to the submit waits until the callback has been delivered."""
+    forged: int = 0
+    """How many posts somebody else sends to the callback's address before the generation has ended."""
 
 
 @dataclass(frozen=True)

@@ -89,3 +89,13 @@ class BeforeAnswer(Fault):
     def foretell(self, fate: Fate) -> Fate:
         """Let the callback overtake the answer."""
         return replace(fate, delivery=Delivery(before_answer=True))
+
+
+class Forge(Fault):
+    """Let somebody who knows the callback's address post that all is over, long before it is."""
+
+    posts: Annotated[int, Field(ge=1)] = 1
+
+    def foretell(self, fate: Fate) -> Fate:
+        """Let the forger go first."""
+        return replace(fate, delivery=Delivery(forged=self.posts))

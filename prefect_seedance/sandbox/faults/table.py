@@ -6,6 +6,7 @@ from prefect_seedance.sandbox.faults.answers import Answer, Drop, Garbage, Hang,
 from prefect_seedance.sandbox.faults.fates import (
     BeforeAnswer,
     Fail,
+    Forge,
     Late,
     Never,
     NeverEnd,
@@ -80,5 +81,6 @@ FAULTS: Mapping[Kind, Mapping[str, type[Fault]]] = {
         "late": Late,
         "reorder": Reorder,
         "before-answer": BeforeAnswer,
+        "forge": Forge,
     },
 }
