@@ -18,6 +18,7 @@ from prefect_seedance.images import LIFETIME_SECONDS, MOST_LIFETIME_SECONDS
 from prefect_seedance.ledger import Attempt, Result, clip_prefix
 from prefect_seedance.planning import Plan, plan
 from prefect_seedance.session import Order, Session, shared
+from prefect_seedance.settling import settled
 from prefect_seedance.sources import open_source
 from prefect_seedance.storyboard import ClipList, ClipSpec
 from prefect_seedance.submission import Policy
@@ -88,7 +89,7 @@ class SeedanceClipRun(JobRun[Clip]):
                 f"Nothing was asked for as {self.fingerprint} in {session.store.name}; nothing was spent. "
                 "Check the fingerprint and the archive, or trigger the clip"
             )
-        attempt = await submission.settled(session.ledger, attempts[-1], deadline=deadline)
+        attempt = await settled(session.ledger, attempts[-1], deadline=deadline)
         if not attempt.outcome:
             attempt = await wait_for_clip(attempt, order=self.order, deadline_seconds=_left(deadline))
         if attempt.outcome and attempt.outcome.result is not Result.success:

@@ -21,6 +21,7 @@ from prefect_seedance.planning import Plan, PlannedClip, plan
 from prefect_seedance.presentation import Presentation, present
 from prefect_seedance.reading import Reading
 from prefect_seedance.session import Order, Session, shared
+from prefect_seedance.settling import unresolved_message
 from prefect_seedance.sources import Source, open_source
 from prefect_seedance.stopping import stopped_in_good_order
 from prefect_seedance.submission import Policy
@@ -263,7 +264,7 @@ class Production:
             attempts = (self.seen[clip.fingerprint],)
         last = attempts[-1] if attempts else None
         if last and last.undecided and not isinstance(error, SubmissionUnresolvedError):
-            message = submission.unresolved_message(self.session.ledger, last.intent)
+            message = unresolved_message(self.session.ledger, last.intent)
             error = SubmissionUnresolvedError(message)
         return Entry.of(
             clip, standing_of(last, error), attempt=last, error=error, billed_seconds=self._billed(last)

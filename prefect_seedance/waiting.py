@@ -1,8 +1,6 @@
 """Wait for generations to end: one schedule of looks for all of a process."""
 
 import asyncio
-import heapq
-import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +8,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
+from prefect_seedance.agenda import Agenda
 from prefect_seedance.client import SeedanceClient
 from prefect_seedance.errors import (
     ArchiveError,
@@ -66,7 +65,6 @@ class _Watch:
     Attributes:
         awaits_callback: Whether somebody else is told when it has ended, and will record it.
         quiet_since: Since when a callback, or another look, may be waited for.
-        due: When to look at it; never, while somebody does.
         is_woken: Whether somebody said that it has ended, and nobody has looked since.
     """
 
@@ -76,7 +74,6 @@ class _Watch:
     began: float
     quiet_since: float
     ended: asyncio.Future[Generation | Attempt]
-    due: float = math.inf
     last_read: float = -math.inf
     is_woken: bool = False
     state: str = ""
@@ -99,11 +96,8 @@ class Waiter:
         self._client = client
         self._pace = pace
         self._watches: set[_Watch] = set()
-        self._agenda: list[tuple[float, int, _Watch]] = []
-        self._order = itertools.count()
+        self._agenda: Agenda[_Watch] = Agenda()
         self._callbacks_fail = False
-        self._something_earlier = asyncio.Event()
-        self._turn = asyncio.Lock()
         self._shortest: dict[tuple[str, int], float] = {}
         self._lookers: list[asyncio.Task[None]] = []
         self._closed = False
@@ -149,6 +143,7 @@ class Waiter:
         finally:
             watch.ended.cancel()
             self._watches.discard(watch)
+            self._agenda.drop(watch)
         if isinstance(found, Attempt):
             return found
         return await ledger.conclude(attempt, Outcome.of_generation(found, model=attempt.intent.model))
@@ -183,7 +178,7 @@ class Waiter:
         for watch in self._watches:
             if watch.attempt.generation_id == generation_id:
                 watch.is_woken = True
-                self._schedule(watch, now)
+                self._agenda.put(watch, now)
 
     def _watch(self, attempt: Attempt, acceptance: Acceptance, *, ledger: Ledger, is_told: bool) -> _Watch:
         now = asyncio.get_running_loop().time()
@@ -197,7 +192,7 @@ class Waiter:
             ended=asyncio.get_running_loop().create_future(),
         )
         self._watches.add(watch)
-        self._schedule(watch, now + max(0.0, first))
+        self._agenda.put(watch, now + max(0.0, first))
         return watch
 
     def _first_look_seconds(self, attempt: Attempt) -> float:
@@ -213,33 +208,12 @@ class Waiter:
             kind = (attempt.intent.model, attempt.intent.request.input.duration)
             self._shortest[kind] = min(took, self._shortest.get(kind, math.inf))
 
-    def _schedule(self, watch: _Watch, due: float) -> None:
-        if due < watch.due:
-            watch.due = due
-            heapq.heappush(self._agenda, (due, next(self._order), watch))
-            if self._agenda[0][2] is watch:
-                self._something_earlier.set()
-
     async def _look_when_due(self) -> None:
         """Take looks one after the other, as one of several that do."""
         while not self._closed:
-            async with self._turn:
-                due, _, watch = await self._next_due()
-            if due == watch.due and not watch.ended.done():  # else it was looked at earlier, or is over
-                watch.due = math.inf
+            watch = await self._agenda.next()
+            if not watch.ended.done():
                 await self._look(watch)
-
-    async def _next_due(self) -> tuple[float, int, _Watch]:
-        clock = asyncio.get_running_loop().time
-        while not self._agenda or self._agenda[0][0] > clock():
-            self._something_earlier.clear()
-            due = self._agenda[0][0] if self._agenda else None
-            try:
-                async with asyncio.timeout_at(due):
-                    await self._something_earlier.wait()
-            except TimeoutError:
-                pass
-        return heapq.heappop(self._agenda)
 
     async def _look(self, watch: _Watch) -> None:
         """See whether a generation's end is recorded, or read its status; look again later if it has none."""
@@ -327,7 +301,7 @@ class Waiter:
             pause = watch.last_read + _LEAST_PAUSE_SECONDS - now
         elif watch.awaits_callback and not self._callbacks_fail:
             pause = max(self._pace.ledger_seconds, pause)
-        self._schedule(watch, now + pause)
+        self._agenda.put(watch, now + pause)
 
     def _is_settling(self, watch: _Watch) -> bool:
         return asyncio.get_running_loop().time() - watch.began < self._pace.settling_seconds
