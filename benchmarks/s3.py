@@ -56,10 +56,8 @@ def compare(what: str, folder: Path, env: dict[str, str]) -> None:
         seconds = statistics.median(run[0] for run in runs)
         memory = max(run[1] for run in runs)
         print(f"{what}: {name:<16} {seconds:.2f} s, {size / seconds:.0f} MB/s, peak {memory:.0f} MB")
-    print(
-        f"{what}: theirs take {statistics.median(b[0] / a[0] for a, b in turns):.2f} times as long",
-        flush=True,
-    )
+    ratio = statistics.median(theirs[0] / ours[0] for ours, theirs in turns)
+    print(f"{what}: aws s3 cp takes {ratio:.2f} times as long", flush=True)
 
 
 def measured(command: list[str], env: dict[str, str]) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from pydantic import Field
 from prefect_seedance import archive as archiving
 from prefect_seedance import reporting, submission
 from prefect_seedance.archive import Clip
-from prefect_seedance.blocks import ClipArchive, SeedanceCredentials, archive_from_env
+from prefect_seedance.blocks import ClipArchive, SeedanceCredentials, archive_from_env, open_archive
 from prefect_seedance.bridge import finish
 from prefect_seedance.client import REQUEST_TIMEOUT_SECONDS
 from prefect_seedance.errors import SetupError
@@ -225,7 +225,7 @@ class SeedanceClip(JobBlock[Clip]):
         title = self._block_document_name or self.clip.name or "clip"
         model = self.credentials.model
         words = ClipList(title=title, clips=(self.clip,))
-        reading = await open_source(words, model=model, allow_outside=self.allow_outside)
+        reading = await open_source(words, model=model, allow_outside=self.allow_outside, opener=open_archive)
         return plan(reading.clips, title=title, model=model)
 
 

@@ -128,10 +128,13 @@ def start(job: SeedanceClip, prefect_server: str, tmp_path: Path) -> Callable[..
     """Return how to start a process that triggers the stored block."""
     job.save("killed-bell", overwrite=True)
     env = environment(tmp_path / "prefect", PREFECT_API_URL=prefect_server)
-    (tmp_path / "theirs.py").write_text(_SCRIPT, encoding="utf-8")
-    return lambda: running(
-        sys.executable, tmp_path / "theirs.py", env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+
+    def started(program: str = _SCRIPT) -> object:
+        (tmp_path / "theirs.py").write_text(program, encoding="utf-8")
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        return running(sys.executable, tmp_path / "theirs.py", env=env, **pipes)
+
+    return started
 
 
 def test_killed_run_is_taken_in(start: Callable[..., object], job: SeedanceClip, sandbox: Sandbox) -> None:
@@ -168,15 +171,46 @@ async def test_killed_submission_stays_unresolved(
     assert sandbox.totals()["submits_received"] == 1
 
 
-def test_terminated_flow_records_its_answer(
-    start: Callable[..., object], sandbox: Sandbox, archive: Path
+_FLOWS = {
+    "program": _SCRIPT,
+    "sync flow": """
+from prefect import flow
+from prefect_seedance import SeedanceClip
+
+@flow
+def film():
+    SeedanceClip.load("killed-bell").trigger()
+
+film()
+""",
+    "async flow": """
+import asyncio
+from prefect import flow
+from prefect_seedance import SeedanceClip
+
+@flow
+async def film():
+    await (await SeedanceClip.aload("killed-bell")).atrigger()
+
+asyncio.run(film())
+""",
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "number"),
+    [("program", signal.SIGINT), ("sync flow", signal.SIGTERM), ("async flow", signal.SIGTERM)],
+    ids=["program", "sync flow", "async flow"],
+)
+def test_stopped_submission_records_its_answer(
+    start: Callable[..., object], sandbox: Sandbox, archive: Path, kind: str, number: signal.Signals
 ) -> None:
     """Stopped while the submission is on its way, a process records the answer before it ends."""
     sandbox.faults({"kind": "submit", "fault": "slow", "seconds": 1.0})
-    with start() as process:  # type: ignore[attr-defined]  # a context manager
+    with start(_FLOWS[kind]) as process:  # type: ignore[attr-defined]  # a context manager
         _until(lambda: list(archive.glob("clips/*/*/intent.json")))
         time.sleep(0.2)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         process.wait(30)
 
     assert sandbox.totals()["accepted"] == 1
@@ -312,7 +346,12 @@ async def test_run_hides_the_key(job: SeedanceClip, sandbox: Sandbox) -> None:
     """Neither block nor run shows the key, and a run does not let itself be stored with it."""
     run = job.run_of("0123")
 
-    assert sandbox.key not in f"{job!r} {job.model_dump_json()} {run!r} {run}"
+    @flow
+    def take(job: SeedanceClip) -> None:
+        """Take a block, as somebody's flow may."""
+
+    stored = take.serialize_parameters({"job": job})
+    assert sandbox.key not in f"{job!r} {job.model_dump_json()} {run!r} {run} {stored}"
     with pytest.raises(TypeError, match="pass on its fingerprint"):
         pickle.dumps(run)
 
