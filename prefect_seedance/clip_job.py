@@ -20,6 +20,7 @@ from prefect_seedance.planning import Plan, plan
 from prefect_seedance.session import Order, Session, shared
 from prefect_seedance.settling import settled
 from prefect_seedance.sources import open_source
+from prefect_seedance.stopping import in_good_order
 from prefect_seedance.storyboard import ClipList, ClipSpec
 from prefect_seedance.submission import Policy
 from prefect_seedance.tasks import DEADLINE_SECONDS, archive_clip, submit_clip, wait_for_clip
@@ -199,7 +200,7 @@ class SeedanceClip(JobBlock[Clip]):
             await session.store.probe()
             if doubt := await session.host(run.order).check(clip.pictures):
                 reporting.warn(doubt)
-            await submit_clip(clip, order=run.order, deadline_seconds=self.deadline_seconds)
+            await in_good_order(submit_clip(clip, order=run.order, deadline_seconds=self.deadline_seconds))
         return run
 
     def run_of(self, fingerprint: str, *, production: str = "") -> SeedanceClipRun:

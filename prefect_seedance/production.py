@@ -23,7 +23,7 @@ from prefect_seedance.reading import Reading
 from prefect_seedance.session import Order, Session, shared
 from prefect_seedance.settling import unresolved_message
 from prefect_seedance.sources import Source, open_source
-from prefect_seedance.stopping import stopped_in_good_order
+from prefect_seedance.stopping import in_good_order
 from prefect_seedance.submission import Policy
 from prefect_seedance.tasks import DEADLINE_SECONDS, archive_clip, flow_run, submit_clip, wait_for_clip
 from prefect_seedance.waiting import Pace
@@ -138,8 +138,7 @@ async def produce(
             presentation=presentation,
             listener=listener,
         )
-        with stopped_in_good_order():
-            return await production.run(reading)
+        return await in_good_order(production.run(reading))
 
 
 @dataclass(kw_only=True)

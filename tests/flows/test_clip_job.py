@@ -190,7 +190,9 @@ from prefect_seedance import SeedanceClip
 
 @flow
 async def film():
-    await (await SeedanceClip.aload("killed-bell")).atrigger()
+    bell = await SeedanceClip.aload("killed-bell")
+    again = bell.model_copy(update={"clip": bell.clip.model_copy(update={"take": 2})})
+    await asyncio.gather(bell.atrigger(), again.atrigger())
 
 asyncio.run(film())
 """,
@@ -198,23 +200,28 @@ asyncio.run(film())
 
 
 @pytest.mark.parametrize(
-    ("kind", "number"),
-    [("program", signal.SIGINT), ("sync flow", signal.SIGTERM), ("async flow", signal.SIGTERM)],
-    ids=["program", "sync flow", "async flow"],
+    ("kind", "number", "clips"),
+    [("program", signal.SIGINT, 1), ("sync flow", signal.SIGTERM, 1), ("async flow", signal.SIGTERM, 2)],
+    ids=_FLOWS,
 )
 def test_stopped_submission_records_its_answer(
-    start: Callable[..., object], sandbox: Sandbox, archive: Path, kind: str, number: signal.Signals
+    start: Callable[..., object],
+    sandbox: Sandbox,
+    archive: Path,
+    kind: str,
+    number: signal.Signals,
+    clips: int,
 ) -> None:
-    """Stopped while the submission is on its way, a process records the answer before it ends."""
+    """Stopped while submissions are on their way, a process records their answers before it ends."""
     sandbox.faults({"kind": "submit", "fault": "slow", "seconds": 1.0})
     with start(_FLOWS[kind]) as process:  # type: ignore[attr-defined]  # a context manager
-        _until(lambda: list(archive.glob("clips/*/*/intent.json")))
+        _until(lambda: len(list(archive.glob("clips/*/*/intent.json"))) == clips)
         time.sleep(0.2)
         process.send_signal(number)
         process.wait(30)
 
-    assert sandbox.totals()["accepted"] == 1
-    assert len(list(archive.glob("clips/*/*/accepted.json"))) == 1
+    assert sandbox.totals()["accepted"] == clips
+    assert len(list(archive.glob("clips/*/*/accepted.json"))) == clips
 
 
 async def test_deadline_is_not_the_end(job: SeedanceClip, sandbox: Sandbox) -> None:
