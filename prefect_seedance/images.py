@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -36,10 +36,12 @@ class ImageHost:
             only if the store cannot sign URLs, as a folder cannot.
         lifetime_seconds: How long a signed URL is good; each attempt gets a new one.
         objects: Where images are that lie in a store themselves.
+        turns: One for each image, so that two clips that share it do not both make it.
     """
 
     store: Store
     objects: Objects
+    turns: dict[str, asyncio.Lock] = field(default_factory=dict)
     images_url: str = ""
     lifetime_seconds: float = LIFETIME_SECONDS
 
@@ -90,16 +92,18 @@ class ImageHost:
         """
         if not picture.is_local:
             return picture.source
-        if await self.store.size_bytes(_key(picture)) is None:
-            content = await asyncio.get_running_loop().run_in_executor(
-                _MAKERS, _made, picture, await self._content(picture)
-            )
-            kind = _key(picture).rpartition(".")[2]
-            await self.store.put(_key(picture), content, media_type=f"image/{kind}")
+        async with self.turns.setdefault(_key(picture), asyncio.Lock()):
+            if await self.store.size_bytes(_key(picture)) is None:
+                await self._put(picture)
         address = await self._address(picture)
         if address is None:
             raise SetupError(f"{self.store.url} has no public address for {picture.source}")
         return address
+
+    async def _put(self, picture: Picture) -> None:
+        content, loop = await self._content(picture), asyncio.get_running_loop()
+        sent = await loop.run_in_executor(_MAKERS, _made, picture, content)
+        await self.store.put(_key(picture), sent, media_type=f"image/{_key(picture).rpartition('.')[2]}")
 
     async def _content(self, picture: Picture) -> bytes:
         address = Address.parse(picture.source)

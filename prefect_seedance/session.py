@@ -61,6 +61,7 @@ class Session:
         slots: One for each generation that the account may have in flight.
         hosting: One for each image that may be in memory, on its way to the archive.
         objects: Where images are that lie in a store themselves.
+        turns: By image, whose turn it is to put it into the archive.
     """
 
     client: SeedanceClient
@@ -72,6 +73,7 @@ class Session:
     slots: asyncio.Semaphore
     hosting: asyncio.Semaphore
     objects: Objects
+    turns: dict[str, asyncio.Lock] = field(default_factory=dict)
 
     @classmethod
     async def open(cls, order: Order, stack: AsyncExitStack) -> Self:
@@ -101,6 +103,7 @@ class Session:
         return ImageHost(
             store=self.store,
             objects=self.objects,
+            turns=self.turns,
             images_url=order.images_url,
             lifetime_seconds=order.images_lifetime_seconds,
         )

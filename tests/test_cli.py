@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from rich.console import Console
 
 from prefect_seedance import Manifest, __version__, planning
@@ -328,6 +329,44 @@ def test_plan_bills_equal_clips_once(tmp_path: Path, capsys: pytest.CaptureFixtu
     forecast = plan(capsys, board)
 
     assert [clip["billed_seconds"] for clip in forecast["clips"]] == [4, 0]
+
+
+def test_plan_tells_what_is_done_to_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each image that the API would not get as it is stands there once a way it is changed."""
+    sideways = Image.Exif()
+    sideways[0x0112] = 6
+    Image.new("RGB", (64, 32)).save(tmp_path / "a.jpg", exif=sideways.tobytes())
+    Image.new("RGB", (64, 36)).save(tmp_path / "b.png")
+    shots = "[{image: a.jpg, prompt: waves}, {image: b.png, prompt: gulls}, {image: a.jpg}]"
+    board = tmp_path / "board.yaml"
+    board.write_text(f"defaults: {{fit: pad, aspect_ratio: '16:9'}}\nshots: {shots}\n", encoding="utf-8")
+
+    (first, _) = plan(capsys, board)["clips"]
+    assert main(["plan", str(board)]) == 0
+    said = capsys.readouterr().out.splitlines()
+
+    assert first["images"] == [
+        {
+            "source": str(tmp_path / "a.jpg"),
+            "width": 32,
+            "height": 64,
+            "changes": ["set upright", "padded to 16:9"],
+            "sent_width": 1280,
+            "sent_height": 720,
+        },
+        {
+            "source": str(tmp_path / "b.png"),
+            "width": 64,
+            "height": 36,
+            "changes": [],
+            "sent_width": 64,
+            "sent_height": 36,
+        },
+    ]
+    assert [line for line in said if "a.jpg" in line] == [
+        "a.jpg  32×64  set upright, padded to 16:9, 1280×720"
+    ]
+    assert not any("b.png" in line for line in said)
 
 
 def test_plan_makes_no_folder(board: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,3 +1,4 @@
+import asyncio
 import io
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -94,6 +95,28 @@ async def test_hosts_what_is_made(store: Store, tmp_path: Path, fit: Fit) -> Non
     assert Image.open(io.BytesIO(content)).size == (1280, 720)
 
 
+async def test_shared_image_is_made_once(picture: Picture, tmp_path: Path) -> None:
+    """However many clips begin or end with an image at once, it is read, made and written by one of them."""
+    reads = 0
+
+    async def opened(_: str) -> Store:
+        nonlocal reads
+        reads += 1  # it is asked for again only by who reads again
+        return Store.open("memory://shared")
+
+    await Store.open("memory://shared").put("dawn.png", Path(picture.source).read_bytes())  # noqa: ASYNC240 -- a small file
+    stored = picture.model_copy(update={"source": "memory://shared/dawn.png"})
+    store, turns = Store.open(str(tmp_path / "archive")), dict[str, asyncio.Lock]()
+    hosts = [
+        ImageHost(store=store, objects=Objects(opened), turns=turns, images_url="https://example.com")
+        for _ in range(8)
+    ]
+
+    urls = await asyncio.gather(*[host.host(stored) for host in hosts])
+
+    assert len(set(urls)) == reads == 1
+
+
 async def test_hosts_objects(store: Store, picture: Picture) -> None:
     """An image in another store is copied from there, if it still is what was planned with."""
     place, content = "memory://boards", Path(picture.source).read_bytes()  # noqa: ASYNC240 -- a small file
@@ -135,7 +158,7 @@ async def test_short_credentials_are_told(
 ) -> None:
     """Who signs for a day with what is good for half a day is told, unless that was meant."""
     until = hours_left and datetime.now(UTC) + timedelta(hours=hours_left)
-    bucket = S3Store("clips", access_key_id="a", secret_access_key="b", region="us-east-1")  # type: ignore[call-arg]
+    bucket = S3Store("clips", access_key_id="a", secret_access_key="b", region="us-east-1")
     backend = Backend(url="s3://clips", reader=bucket, writer=bucket, expires_at=until or None)
     host = ImageHost(store=Store(backend), objects=OBJECTS, lifetime_seconds=lifetime_seconds)
 

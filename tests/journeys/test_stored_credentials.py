@@ -4,12 +4,13 @@ import asyncio
 import sys
 import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 from prefect_aws import AwsCredentials, MinIOCredentials, S3Bucket
+from prefect_aws.assume_role_parameters import AssumeRoleParameters
 from prefect_aws.client_parameters import AwsClientParameters
 from pydantic import SecretStr
 
@@ -124,6 +125,29 @@ async def test_archive_outlives_its_keys(s3: S3, tmp_path: Path, monkeypatch: py
         await asyncio.sleep(0.5)
 
     assert len(await store.keys("clips/")) == written > 2
+
+
+async def test_end_of_keys_is_known(s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When keys end is known of a role's, and of those that boto was told of; others may last for ever."""
+    (tmp_path / "issue.py").write_text(_ISSUER, encoding="utf-8")
+    issue = f"{sys.executable} {tmp_path / 'issue.py'} 7200"
+    profile(tmp_path, f"region = us-east-1\ncredential_process = {issue}", monkeypatch)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", s3.url)
+    where = AwsClientParameters(endpoint_url=s3.url)
+    role = {"assume_role_arn": "arn:aws:iam::123456789012:role/archivist"}
+    long = {**role, "assume_role_kwargs": AssumeRoleParameters(DurationSeconds=43_200)}
+    kinds = {
+        "plain": keys(where),
+        "profile": AwsCredentials(profile_name="studio", aws_client_parameters=where),
+        "role": keys(where, **role),
+        "long role": keys(where, **long),
+    }
+
+    now = datetime.now(UTC)
+    ends = {kind: (await opened("clips", credentials)).expires_at for kind, credentials in kinds.items()}
+
+    left = {kind: end and round((end - now).total_seconds() / 3600, 1) for kind, end in ends.items()}
+    assert left == {"plain": None, "profile": 2.0, "role": 1.0, "long role": 12.0}
 
 
 async def test_expired_token_costs_nothing(s3: S3) -> None:
