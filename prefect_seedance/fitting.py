@@ -49,7 +49,8 @@ def shown(picture: Picture, content: bytes) -> Image.Image:
         profile = image.info.get("icc_profile")
         if size and _can_shrink(image):
             _reduce(image, _SPARE * max(size[0] / (picture.width or 1), size[1] / (picture.height or 1)))
-        upright = ImageOps.exif_transpose(image)
+        upright = ImageOps.exif_transpose(image) if picture.is_turned else image
+        upright.load()
     flat = _in_srgb(_flattened(upright), profile)
     if size is None:
         return flat
@@ -65,7 +66,6 @@ def _can_shrink(image: Image.Image) -> bool:
 
 def _reduce(image: Image.Image, share: float) -> None:
     """Decode no more of a large image than what shall come of it needs, which saves memory and time."""
-    image.getexif()  # while the file is as it was
     longest = math.ceil(max(image.size) * share)
     image.thumbnail((longest, longest), Image.Resampling.LANCZOS)
 

@@ -38,6 +38,9 @@ _DEEDS: Final = {"crop": "cropped", "pad": "padded"}
 _ORIENTATION: Final = 0x0112
 """The tag of EXIF that says how to turn an image; 1 is upright, and so is what has none."""
 
+_LYING: Final = range(5, 9)
+"""Orientations in which width and height change places."""
+
 _UNDECODABLE: Final = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 """What Pillow raises for bytes that are not the image they claim to be."""
 
@@ -181,8 +184,8 @@ class Picture(BaseModel):
         if image is None or complaints:
             raise StoryboardError(f"{source} {'; it '.join(complaints)}")
         _decode(image, source)
-        orientation = image.getexif().get(_ORIENTATION, 1)
-        lies = orientation in {5, 6, 7, 8}
+        orientation = _orientation(image)
+        lies = orientation in _LYING
         return cls(
             source=source,
             sha256=hashlib.sha256(content).hexdigest(),
@@ -190,7 +193,7 @@ class Picture(BaseModel):
             width=image.height if lies else image.width,
             height=image.width if lies else image.height,
             size_bytes=len(content),
-            is_turned=orientation in range(2, 9),
+            is_turned=orientation != 1,
             is_heavy=len(content) > can.image_bytes,
         )
 
@@ -282,6 +285,15 @@ def _complaints(image: Image.Image | None, *, can: Capabilities) -> Iterator[str
 def _either(can: Capabilities) -> str:
     *others, last = can.image_formats
     return f"{', '.join(others)} or {last}"
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return how the image is to be turned; EXIF that cannot be read says nothing, and is no mistake."""
+    try:
+        found = image.getexif().get(_ORIENTATION)
+    except _UNDECODABLE:
+        return 1
+    return found if isinstance(found, int) and found in range(2, 9) else 1
 
 
 def _decode(image: Image.Image, source: str) -> None:

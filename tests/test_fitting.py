@@ -1,4 +1,5 @@
 import io
+import random
 
 import pytest
 from PIL import Image, ImageCms, ImageDraw
@@ -182,6 +183,24 @@ def test_colours_follow_the_profile(image_format: str) -> None:
     assert "icc_profile" not in image.info
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of what it could not read
+@pytest.mark.parametrize("image_format", CAPABILITIES[DEFAULT_MODEL].image_formats)
+def test_broken_exif_is_ignored(image_format: str) -> None:
+    """An image whose EXIF cannot be read is taken as it stands, for most of them say nothing else."""
+    exif = Image.Exif()
+    exif[_ORIENTATION] = 6
+    whole, chance = exif.tobytes(), random.Random(3)  # noqa: S311 -- no secret
+    for _ in range(100):
+        broken = bytearray(whole)
+        for _ in range(3):
+            broken[chance.randrange(6, len(broken))] = chance.randrange(256)
+        content = written(Image.new("RGB", (32, 16)), image_format, exif=bytes(broken))
+
+        picture = looked(content)
+
+        assert fitting.shown(picture, content).size == (picture.width, picture.height)
+
+
 def test_broken_profile_is_ignored() -> None:
     """An image whose profile says nothing is taken for what most are."""
     content = written(Image.new("RGB", (400, 300), "red"), icc_profile=b"nonsense")
@@ -221,6 +240,21 @@ def test_transparent_colour_is_white() -> None:
         image = decoded(fitting.sent(looked(content, fit="crop"), content))
 
         assert image.getpixel((640, 360)) == (255, 255, 255)
+
+
+def test_transparent_colour_survives_scaling() -> None:
+    """A large image's transparent colour is seen through before it is blended with others."""
+    stripes = Image.new("RGB", (2, 1), "red")
+    stripes.putpixel((0, 0), (0, 255, 0))
+    tile = stripes.resize((2, 2600), Image.Resampling.NEAREST)
+    image = Image.new("RGB", (2600, 2600))
+    for x in range(0, 2600, 2):
+        image.paste(tile, (x, 0))
+    content = written(image, transparency=(0, 255, 0))
+
+    found = decoded(fitting.sent(looked(content, fit="crop"), content)).getpixel((640, 360))
+
+    assert near(found, (255, 128, 128), by=16)
 
 
 @pytest.mark.parametrize(

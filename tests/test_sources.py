@@ -178,7 +178,7 @@ async def test_stored_storyboard_stays_in_its_folder(bucket: str) -> None:
         pytest.param("bords/board.yaml", r"there is no .*/bords/board\.yaml$", id="folder"),
         pytest.param("boards", "needs a prompt", id="folder without a prompt"),
         pytest.param("", "holds no images", id="whole store"),
-        pytest.param("elsewhere/huge.yaml", "is larger than 1000 kB", id="too large"),
+        pytest.param("elsewhere/huge.yaml", "is larger than 1000 kB, as no storyboard is", id="too large"),
         pytest.param("elsewhere/dusk 1#%.png", "is not UTF-8", id="image"),
     ],
 )
