@@ -157,7 +157,7 @@ def _campaign(folder: Path, *, clips: int, kills: int, seed: int) -> str:
     words = ("--clips", clips, "--kills", kills, "--seed", seed, "--workers", 2, "--seconds", 900)
     run = _run(folder, "benchmarks.campaign", *map(str, words))
     found = re.search(r"VIOLATION \S+ ?\S* ?\d*: (.*)", run.stderr)
-    return found[1][:110] if found else f"exit code {run.returncode}"
+    return re.sub(r"/\S*/archive/", "", found[1])[:110] if found else f"exit code {run.returncode}"
 
 
 @app.default
