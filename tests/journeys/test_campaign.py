@@ -6,6 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from benchmarks.breaking import RULES, Rule
+
 _ROOT = Path(__file__).parents[2]
 
 
@@ -28,3 +32,9 @@ def test_campaign_in_short(prefect_server: str) -> None:
     assert (figures["duplicates"], figures["losses"], figures["violations"]) == (0, 0, 0)
     assert figures["clips"] >= 40
     assert figures["kills"] >= 6
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_rules_can_be_broken(rule: Rule) -> None:
+    """`benchmarks.breaking` still finds what to break."""
+    compile(rule.break_in(_ROOT), rule.module, "exec")
