@@ -508,10 +508,11 @@ async def test_who_does_not_wait_is_told_at_once(ledger: Ledger) -> None:
     assert asyncio.get_running_loop().time() - began < 10
 
 
-async def test_deadline_does_not_deny_spending(ledger: Ledger) -> None:
-    """A deadline that comes while a callback is awaited says that a paid generation may exist."""
+@pytest.mark.parametrize("seconds", [30, 0.05], ids=["while waiting", "while sending"])
+async def test_deadline_does_not_deny_spending(ledger: Ledger, seconds: float) -> None:
+    """A deadline that comes before the callback says that a paid generation may exist."""
     with pytest.raises(SubmissionUnresolvedError, match="may exist"):
-        await submit(told(Api(httpx.ReadError("the connection broke")), ledger), seconds=30)
+        await submit(told(Api(httpx.ReadError("the connection broke")), ledger), seconds=seconds)
 
 
 @pytest.fixture(autouse=True)
