@@ -273,7 +273,7 @@ def test_automation_completes(
 
     path = f"/deployments/{deployed.clips['id']}/create_flow_run"
     first = api.post(path, {"parameters": parameters}).json()
-    ended = eventually(lambda: _ended(api, first["id"]))
+    ended = eventually(lambda: _ended(api, first["id"]), seconds=_COMMAND_SECONDS)
     made_meanwhile = len(list(archive.glob("clips/*/clip.json")))
     manifest = archive / "productions" / "bells" / "manifest.json"
     complete = eventually(lambda: manifest.read_text().count('"sha256"') == 20, seconds=150)
