@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     from prefect_seedance.client import SeedanceClient as SeedanceClient
     from prefect_seedance.clip_job import SeedanceClip as SeedanceClip
     from prefect_seedance.clip_job import SeedanceClipRun as SeedanceClipRun
+    from prefect_seedance.cutting import Style as Style
     from prefect_seedance.errors import SeedanceError as SeedanceError
+    from prefect_seedance.film import Film as Film
     from prefect_seedance.manifest import Manifest as Manifest
     from prefect_seedance.planning import PlannedClip as PlannedClip
     from prefect_seedance.planning import plan as plan
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from prefect_seedance.storyboard import Storyboard as Storyboard
     from prefect_seedance.submission import Policy as Policy
     from prefect_seedance.tasks import archive_clip as archive_clip
+    from prefect_seedance.tasks import join_film as join_film
+    from prefect_seedance.tasks import look_at_clip as look_at_clip
     from prefect_seedance.tasks import submit_clip as submit_clip
     from prefect_seedance.tasks import wait_for_clip as wait_for_clip
     from prefect_seedance.tasks import write_report as write_report
@@ -35,6 +39,7 @@ _HOMES = {
     "ClipArchive": "blocks",
     "ClipList": "storyboard",
     "ClipSpec": "storyboard",
+    "Film": "film",
     "Manifest": "manifest",
     "Order": "session",
     "Pace": "waiting",
@@ -48,7 +53,10 @@ _HOMES = {
     "SeedanceError": "errors",
     "Shot": "storyboard",
     "Storyboard": "storyboard",
+    "Style": "cutting",
     "archive_clip": "tasks",
+    "join_film": "tasks",
+    "look_at_clip": "tasks",
     "plan": "planning",
     "produce": "production",
     "submit_clip": "tasks",

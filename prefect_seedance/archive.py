@@ -21,6 +21,7 @@ from prefect_seedance.errors import ArchiveError, DeadlineError, IntegrityError,
 from prefect_seedance.ledger import Attempt, clip_prefix
 from prefect_seedance.media import VideoFacts
 from prefect_seedance.models import ClipInput, GenerateRequest
+from prefect_seedance.scratch import scratch, told
 from prefect_seedance.store import Store
 
 _RATIO_TOLERANCE = 0.025
@@ -97,17 +98,12 @@ class Archivist:
             return clip
         try:
             async with asyncio.timeout_at(deadline), self._gate:
-                with tempfile.TemporaryFile(prefix="seedance-") as file:
+                with scratch() as file:
                     return await self._bring(attempt, file)
         except TimeoutError:
             raise DeadlineError(
                 f"{attempt.intent.name} is made but not archived yet; run the same again to fetch it"
             ) from None
-        except OSError as error:
-            raise ArchiveError(
-                f"The temporary folder {tempfile.gettempdir()} cannot be written ({error.strerror}); "
-                "make room there, or name another in TMPDIR"
-            ) from error
 
     async def _bring(self, attempt: Attempt, file: BinaryIO) -> Clip:
         intent = attempt.intent
@@ -202,6 +198,27 @@ async def find(store: Store, fingerprint: str) -> Clip | None:
         raise ArchiveError(
             f"The record {store.link(key)} is damaged; delete it to fetch the clip anew"
         ) from None
+
+
+async def fetch(store: Store, clip: Clip) -> BinaryIO:
+    """Return an archived video in an unnamed temporary file, which vanishes when it is closed.
+
+    Raises:
+        IntegrityError: If it is gone, or is not what was archived.
+        ArchiveError: If the archive cannot be read.
+    """
+    with told():
+        file = tempfile.TemporaryFile(prefix="seedance-")  # noqa: SIM115 -- whoever asked closes it
+    try:
+        sha256 = await store.fetch(clip.key, file)
+    except BaseException:
+        file.close()
+        raise
+    if sha256 == clip.sha256:
+        return file
+    file.close()
+    wrong = "is gone" if sha256 is None else "is not what was archived"
+    raise IntegrityError(f"{store.link(clip.key)} {wrong}; bring it back from a copy")
 
 
 def findings(asked: ClipInput, facts: VideoFacts) -> tuple[str, ...]:

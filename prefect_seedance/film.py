@@ -1,61 +1,31 @@
 """Join archived clips to one film, and say honestly what is missing in it."""
 
-from datetime import datetime
-from typing import Literal
+import asyncio
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from os import SEEK_END
+from typing import BinaryIO, Literal, cast
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from prefect_seedance import media
+from prefect_seedance.cutting import Gap, Part, Scene, Style, cut
+from prefect_seedance.errors import ArchiveError
+from prefect_seedance.recoding import Recording
+from prefect_seedance.scratch import Reel, scratch
+from prefect_seedance.store import Store
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
+_WAY = 1
+"""Of joining; grows whenever the same clips would be joined otherwise, so that films are made anew."""
 
-
-class Part(_Value):
-    """What plays from one moment of a film on: a clip, or a slate in its stead.
-
-    Attributes:
-        number: The clip's place in the production, from 1.
-        fingerprint: The clip's identity.
-        sha256: Of the clip's video; None if a slate stands for it.
-        start_seconds: When it begins in the film.
-        duration_seconds: How long it plays there.
-        dropped_frames: How many frames at its beginning were left out, because the frame before the cut
-            shows the same.
-    """
-
-    number: int
-    name: str
-    fingerprint: str
-    sha256: str | None
-    start_seconds: float
-    duration_seconds: float
-    dropped_frames: int = 0
-
-    @property
-    def is_slate(self) -> bool:
-        """Whether a slate stands for the clip, which is missing."""
-        return self.sha256 is None
+_TOLERANCE_SECONDS = 0.02
+"""Half of a frame."""
 
 
-class Gap(_Value):
-    """A clip that the film lacks.
-
-    Attributes:
-        number: The clip's place in the production, from 1.
-        at_seconds: Where in the film it is missing.
-        is_slated: Whether a slate is shown there; otherwise the film goes on with the next clip.
-        reason: Why there is no clip.
-    """
-
-    number: int
-    name: str
-    fingerprint: str
-    at_seconds: float
-    is_slated: bool
-    reason: str | None = None
-
-
-class Film(_Value):
+class Film(BaseModel):
     """A production's clips in order, as one video.
 
     Attributes:
@@ -69,6 +39,8 @@ class Film(_Value):
         gaps: Which clips are missing.
         recipe: Digest of all that decided the film; the same recipe is not joined again.
     """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     schema_version: Literal[1] = 1
     production: str
@@ -88,3 +60,96 @@ class Film(_Value):
     gaps: tuple[Gap, ...] = ()
     recipe: str
     joined_at: datetime
+
+
+async def join(store: Store, scenes: Sequence[Scene], *, production: str, title: str, style: Style) -> Film:
+    """Join a production's archived clips in order, unless that has been done.
+
+    Clips are fetched one after another. The film waits in an unnamed temporary file; the archive gets it
+    whole or not at all, and its record last. As its name tells its content, no rival makes the record wrong.
+
+    Args:
+        store: Where the clips are, and the film goes.
+        scenes: What the film consists of, also what is missing.
+        production: Its name in keys.
+        title: Its name for people.
+        style: How to join them.
+
+    Raises:
+        ArchiveError: If no clip is there, or the archive or the temporary folder cannot be written.
+    """
+    last = await find(store, production)
+    if last and last.recipe == _recipe(scenes, style) and await _is_there(store, last):
+        return last
+    with scratch() as file:
+        made = await cut(store, scenes, style=style, out=cast(BinaryIO, Reel(file)))
+        sha256 = await asyncio.to_thread(_checked, file, seconds=made.end_seconds)
+        film = Film(
+            production=production,
+            title=title,
+            key=_key(production, f"film-{sha256[:12]}.mp4"),
+            stable_key=_key(production, "film.mp4"),
+            sha256=sha256,
+            size_bytes=file.seek(0, SEEK_END),
+            duration_seconds=made.end_seconds,
+            width=made.model.width,
+            height=made.model.height,
+            frame_rate=made.model.frame_rate,
+            has_sound=made.has_sound,
+            join="exact" if isinstance(made.joiner, Recording) else "copied",
+            reason=made.reason,
+            parts=tuple(made.parts),
+            gaps=tuple(made.gaps),
+            recipe=_recipe(made.scenes, style),
+            joined_at=datetime.now(UTC),
+        )
+        await store.put(film.key, file, media_type="video/mp4")
+    await store.copy(film.key, film.stable_key)
+    await store.put(_key(production, "film.json"), film.model_dump_json(indent=2).encode())
+    return film
+
+
+async def find(store: Store, production: str) -> Film | None:
+    """Return what is recorded of a production's film, if there is one; a damaged record is none."""
+    content = await store.read(_key(production, "film.json"))
+    if content is None:
+        return None
+    try:
+        return Film.model_validate_json(content)
+    except ValidationError:
+        return None
+
+
+async def _is_there(store: Store, film: Film) -> bool:
+    sizes = await asyncio.gather(*[store.size_bytes(key) for key in (film.key, film.stable_key)])
+    return set(sizes) == {film.size_bytes}
+
+
+def _key(production: str, file: str) -> str:
+    return f"productions/{production}/{file}"
+
+
+def _checked(file: BinaryIO, *, seconds: float) -> str:
+    """Make sure that a film is as long as its parts, and return its digest.
+
+    Raises:
+        ArchiveError: It is not.
+    """
+    with media.opened(file) as container:
+        video, _ = media.tracks(container)
+        lasts_seconds = float((video.duration or 0) * (video.time_base or 0))
+    if abs(lasts_seconds - seconds) > _TOLERANCE_SECONDS:
+        raise ArchiveError(f"The film lasts {lasts_seconds:.3f} s instead of {seconds:.3f} s; report this")
+    file.seek(0)
+    return hashlib.file_digest(cast(io.BufferedRandom, file), "sha256").hexdigest()
+
+
+def _recipe(scenes: Sequence[Scene], style: Style) -> str:
+    """Digest all that decides a film's bytes."""
+    shown = [
+        [scene.number, scene.name, scene.seconds, scene.clip and scene.clip.sha256, scene.reason]
+        if style.gaps == "slate"
+        else [scene.number, scene.clip and scene.clip.sha256]
+        for scene in scenes
+    ]
+    return hashlib.sha256(json.dumps([_WAY, style.model_dump(), shown]).encode()).hexdigest()

@@ -92,8 +92,8 @@ class ImageHost:
         """
         if not picture.is_local:
             return picture.source
-        async with self.turns.setdefault(_key(picture), asyncio.Lock()):
-            if await self.store.size_bytes(_key(picture)) is None:
+        async with self.turns.setdefault(hosted_key(picture), asyncio.Lock()):
+            if await self.store.size_bytes(hosted_key(picture)) is None:
                 await self._put(picture)
         address = await self._address(picture)
         if address is None:
@@ -103,7 +103,8 @@ class ImageHost:
     async def _put(self, picture: Picture) -> None:
         content, loop = await self._content(picture), asyncio.get_running_loop()
         sent = await loop.run_in_executor(_MAKERS, _made, picture, content)
-        await self.store.put(_key(picture), sent, media_type=f"image/{_key(picture).rpartition('.')[2]}")
+        key = hosted_key(picture)
+        await self.store.put(key, sent, media_type=f"image/{key.rpartition('.')[2]}")
 
     async def _content(self, picture: Picture) -> bytes:
         address = Address.parse(picture.source)
@@ -115,13 +116,14 @@ class ImageHost:
             raise StoryboardError(f"{picture.source} cannot be read any more ({error.strerror})") from error
 
     async def _address(self, picture: Picture) -> str | None:
-        key = _key(picture)
+        key = hosted_key(picture)
         if self.images_url:
             return f"{self.images_url.rstrip('/')}/{key.rpartition('/')[2]}"
         return await self.store.sign(key, lifetime=timedelta(seconds=self.lifetime_seconds))
 
 
-def _key(picture: Picture) -> str:
+def hosted_key(picture: Picture) -> str:
+    """Return where in the archive the picture lies as the API gets it."""
     return f"images/{picture.hosted_name}"
 
 

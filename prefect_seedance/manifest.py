@@ -6,18 +6,24 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from prefect_seedance.archive import Clip
+from prefect_seedance.cutting import Scene
 from prefect_seedance.errors import (
     ContentRejectedError,
     LinkExpiredError,
+    SetupError,
     SubmissionUnresolvedError,
 )
 from prefect_seedance.film import Film
 from prefect_seedance.ledger import Attempt, Result
-from prefect_seedance.planning import PlannedClip
+from prefect_seedance.planning import PlannedClip, key_name
 from prefect_seedance.seams import Inspection, Seams
+from prefect_seedance.store import Store
+
+_SLATE_SECONDS = 4
+"""Where it is not known how long a missing clip was to be; the shortest there is."""
 
 
 class Standing(StrEnum):
@@ -65,6 +71,8 @@ class Entry(BaseModel):
     """What became of one clip.
 
     Attributes:
+        standing: A clip that falls short of what was demanded of it has failed, and is there.
+        duration_seconds: Of the clip as it was asked for; None in the oldest manifests.
         billed_seconds: Of video, submitted by this run; whether a failed generation is billed, the
             API does not say, so it counts.
         reason: Why there is no video, and what to do about it; or what else should be known.
@@ -79,6 +87,7 @@ class Entry(BaseModel):
     name: str
     fingerprint: str
     standing: Standing
+    duration_seconds: int | None = None
     billed_seconds: int = 0
     attempt: int | None = None
     generation_id: str | None = None
@@ -109,6 +118,7 @@ class Entry(BaseModel):
             name=clip.name,
             fingerprint=clip.fingerprint,
             standing=standing,
+            duration_seconds=clip.settings.duration,
             billed_seconds=billed_seconds,
             attempt=attempt.intent.number if attempt else archived and archived.attempt,
             generation_id=attempt.generation_id if attempt else archived and archived.generation_id,
@@ -167,8 +177,23 @@ class Manifest(BaseModel):
 
     @property
     def is_complete(self) -> bool:
-        """Whether every clip is in the archive."""
-        return all(entry.clip for entry in self.clips)
+        """Whether every clip is in the archive, and as good as was demanded."""
+        return all(entry.clip and entry.standing is not Standing.failed for entry in self.clips)
+
+    @property
+    def scenes(self) -> tuple[Scene, ...]:
+        """What a film of the production consists of."""
+        return tuple(
+            Scene(
+                number=entry.number,
+                name=entry.name,
+                fingerprint=entry.fingerprint,
+                seconds=entry.duration_seconds or _SLATE_SECONDS,
+                clip=entry.clip,
+                reason=None if entry.clip else entry.reason,
+            )
+            for entry in self.clips
+        )
 
     @property
     def exit_code(self) -> int:
@@ -180,7 +205,8 @@ class Manifest(BaseModel):
         if self.counts.get(Standing.in_flight) or any(entry.cause == "DeadlineError" for entry in self.clips):
             return ExitCode.in_flight
         spent = self.billed_seconds or self.counts.get(Standing.made)
-        refused = {entry.cause for entry in self.clips if not entry.clip} <= {
+        fine = {Standing.made, Standing.reused}
+        refused = {entry.cause for entry in self.clips if entry.standing not in fine} <= {
             "AuthenticationError",
             "SetupError",
         }
@@ -190,6 +216,38 @@ class Manifest(BaseModel):
         """Say it in one line."""
         counts = ", ".join(f"{count} {standing}" for standing, count in self.counts.items())
         return f"{self.title}: {counts}; {self.billed_seconds} s billed"
+
+
+async def recorded(store: Store, name: str) -> Manifest:
+    """Read the account of a production, or of the only one there is.
+
+    Args:
+        store: The archive.
+        name: The production's name or title; empty if there is one only.
+
+    Raises:
+        SetupError: If there is none, or several.
+    """
+    keys = await store.keys("productions/")
+    known = [key.split("/")[1] for key in keys if key.endswith("/manifest.json")]
+    wanted = key_name(name) if name else "".join(known[:1])
+    if wanted not in known or (not name and len(known) > 1):
+        remedy = f"name one of: {', '.join(known)}" if known else "make one with prefect-seedance produce"
+        found = f"no production {name!r}" if name else f"{len(known)} productions"
+        raise SetupError(f"The archive {store.name} has {found}; {remedy}")
+    content = await store.read(production_key(wanted, "manifest.json"))
+    try:
+        return Manifest.model_validate_json(content or b"")
+    except ValidationError:
+        raise SetupError(
+            f"The manifest of {wanted!r} in {store.name} is damaged; produce it again to write it anew"
+        ) from None
+
+
+async def record(manifest: Manifest, store: Store) -> None:
+    """Leave the account in the archive, over an older one."""
+    key = production_key(manifest.production, "manifest.json")
+    await store.put(key, manifest.model_dump_json(indent=2).encode())
 
 
 def production_key(production: str, file: str) -> str:

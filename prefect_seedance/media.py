@@ -1,21 +1,21 @@
-"""Look into a video: probe it, read a frame, compare two."""
+"""Look into a video, and compare pictures."""
 
 import math
-from collections import deque
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from os import SEEK_END
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import av
 from av import AudioFrame, AudioStream, Packet, VideoFrame, VideoStream
 from av.container import InputContainer
-from PIL import Image, ImageChops, ImageStat
+from PIL import Image
 from pydantic import BaseModel, ConfigDict
 
 from prefect_seedance.errors import IntegrityError
+from prefect_seedance.filtering import ssim
 
 _BOX_HEADER_BYTES = 8
 
@@ -26,6 +26,8 @@ _HEAD_BYTES = 12
 
 _MOST_PIXELS = 4096 * 2304
 """A damaged header may claim any size; 4K is far above what the API makes and still fits in memory."""
+
+_SEEN_PIXELS = 256
 
 _ROUNDING_SECONDS = 0.03
 """By how much a declared end may differ from the true one: rounded milliseconds, an audio codec's padding. A
@@ -58,6 +60,18 @@ class VideoFacts(BaseModel):
     audio_sample_rate: int | None = None
 
 
+class Place(NamedTuple):
+    """Where a video lies in the one that it became part of.
+
+    Attributes:
+        dropped_frames: How many frames at its beginning were left out.
+    """
+
+    start_seconds: float
+    duration_seconds: float
+    dropped_frames: int = 0
+
+
 def probe(file: BinaryIO | Path) -> VideoFacts:
     """Decode a whole video and tell what it is.
 
@@ -72,41 +86,25 @@ def probe(file: BinaryIO | Path) -> VideoFacts:
     Raises:
         IntegrityError: It is incomplete, damaged, or not a video.
     """
-    with _opened(file) as container:
-        video, audio = _video(container), _audio(container)
-        tracks = {stream.index: _Track(stream) for stream in (video, audio) if stream}
-        for packet in container.demux(*(track.stream for track in tracks.values())):
-            tracks[packet.stream.index].take(packet)
-        _require_all(container, tracks=tuple(tracks.values()))
-        return _facts(container, seen=tracks[video.index], audio=audio)
+    with opened(file) as container:
+        video, audio = tracks(container)
+        seen = {stream.index: _Track(stream) for stream in (video, audio) if stream}
+        for packet in container.demux(*(track.stream for track in seen.values())):
+            seen[packet.stream.index].take(packet)
+        _require_all(container, tracks=tuple(seen.values()))
+        return _facts(container, seen=seen[video.index], audio=audio)
 
 
-def boundary_frames(file: BinaryIO | Path) -> tuple[Image.Image, Image.Image]:
-    """Read a video's first and last picture, decoding only from the last keyframe on.
+def likeness(a: Image.Image, b: Image.Image) -> float:
+    """Tell how alike two pictures are, by structural similarity: 1.0 is identical.
 
-    Args:
-        file: As for `probe`.
-
-    Raises:
-        IntegrityError: One of the two cannot be decoded.
+    They are compared as they are seen from some distance, with 256 pixels on the shorter side, as the
+    measure's authors advise; ``b`` is given the shape of ``a``.
+    Source: https://ece.uwaterloo.ca/~z70wang/research/ssim/, read 2026-11.
     """
-    with _opened(file) as container:
-        stream = _video(container)
-        first = next(container.decode(stream), None)
-        container.seek((container.start_time or 0) + (container.duration or 0))
-        last = deque(container.decode(stream), maxlen=1)
-        return _image(first), _image(last[0] if last else None)
-
-
-def similarity(a: Image.Image, b: Image.Image) -> float:
-    """Tell how alike two pictures are: 1 minus their mean absolute difference over RGB.
-
-    1.0 is identical, 0.0 is black against white. Transparency is ignored, and ``b`` is first scaled to the
-    size of ``a``.
-    """
-    scaled = b.convert("RGB").resize(a.size)
-    difference = ImageStat.Stat(ImageChops.difference(a.convert("RGB"), scaled))
-    return 1 - sum(difference.mean) / len(difference.mean) / 255
+    scale = _SEEN_PIXELS / min(a.size)
+    size = tuple(max(2, round(side * scale / 2) * 2) for side in a.size)
+    return ssim(*(picture.convert("RGB").resize(size, Image.Resampling.LANCZOS) for picture in (a, b)))
 
 
 @dataclass
@@ -155,8 +153,15 @@ class _Track:
 
 
 @contextmanager
-def _opened(file: BinaryIO | Path) -> Iterator[InputContainer]:
-    """Open a video so that whatever its bytes bring about is an IntegrityError."""
+def opened(file: BinaryIO | Path) -> Iterator[InputContainer]:
+    """Open a video so that whatever its bytes bring about is an IntegrityError.
+
+    Args:
+        file: As for `probe`.
+
+    Raises:
+        IntegrityError: It is incomplete, damaged, or not a video; also from within.
+    """
     source: AbstractContextManager[BinaryIO] = (
         file.open("rb") if isinstance(file, Path) else nullcontext(file)
     )
@@ -170,6 +175,15 @@ def _opened(file: BinaryIO | Path) -> Iterator[InputContainer]:
                 yield container
         except (av.FFmpegError, OSError) as error:
             raise IntegrityError(f"The video cannot be decoded ({error.strerror}); fetch it again") from error
+
+
+def tracks(container: InputContainer) -> tuple[VideoStream, AudioStream | None]:
+    """Return a video's pictures and its sound, if it has any.
+
+    Raises:
+        IntegrityError: There are no pictures that can be decoded.
+    """
+    return _video(container), cast(AudioStream | None, container.streams.best("audio"))
 
 
 def _kind(file: BinaryIO) -> str:
@@ -222,10 +236,6 @@ def _video(container: InputContainer) -> VideoStream:
     return stream
 
 
-def _audio(container: InputContainer) -> AudioStream | None:
-    return cast(AudioStream | None, container.streams.best("audio"))
-
-
 def _require_all(container: InputContainer, *, tracks: tuple[_Track, ...]) -> None:
     for track in tracks:
         track.require_all()
@@ -263,9 +273,3 @@ def _facts(container: InputContainer, *, seen: _Track, audio: AudioStream | None
         audio_codec=audio.codec_context.codec.canonical_name if audio else None,
         audio_sample_rate=audio.sample_rate if audio else None,
     )
-
-
-def _image(frame: VideoFrame | None) -> Image.Image:
-    if frame is None or frame.is_corrupt:
-        raise IntegrityError("A boundary frame of the video cannot be decoded; fetch it again")
-    return cast(Image.Image, frame.to_image())  # type: ignore[no-untyped-call]  # PyAV left it out

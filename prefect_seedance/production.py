@@ -15,11 +15,12 @@ from prefect_seedance.client import REQUEST_TIMEOUT_SECONDS
 from prefect_seedance.errors import ArchiveError, DeadlineError, SeedanceError, SubmissionUnresolvedError
 from prefect_seedance.images import LIFETIME_SECONDS
 from prefect_seedance.ledger import Attempt, Result, clip_prefix
-from prefect_seedance.manifest import Entry, Manifest, Standing, production_key, standing_of
+from prefect_seedance.manifest import Entry, Manifest, Standing, production_key, record, standing_of
 from prefect_seedance.models import Generation
 from prefect_seedance.planning import Plan, PlannedClip, plan
-from prefect_seedance.presentation import Presentation, present
+from prefect_seedance.presentation import Presentation, looked_at, present
 from prefect_seedance.reading import Reading
+from prefect_seedance.seams import Look
 from prefect_seedance.session import Order, Session, shared
 from prefect_seedance.settling import unresolved_message
 from prefect_seedance.sources import Source, open_source
@@ -148,6 +149,7 @@ class Production:
     Attributes:
         deadline: By the event loop's clock.
         entries: What became of clips, by fingerprint, as far as it is decided.
+        looks: What looking at archived clips has found, by fingerprint.
         seen: Attempts of this run, by fingerprint, for when the ledger cannot be read any more.
         left: The slots of generations that nobody waits for.
     """
@@ -160,12 +162,15 @@ class Production:
     listener: Listener
     began_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     entries: dict[str, Entry] = field(default_factory=dict)
+    looks: dict[str, Look] = field(default_factory=dict)
     seen: dict[str, Attempt] = field(default_factory=dict)
     left: list[contextlib.AsyncExitStack] = field(default_factory=list)
 
     async def run(self, reading: Reading) -> Manifest:
         """Make what is missing, and give an account even of a run that is cancelled."""
+        wanted = self.presentation = self.presentation.of(reading.words)
         await self._reuse()
+        reused = [clip for clip in self.plan.distinct if clip.fingerprint in self.entries]
         missing = [clip for clip in self.plan.distinct if clip.fingerprint not in self.entries]
         host = self.session.host(self.order)
         if doubt := await host.check(picture for clip in missing for picture in clip.pictures):
@@ -174,12 +179,13 @@ class Production:
         try:
             async with reporting.progress(self.plan, self.entries):
                 with self._watched():
-                    await asyncio.gather(*[self._settle(clip) for clip in missing])
+                    settling = [self._settle(clip) for clip in missing]
+                    await asyncio.gather(*settling, *[self._look(clip) for clip in reused])
         finally:
             for slot in self.left:
                 await slot.aclose()
             manifest = await asyncio.shield(self._conclude())
-        return await present(manifest, self.presentation, order=self.order, session=self.session)
+        return await present(manifest, wanted, looks=self.looks, order=self.order, session=self.session)
 
     async def _reuse(self) -> None:
         """Find the clips that the archive has."""
@@ -198,6 +204,15 @@ class Production:
                 _log.exception("%s met an unexpected error", clip.name)
             entry = await self._explain(clip, error)
         self._note(clip, entry)
+        await self._look(clip)
+
+    async def _look(self, clip: PlannedClip) -> None:
+        """Look at a clip while others are still being made."""
+        archived = self.entries[clip.fingerprint].clip
+        if archived and self.presentation.needs_looks:
+            look = await looked_at(archived, clip, order=self.order)
+            if look:
+                self.looks[clip.fingerprint] = look
 
     async def _make(self, clip: PlannedClip) -> Entry:
         order, left = self.order, self._seconds_left
@@ -298,7 +313,7 @@ class Production:
             clips=tuple(self.entries[clip.fingerprint].at(clip) for clip in self.plan.clips),
         )
         try:
-            await self._store("manifest.json", manifest.model_dump_json(indent=2))
+            await record(manifest, self.session.store)
             await self._sweep()
         except ArchiveError:  # what cannot be stored can still be returned and shown
             _log.exception("The manifest of %s is not in the archive", self.plan.name)

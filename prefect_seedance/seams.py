@@ -1,20 +1,37 @@
 """Look at archived clips: what is in each, and whether each cut holds."""
 
-from datetime import datetime
+import asyncio
+import io
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+import httpx
+from PIL import Image, ImageOps
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from prefect_seedance import media, watching
+from prefect_seedance.archive import Clip, fetch
+from prefect_seedance.errors import SeedanceError
+from prefect_seedance.images import hosted_key
+from prefect_seedance.ledger import clip_prefix
+from prefect_seedance.picture import MOST_BYTES, Picture
+from prefect_seedance.store import Store
+from prefect_seedance.transport import timeouts, translated
+from prefect_seedance.watching import Sight, Stretch
+
+_FETCH_SECONDS = 20.0
+"""For an image from elsewhere, which only serves a comparison."""
+
+_JPEG = {"quality": 85}
+"""Measured: what that loses lowers a likeness by less than 0.01."""
 
 
 class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class Stretch(_Value):
-    """A part of a clip, in seconds from the clip's beginning."""
-
-    start_seconds: float
-    end_seconds: float
 
 
 class Inspection(_Value):
@@ -48,8 +65,8 @@ class Likeness(_Value):
     """How alike two pictures are that should be one.
 
     Attributes:
-        ssim: Structural similarity: 1.0 is identical, below about 0.8 anyone sees the difference. None if
-            they could not be compared.
+        ssim: Structural similarity, of brightness or colours, whichever is less: 1.0 is identical; two
+            pictures of one place reach about 0.8. None if they could not be compared.
         reason: Why not.
     """
 
@@ -69,3 +86,153 @@ class Seams(_Value):
     start: Likeness | None = None
     end: Likeness | None = None
     next: Likeness | None = None
+
+
+class Look(_Value):
+    """What there is to say of a clip by itself.
+
+    Attributes:
+        start: Its first picture, and the image it was to begin at; None if there is no such image.
+        end: Its last picture, and the image it was to end at.
+    """
+
+    inspection: Inspection
+    start: Likeness | None = None
+    end: Likeness | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspector:
+    """Looks at the archived clips of one store, as many at a time as there are processors."""
+
+    store: Store
+    _gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(os.cpu_count() or 1))
+    _watchers: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="seedance-watcher")
+    )
+
+    async def look(self, clip: Clip, pictures: Sequence[Picture] = ()) -> Look:
+        """Look at a clip, unless that has been done; what was found lies beside it, with three stills.
+
+        Args:
+            clip: An archived one.
+            pictures: What it was to begin and end at.
+
+        Raises:
+            ArchiveError: If the archive cannot be read or written, or the video is damaged.
+        """
+        key = f"{clip_prefix(clip.fingerprint)}look-{clip.sha256[:12]}.json"
+        known = await self._recall(key)
+        if known and not _is_wanting(known, pictures):
+            return known
+        async with self._gate:
+            with await fetch(self.store, clip) as file:
+                sight = await asyncio.get_running_loop().run_in_executor(
+                    self._watchers,
+                    lambda: watching.watch(file, duration_seconds=clip.facts.duration_seconds),
+                )
+            look = Look(inspection=await self._kept(clip, sight), **await self._compared(sight, pictures))
+        await self.store.put(key, look.model_dump_json(indent=2).encode())
+        return look
+
+    async def next(self, look: Look, following: Look) -> Likeness:
+        """Compare a clip's last picture with the first of the clip that follows it."""
+        stills = look.inspection.end_still, following.inspection.start_still
+        try:
+            contents = await asyncio.gather(*[self.store.read(key) for key in stills])
+        except SeedanceError as error:
+            return Likeness(reason=str(error))
+        end, start = (_opened(content) for content in contents)
+        if end is None or start is None:
+            return Likeness(reason="a still is missing in the archive")
+        return Likeness(ssim=await self._measure(end, start))
+
+    async def _recall(self, key: str) -> Look | None:
+        content = await self.store.read(key)
+        try:
+            return Look.model_validate_json(content) if content else None
+        except ValidationError:  # of an older version; looking again costs nothing
+            return None
+
+    async def _kept(self, clip: Clip, sight: Sight) -> Inspection:
+        """Store the stills of what was seen."""
+        stills = {"start": sight.start, "middle": sight.middle, "end": sight.end}
+        keys = {
+            name: f"{clip_prefix(clip.fingerprint)}still-{clip.sha256[:12]}-{name}.jpg" for name in stills
+        }
+        for name, picture in stills.items():
+            await self.store.put(keys[name], _jpeg(picture), media_type="image/jpeg")
+        return Inspection(
+            sha256=clip.sha256,
+            black=sight.black,
+            frozen=sight.frozen,
+            silent=sight.silent,
+            has_sound=sight.has_sound,
+            start_still=keys["start"],
+            middle_still=keys["middle"],
+            end_still=keys["end"],
+            inspected_at=datetime.now(UTC),
+        )
+
+    async def _compared(self, sight: Sight, pictures: Sequence[Picture]) -> Mapping[str, Likeness]:
+        """Compare both ends of a clip with the pictures that it was made from."""
+        ends = {"start": sight.start, "end": sight.end}
+        return {
+            name: await self._likeness(still, picture)
+            for (name, still), picture in zip(ends.items(), pictures, strict=False)
+        }
+
+    async def _likeness(self, still: Image.Image, picture: Picture) -> Likeness:
+        try:
+            content = await (self._hosted(picture) if picture.is_local else _elsewhere(picture.source))
+        except SeedanceError as error:
+            return Likeness(reason=str(error))
+        meant = await asyncio.to_thread(_opened, content)
+        if meant is None:
+            return Likeness(reason=f"the image {picture.stem} is not there any more, or cannot be decoded")
+        return Likeness(ssim=await self._measure(still, ImageOps.fit(meant, still.size)))
+
+    async def _hosted(self, picture: Picture) -> bytes | None:
+        """Return the image as the API got it."""
+        return await self.store.read(hosted_key(picture))
+
+    async def _measure(self, a: Image.Image, b: Image.Image) -> float:
+        return round(await asyncio.to_thread(media.likeness, a, b), 4)
+
+
+def _is_wanting(look: Look, pictures: Sequence[Picture]) -> bool:
+    """Tell whether something was not compared that may be by now."""
+    found = (look.start, look.end)
+    return any(each is None or each.ssim is None for each in found[: len(pictures)])
+
+
+async def _elsewhere(url: str) -> bytes | None:
+    """Return what a URL serves, or None if that is no image."""
+    content = b""
+    with translated(f"GET {url}"):
+        async with (
+            httpx.AsyncClient(timeout=timeouts(_FETCH_SECONDS), follow_redirects=True) as http,
+            http.stream("GET", url) as response,
+        ):
+            if not response.is_success:
+                return None
+            async for chunk in response.aiter_bytes():
+                content += chunk
+                if len(content) > MOST_BYTES:
+                    return None
+    return content
+
+
+def _opened(content: bytes | None) -> Image.Image | None:
+    """Decode a picture, upright."""
+    try:
+        with Image.open(io.BytesIO(content or b"")) as image:
+            return ImageOps.exif_transpose(image).convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        return None
+
+
+def _jpeg(picture: Image.Image) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "JPEG", **_JPEG)
+    return file.getvalue()

@@ -16,6 +16,7 @@ from prefect_seedance.images import LIFETIME_SECONDS, ImageHost
 from prefect_seedance.ledger import Ledger
 from prefect_seedance.listening import Subscription
 from prefect_seedance.objects import Objects
+from prefect_seedance.seams import Inspector
 from prefect_seedance.store import Store
 from prefect_seedance.submission import Policy
 from prefect_seedance.waiting import Pace, Waiter
@@ -70,6 +71,7 @@ class Session:
     store: Store
     ledger: Ledger
     archivist: Archivist
+    inspector: Inspector
     slots: asyncio.Semaphore
     hosting: asyncio.Semaphore
     objects: Objects
@@ -93,6 +95,7 @@ class Session:
             store=store,
             ledger=Ledger(store),
             archivist=Archivist(store=store, client=client, downloader=downloader),
+            inspector=Inspector(store=store),
             slots=asyncio.Semaphore(order.credentials.generations_in_flight),
             hosting=asyncio.Semaphore(_IMAGES_AT_ONCE),
             objects=Objects(open_archive),

@@ -1,20 +1,26 @@
-"""Prefect tasks: submit a clip, wait for it, archive it; report on a production."""
+"""Prefect tasks: submit a clip, wait for it, archive it, look at it; join a film, report on it."""
 
 import asyncio
+from collections.abc import Sequence
 from decimal import Decimal
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
 
-from prefect_seedance import lineage, report, reporting
+from prefect_seedance import film, lineage, report, reporting
 from prefect_seedance.archive import Clip
+from prefect_seedance.blocks import ClipArchive, open_archive
+from prefect_seedance.cutting import Style
 from prefect_seedance.errors import ArchiveError
+from prefect_seedance.film import Film
 from prefect_seedance.ledger import Attempt
 from prefect_seedance.manifest import Manifest
 from prefect_seedance.models import GenerateRequest
+from prefect_seedance.picture import Picture
 from prefect_seedance.planning import PlannedClip
 from prefect_seedance.report import Report
+from prefect_seedance.seams import Look
 from prefect_seedance.session import Order, shared
 from prefect_seedance.submission import Submitter
 
@@ -110,6 +116,42 @@ async def archive_clip(attempt: Attempt, *, order: Order, deadline_seconds: floa
     reporting.clip_archived(attempt, clip)
     lineage.clip_archived(clip, archive=session.store.url, production=order.production)
     return clip
+
+
+@task(name="look", task_run_name="look at {clip.name}", cache_policy=NO_CACHE)
+async def look_at_clip(clip: Clip, *, pictures: Sequence[Picture] = (), order: Order) -> Look:
+    """Look at an archived clip from beginning to end, unless that has been done.
+
+    Args:
+        clip: An archived one.
+        pictures: What it was to begin and end at.
+        order: Where it is.
+
+    Raises:
+        ArchiveError: As `Inspector.look` does.
+    """
+    async with shared(order) as session:
+        return await session.inspector.look(clip, pictures)
+
+
+@task(name="join", task_run_name="join {manifest.title}", cache_policy=NO_CACHE)
+async def join_film(manifest: Manifest, *, archive: ClipArchive | str, style: Style = Style()) -> Film:
+    """Join a production's archived clips to one film, unless that has been done.
+
+    Args:
+        manifest: What became of the clips.
+        archive: Where they are: a folder's path or a URL, a block, or the name of a stored one.
+        style: How to join them.
+
+    Raises:
+        ArchiveError: As `film.join` does.
+    """
+    store = await open_archive(archive)
+    made = await film.join(
+        store, manifest.scenes, production=manifest.production, title=manifest.title, style=style
+    )
+    lineage.film_joined(manifest.model_copy(update={"film": made}))
+    return made
 
 
 @task(name="report", task_run_name="report on {manifest.title}", cache_policy=NO_CACHE)

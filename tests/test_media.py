@@ -7,10 +7,11 @@ from pathlib import Path
 
 import av
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter, ImageOps
 
 from prefect_seedance.errors import IntegrityError
-from prefect_seedance.media import VideoFacts, boundary_frames, probe, similarity
+from prefect_seedance.media import VideoFacts, likeness, probe
+from prefect_seedance.watching import watch
 
 _SIZE = (160, 96)
 _FRAMES = 48
@@ -222,7 +223,9 @@ def test_a_webm_cut_short_is_found(webm: bytes) -> None:
         pytest.param(b"\0\0\0\x14ftypisom\0\0\2\0isom\0\0\0\3free", id="impossible-box"),
     ],
 )
-@pytest.mark.parametrize("look", [probe, boundary_frames])
+@pytest.mark.parametrize(
+    "look", [probe, lambda file: watch(file, duration_seconds=1)], ids=["probe", "watch"]
+)
 def test_other_content_is_refused(content: bytes, look: Callable[[BytesIO], object]) -> None:
     """What a server sends instead of a video never passes for one."""
     with pytest.raises(IntegrityError, match="fetch it again"):
@@ -342,64 +345,25 @@ def _is_refused(clip: bytes, *, look: Callable[[BytesIO], object] = probe) -> bo
     return False
 
 
-@pytest.mark.parametrize("layout", ["clip", "clip_ending_in_index", "silent_clip", "webm"])
-def test_boundary_frames_are_the_outermost(layout: str, request: pytest.FixtureRequest) -> None:
-    """They are exactly the frames that decoding everything begins and ends with."""
-    whole: bytes = request.getfixturevalue(layout)
-    with av.open(BytesIO(whole)) as container:
-        frames = [frame.to_image() for frame in container.decode(video=0)]
-
-    first, last = boundary_frames(BytesIO(whole))
-
-    assert (first, last) == (frames[0], frames[-1])
-
-
-def test_boundary_frames_skip_the_middle(clip: bytes) -> None:
-    """What lies between the first frames and the last keyframe is not even read."""
-    begins, ends = _payload(clip, kind="video")[_KEYFRAME_EVERY + 5]
-    holed = clip[:begins] + b"\0" * (ends - begins) + clip[ends:]
-
-    assert boundary_frames(BytesIO(holed)) == boundary_frames(BytesIO(clip))
-
-
-def test_boundary_frames_show_the_pictures(clip: bytes) -> None:
-    """The decoded frames are the pictures that were encoded, but for compression."""
-    first, last = boundary_frames(BytesIO(clip))
-
-    assert similarity(first, _picture(0)) > 0.97
-    assert similarity(last, _picture(_FRAMES - 1)) > 0.97
-
-
-def test_damaged_boundary_frames_are_refused(clip: bytes) -> None:
-    """A first frame that the decoder made up in part is not shown as the clip's."""
-    begins, ends = _payload(clip, kind="video")[0]
-
-    found = sum(
-        _is_refused(_flip(clip, byte=byte, bit=3), look=boundary_frames)
-        for byte in range(begins + (ends - begins) // 2, ends, (ends - begins) // 40)
-    )
-
-    assert found >= 15
-
-
 @pytest.mark.parametrize(
-    ("a", "b", "alike"),
+    ("change", "least", "most"),
     [
-        pytest.param("#000000", "#000000", 1.0, id="same"),
-        pytest.param("#000000", "#ffffff", 0.0, id="opposite"),
-        pytest.param("#000000", "#ff0000", 2 / 3, id="one-channel"),
-        pytest.param("#333333", "#666666", 0.8, id="a-fifth"),
+        pytest.param(lambda picture: picture, 1.0, 1.0, id="itself"),
+        pytest.param(lambda picture: picture.resize((320, 192)).convert("RGBA"), 0.98, 1.0, id="size"),
+        pytest.param(lambda picture: picture.filter(ImageFilter.GaussianBlur(1)), 0.5, 0.97, id="blurred"),
+        pytest.param(lambda _: _picture(4), 0.0, 0.5, id="another"),
+        pytest.param(ImageOps.invert, -1.0, 0.0, id="inverted"),
     ],
 )
-def test_similarity_of_colours(a: str, b: str, alike: float) -> None:
-    """It is the share of brightness that two pictures have in common, channel by channel."""
-    first, second = Image.new("RGB", (4, 4), a), Image.new("RGB", (4, 4), b)
-
-    assert similarity(first, second) == pytest.approx(alike)
-
-
-def test_similarity_of_other_shapes() -> None:
-    """Size and mode do not matter, only what is to be seen."""
+def test_likeness(change: Callable[[Image.Image], Image.Image], least: float, most: float) -> None:
+    """It is 1 for the same picture whatever its size, and falls with every difference that is seen."""
     picture = _picture(3)
 
-    assert similarity(picture, picture.resize((320, 192)).convert("RGBA")) > 0.97
+    assert least <= likeness(picture, change(picture)) <= most
+
+
+def test_likeness_of_colours() -> None:
+    """Two colours of one brightness are told apart, though nothing has a shape."""
+    red, blue = Image.new("RGB", (64, 36), "#ff0000"), Image.new("RGB", (64, 36), "#0000ff")
+
+    assert likeness(red, blue) < 0.7

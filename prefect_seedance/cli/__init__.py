@@ -25,6 +25,7 @@ app = App(
 app.command("prefect_seedance.cli.demo:app", name="demo", help="See it work, without an account.")
 app.command("prefect_seedance.cli.plan:app", name="plan", help="Say what would be made, reused and billed.")
 app.command("prefect_seedance.cli.produce:app", name="produce", help="Make the clips that are missing.")
+app.command("prefect_seedance.cli.film:app", name="film", help="Join the clips of a production to a film.")
 app.command("prefect_seedance.cli.report:app", name="report", help="Write the page that shows a production.")
 app.command("prefect_seedance.cli.opening:app", name="open", help="Open that page in a browser.")
 app.command("prefect_seedance.cli.ledger:app", name="ledger", help="List what an archive was asked to hold.")

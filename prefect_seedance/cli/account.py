@@ -76,6 +76,10 @@ def _sum(manifest: Manifest) -> str:
 def _places(manifest: Manifest) -> Iterator[RenderableType]:
     yield unbroken(f"Clips     {manifest.archive}/")
     yield unbroken(f"Manifest  {manifest.archive}/{production_key(manifest.production, 'manifest.json')}")
+    if manifest.film:
+        yield unbroken(f"Film      {manifest.archive}/{manifest.film.stable_key}")
+    if manifest.film_reason:
+        yield Text(f"Film      none: {manifest.film_reason}", "yellow")
     if manifest.report:
         yield unbroken(f"Report    {manifest.archive}/{manifest.report}")
     if manifest.report_reason:

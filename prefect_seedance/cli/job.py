@@ -13,7 +13,7 @@ from cyclopts import Group, Parameter
 
 from prefect_seedance import planning
 from prefect_seedance.cli import survey
-from prefect_seedance.cli.options import Price, Seconds, Wanted
+from prefect_seedance.cli.options import FILM, Cutting, Price, Seconds, Share, Wanted
 from prefect_seedance.client import REQUEST_TIMEOUT_SECONDS
 from prefect_seedance.errors import SetupError
 from prefect_seedance.images import LIFETIME_SECONDS, ImageHost
@@ -106,11 +106,22 @@ class Times:
         return Pace(first_seconds=self.first_look, every_seconds=self.look_every)
 
 
-@Parameter(name="*", group=Group("Film and report", sort_key=4))
+@Parameter(name="*", group=FILM)
 @dataclass(frozen=True, kw_only=True)
 class Extras:
     """What is made besides the clips."""
 
+    film: Annotated[
+        bool | None, Parameter(negative="--no-film", help="Join the clips. [yes, if they are a storyboard's]")
+    ] = None
+    cutting: Cutting = Cutting()
+    min_seam: Annotated[
+        Share,
+        Parameter(
+            help="Fail clips whose first or last picture is less like its image, or the next clip, than this "
+            "structural similarity, like 0.8. [0]"
+        ),
+    ] = 0.0
     report: Annotated[
         bool, Parameter(negative="--no-report", help="Write the page that shows the production. [yes]")
     ] = True
@@ -120,7 +131,13 @@ class Extras:
         """Return it in the words of `produce`."""
         from prefect_seedance.presentation import Presentation  # noqa: PLC0415 -- loads Prefect
 
-        return Presentation(report=self.report, price_per_second=self.price_per_second)
+        return Presentation(
+            film=self.film,
+            style=self.cutting.style,
+            min_seam=self.min_seam,
+            report=self.report,
+            price_per_second=self.price_per_second,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

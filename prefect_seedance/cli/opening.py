@@ -19,7 +19,7 @@ from prefect_seedance import report as reports
 from prefect_seedance.cli import survey
 from prefect_seedance.cli.options import PLAIN, Archive, Json, Production
 from prefect_seedance.cli.printing import show, unbroken
-from prefect_seedance.manifest import production_key
+from prefect_seedance.manifest import production_key, recorded
 from prefect_seedance.report import words
 from prefect_seedance.report.links import LIFETIME
 
@@ -66,7 +66,7 @@ def open_report(
 
 async def _address(archive: str, name: str) -> Address:
     store = await survey.demanded(archive)
-    manifest = await survey.account_of(store, name)
+    manifest = await recorded(store, name)
     key = production_key(manifest.production, reports.PAGE)
     if await store.size_bytes(key) is None:
         await reports.write(manifest, store)

@@ -1,7 +1,7 @@
 """Options that several commands have, each described once."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Final, Literal
@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal
 from cyclopts import Group, Parameter, Token
 
 from prefect_seedance.cli.survey import opened
+from prefect_seedance.cutting import MOST_CROSSFADE_SECONDS, Style
 from prefect_seedance.reading import Reading
 from prefect_seedance.sources import open_source
 from prefect_seedance.submission import Policy
@@ -58,7 +59,49 @@ Price = Annotated[Decimal | None, Parameter(help="What a second of video costs y
 Json = Annotated[bool, Parameter(help="Print one JSON object for programs.")]
 Verbose = Annotated[bool, Parameter(help="Show Prefect's logs, and where errors come from.")]
 
+
+def _up_to(most: float) -> Callable[[object, float], None]:
+    def check(_: object, value: float) -> None:
+        if not 0 <= value <= most:
+            raise ValueError(f"must be from 0 to {most:g}")
+
+    return check
+
+
+Share = Annotated[float, Parameter(validator=_up_to(1))]
+
 _CLIPS = Group("Clips", sort_key=1)
+FILM = Group("Film and report", sort_key=4)
+
+
+@Parameter(name="*", group=FILM)
+@dataclass(frozen=True, kw_only=True)
+class Cutting:
+    """How clips become a film."""
+
+    join: Annotated[
+        Literal["auto", "exact"],
+        Parameter(
+            help="auto leaves alike clips untouched; exact encodes all anew and drops the frame that is "
+            "there twice at a cut. [auto]"
+        ),
+    ] = "auto"
+    gaps: Annotated[
+        Literal["skip", "slate"],
+        Parameter(help="Go on where a clip is missing, or say so on the screen as long as it lasts. [skip]"),
+    ] = "skip"
+    crossfade: Annotated[
+        float,
+        Parameter(
+            validator=_up_to(MOST_CROSSFADE_SECONDS),
+            help="How many seconds the sounds of two clips blend at their cut; encodes all anew. [0]",
+        ),
+    ] = 0.0
+
+    @property
+    def style(self) -> Style:
+        """It, in the words of `film.join`."""
+        return Style(join=self.join, gaps=self.gaps, crossfade_seconds=self.crossfade)
 
 
 @Parameter(name="*", group=_CLIPS)

@@ -14,7 +14,7 @@ from prefect_seedance import report as reports
 from prefect_seedance.cli import survey
 from prefect_seedance.cli.options import PLAIN, Archive, Json, Price, Production
 from prefect_seedance.cli.printing import command, program, show, unbroken
-from prefect_seedance.manifest import Manifest
+from prefect_seedance.manifest import Manifest, recorded
 from prefect_seedance.report import Report, words
 from prefect_seedance.store import Store
 
@@ -38,7 +38,7 @@ def report(
 
 async def _write(archive: str, name: str, price: Decimal | None) -> tuple[Manifest, Store, Report]:
     store = await survey.demanded(archive)
-    manifest = await survey.account_of(store, name)
+    manifest = await recorded(store, name)
     return manifest, store, await reports.write(manifest, store, price_per_second=price)
 
 

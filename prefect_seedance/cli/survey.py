@@ -6,14 +6,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from prefect_seedance import archive as archiving
-from prefect_seedance import planning
 from prefect_seedance.address import BLOCK_PREFIX
 from prefect_seedance.errors import SetupError
 from prefect_seedance.ledger import Attempt, Ledger, Result
-from prefect_seedance.manifest import Manifest, production_key
 from prefect_seedance.store import Store
 
 _READERS = 32
@@ -112,32 +108,6 @@ async def demanded(archive: str) -> Store:
             f"There is no archive at {archive}; give the folder or bucket that clips were put in"
         )
     return store
-
-
-async def account_of(store: Store, name: str) -> Manifest:
-    """Read the account of a production, or of the only one there is.
-
-    Args:
-        store: The archive.
-        name: The production's name or title; empty if there is one only.
-
-    Raises:
-        SetupError: If there is none, or several.
-    """
-    keys = await store.keys("productions/")
-    known = [key.split("/")[1] for key in keys if key.endswith("/manifest.json")]
-    wanted = planning.key_name(name) if name else "".join(known[:1])
-    if wanted not in known or (not name and len(known) > 1):
-        remedy = f"name one of: {', '.join(known)}" if known else "make one with prefect-seedance produce"
-        found = f"no production {name!r}" if name else f"{len(known)} productions"
-        raise SetupError(f"The archive {store.name} has {found}; {remedy}")
-    content = await store.read(production_key(wanted, "manifest.json"))
-    try:
-        return Manifest.model_validate_json(content or b"")
-    except ValidationError:
-        raise SetupError(
-            f"The manifest of {wanted!r} in {store.name} is damaged; produce it again to write it anew"
-        ) from None
 
 
 async def recall(store: Store, fingerprints: Iterable[str]) -> Mapping[str, Memory]:

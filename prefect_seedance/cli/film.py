@@ -1,0 +1,68 @@
+"""Join the clips of a production to a film."""
+
+import asyncio
+import json as jsons
+import shlex
+from collections.abc import Iterator
+
+from cyclopts import App
+from rich.console import RenderableType
+from rich.text import Text
+
+from prefect_seedance import film as filming
+from prefect_seedance.cli import survey
+from prefect_seedance.cli.options import PLAIN, Archive, Cutting, Json, Production
+from prefect_seedance.cli.printing import command, count, elapsed, program, show, unbroken
+from prefect_seedance.film import Film
+from prefect_seedance.manifest import record, recorded
+from prefect_seedance.store import Store
+
+app = App(
+    name="film",
+    default_parameter=PLAIN,
+    help_epilogue="`produce` joins a storyboard's clips by itself. What has not changed is not joined again.",
+)
+
+
+@app.default
+def film(
+    archive: Archive,
+    name: Production = "",
+    /,
+    *,
+    cutting: Cutting = Cutting(),
+    json: Json = False,
+) -> int:
+    """Join the archived clips of a production in order, and say what is missing."""
+    store, made = asyncio.run(_join(archive, name, cutting))
+    show(*([_json(store, made)] if json else _told(store, made)))
+    return 0
+
+
+async def _join(archive: str, name: str, cutting: Cutting) -> tuple[Store, Film]:
+    store = await survey.demanded(archive)
+    manifest = await recorded(store, name)
+    made = await filming.join(
+        store, manifest.scenes, production=manifest.production, title=manifest.title, style=cutting.style
+    )
+    await record(manifest.model_copy(update={"film": made, "film_reason": None}), store)
+    return store, made
+
+
+def _json(store: Store, made: Film) -> str:
+    return jsons.dumps({"archive": store.name, **made.model_dump(mode="json")}, indent=2, ensure_ascii=False)
+
+
+def _told(store: Store, made: Film) -> Iterator[RenderableType]:
+    yield unbroken(f"Film  {store.link(made.stable_key)}")
+    clips = count(sum(not part.is_slate for part in made.parts), "clip")
+    how = "untouched" if made.join == "copied" else "encoded anew"
+    yield Text(f"\n{clips}, {elapsed(made.duration_seconds)}, {made.width}×{made.height}, {how}.")
+    if made.reason:
+        yield Text(f"They could not stay as they are: {made.reason}.", "dim")
+    for gap in made.gaps:
+        yield Text(f"\nClip {gap.number}, {gap.name}, is missing at {elapsed(gap.at_seconds)}", "yellow")
+        if gap.reason:
+            yield Text(gap.reason, "dim")
+    yield Text("\nShow it in the report:")
+    yield command(f"{program()} report {shlex.quote(store.name)} {made.production}")
