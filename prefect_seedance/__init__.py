@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from prefect_seedance.errors import SeedanceError as SeedanceError
     from prefect_seedance.film import Film as Film
     from prefect_seedance.manifest import Manifest as Manifest
+    from prefect_seedance.models import ClipSettings as ClipSettings
     from prefect_seedance.planning import PlannedClip as PlannedClip
     from prefect_seedance.planning import plan as plan
     from prefect_seedance.presentation import Presentation as Presentation
@@ -38,6 +39,7 @@ _HOMES = {
     "Clip": "archive",
     "ClipArchive": "blocks",
     "ClipList": "storyboard",
+    "ClipSettings": "models",
     "ClipSpec": "storyboard",
     "Film": "film",
     "Manifest": "manifest",

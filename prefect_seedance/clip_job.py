@@ -16,12 +16,14 @@ from prefect_seedance.client import REQUEST_TIMEOUT_SECONDS
 from prefect_seedance.errors import SetupError
 from prefect_seedance.images import LIFETIME_SECONDS, MOST_LIFETIME_SECONDS
 from prefect_seedance.ledger import Attempt, Result, clip_prefix
+from prefect_seedance.models import ClipSettings
+from prefect_seedance.picture import Fit
 from prefect_seedance.planning import Plan, plan
 from prefect_seedance.session import Order, Session, shared
 from prefect_seedance.settling import settled
 from prefect_seedance.sources import open_source
 from prefect_seedance.stopping import in_good_order
-from prefect_seedance.storyboard import ClipList, ClipSpec
+from prefect_seedance.storyboard import ClipList, ClipSpec, Defaults
 from prefect_seedance.submission import Policy
 from prefect_seedance.tasks import DEADLINE_SECONDS, archive_clip, submit_clip, wait_for_clip
 from prefect_seedance.waiting import Pace
@@ -137,7 +139,15 @@ class SeedanceClip(JobBlock[Clip]):
     _block_type_slug = "seedance-clip"
     _documentation_url = "https://github.com/prefect-seedance/prefect-seedance"  # type: ignore[assignment]  # Prefect coerces it
 
-    clip: ClipSpec = Field(description="What the clip shows, and how.")
+    prompt: str = Field(description="What happens, with sounds and camera.")
+    images: tuple[str, ...] = Field(
+        default=(),
+        description="No picture, a start picture, or a start and an end picture: each an https URL, an "
+        "object of a store, or an absolute path.",
+    )
+    settings: ClipSettings = Field(default=ClipSettings(), description="How it looks and sounds.")
+    fit: Fit = Field(default="none", description=Defaults.model_fields["fit"].description)
+    take: int = Field(default=1, ge=1, description="Raise it to buy another version of the same clip.")
     credentials: SeedanceCredentials = Field(description="The account that pays.")
     archive: ClipArchive | str = Field(
         default="",
@@ -149,13 +159,18 @@ class SeedanceClip(JobBlock[Clip]):
         title="Images URL",
         description="Where the archive's images folder can be fetched, for local images in no bucket.",
     )
-    allow_outside: bool = Field(
-        default=False, description="Permit local images, which a block names by absolute path."
+    images_lifetime_seconds: float = Field(
+        default=LIFETIME_SECONDS,
+        gt=0,
+        le=MOST_LIFETIME_SECONDS,
+        description="How long the API can fetch local images from a bucket, in seconds, at most 7 days.",
     )
-    policy: Policy = Field(default=Policy(), description="Whether to pay again for a clip that failed.")
-    pace: Pace = Field(default=Pace(), description="How often to look for the generation's end.")
-    timeout_seconds: float = Field(
-        default=REQUEST_TIMEOUT_SECONDS, gt=0, description="Bound of one request, in seconds."
+    allow_outside: bool = Field(default=False, description="Permit local images, by absolute path.")
+    retry_failed: bool = Field(
+        default=False, description="Pay again for a clip that failed, but not for its content."
+    )
+    retry_rejected: bool = Field(
+        default=False, description="Pay again for a clip whose content was rejected."
     )
     deadline_seconds: float = Field(
         default=DEADLINE_SECONDS,
@@ -163,21 +178,20 @@ class SeedanceClip(JobBlock[Clip]):
         description="How long submitting, waiting and fetching may each take, in seconds; the generation "
         "goes on all the same.",
     )
-    images_lifetime_seconds: float = Field(
-        default=LIFETIME_SECONDS,
-        gt=0,
-        le=MOST_LIFETIME_SECONDS,
-        description="How long the API can fetch local images from a bucket, in seconds, at most 7 days.",
+    timeout_seconds: float = Field(
+        default=REQUEST_TIMEOUT_SECONDS, gt=0, description="Bound of one request, in seconds."
     )
+    pace: Pace = Field(default=Pace(), description="How often to look for the generation's end.")
 
     @classmethod
-    def from_env(cls, clip: ClipSpec) -> Self:
-        """Let a clip be made by the environment's account into its archive.
+    def from_env(cls, **fields: object) -> Self:
+        """Take account and archive from the environment, and everything else as it is given.
 
         Raises:
             SetupError: If there is no SEEDANCE_API_KEY or no SEEDANCE_ARCHIVE.
         """
-        return cls(clip=clip, credentials=SeedanceCredentials.from_env(), archive=archive_from_env())
+        known = {"credentials": SeedanceCredentials.from_env(), "archive": archive_from_env()}
+        return cls.model_validate({**known, **fields})
 
     def trigger(self) -> SeedanceClipRun:  # type: ignore[override]  # sync by its plain name, as Prefect's users call it
         """Do as `atrigger`, in synchronous code."""
@@ -216,18 +230,19 @@ class SeedanceClip(JobBlock[Clip]):
             production=production,
             images_url=self.images_url,
             images_lifetime_seconds=self.images_lifetime_seconds,
-            policy=self.policy,
+            policy=Policy(retry_failed=self.retry_failed, retry_rejected=self.retry_rejected),
             pace=self.pace,
             timeout_seconds=self.timeout_seconds,
         )
         return SeedanceClipRun(fingerprint=fingerprint, order=order, deadline_seconds=self.deadline_seconds)
 
     async def _plan(self) -> Plan:
-        title = self._block_document_name or self.clip.name or "clip"
-        model = self.credentials.model
-        words = ClipList(title=title, clips=(self.clip,))
+        """Read the clip as a list of one, which is named as the block is stored."""
+        name, model = self._block_document_name or "", self.credentials.model
+        spec = ClipSpec(name=name, prompt=self.prompt, images=self.images, take=self.take, fit=self.fit)
+        words = ClipList(title=name or "clip", defaults=Defaults(**self.settings.model_dump()), clips=(spec,))
         reading = await open_source(words, model=model, allow_outside=self.allow_outside, opener=open_archive)
-        return plan(reading.clips, title=title, model=model)
+        return plan(reading.clips, title=reading.title, model=model)
 
 
 def _left(deadline: float) -> float:

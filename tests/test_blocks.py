@@ -13,7 +13,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 from prefect.testing.standard_test_suites import BlockStandardTestSuite
 from pydantic import SecretStr, ValidationError
 
-from prefect_seedance import ClipArchive, ClipSpec, Order, Pace, SeedanceClip, SeedanceCredentials
+from prefect_seedance import ClipArchive, ClipSettings, Order, Pace, SeedanceClip, SeedanceCredentials
 from prefect_seedance.blocks import API_KEY_VARIABLE, ARCHIVE_VARIABLE, BASE_URL_VARIABLE, open_archive
 from prefect_seedance.errors import SetupError
 from prefect_seedance.models import DEFAULT_BASE_URL
@@ -125,12 +125,12 @@ async def test_environment_gives_archive(tmp_path: Path, monkeypatch: pytest.Mon
     """Where no archive is named, the environment's is meant, by all who ask for one."""
     monkeypatch.setenv(ARCHIVE_VARIABLE, str(tmp_path))
     monkeypatch.setenv(API_KEY_VARIABLE, SECRET)
-    clip = SeedanceClip.from_env(ClipSpec(prompt="a bell rings"))
+    clip = SeedanceClip.from_env(prompt="a bell rings", take=2)
 
     opened = [await open_archive(archive) for archive in ("", ClipArchive.from_env(), clip.archive)]
 
     assert {store.url for store in opened} == {str(tmp_path)}
-    assert clip.credentials.api_key.get_secret_value() == SECRET
+    assert (clip.credentials.api_key.get_secret_value(), clip.take) == (SECRET, 2)
 
 
 async def test_missing_archive_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,19 +219,21 @@ class TestServer:
         self, credentials: SeedanceCredentials, prefect_server: str, archive: ClipArchive | str
     ) -> None:
         """A clip comes back whole, with the blocks that it holds, and whoever reads it sees no key."""
-        words = ClipSpec(prompt="a bell rings", duration=8, sound=True)
+        settings = ClipSettings(duration=8, sound=True)
         pace = Pace(first_seconds=1.0)
         credentials.save("bell-account", overwrite=True)
         if isinstance(archive, ClipArchive):
             archive.save("bell-archive", overwrite=True)
-        clip = SeedanceClip(clip=words, credentials=credentials, archive=archive, pace=pace)
+        clip = SeedanceClip(
+            prompt="a bell rings", settings=settings, credentials=credentials, archive=archive, pace=pace
+        )
         clip.save("bell", overwrite=True)
 
         loaded = SeedanceClip.load("bell")
         path = "block_types/slug/seedance-clip/block_documents/name/bell"
         stored = httpx.get(f"{prefect_server}/{path}").raise_for_status().text
 
-        assert (loaded.clip, loaded.pace) == (words, pace)
+        assert (loaded.prompt, loaded.settings, loaded.pace) == ("a bell rings", settings, pace)
         assert loaded.credentials.api_key.get_secret_value() == SECRET
         assert str(loaded.archive) == str(archive)
         assert SECRET not in stored

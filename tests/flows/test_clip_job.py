@@ -17,7 +17,7 @@ import pytest
 from prefect import flow, task
 from prefect.runtime import flow_run
 
-from prefect_seedance import Clip, ClipArchive, ClipSpec, Pace, Policy, SeedanceClip
+from prefect_seedance import Clip, ClipArchive, ClipSettings, Pace, SeedanceClip
 from prefect_seedance.errors import (
     ContentRejectedError,
     DeadlineError,
@@ -36,7 +36,7 @@ _SOON_SECONDS = 60.0
 def job(sandbox: Sandbox, archive: Path) -> SeedanceClip:
     """Return a clip from words, on the sandbox's account."""
     return SeedanceClip(
-        clip=ClipSpec(name="bell", prompt="a bell rings over the sea"),
+        prompt="a bell rings",
         credentials=account(sandbox),
         archive=str(archive),
         pace=QUICK,
@@ -64,7 +64,7 @@ def test_sync_flow_uses_stored_block(job: SeedanceClip, archive: Path, sandbox: 
 
     assert (archive / made.key).stat().st_size == made.size_bytes
     names = {run["name"] for run in api.task_runs(run_id)}
-    assert names == {"submit bell", "wait for bell", "archive bell"}
+    assert names == {"submit stored-bell", "wait for stored-bell", "archive stored-bell"}
     assert sandbox.totals()["accepted"] == 1
 
 
@@ -86,7 +86,7 @@ async def test_triggered_again_is_the_same(job: SeedanceClip, sandbox: Sandbox) 
 
 async def test_changed_clip_is_another(job: SeedanceClip, sandbox: Sandbox) -> None:
     """Another take is another clip, and bought for itself."""
-    again = changed(job, clip=job.clip.model_copy(update={"take": 2}))
+    again = changed(job, take=2)
 
     first, second = await job.atrigger(), await again.atrigger()
 
@@ -97,11 +97,11 @@ async def test_changed_clip_is_another(job: SeedanceClip, sandbox: Sandbox) -> N
 async def test_run_is_found_by_fingerprint(job: SeedanceClip, sandbox: Sandbox) -> None:
     """Another process needs the fingerprint, the archive and the account, and not the clip's words."""
     fingerprint = (await job.atrigger()).fingerprint
-    stranger = changed(job, clip=ClipSpec(prompt="something else"))
+    stranger = changed(job, prompt="something else")
 
     made = await stranger.run_of(fingerprint).afetch_result()
 
-    assert made.request.input.prompt == "a bell rings over the sea"
+    assert made.request.input.prompt == "a bell rings"
     assert sandbox.totals()["submits_received"] == 1
 
 
@@ -191,7 +191,7 @@ from prefect_seedance import SeedanceClip
 @flow
 async def film():
     bell = await SeedanceClip.aload("killed-bell")
-    again = bell.model_copy(update={"clip": bell.clip.model_copy(update={"take": 2})})
+    again = bell.model_copy(update={"take": 2})
     await asyncio.gather(bell.atrigger(), again.atrigger())
 
 asyncio.run(film())
@@ -229,10 +229,10 @@ async def test_deadline_is_not_the_end(job: SeedanceClip, sandbox: Sandbox) -> N
     sandbox.faults({"kind": "generation", "fault": "take-longer", "factor": 10})
     run = await changed(job, deadline_seconds=1.0).atrigger()
 
-    with pytest.raises(DeadlineError, match=r"bell is still in flight.*paid for once"):
+    with pytest.raises(DeadlineError, match=r"a bell rings is still in flight.*paid for once"):
         await run.await_for_completion()
 
-    assert (await job.run_of(run.fingerprint).afetch_result()).name == "bell"
+    assert (await job.run_of(run.fingerprint).afetch_result()).name == "a bell rings"
     assert sandbox.totals()["submits_received"] == 1
 
 
@@ -247,23 +247,22 @@ async def test_rejected_clip_raises(job: SeedanceClip, sandbox: Sandbox) -> None
     assert sandbox.totals()["submits_received"] == 1
 
     sandbox.faults()
-    allowed = await changed(job, policy=Policy(retry_rejected=True)).atrigger()
+    allowed = await changed(job, retry_rejected=True).atrigger()
     assert (await allowed.afetch_result()).attempt == 2
 
 
 async def test_wrong_setup_costs_nothing(job: SeedanceClip, sandbox: Sandbox, board: Path) -> None:
     """What cannot work is refused before anything is sent."""
     image = str(board.with_name("dawn.png"))
-    from_image = job.clip.model_copy(update={"images": (image,)})
 
     with pytest.raises(SetupError, match="no stored archive named 'nowhere'"):
         await changed(job, archive="block:nowhere").atrigger()
     with pytest.raises(StoryboardError, match="absolute path and allow images outside"):
-        await changed(job, clip=from_image).atrigger()
+        await changed(job, images=(image,)).atrigger()
     with pytest.raises(SetupError, match=r"dawn\.png is a local image"):
-        await changed(job, clip=from_image, allow_outside=True).atrigger()
+        await changed(job, images=(image,), allow_outside=True).atrigger()
     with pytest.raises(StoryboardError, match="5 is not offered"):
-        await changed(job, clip=ClipSpec(prompt="a bell rings", duration=5)).atrigger()
+        await changed(job, settings=ClipSettings(duration=5)).atrigger()
 
     assert sandbox.totals()["submits_received"] == 0
 
@@ -271,8 +270,8 @@ async def test_wrong_setup_costs_nothing(job: SeedanceClip, sandbox: Sandbox, bo
 async def test_images_are_hosted(job: SeedanceClip, sandbox: Sandbox, board: Path) -> None:
     """Local images, by absolute path, become a clip's ends."""
     images = tuple(str(board.with_name(f"{name}.png")) for name in ("dawn", "noon"))
-    spec = ClipSpec(prompt="drifting clouds", images=images, aspect_ratio="16:9", resolution="480p")
-    moving = changed(job, clip=spec, allow_outside=True, images_url=sandbox.hosted)
+    settings = ClipSettings(aspect_ratio="16:9", resolution="480p")
+    moving = changed(job, images=images, settings=settings, allow_outside=True, images_url=sandbox.hosted)
 
     made = await (await moving.atrigger()).afetch_result()
 
@@ -304,7 +303,7 @@ def test_sync_task_of_async_flow(job: SeedanceClip) -> None:
     async def film() -> str:
         return make()
 
-    assert asyncio.run(film()) == "bell"
+    assert asyncio.run(film()) == "a bell rings"
 
 
 def pieces(text: str) -> list[str]:

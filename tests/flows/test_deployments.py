@@ -11,7 +11,7 @@ from prefect_aws import AwsCredentials, S3Bucket
 from prefect_aws.client_parameters import AwsClientParameters
 from pydantic import SecretStr
 
-from prefect_seedance import ClipArchive, ClipSpec, Pace, SeedanceClip, SeedanceCredentials
+from prefect_seedance import ClipArchive, Pace, SeedanceClip, SeedanceCredentials
 from tests.flows.conftest import Api, account, eventually
 from tests.processes import BIN, CALLBACK_SECRET, S3, Receiver, Sandbox, environment, running
 
@@ -196,7 +196,7 @@ def test_worker_makes_stored_clip(prefect: Run, sandbox: Sandbox, s3: S3, tmp_pa
     bucket = _save_bucket(s3, name="bells")
     account(sandbox).save("bells", overwrite=True)
     SeedanceClip(
-        clip=ClipSpec(prompt="a bell rings over the sea"),
+        prompt="a bell rings over the sea",
         credentials=SeedanceCredentials.load("bells"),
         archive=ClipArchive.load("bells"),
         pace=Pace(first_seconds=0.5, every_seconds=0.5),
