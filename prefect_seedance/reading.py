@@ -33,8 +33,9 @@ _BLANKS: Final[Blanks] = {
 }
 """What a document with mistakes is read on with, so that one mistake neither hides nor causes another."""
 
-_LOOKS_AT_ONCE: Final = 4
-"""So a bucket's answers are not waited for one by one; each may take a third of a gigabyte of memory."""
+_LOOKS_AT_ONCE: Final = 2
+"""One may wait for a bucket while another decodes. Measured: the largest that we take need 0.7 GB of memory
+together, those of phones 0.2 GB."""
 
 _NAME_CHARACTERS: Final = 60
 """How long a clip's name may be: a line of a table."""

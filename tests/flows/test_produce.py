@@ -18,6 +18,7 @@ from prefect.runtime import flow_run
 from prefect.utilities.annotations import unmapped
 
 from prefect_seedance import (
+    ClipArchive,
     Manifest,
     Order,
     Pace,
@@ -249,6 +250,29 @@ def test_sync_flow_attaches_tasks(studio: Studio, api: Api) -> None:
     assert manifest.is_complete
     assert eventually(lambda: _finished(api.task_runs(flow_run_id), count=6))
     assert set(api.artifacts(flow_run_id)) == {"table", "progress", "markdown"}
+
+
+async def test_storyboard_lies_in_stored_archive(studio: Studio) -> None:
+    """A flow takes a storyboard by the name of the archive that it lies in, with its images."""
+    await ClipArchive(url=str(studio.board.parent)).asave("boards", overwrite=True)
+
+    @flow
+    async def stored() -> State[Manifest]:
+        manifest = await produce(
+            "block:boards/board.yaml",
+            archive=str(studio.archive),
+            credentials=account(studio.sandbox),
+            images_url=studio.sandbox.hosted,
+            pace=QUICK,
+        )
+        return final_state(manifest)
+
+    manifest = await (await stored(return_state=True)).aresult()
+
+    assert [entry.standing for entry in manifest.clips] == ["made", "made"]
+    assert {path.read_bytes() for path in (studio.archive / "images").iterdir()} == {
+        path.read_bytes() for path in studio.board.parent.glob("*.png")
+    }
 
 
 def test_two_runs_pay_once(studio: Studio) -> None:
