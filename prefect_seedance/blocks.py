@@ -172,7 +172,6 @@ class ClipArchive(Block):
         description="Instead of a URL: the name of a stored S3 Bucket block of prefect-aws, whose folder, "
         "credentials, region and endpoint hold.",
     )
-
     local_file_system: str = Field(
         default="",
         description="Instead of a URL: the name of a stored Local File System block, whose base path holds.",
