@@ -217,13 +217,14 @@ class Waiter:
 
     async def _look(self, watch: _Watch) -> None:
         """See whether a generation's end is recorded, or read its status; look again later if it has none."""
-        if watch.awaits_callback and await self._is_recorded(watch):
-            return
-        if not self._may_read(watch):
-            self._look_later(watch)
-            return
-        was_woken, watch.is_woken = watch.is_woken, False
+        was_woken = False
         try:
+            if watch.awaits_callback and await self._is_recorded(watch):
+                return
+            if not self._may_read(watch):
+                self._look_later(watch)
+                return
+            was_woken, watch.is_woken = watch.is_woken, False
             generation = await self._read(watch)
             self._take_in(watch, generation, was_woken=was_woken)
         except Exception as error:  # noqa: BLE001 -- handed on to whoever waits, or outlasted

@@ -11,9 +11,9 @@ import pytest
 
 from prefect_seedance.client import SeedanceClient
 from prefect_seedance.errors import AuthenticationError, DeadlineError, FailKind, NotFoundError
-from prefect_seedance.ledger import Acceptance, Attempt, Intent, Ledger, Outcome, Result
+from prefect_seedance.ledger import Acceptance, Attempt, Intent, Ledger, Result
 from prefect_seedance.limiter import Limiter
-from prefect_seedance.models import ClipInput, GenerateRequest, Generation
+from prefect_seedance.models import ClipInput, GenerateRequest
 from prefect_seedance.store import Store
 from prefect_seedance.waiting import Pace, Waiter
 
@@ -311,109 +311,6 @@ async def test_ended_attempt_needs_no_look(ledger: Ledger) -> None:
 
     assert again == once
     assert len(api.looks) == 1
-
-
-def called(number: int = 1, *, age_seconds: float = 0) -> Attempt:
-    """Return an attempt that the API was asked to call back about."""
-    attempt = accepted(number, age_seconds=age_seconds)
-    asked = {"request_type": "callback", "callback_url": "https://hooks.example.com"}
-    request = attempt.intent.request.model_copy(update=asked)
-    return attempt.model_copy(update={"intent": attempt.intent.model_copy(update={"request": request})})
-
-
-async def _ends(attempt: Attempt, ledger: Ledger, *, after: float) -> Attempt:
-    """Have somebody else record that a generation has ended."""
-    await asyncio.sleep(after)
-    generation = Generation(
-        generation_id=attempt.generation_id, state="success", result_urls=("https://a/b",)
-    )
-    return await ledger.conclude(attempt, Outcome.of_generation(generation, model=attempt.intent.model))
-
-
-async def test_recorded_end_needs_no_look(ledger: Ledger) -> None:
-    """Where a callback is awaited, an end that its receiver has recorded is found in the ledger soon."""
-    api, told = Api(lambda _: success()), list[str]()
-    began = asyncio.get_running_loop().time()
-
-    async with waiter(api) as waiting:
-        waiting.watchers.add(lambda _, generation: told.append(generation.state))
-        ending = asyncio.create_task(_ends(called(), ledger, after=60))
-        attempt = await waiting.wait(called(), ledger=ledger, deadline=soon())
-
-    took = asyncio.get_running_loop().time() - began
-    assert attempt.outcome == (await ending).outcome
-    assert 60 <= took < 66
-    assert api.looks == []
-    assert told == ["success"]
-
-
-async def test_event_wakes_at_once(ledger: Ledger) -> None:
-    """Who is woken finds what is recorded without waiting for the next look."""
-    api = Api(lambda _: success())
-    began = asyncio.get_running_loop().time()
-
-    async with waiter(api) as waiting:
-        waits = asyncio.create_task(waiting.wait(called(), ledger=ledger, deadline=soon()))
-        await _ends(called(), ledger, after=10)
-        waiting.wake("task_1")
-        await waits
-
-    assert asyncio.get_running_loop().time() - began < 11
-    assert api.looks == []
-
-
-async def test_hint_is_looked_into(ledger: Ledger) -> None:
-    """Who is woken by somebody who recorded nothing reads the status, but not twice a second."""
-    api = Api(lambda now: success() if now > 12.5 else status("processing"))
-
-    async with waiter(api) as waiting:
-        waits = asyncio.create_task(waiting.wait(called(), ledger=ledger, deadline=soon()))
-        await asyncio.sleep(10)
-        while not waits.done():
-            waiting.wake("task_1")
-            waiting.wake("task_of_others")
-            await asyncio.sleep(0.1)
-
-    moments = [moment for _, moment in api.looks]
-    assert len(moments) in {3, 4}
-    assert all(later - sooner >= 0.99 for sooner, later in itertools.pairwise(moments))
-
-
-async def test_overdue_callback_is_not_trusted(ledger: Ledger) -> None:
-    """If no callback comes, one clip is looked at a minute late, and then all are at the usual pace."""
-    api = Api(lambda _: success())
-
-    async with waiter(api) as waiting:
-        await waiting.wait(called(1), ledger=ledger, deadline=soon())
-        before = api.looks[-1][1]
-        await waiting.wait(called(2), ledger=ledger, deadline=soon())
-
-    assert [round(moment) for _, moment in api.looks] == [100, round(before) + 40]
-
-
-async def test_looks_seldom_while_callbacks_come(ledger: Ledger) -> None:
-    """While callbacks arrive, a generation that takes long is looked at once a minute."""
-    api = Api(lambda now: success() if now > 250 else status("processing"))
-
-    async with waiter(api) as waiting:
-        await waiting.wait(called(), ledger=ledger, deadline=soon())
-
-    assert [round(moment / 10) for _, moment in api.looks] == [10, 16, 22, 28]
-
-
-async def test_trusts_callbacks_again(ledger: Ledger) -> None:
-    """After a callback was missed, one that arrives makes looks rare again."""
-    api = Api(lambda now: success() if now < 105 else status("processing"))
-
-    async with waiter(api) as waiting:
-        await waiting.wait(called(1), ledger=ledger, deadline=soon())
-        ending = asyncio.create_task(_ends(called(2), ledger, after=20))
-        await waiting.wait(called(2), ledger=ledger, deadline=soon())
-        with pytest.raises(DeadlineError):
-            await waiting.wait(called(3), ledger=ledger, deadline=soon(95))
-
-    assert (await ending).outcome
-    assert [generation for generation, _ in api.looks] == ["task_1"]
 
 
 async def test_glance_reads_once(ledger: Ledger) -> None:

@@ -10,7 +10,7 @@ from typing import Self
 
 from prefect_seedance.callbacks import Place
 from prefect_seedance.client import SeedanceClient
-from prefect_seedance.errors import ArchiveError, SeedanceError, may_repeat_read
+from prefect_seedance.errors import ArchiveError, DeadlineError, SeedanceError, may_repeat_read
 from prefect_seedance.ledger import Attempt, Ledger, Result
 from prefect_seedance.receiver.hints import Hints
 from prefect_seedance.resolution import Resolver
@@ -125,6 +125,8 @@ class Reader:
             while clock() < deadline:
                 try:
                     return await self._settle(place, await self._ledger.refreshed(attempt), deadline=deadline)
+                except DeadlineError:
+                    return None  # somebody lied, or it takes long: another callback is listened to
                 except SeedanceError as error:
                     _log.warning("The callback for %s leads nowhere yet: %s", attempt.intent.name, error)
                     if not (may_repeat_read(error) or isinstance(error, ArchiveError)):

@@ -4,6 +4,7 @@ import asyncio
 import http.client
 import json
 import secrets
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -218,6 +219,7 @@ def test_forgers_change_nothing(
     forged = [f"{token[:-1]}{'A' if token[-1] != 'A' else 'B'}" for token in tokens]
     wrong = [token.replace(".1.", ".2.") for token in tokens]
     body = json.dumps({"code": 200, "data": {"taskId": books[0]["taskId"], "state": "success"}})
+    silent = socket.create_connection(("127.0.0.1", receiver.port), timeout=30)
 
     replayed = Counted(receiver, tokens, body=body, posts=5000)
     refused = Counted(receiver, [*forged, *wrong, "x", secrets.token_urlsafe()], body=body, posts=5000)
@@ -225,6 +227,8 @@ def test_forgers_change_nothing(
     assert replayed.statuses == {200}
     assert refused.statuses == {404}
     assert refused.bodies == {b""}
+    with silent:
+        assert silent.recv(1) == b"", "who says nothing is hung up on"
     assert reads(sandbox) == read
     assert contents(archive) == before
 
@@ -341,6 +345,12 @@ def test_leaves_in_flight(
     assert second.returncode == 0, second.stderr
     assert reads(sandbox) == [1] * 3
     assert sandbox.totals()["accepted"] == 3
+    receiver.process.terminate()
+    said, _ = receiver.process.communicate(timeout=20)
+    told = said + "".join(map(str, contents(archive).values())) + first.stdout + first.stderr
+    tokens = [each["callback_url"].rpartition(".")[2] for each in sandbox.books()["generations"]]
+    assert not [secret for secret in (*tokens, CALLBACK_SECRET, sandbox.key) if secret in told]
+    assert said.count("ended generation") == 3
 
 
 def test_bad_address_is_refused(run_cli: Command, archive: Path, tmp_path: Path) -> None:
