@@ -195,9 +195,8 @@ def _first_line(error: Exception) -> str:
     line = said.partition("\n")[0]
     if exchange := _EXCHANGE.search(line):
         distrust = _DISTRUST.search(details)
-        return (
-            f"{f'its certificate is not trusted: {distrust[1]}' if distrust else exchange[2]} ({exchange[1]})"
-        )
+        reason = f"its certificate is not trusted: {distrust[1]}" if distrust else exchange[2].rstrip(": ")
+        return f"{reason} ({exchange[1]})"
     return line or type(error).__name__
 
 

@@ -54,18 +54,14 @@ def test_guide_leads_to_clips(strict: S3, studio: dict[str, str], tmp_path: Path
     mine = {"PATH": f"{BIN}:{os.environ['PATH']}"}
     env = environment(tmp_path / "prefect", **studio, **{**strict.env, **_keys(strict, policy), **mine})
 
-    ran = subprocess.run(
-        ["bash", "-euc", hasty], cwd=ROOT, env=env, capture_output=True, text=True, timeout=180, check=False
-    )
-    stranger = subprocess.run(
-        ["bash", "-euc", commands.splitlines()[1]],
-        cwd=ROOT,
-        env={**env, "AWS_ACCESS_KEY_ID": "AKIASTRANGER"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    def run(text: str, **more: str) -> subprocess.CompletedProcess[str]:
+        words, told = ["bash", "-euc", text], {**env, **more}
+        return subprocess.run(
+            words, cwd=ROOT, env=told, capture_output=True, text=True, timeout=180, check=False
+        )
+
+    ran = run(hasty)
+    stranger, reader = (run(commands.splitlines()[line], AWS_ACCESS_KEY_ID="AKIASTRANGER") for line in (1, 3))
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "archived" in ran.stdout
@@ -73,3 +69,6 @@ def test_guide_leads_to_clips(strict: S3, studio: dict[str, str], tmp_path: Path
     assert "3 reused" in ran.stdout
     assert stranger.returncode == 2
     assert "InvalidAccessKeyId" in stranger.stderr
+    assert reader.returncode == 2
+    assert "storyboard.yaml: Server returned non-2xx status code: 403 Forbidden (http" in reader.stderr
+    assert "Check the name, and that these credentials may read" in reader.stderr
