@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-pytest_plugins = ["tests.processes"]
+pytest_plugins = ["tests.processes", "tests.browsing"]
 
 _IDLE_SECONDS = 0.005
 _LEAP_SECONDS = 10.0

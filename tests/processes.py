@@ -103,7 +103,7 @@ def serving_prefect(home: Path, *options: str) -> Iterator[str]:
     with (home / "server.log").open("w+") as log:
         command = (BIN / "prefect", "server", "start", "--host", "127.0.0.1", "--port", port, *options)
         said = {"stdout": log, "stderr": subprocess.STDOUT}
-        with running(*command, env=environment(home), cwd=home, **said) as process:
+        with running(*command, env=environment(home, PREFECT_UI_API_URL=url), cwd=home, **said) as process:
             _await(f"{url}/health", process, what="Prefect's server", log=Path(log.name))
             yield url
 

@@ -1,0 +1,342 @@
+"""What people see: the report in a browser, from a disk and from a bucket; the run in Prefect's UI."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.async_api import Browser, Page
+
+from tests.browsing import Witness, keep
+from tests.processes import BIN, S3, Sandbox, environment, sandboxes, write_board
+
+TITLE = "<b>Dawn</b> & \"dusk\" <script>document.title = 'gone'</script>"
+PROMPTS = {
+    "drifting clouds after dawn": "<img src=https://elsewhere.example/x.png onerror=alert(1)> clouds",
+    "drifting clouds after noon": "</p><script>alert(2)</script> gulls {{ 7 * 7 }}",
+}
+REASON = "<iframe src=https://elsewhere.example></iframe> no"
+_COMMAND_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A production that can be looked at.
+
+    Attributes:
+        place: What kind of archive it is in.
+        report: The address of its report.
+        home: How all addresses begin that the report may fetch from.
+    """
+
+    place: str
+    report: str
+    home: str
+
+    def flow_run(self, api: str) -> str:
+        """Return the id of the flow run that made it."""
+        names = {"flow_runs": {"name": {"any_": [f"produce seen-{self.place}"]}}}
+        (run,) = httpx.post(f"{api}/flow_runs/filter", json=names).raise_for_status().json()
+        return str(run["id"])
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("looking")
+
+
+@pytest.fixture(scope="module")
+def board(here: Path) -> Path:
+    """Write a storyboard of two clips with all that might do harm on a page."""
+    board = write_board(here / "board")
+    words = board.read_text(encoding="utf-8").replace("title: Test board", f"title: {json.dumps(TITLE)}")
+    words = words.replace("defaults: {", "loop: true\ndefaults: {sound: true, ")
+    for harmless, harmful in PROMPTS.items():
+        words = words.replace(harmless, json.dumps(harmful))
+    board.write_text(words, encoding="utf-8")
+    return board
+
+
+@pytest.fixture(scope="module")
+def studio(here: Path) -> Iterator[Sandbox]:
+    """Run a sandbox that refuses the clip after dusk."""
+    (here / "archive/images").mkdir(parents=True)
+    with sandboxes(here) as start:
+        sandbox = start(serve=here / "archive/images", frame_rate=12)
+        refusal = {"fault": "fail", "code": "CONTENT_VIOLATION", "message": REASON}
+        sandbox.faults({"kind": "generation", "clip": "after dusk", **refusal})
+        yield sandbox
+
+
+@pytest.fixture(scope="module", params=["disk", "bucket"])
+def shown(
+    request: pytest.FixtureRequest, here: Path, board: Path, studio: Sandbox, prefect_server: str
+) -> Shown:
+    """Produce the board, and return where it can be seen."""
+    place = request.param
+    s3: S3 | None = request.getfixturevalue("s3") if place == "bucket" else None
+    archive = f"s3://{s3.bucket()}" if s3 else str(here / "archive")
+    hosting = () if s3 else ("--images-url", studio.hosted)
+    env = {"PREFECT_API_URL": prefect_server, **studio.env, **(s3.env if s3 else {})}
+
+    def run(*words: object) -> Any:  # noqa: ANN401 -- JSON
+        command = [BIN / "prefect-seedance", *map(str, words), "--json"]
+        surroundings = environment(here / "prefect", **env)
+        ran = subprocess.run(
+            command, env=surroundings, cwd=here, capture_output=True, timeout=_COMMAND_SECONDS, check=False
+        )
+        assert ran.stdout, ran.stderr
+        return json.loads(ran.stdout)
+
+    pace = ("--first-look", "0.3", "--look-every", "0.2")
+    run("produce", board, "--archive", archive, "--name", f"seen {place}", *hosting, *pace)
+    report = run("open", archive, f"seen {place}", "--no-browser")["url"]
+    home = f"{s3.url}/{archive.removeprefix('s3://')}/" if s3 else (here / "archive").as_uri()
+    return Shown(place, report, home)
+
+
+@pytest.fixture
+async def page(browser: Browser) -> Page:
+    return await browser.new_page(viewport={"width": 1280, "height": 900})
+
+
+# The report
+
+
+async def test_shows_itself_alone(shown: Shown, page: Page) -> None:
+    """All pictures are there, nothing goes wrong, and nothing comes from elsewhere."""
+    witness = Witness(page)
+    await page.goto(shown.report)
+    await page.wait_for_load_state("networkidle")
+
+    widths = await page.evaluate("[...document.images].map(image => image.naturalWidth)")
+    posters = await page.evaluate(
+        """Promise.all([...document.querySelectorAll("video[poster]")].map(async video => {
+            const image = new Image();
+            image.src = video.poster;
+            await image.decode();
+            return image.naturalWidth;
+        }))"""
+    )
+    await keep(page, f"report-{shown.place}-light")
+
+    assert len(widths) == 4
+    assert len(posters) >= 2
+    assert min(widths + posters) > 0
+    assert witness.complaints == []
+    assert [url for url in witness.fetched() if not url.startswith(shown.home)] == []
+
+
+async def test_videos_play(shown: Shown, page: Page) -> None:
+    """The film and every clip play where they are, with their sound."""
+    witness = Witness(page)
+    await page.goto(shown.report)
+
+    videos = await page.locator("video").all()
+    for video in videos:
+        await video.evaluate("video => video.play()")
+        await page.wait_for_function("video => video.currentTime > 0.4", arg=await video.element_handle())
+        heard = await video.evaluate("video => { video.pause(); return video.webkitAudioDecodedByteCount; }")
+        assert heard > 0
+
+    assert len(videos) == 3
+    assert witness.complaints == []
+    assert [url for url in witness.fetched() if not url.startswith(shown.home)] == []
+
+
+async def test_words_are_text(shown: Shown, page: Page) -> None:
+    """What authors and the API wrote can be read as they wrote it, and does nothing."""
+    witness = Witness(page)
+    await page.goto(shown.report)
+
+    assert await page.title() == f"{TITLE} – production report"
+    assert await page.locator("h1").inner_text() == TITLE
+    prompts = await page.locator(".prompt").all_inner_texts()
+    assert prompts[:2] == list(PROMPTS.values())
+    assert REASON in await page.locator(".missing .reason").inner_text()
+    assert await page.locator("script, iframe, img:not([alt])").count() == 0
+    assert witness.complaints == []
+
+
+async def test_leads_to_files(shown: Shown, page: Page) -> None:
+    """The links to videos and manifest lead to what they say."""
+    await page.goto(shown.report)
+    await page.evaluate(_OPEN_ALL)
+
+    links = await page.locator("a[href]:not([href^='#'])").all()
+    found = {await link.inner_text(): await link.evaluate("link => link.href") for link in links}
+    contents = {name: _fetched(url) for name, url in found.items()}
+
+    assert len([name for name in contents if name.startswith("clip-")]) == 2
+    assert all(content[4:8] == b"ftyp" for name, content in contents.items() if name.endswith(".mp4"))
+    assert json.loads(contents["manifest.json"])["title"] == TITLE
+
+
+_OPEN_ALL = "document.querySelectorAll('details').forEach(each => each.open = true)"
+
+
+def _fetched(url: str) -> bytes:
+    if url.startswith("file://"):
+        return Path(url.removeprefix("file://")).read_bytes()
+    return httpx.get(url).raise_for_status().content
+
+
+async def test_tells_until_when(shown: Shown, page: Page) -> None:
+    """In a bucket links end, and the page says when, and what renews them."""
+    await page.goto(shown.report)
+
+    footer = await page.locator("footer").inner_text()
+
+    command = f"prefect-seedance report s3://{shown.home.split('/')[3]} seen-bucket"
+    assert (command in footer) == (shown.place == "bucket")
+    assert ("hold until" in footer) == (shown.place == "bucket")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_is_readable_in(scheme: Any, shown: Shown, browser: Browser) -> None:  # noqa: ANN401 -- Playwright's literal
+    """By day and by night, every word stands out from what is behind it."""
+    page = await browser.new_page(color_scheme=scheme, viewport={"width": 1280, "height": 900})
+    await page.goto(shown.report)
+
+    faint = await page.evaluate(_FAINT)
+    background = await page.evaluate("getComputedStyle(document.body).backgroundColor")
+    await keep(page, f"report-{shown.place}-{scheme}")
+
+    assert faint == []
+    assert background == {"light": "rgb(251, 250, 248)", "dark": "rgb(19, 21, 24)"}[scheme]
+
+
+_FAINT = """() => {
+    const channels = colour => colour.match(/[\\d.]+/g).map(Number);
+    const light = colour => channels(colour).slice(0, 3)
+        .map(value => value / 255)
+        .map(value => value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, value, which) => sum + value * [0.2126, 0.7152, 0.0722][which], 0);
+    const behind = element => {
+        for (; element; element = element.parentElement) {
+            const colour = getComputedStyle(element).backgroundColor;
+            if ((channels(colour)[3] ?? 1) > 0) return colour;
+        }
+    };
+    const words = [...document.querySelectorAll("body *")].filter(
+        element => [...element.childNodes].some(node => node.nodeType === 3 && node.data.trim()));
+    return words.map(element => {
+        const [front, back] = [light(getComputedStyle(element).color), light(behind(element))];
+        const contrast = (Math.max(front, back) + 0.05) / (Math.min(front, back) + 0.05);
+        return [element.className || element.tagName, contrast];
+    }).filter(([name, contrast]) => contrast < 4.5);
+}"""
+"""Finds words whose contrast is below 4.5. Source: WCAG 2.2, success criterion 1.4.3."""
+
+
+async def test_fits_a_phone(shown: Shown, browser: Browser) -> None:
+    """At 360 px nothing has to be pushed sideways, also with all details open."""
+    page = await browser.new_page(viewport={"width": 360, "height": 780}, has_touch=True, is_mobile=True)
+    await page.goto(shown.report)
+
+    await page.evaluate(_OPEN_ALL)
+    width = await page.evaluate("document.documentElement.scrollWidth")
+    cut = await page.evaluate(
+        """[...document.querySelectorAll("main *")].filter(each => each.getBoundingClientRect().right > 361)
+            .map(each => each.outerHTML.slice(0, 80))"""
+    )
+    await keep(page, f"report-{shown.place}-phone")
+
+    assert (width, cut) == (360, [])
+
+
+async def test_needs_no_mouse(shown: Shown, page: Page) -> None:
+    """The Tab key reaches all that can be used, visibly; Space plays a clip; details open with Enter."""
+    await page.goto(shown.report)
+    usable = await page.locator("a, video, summary").count()
+
+    reached: dict[str, str] = {}
+    for _ in range(20 * usable):
+        await page.keyboard.press("Tab")
+        name, outline = await page.evaluate(_FOCUS)
+        if name == "end" or (len(reached) == usable):
+            break
+        reached[name] = outline
+    await page.locator("#clip-1 video").focus()
+    await page.keyboard.press("Space")
+    await page.wait_for_function("() => document.activeElement.currentTime > 0.2")
+    await page.locator("#clip-1 summary").focus()
+    await page.keyboard.press("Enter")
+
+    assert next(iter(reached)).startswith("a Skip to the clips")
+    assert len(reached) == usable
+    assert set(reached.values()) == {"solid"}
+    assert await page.locator("#clip-1 details").get_attribute("open") is not None
+
+
+_FOCUS = """() => {
+    const [all, now] = [[...document.querySelectorAll("a, video, summary")], document.activeElement];
+    if (!all.includes(now)) return ["end", ""];
+    return [`${now.localName} ${now.innerText} ${all.indexOf(now)}`, getComputedStyle(now).outlineStyle];
+}"""
+
+
+async def test_has_names_for_all(shown: Shown, page: Page) -> None:
+    """Who listens instead of looking hears what each thing is."""
+    await page.goto(shown.report)
+
+    heard = await page.locator("body").aria_snapshot()
+
+    assert 'article "1 dawn → noon"' in heard
+    assert 'img "First picture of clip 1"' in heard
+    assert 'heading "What is missing"' in heard
+    assert 'link "manifest.json"' in heard
+    nameless = "video:not([aria-label]), svg:not([aria-label]), img[alt=''], section:not([aria-labelledby])"
+    assert await page.locator(nameless).count() == 0
+
+
+# Prefect's UI
+
+
+async def test_prefect_shows_artifacts(shown: Shown, page: Page, prefect_server: str) -> None:
+    """The flow run's page lists table, progress and the way to the report, and in a bucket the contact sheet."""
+    await page.goto(f"{prefect_server.removesuffix('/api')}/runs/flow-run/{shown.flow_run(prefect_server)}")
+
+    await page.get_by_text("Artifacts", exact=True).click()
+    key = f"seedance-seen-{shown.place}"
+    await page.get_by_text(f"{key}-report").first.wait_for()
+    seen = await page.locator("body").inner_text()
+    await keep(page, f"prefect-{shown.place}-run")
+
+    kinds = {kind for kind in ("manifest", "progress", "report", "contact-sheet") if f"{key}-{kind}" in seen}
+    assert kinds >= {"manifest", "progress", "report"}
+    assert ("contact-sheet" in kinds) == (shown.place == "bucket")
+
+
+async def test_prefect_leads_to_report(shown: Shown, page: Page, prefect_server: str) -> None:
+    """The artifact's page names title and outcome as text; in a bucket its link opens the report."""
+    await page.goto(f"{prefect_server.removesuffix('/api')}/artifacts/key/seedance-seen-{shown.place}-report")
+
+    await page.get_by_role("heading", name=TITLE).wait_for()
+    await keep(page, f"prefect-{shown.place}-report")
+    if shown.place == "disk":
+        assert await page.get_by_text(shown.report.removeprefix("file://")).count() == 1
+        return
+    link = await page.get_by_role("link", name="Report").get_attribute("href")
+    assert link
+    await page.goto(link)
+
+    assert await page.locator("h1").inner_text() == TITLE
+
+
+async def test_prefect_shows_contact_sheet(shown: Shown, page: Page, prefect_server: str) -> None:
+    """In a bucket, the contact sheet is a picture in Prefect's own page."""
+    if shown.place == "disk":
+        pytest.skip("a browser loads no picture from a disk into a page from elsewhere")
+    await page.goto(f"{prefect_server.removesuffix('/api')}/artifacts/key/seedance-seen-bucket-contact-sheet")
+
+    image = page.locator("img[src*='contact-sheet.jpg']")
+    await image.wait_for()
+    await page.wait_for_function("image => image.naturalWidth > 0", arg=await image.element_handle())
+    await keep(page, "prefect-bucket-contact-sheet")
+
+    assert await image.evaluate("image => image.naturalWidth / image.naturalHeight") > 0.5
