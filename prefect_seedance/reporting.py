@@ -151,7 +151,9 @@ async def _show_progress(plan: Plan, entries: Mapping[str, object]) -> None:
     with _best_effort("show progress"):
         shown = percent()
         artifact = await acreate_progress_artifact(
-            progress=shown, key=_artifact_key(plan.name, "progress"), description=f"Clips of {plan.title}"
+            progress=shown,
+            key=_artifact_key(plan.name, "progress"),
+            description=f"Clips of {_plain(plan.title)}",
         )
         try:
             while len(entries) < total:
@@ -172,7 +174,8 @@ async def production_ended(manifest: Manifest) -> None:
             await acreate_table_artifact(
                 key=_artifact_key(manifest.production, "manifest"),
                 table=[_row(entry) for entry in manifest.clips],
-                description=f"### {manifest.title}\n\n{manifest.summary()}\n\nArchive: `{manifest.archive}`",
+                description=f"### {_plain(manifest.title)}\n\n{_plain(manifest.summary())}\n\n"
+                f"Archive: `{manifest.archive}`",
             )
 
 
@@ -259,7 +262,8 @@ def _reasons(manifest: Manifest) -> str:
 
 def _row(entry: Entry) -> dict[str, object]:
     return {
-        "clip": f"{entry.number}. {entry.name}",
+        "#": entry.number,
+        "clip": entry.name,
         "standing": str(entry.standing),
         "billed seconds": entry.billed_seconds,
         "generation": entry.generation_id or "",

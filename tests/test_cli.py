@@ -41,7 +41,7 @@ from prefect_seedance.store import Store
 
 NOW = datetime.now(UTC)
 PRODUCE = "prefect-seedance produce board.yaml --archive /films"
-COMMANDS = ("demo", "plan", "produce", "ledger", "resolve", "sandbox")
+COMMANDS = ("demo", "plan", "produce", "report", "open", "ledger", "resolve", "sandbox")
 
 REFUSED = Outcome.of_refusal(InvalidRequestError("too long"), kind=FailKind.input)
 FAILED = Outcome(result=Result.failed, ended_at=NOW, kind=FailKind.passing, code="PROCESSING_TIMEOUT")

@@ -154,8 +154,9 @@ class TestOneRun:
         table = api.artifacts(made.state_details.flow_run_id)["table"]
 
         assert table["key"] == "seedance-made-manifest"
-        assert "2 made; 8 s billed" in table["description"]
-        assert [row["clip"] for row in json.loads(table["data"])] == ["1. dawn → noon", "2. noon → dusk"]
+        assert r"2 made\; 8 s billed" in table["description"]
+        rows = [(row["#"], row["clip"]) for row in json.loads(table["data"])]
+        assert rows == [(1, "dawn → noon"), (2, "noon → dusk")]
 
     def test_progress_ends_full(self, made: State[Manifest], api: Api) -> None:
         """The progress bar is at its end when the production is."""

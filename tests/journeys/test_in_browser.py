@@ -250,17 +250,18 @@ async def test_fits_a_phone(shown: Shown, browser: Browser) -> None:
 
 
 async def test_needs_no_mouse(shown: Shown, page: Page) -> None:
-    """The Tab key reaches all that can be used, visibly; Space plays a clip; details open with Enter."""
+    """The Tab key reaches all that can be used, visibly; Space plays a clip, and Enter folds details away."""
     await page.goto(shown.report)
+    await page.evaluate(_OPEN_ALL)
     usable = await page.locator("a, video, summary").count()
 
     reached: dict[str, str] = {}
     for _ in range(20 * usable):
         await page.keyboard.press("Tab")
         name, outline = await page.evaluate(_FOCUS)
-        if name == "end" or (len(reached) == usable):
+        if name == "end":
             break
-        reached[name] = outline
+        reached.setdefault(name, outline)  # of a video, before its own buttons come
     await page.locator("#clip-1 video").focus()
     await page.keyboard.press("Space")
     await page.wait_for_function("() => document.activeElement.currentTime > 0.2")
@@ -270,7 +271,7 @@ async def test_needs_no_mouse(shown: Shown, page: Page) -> None:
     assert next(iter(reached)).startswith("a Skip to the clips")
     assert len(reached) == usable
     assert set(reached.values()) == {"solid"}
-    assert await page.locator("#clip-1 details").get_attribute("open") is not None
+    assert await page.locator("#clip-1 details").get_attribute("open") is None
 
 
 _FOCUS = """() => {
@@ -297,8 +298,16 @@ async def test_has_names_for_all(shown: Shown, page: Page) -> None:
 # Prefect's UI
 
 
-async def test_prefect_shows_artifacts(shown: Shown, page: Page, prefect_server: str) -> None:
-    """The flow run's page lists table, progress and the way to the report, and in a bucket the contact sheet."""
+async def artifact(kind: str, *, shown: Shown, page: Page, api: str) -> None:
+    """Open one of the production's artifacts as people do, from its flow run."""
+    await page.goto(f"{api.removesuffix('/api')}/runs/flow-run/{shown.flow_run(api)}")
+    await page.get_by_text("Artifacts", exact=True).click()
+    await page.get_by_text(f"seedance-seen-{shown.place}-{kind}").first.click()
+    await page.wait_for_url("**/artifacts/artifact/**")
+
+
+async def test_prefect_lists_artifacts(shown: Shown, page: Page, prefect_server: str) -> None:
+    """The flow run's page has table, progress and the way to the report; of a bucket, the contact sheet."""
     await page.goto(f"{prefect_server.removesuffix('/api')}/runs/flow-run/{shown.flow_run(prefect_server)}")
 
     await page.get_by_text("Artifacts", exact=True).click()
@@ -312,16 +321,28 @@ async def test_prefect_shows_artifacts(shown: Shown, page: Page, prefect_server:
     assert ("contact-sheet" in kinds) == (shown.place == "bucket")
 
 
+async def test_prefect_shows_table(shown: Shown, page: Page, prefect_server: str) -> None:
+    """The table has every clip in order, under a title that stays text."""
+    await artifact("manifest", shown=shown, page=page, api=prefect_server)
+
+    await page.get_by_role("heading", name=TITLE).wait_for()
+    rows = await page.locator("tbody tr").all_inner_texts()
+    await keep(page, f"prefect-{shown.place}-table")
+
+    starts = [" ".join(row.split())[:13] for row in rows]
+    assert starts == ["1 dawn → noon", "2 noon → dusk", "3 dusk → dawn"]
+
+
 async def test_prefect_leads_to_report(shown: Shown, page: Page, prefect_server: str) -> None:
     """The artifact's page names title and outcome as text; in a bucket its link opens the report."""
-    await page.goto(f"{prefect_server.removesuffix('/api')}/artifacts/key/seedance-seen-{shown.place}-report")
+    await artifact("report", shown=shown, page=page, api=prefect_server)
 
     await page.get_by_role("heading", name=TITLE).wait_for()
     await keep(page, f"prefect-{shown.place}-report")
     if shown.place == "disk":
         assert await page.get_by_text(shown.report.removeprefix("file://")).count() == 1
         return
-    link = await page.get_by_role("link", name="Report").get_attribute("href")
+    link = await page.get_by_role("link", name="Report", exact=True).get_attribute("href")
     assert link
     await page.goto(link)
 
@@ -332,7 +353,7 @@ async def test_prefect_shows_contact_sheet(shown: Shown, page: Page, prefect_ser
     """In a bucket, the contact sheet is a picture in Prefect's own page."""
     if shown.place == "disk":
         pytest.skip("a browser loads no picture from a disk into a page from elsewhere")
-    await page.goto(f"{prefect_server.removesuffix('/api')}/artifacts/key/seedance-seen-bucket-contact-sheet")
+    await artifact("contact-sheet", shown=shown, page=page, api=prefect_server)
 
     image = page.locator("img[src*='contact-sheet.jpg']")
     await image.wait_for()
