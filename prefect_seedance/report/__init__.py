@@ -94,10 +94,10 @@ async def _frames(
     width, place = pictures.widest(3 * len(known), ratio=ratio), 0
 
     def prepare(card: Card, stills: Stills) -> Frames:
-        images = [pictures.decoded(still) for still in stills]
+        images = [pictures.decoded(still, width=width) for still in stills]
         number, standing = card.entry.number, card.entry.standing
         sheet.add(place, images, caption=f"{number}" if card.entry.clip else f"{number}  {standing}")
-        start, middle, end = (pictures.data_url(image, width=width) if image else None for image in images)
+        start, middle, end = (pictures.data_url(image) if image else None for image in images)
         return Frames(card=card, start=start, middle=middle, end=end)
 
     async for card, stills in carding.stills(known, store):

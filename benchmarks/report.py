@@ -1,0 +1,71 @@
+"""Measure how long a report takes, how large it is, and how much memory: for 100 and for 1,000 clips."""
+
+import asyncio
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from PIL import Image
+
+ROOT = Path(__file__).parents[1]
+_PICTURES = ROOT / "examples/lighthouse/images"
+_MEGA = 1_000_000
+
+
+async def archive(folder: Path, clips: int) -> Path:
+    """Fill a folder with so many clips, their ledger, and stills of 640 × 360, as rich as paintings."""
+    from prefect_seedance.ledger import clip_prefix
+    from prefect_seedance.store import Store
+    from tests.test_report import made, manifest_of
+
+    store = Store.open(str(folder))
+    stills = []
+    for number, name in enumerate(("dawn.png", "noon.jpg", "dusk.webp")):
+        file = folder / f"still-{number}.jpg"
+        with Image.open(_PICTURES / name) as picture:
+            picture.convert("RGB").resize((640, 360)).save(file, quality=85)
+        stills.append(file.read_bytes())
+    entries = [await made(store, number) for number in range(1, clips + 1)]
+    for entry in entries:
+        for which, still in zip(("start", "middle", "end"), stills, strict=True):
+            await store.put(f"{clip_prefix(entry.fingerprint)}{which}.jpg", still)
+    account = folder / "account.json"
+    account.write_text(manifest_of(*entries).model_dump_json(), encoding="utf-8")
+    return account
+
+
+async def measure(account: Path) -> None:
+    """Write one report, and print what it took."""
+    from prefect_seedance import report
+    from prefect_seedance.manifest import Manifest
+    from prefect_seedance.store import Store
+
+    store = Store.open(str(account.parent))
+    manifest = Manifest.model_validate_json(await store.read(account.name) or b"")
+    before, began, cpu_began = _peak_bytes(), time.perf_counter(), time.process_time()
+    written = await report.write(manifest, store)
+    seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu_began
+    sheet = await store.size_bytes(written.contact_sheet) or 0
+    print(
+        f"{len(manifest.clips):5,} clips: {seconds:6.2f} s ({cpu_seconds:.2f} s of CPU), "
+        f"page {written.size_bytes / _MEGA:.1f} MB, "
+        f"contact sheet {sheet / _MEGA:.1f} MB, "
+        f"peak memory {_peak_bytes() / _MEGA:.0f} MB, before {before / _MEGA:.0f} MB"
+    )
+
+
+def _peak_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        asyncio.run(measure(Path(sys.argv[1])))
+    else:
+        for number in (100, 1000):
+            with tempfile.TemporaryDirectory() as place:
+                filled = asyncio.run(archive(Path(place), number))
+                subprocess.run([sys.executable, "-m", "benchmarks.report", filled], cwd=ROOT, check=True)
