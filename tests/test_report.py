@@ -467,6 +467,7 @@ async def test_bucket_links_are_signed(bucket: Store) -> None:
     assert "X-Amz-Signature=" in link.signed
     assert link.origin
     assert link.signed.startswith(f"{link.origin}/")
+    assert links.until == links.signed_until
     assert timedelta() < datetime.now(UTC) + LIFETIME - links.until < timedelta(minutes=1)
 
 

@@ -50,7 +50,7 @@ def test_report_is_written(films: Path, capsys: pytest.CaptureFixture[str]) -> N
 
 def test_report_for_programs(films: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A program is told the same, and the production can be named by its title."""
-    assert main(["report", str(films), "Lighthouse", "--json"]) == 0
+    assert main(["report", str(films), "--name", "Lighthouse", "--json"]) == 0
 
     said = json.loads(capsys.readouterr().out)
     assert said["key"] == "productions/lighthouse/report.html"

@@ -6,7 +6,7 @@ import os
 import sys
 import webbrowser
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +21,7 @@ from prefect_seedance.cli.options import PLAIN, Archive, Json, Production
 from prefect_seedance.cli.printing import show, unbroken
 from prefect_seedance.manifest import production_key, recorded
 from prefect_seedance.report import words
-from prefect_seedance.report.links import LIFETIME
+from prefect_seedance.report.links import Links
 
 app = App(
     name="open",
@@ -48,8 +48,8 @@ class Address(BaseModel):
 @app.default
 def open_report(
     archive: Archive,
-    name: Production = "",
     /,
+    name: Production = "",
     *,
     browser: Annotated[bool, Parameter(negative="--no-browser", help="Only say where it is.")] = True,
     json: Json = False,
@@ -70,10 +70,10 @@ async def _address(archive: str, name: str) -> Address:
     key = production_key(manifest.production, reports.PAGE)
     if await store.size_bytes(key) is None:
         await reports.write(manifest, store)
-    until = datetime.now(UTC) + LIFETIME
-    signed = await store.sign(key, lifetime=LIFETIME)
+    links = Links.of(store, key)
+    signed = (await links.to(key)).signed
     url = signed or Path(store.link(key)).as_uri()
-    return Address(production=manifest.production, url=url, until=until if signed else None)
+    return Address(production=manifest.production, url=url, until=links.until if signed else None)
 
 
 def _has_screen() -> bool:

@@ -28,7 +28,7 @@ app = App(
 
 @app.default
 def report(
-    archive: Archive, name: Production = "", /, *, price_per_second: Price = None, json: Json = False
+    archive: Archive, /, name: Production = "", *, price_per_second: Price = None, json: Json = False
 ) -> int:
     """Write the page that shows a production: its film, its clips, and what they cost."""
     manifest, store, written = asyncio.run(_write(archive, name, price_per_second))

@@ -3,7 +3,7 @@
 import posixpath
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, Self
 from urllib.parse import quote, urlsplit
 
 from prefect_seedance.store import Store
@@ -50,17 +50,22 @@ class Links:
 
     Attributes:
         page: The page's key.
-        until: Until when signed links hold at most.
+        signed_until: When signatures end.
     """
 
     store: Store
     page: str
-    until: datetime
+    signed_until: datetime
 
     @classmethod
-    def of(cls, store: Store, page: str) -> "Links":
+    def of(cls, store: Store, page: str) -> Self:
         """Make links that hold as long as they can."""
-        return cls(store=store, page=page, until=datetime.now(UTC) + LIFETIME)
+        return cls(store=store, page=page, signed_until=datetime.now(UTC) + LIFETIME)
+
+    @property
+    def until(self) -> datetime:
+        """Until when signed links hold, as far as it is known when the credentials end that sign them."""
+        return min(self.signed_until, self.store.expires_at or self.signed_until)
 
     async def to(self, key: str) -> Link:
         """Return the link to an object.
@@ -69,5 +74,5 @@ class Links:
             ArchiveError: If there are no credentials to sign with.
         """
         relative = posixpath.relpath(key, posixpath.dirname(self.page))
-        signed = await self.store.sign(key, lifetime=self.until - datetime.now(UTC))
+        signed = await self.store.sign(key, lifetime=self.signed_until - datetime.now(UTC))
         return Link(key, quote(relative), signed)

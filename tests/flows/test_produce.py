@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prefect import State, flow
@@ -158,6 +159,34 @@ class TestOneRun:
         rows = [(row["#"], row["clip"]) for row in json.loads(table["data"])]
         assert rows == [(1, "dawn → noon"), (2, "noon → dusk")]
 
+    def test_assets_tell_lineage(self, made: State[Manifest], shared_studio: Studio, api: Api) -> None:
+        """What was made of what can be followed: the storyboard's clips, and their film."""
+        manifest = asyncio.run(made.aresult())
+        place = f"file://{shared_studio.archive}"
+        clips = {f"{place}/clips/{entry.fingerprint}" for entry in manifest.clips}
+        film = f"{place}/productions/made/film.mp4"
+
+        told = eventually(lambda: _assets(api, {*clips, film}))
+
+        board = f"{place}/productions/made/storyboard.json"
+        assert {key: sources for key, (sources, _) in told.items()} == {
+            **{key: {board} for key in clips},
+            film: clips,
+        }
+        assert told[film][1]["clips"] == 2
+        assert {said["sha256"] for key, (_, said) in told.items() if key != film} == {
+            entry.clip.sha256 for entry in manifest.clips
+        }
+
+    def test_leaflet_leads_on(self, made: State[Manifest], shared_studio: Studio, api: Api) -> None:
+        """People find the way to film and report, and no picture that their browser could not fetch."""
+        artifacts = api.artifacts(made.state_details.flow_run_id)
+
+        assert set(artifacts) == {"table", "progress", "markdown"}
+        folder = f"{shared_studio.archive}/productions/made"
+        assert f"- Report: `{folder}/report.html`" in artifacts["markdown"]["data"]
+        assert f"- Film: `{folder}/film-" in artifacts["markdown"]["data"]
+
     def test_progress_ends_full(self, made: State[Manifest], api: Api) -> None:
         """The progress bar is at its end when the production is."""
         progress = api.artifacts(made.state_details.flow_run_id)["progress"]
@@ -194,6 +223,25 @@ def _finished(runs: list[dict[str, object]], *, count: int) -> list[dict[str, ob
     """Return the clips' runs once all are there and have ended; Prefect hears of them a little later."""
     ended = [run for run in _of_clips(runs) if run["state_name"] == "Completed"]
     return ended if len(ended) == count else []
+
+
+def _assets(api: Api, keys: set[str]) -> dict[str, tuple[set[str], dict[str, Any]]]:
+    """Return the sources of these assets, and what is said of each, once all are told of."""
+    body = {"filter": {"event": {"prefix": ["prefect.asset.materialization.succeeded"]}}, "limit": 50}
+    events = api.post("/events/filter", body).raise_for_status().json()["events"]
+    found = {
+        key: (
+            {
+                related["prefect.resource.id"]
+                for related in event["related"]
+                if related["prefect.resource.role"] == "asset"
+            },
+            event["payload"],
+        )
+        for event in events
+        if (key := event["resource"]["prefect.resource.id"]) in keys
+    }
+    return found if found.keys() == keys else {}
 
 
 def _of_clips(runs: list[dict[str, object]]) -> list[dict[str, object]]:

@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import pytest
 from playwright.async_api import Browser, Page
 
 from tests.browsing import Witness, keep
-from tests.processes import BIN, S3, Sandbox, environment, sandboxes, write_board
+from tests.processes import BIN, S3, Command, Sandbox, environment, sandboxes, write_board
 
 TITLE = "<b>Dawn</b> & \"dusk\" <script>document.title = 'gone'</script>"
 PROMPTS = {
@@ -34,8 +34,10 @@ class Shown:
     """
 
     place: str
+    archive: str
     report: str
     home: str
+    env: Mapping[str, str]
 
     def flow_run(self, api: str) -> str:
         """Return the id of the flow run that made it."""
@@ -96,7 +98,7 @@ def shown(
     run("produce", board, "--archive", archive, "--name", f"seen {place}", *hosting, *pace)
     report = run("open", archive, f"seen {place}", "--no-browser")["url"]
     home = f"{s3.url}/{archive.removeprefix('s3://')}/" if s3 else (here / "archive").as_uri()
-    return Shown(place, report, home)
+    return Shown(place, archive, report, home, env)
 
 
 @pytest.fixture
@@ -279,6 +281,21 @@ _FOCUS = """() => {
     if (!all.includes(now)) return ["end", ""];
     return [`${now.localName} ${now.innerText} ${all.indexOf(now)}`, getComputedStyle(now).outlineStyle];
 }"""
+
+
+def test_open_starts_a_browser(shown: Shown, run_cli: Command, tmp_path: Path) -> None:
+    """The command gives the report's address to the browser that is to be used."""
+    seen, browser = tmp_path / "seen", tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\nprintf %s "$1" > {seen}\n', encoding="utf-8")
+    browser.chmod(0o755)
+
+    ran = run_cli("open", shown.archive, f"seen {shown.place}", env={**shown.env, "BROWSER": f"{browser} %s"})
+
+    assert ran.returncode == 0
+    address = seen.read_text(encoding="utf-8")
+    assert ran.stdout.startswith(f"{address}\n")
+    assert address.partition("?")[0] == shown.report.partition("?")[0]
+    assert ("can be opened by anyone" in ran.stdout) == (shown.place == "bucket")
 
 
 async def test_has_names_for_all(shown: Shown, page: Page) -> None:
