@@ -106,6 +106,10 @@ async def page(browser: Browser) -> Page:
     return await browser.new_page(viewport={"width": 1280, "height": 900})
 
 
+on_disk = pytest.mark.parametrize("shown", ["disk"], indirect=True)
+"""For what is the same wherever the page lies."""
+
+
 # The report
 
 
@@ -198,6 +202,7 @@ async def test_tells_until_when(shown: Shown, page: Page) -> None:
     assert ("hold until" in footer) == (shown.place == "bucket")
 
 
+@on_disk
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_is_readable_in(scheme: Any, shown: Shown, browser: Browser) -> None:  # noqa: ANN401 -- Playwright's literal
     """By day and by night, every word stands out from what is behind it."""
@@ -235,6 +240,7 @@ _FAINT = """() => {
 """Finds words whose contrast is below 4.5. Source: WCAG 2.2, success criterion 1.4.3."""
 
 
+@on_disk
 async def test_fits_a_phone(shown: Shown, browser: Browser) -> None:
     """At 360 px nothing has to be pushed sideways, also with all details open."""
     page = await browser.new_page(viewport={"width": 360, "height": 780}, has_touch=True, is_mobile=True)
@@ -251,6 +257,7 @@ async def test_fits_a_phone(shown: Shown, browser: Browser) -> None:
     assert (width, cut) == (360, [])
 
 
+@on_disk
 async def test_needs_no_mouse(shown: Shown, page: Page) -> None:
     """The Tab key reaches all that can be used, visibly; Space plays a clip, and Enter folds details away."""
     await page.goto(shown.report)
@@ -298,6 +305,7 @@ def test_open_starts_a_browser(shown: Shown, run_cli: Command, tmp_path: Path) -
     assert ("can be opened by anyone" in ran.stdout) == (shown.place == "bucket")
 
 
+@on_disk
 async def test_has_names_for_all(shown: Shown, page: Page) -> None:
     """Who listens instead of looking hears what each thing is."""
     await page.goto(shown.report)
@@ -315,66 +323,47 @@ async def test_has_names_for_all(shown: Shown, page: Page) -> None:
 # Prefect's UI
 
 
-async def artifact(kind: str, *, shown: Shown, page: Page, api: str) -> None:
-    """Open one of the production's artifacts as people do, from its flow run."""
-    await page.goto(f"{api.removesuffix('/api')}/runs/flow-run/{shown.flow_run(api)}")
-    await page.get_by_text("Artifacts", exact=True).click()
-    await page.get_by_text(f"seedance-seen-{shown.place}-{kind}").first.click()
-    await page.wait_for_url("**/artifacts/artifact/**")
-
-
-async def test_prefect_lists_artifacts(shown: Shown, page: Page, prefect_server: str) -> None:
-    """The flow run's page has table, progress and the way to the report; of a bucket, the contact sheet."""
-    await page.goto(f"{prefect_server.removesuffix('/api')}/runs/flow-run/{shown.flow_run(prefect_server)}")
-
-    await page.get_by_text("Artifacts", exact=True).click()
+async def test_prefect_shows_artifacts(shown: Shown, page: Page, prefect_server: str) -> None:
+    """The flow run's page leads to the table, the report's address, and of a bucket the contact sheet."""
     key = f"seedance-seen-{shown.place}"
+
+    async def open_artifact(kind: str) -> None:
+        await page.get_by_text("Artifacts", exact=True).click()
+        await page.get_by_text(f"{key}-{kind}").first.click()
+        await page.wait_for_url("**/artifacts/artifact/**")
+
+    await page.goto(f"{prefect_server.removesuffix('/api')}/runs/flow-run/{shown.flow_run(prefect_server)}")
+    await page.get_by_text("Artifacts", exact=True).click()
     await page.get_by_text(f"{key}-report").first.wait_for()
     seen = await page.locator("body").inner_text()
+    kinds = {kind for kind in ("manifest", "progress", "report", "contact-sheet") if f"{key}-{kind}" in seen}
     await keep(page, f"prefect-{shown.place}-run")
 
-    kinds = {kind for kind in ("manifest", "progress", "report", "contact-sheet") if f"{key}-{kind}" in seen}
-    assert kinds >= {"manifest", "progress", "report"}
-    assert ("contact-sheet" in kinds) == (shown.place == "bucket")
-
-
-async def test_prefect_shows_table(shown: Shown, page: Page, prefect_server: str) -> None:
-    """The table has every clip in order, under a title that stays text."""
-    await artifact("manifest", shown=shown, page=page, api=prefect_server)
-
+    await open_artifact("manifest")
     await page.get_by_role("heading", name=TITLE).wait_for()
-    rows = await page.locator("tbody tr").all_inner_texts()
+    rows = [" ".join(row.split())[:13] for row in await page.locator("tbody tr").all_inner_texts()]
     await keep(page, f"prefect-{shown.place}-table")
+    await page.go_back()
 
-    starts = [" ".join(row.split())[:13] for row in rows]
-    assert starts == ["1 dawn → noon", "2 noon → dusk", "3 dusk → dawn"]
+    if shown.place == "bucket":
+        await open_artifact("contact-sheet")
+        image = page.locator("img[src*='contact-sheet.jpg']")
+        await image.wait_for()
+        await page.wait_for_function("image => image.naturalWidth > 0", arg=await image.element_handle())
+        await keep(page, "prefect-bucket-contact-sheet")
+        await page.go_back()
 
-
-async def test_prefect_leads_to_report(shown: Shown, page: Page, prefect_server: str) -> None:
-    """The artifact's page names title and outcome as text; in a bucket its link opens the report."""
-    await artifact("report", shown=shown, page=page, api=prefect_server)
-
+    await open_artifact("report")
     await page.get_by_role("heading", name=TITLE).wait_for()
     await keep(page, f"prefect-{shown.place}-report")
+
+    assert rows == ["1 dawn → noon", "2 noon → dusk", "3 dusk → dawn"]
     if shown.place == "disk":
+        assert kinds == {"manifest", "progress", "report"}
         assert await page.get_by_text(shown.report.removeprefix("file://")).count() == 1
         return
+    assert kinds == {"manifest", "progress", "report", "contact-sheet"}
     link = await page.get_by_role("link", name="Report", exact=True).get_attribute("href")
     assert link
     await page.goto(link)
-
     assert await page.locator("h1").inner_text() == TITLE
-
-
-async def test_prefect_shows_contact_sheet(shown: Shown, page: Page, prefect_server: str) -> None:
-    """In a bucket, the contact sheet is a picture in Prefect's own page."""
-    if shown.place == "disk":
-        pytest.skip("a browser loads no picture from a disk into a page from elsewhere")
-    await artifact("contact-sheet", shown=shown, page=page, api=prefect_server)
-
-    image = page.locator("img[src*='contact-sheet.jpg']")
-    await image.wait_for()
-    await page.wait_for_function("image => image.naturalWidth > 0", arg=await image.element_handle())
-    await keep(page, "prefect-bucket-contact-sheet")
-
-    assert await image.evaluate("image => image.naturalWidth / image.naturalHeight") > 0.5
