@@ -108,7 +108,7 @@ def contents(archive: Path) -> Mapping[Path, bytes]:
 
 
 def test_hundred_are_told_of(
-    run_cli: Command,
+    start_cli: Callable[..., Any],
     start_sandbox: Callable[..., Sandbox],
     start_receiver: Callable[..., Receiver],
     archive: Path,
@@ -116,21 +116,21 @@ def test_hundred_are_told_of(
     prefect_server: str,
 ) -> None:
     """Of a hundred clips each is recorded as soon as it has ended, and its status is read once or twice."""
-    sandbox = start_sandbox(speed=8)
+    sandbox = start_sandbox(speed=8, frame_rate=1)
     env = {
         "PREFECT_API_URL": prefect_server,
         **sandbox.env,
         "SEEDANCE_CALLBACK_SECRET": CALLBACK_SECRET,
     }
     receiver = start_receiver(archive, env=env)
+    options = ("--archive", archive, "--callback-url", receiver.url)
 
-    run = run_cli(
-        "produce", write_clips(tmp_path, 100), "--archive", archive, "--callback-url", receiver.url, env=env
-    )
+    run = start_cli("produce", write_clips(tmp_path, 100), *options, env=env)
+    said, complained = run.communicate(timeout=3 * _PATIENCE_SECONDS)
 
     after = recorded_after(archive)
-    assert run.returncode == 0, run.stderr
-    assert "100 made" in run.stdout
+    assert run.returncode == 0, complained
+    assert "100 made" in said
     assert len(after) == 100
     assert sum(after) / 100 <= _RECORDED_SECONDS
     assert reads(sandbox)[-1] <= 2

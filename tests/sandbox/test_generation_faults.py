@@ -188,6 +188,17 @@ async def test_callback_before_answer(there: Caller, receive: Receive) -> None:
     assert [body["data"]["taskId"] for body in receiver.bodies] == [task_id]
 
 
+async def test_forger_posts_first(there: Caller, receive: Receive) -> None:
+    """Somebody else can claim that all is over, under an id of his own, before the callback comes."""
+    await there.script({"kind": "callback", "fault": "forge", "posts": 2})
+    receiver, url = await receive()
+
+    task_id = await there.submit(by_callback(url))
+    await receiver.has(3)
+
+    assert [body["data"]["taskId"] for body in receiver.bodies] == ["task_forged"] * 2 + [task_id]
+
+
 async def test_callback_header_noticed(there: Caller) -> None:
     """A receiver that sends a key back is noted."""
 
