@@ -8,10 +8,10 @@ from contextlib import contextmanager
 
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 _HEADERS_SECONDS = 10.0
-"""From a connection to its first whole request: uvicorn itself would wait for ever."""
+"""For the headers of a request to come whole: uvicorn itself would wait for ever."""
 
 _CONNECTIONS = 1000
 """More are told to come again, which the API does."""
@@ -21,16 +21,21 @@ _LAST_SECONDS = 5
 
 
 class _Impatient(H11Protocol):
-    """Uvicorn's HTTP protocol, which hangs up on who connects and says nothing."""
+    """Uvicorn's HTTP protocol, which hangs up on who is connected and asks nothing."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in H11Protocol
         """Begin to count the time."""
         super().connection_made(transport)
-        self.loop.call_later(_HEADERS_SECONDS, self._hang_up)
+        self.loop.call_later(_HEADERS_SECONDS, self._hang_up_unless_asked, None)
 
-    def _hang_up(self) -> None:
-        if self.cycle is None:  # no request has come whole
+    def _hang_up_unless_asked(self, last: RequestResponseCycle | None) -> None:
+        """Close the connection if nothing is answered, and nothing was asked since the last request."""
+        if self.transport.is_closing():
+            return
+        if self.cycle is last and (last is None or last.response_complete):
             self.transport.abort()
+        else:
+            self.loop.call_later(_HEADERS_SECONDS, self._hang_up_unless_asked, self.cycle)
 
 
 def serve(app: ASGIApp, *, host: str, port: int, ready: Callable[[str], None]) -> None:

@@ -219,7 +219,8 @@ def test_forgers_change_nothing(
     forged = [f"{token[:-1]}{'A' if token[-1] != 'A' else 'B'}" for token in tokens]
     wrong = [token.replace(".1.", ".2.") for token in tokens]
     body = json.dumps({"code": 200, "data": {"taskId": books[0]["taskId"], "state": "success"}})
-    silent = socket.create_connection(("127.0.0.1", receiver.port), timeout=30)
+    silent, slow = (socket.create_connection(("127.0.0.1", receiver.port), timeout=60) for _ in range(2))
+    slow.send(b"GET /health HTTP/1.1\r\nHost: here\r\n\r\nGET /health HTTP/1.1\r\n")
 
     replayed = Counted(receiver, tokens, body=body, posts=5000)
     refused = Counted(receiver, [*forged, *wrong, "x", secrets.token_urlsafe()], body=body, posts=5000)
@@ -227,10 +228,23 @@ def test_forgers_change_nothing(
     assert replayed.statuses == {200}
     assert refused.statuses == {404}
     assert refused.bodies == {b""}
-    with silent:
+    with silent, slow:
         assert silent.recv(1) == b"", "who says nothing is hung up on"
+        assert b"alive" in _to_the_end(slow), "so is who does not finish what he says"
     assert reads(sandbox) == read
     assert contents(archive) == before
+
+
+def _to_the_end(connection: socket.socket) -> bytes:
+    received = b""
+    while True:
+        try:
+            piece = connection.recv(1000)
+        except ConnectionResetError:
+            return received
+        if not piece:
+            return received
+        received += piece
 
 
 def test_replays_are_bounded(
