@@ -56,11 +56,19 @@ Make = Callable[..., Manifest]
 def make(archive: Path, sandbox: Sandbox) -> Make:
     """Return how to make a number of clips in a flow of this process, called back by a receiver."""
 
-    def made(number: int, receiver: Receiver, *, at: object = archive, **options: Any) -> Manifest:  # noqa: ANN401 -- as produce has them
+    def made(
+        number: int,
+        receiver: Receiver | None,
+        *,
+        at: object = archive,
+        places: int = 1000,
+        **options: Any,  # noqa: ANN401 -- as produce has them
+    ) -> Manifest:
         account = SeedanceCredentials(
             api_key=SecretStr(sandbox.key),
             base_url=sandbox.url,
             callback_secret=SecretStr(CALLBACK_SECRET),
+            generations_in_flight=places,
         )
         clips = ClipList(
             title="Calls", clips=tuple(ClipSpec(prompt=f"call {n} rings") for n in range(number))
@@ -72,7 +80,7 @@ def make(archive: Path, sandbox: Sandbox) -> Make:
                 clips,
                 archive=str(at),
                 credentials=account,
-                callback_url=receiver.url,
+                callback_url=receiver.url if receiver else "",
                 **{"deadline_seconds": _PATIENCE_SECONDS, "pace": _TOLD_ONLY, **options},
             )
 
@@ -365,6 +373,19 @@ def test_leaves_in_flight(
     tokens = [each["callback_url"].rpartition(".")[2] for each in sandbox.books()["generations"]]
     assert not [secret for secret in (*tokens, CALLBACK_SECRET, sandbox.key) if secret in told]
     assert said.count("ended generation") == 3
+
+
+def test_leaves_no_more_than_permitted(make: Make, sandbox: Sandbox) -> None:
+    """A run that does not wait submits as many as the account may have in flight, and no more."""
+    sandbox.faults({"kind": "generation", "fault": "never-end", "times": 2})
+    options = {"places": 2, "wait": False, "pace": Pace(first_seconds=0)}
+
+    first, second = (make(5, None, **options) for _ in range(2))
+
+    assert first.counts == second.counts == {"in flight": 2, "not submitted": 3}
+    assert first.exit_code == second.exit_code == 4
+    assert "as many generations as the account permits" in (first.clips[-1].reason or "")
+    assert sandbox.totals()["accepted"] == 2
 
 
 def test_bad_address_is_refused(run_cli: Command, archive: Path, tmp_path: Path) -> None:
