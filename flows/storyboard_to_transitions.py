@@ -26,7 +26,7 @@ async def storyboard_to_transitions(
     retry_failed: bool = False,
     retry_rejected: bool = False,
 ) -> State[Manifest]:
-    """Make all clips of a storyboard that the archive lacks.
+    """Make all clips of a storyboard that the archive lacks, and join them to a film.
 
     Run it as often as you like: what exists is reused, what is under way is waited for, and only what is
     missing is bought. It ends Completed when all clips are archived, InFlight (a kind of Completed) when
