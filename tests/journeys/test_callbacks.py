@@ -1,6 +1,7 @@
 """Callbacks between real processes: the stand-in API, the receiver, Prefect's server, and runs that wait."""
 
 import asyncio
+import gc
 import http.client
 import json
 import secrets
@@ -39,7 +40,7 @@ _PATIENCE_SECONDS = 90.0
 
 @pytest.fixture(autouse=True)
 def _prefect(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Run this process's flows on the server of the stories."""
+    """Run this process's flows on the server of the stories; what they leave open is to be found here."""
     settings = {
         PREFECT_API_URL: prefect_server,
         PREFECT_HOME: tmp_path_factory.mktemp("home"),
@@ -47,6 +48,7 @@ def _prefect(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> I
     }
     with temporary_settings(settings):
         yield
+    gc.collect()
 
 
 Make = Callable[..., Manifest]
