@@ -185,7 +185,7 @@ async def report_written(manifest: Manifest, report: Report, *, store: Store) ->
         return
     with _best_effort("show the report"):
         async with asyncio.timeout(_PATIENCE_SECONDS):
-            links = Links.of(store, report.key)
+            links = await Links.of(store, report.key)
             sheet = await links.to(report.contact_sheet)
             await acreate_markdown_artifact(
                 key=_artifact_key(manifest.production, "report"),

@@ -457,7 +457,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Store:
 
 async def test_bucket_links_are_signed(bucket: Store) -> None:
     """A bucket's link is good for whoever has it, for a week, and says where it leads."""
-    links = Links.of(bucket, "productions/film/report.html")
+    links = await Links.of(bucket, "productions/film/report.html")
 
     link = await links.to("clips/x/clip.mp4")
 
@@ -468,7 +468,25 @@ async def test_bucket_links_are_signed(bucket: Store) -> None:
     assert link.origin
     assert link.signed.startswith(f"{link.origin}/")
     assert links.until == links.signed_until
+    assert links.until
     assert timedelta() < datetime.now(UTC) + LIFETIME - links.until < timedelta(minutes=1)
+
+
+async def test_unsigned_links_are_relative(
+    bucket: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where credentials cannot sign, the page has relative links rather than not to be."""
+    del bucket
+    for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(f"AWS_{name}")
+    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:9/none")
+    monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "/nowhere")
+
+    links = await Links.of(Store.open("s3://films"), "productions/film/report.html")
+
+    assert (await links.to("clips/x/clip.mp4")).all == ("../../clips/x/clip.mp4",)
+    assert links.until is None
+    assert "are not signed: Could not sign" in caplog.text
 
 
 def at(minutes: float) -> datetime:

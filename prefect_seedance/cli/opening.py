@@ -70,10 +70,11 @@ async def _address(archive: str, name: str) -> Address:
     key = production_key(manifest.production, reports.PAGE)
     if await store.size_bytes(key) is None:
         await reports.write(manifest, store)
-    links = Links.of(store, key)
-    signed = (await links.to(key)).signed
-    url = signed or Path(store.link(key)).as_uri()
-    return Address(production=manifest.production, url=url, until=links.until if signed else None)
+    links = await Links.of(store, key)
+    place = store.link(key)
+    unsigned = place if "://" in place else Path(place).as_uri()
+    url = (await links.to(key)).signed or unsigned
+    return Address(production=manifest.production, url=url, until=links.until)
 
 
 def _has_screen() -> bool:

@@ -58,16 +58,14 @@ async def write(manifest: Manifest, store: Store, *, price_per_second: Decimal |
         ArchiveError: If the archive cannot be read or written, or the temporary folder not be written.
     """
     key, sheet_key = (production_key(manifest.production, file) for file in (PAGE, SHEET))
-    links = Links.of(store, key)
+    links = await Links.of(store, key)
     known = await carding.cards(manifest, store, links)
-    manifest_link = await links.to(production_key(manifest.production, "manifest.json"))
-    until = links.until if manifest_link.signed else None
     page = Page(
         manifest=manifest,
         cards=known,
         film=await links.to(manifest.film.key) if manifest.film else None,
-        manifest_link=manifest_link,
-        until=until,
+        manifest_link=await links.to(production_key(manifest.production, "manifest.json")),
+        until=links.until,
         renewal=f"prefect-seedance report {shlex.quote(store.name)} {manifest.production}",
         price_per_second=price_per_second,
     )
@@ -84,7 +82,7 @@ async def write(manifest: Manifest, store: Store, *, price_per_second: Decimal |
             f"The temporary folder {tempfile.gettempdir()} cannot be written ({error.strerror}); "
             "make room there, or name another in TMPDIR"
         ) from error
-    return Report(key=key, contact_sheet=sheet_key, size_bytes=size_bytes, links_until=until)
+    return Report(key=key, contact_sheet=sheet_key, size_bytes=size_bytes, links_until=links.until)
 
 
 async def _frames(

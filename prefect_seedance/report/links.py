@@ -1,12 +1,16 @@
 """Links that lead from a page in an archive to what else is there."""
 
+import logging
 import posixpath
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Self
 from urllib.parse import quote, urlsplit
 
+from prefect_seedance.errors import ArchiveError
 from prefect_seedance.store import Store
+
+_log = logging.getLogger(__name__)
 
 LIFETIME = timedelta(days=7)
 """The longest that S3, GCS and Azure sign for. Credentials that end before take their signatures along."""
@@ -50,29 +54,37 @@ class Links:
 
     Attributes:
         page: The page's key.
-        signed_until: When signatures end.
+        signed_until: When signatures end; None if there are none.
     """
 
     store: Store
     page: str
-    signed_until: datetime
+    signed_until: datetime | None
 
     @classmethod
-    def of(cls, store: Store, page: str) -> Self:
-        """Make links that hold as long as they can."""
-        return cls(store=store, page=page, signed_until=datetime.now(UTC) + LIFETIME)
+    async def of(cls, store: Store, page: str) -> Self:
+        """Make links that hold as long as they can; signed ones, if archive and credentials can sign."""
+        signed_until = datetime.now(UTC) + LIFETIME
+        try:
+            signed = await store.sign(page, lifetime=LIFETIME)
+        except ArchiveError as error:
+            _log.warning("Links of %s are not signed: %s", page, error)
+            signed = None
+        return cls(store=store, page=page, signed_until=signed_until if signed else None)
 
     @property
-    def until(self) -> datetime:
+    def until(self) -> datetime | None:
         """Until when signed links hold, as far as it is known when the credentials end that sign them."""
-        return min(self.signed_until, self.store.expires_at or self.signed_until)
+        return self.signed_until and min(self.signed_until, self.store.expires_at or self.signed_until)
 
     async def to(self, key: str) -> Link:
         """Return the link to an object.
 
         Raises:
-            ArchiveError: If there are no credentials to sign with.
+            ArchiveError: If the credentials to sign with are gone meanwhile.
         """
-        relative = posixpath.relpath(key, posixpath.dirname(self.page))
+        relative = quote(posixpath.relpath(key, posixpath.dirname(self.page)))
+        if self.signed_until is None:
+            return Link(key, relative, None)
         signed = await self.store.sign(key, lifetime=self.signed_until - datetime.now(UTC))
-        return Link(key, quote(relative), signed)
+        return Link(key, relative, signed)

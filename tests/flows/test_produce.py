@@ -24,6 +24,7 @@ from prefect_seedance import (
     Order,
     Pace,
     PlannedClip,
+    Presentation,
     archive_clip,
     plan,
     produce,
@@ -278,6 +279,44 @@ async def test_failure_reaches_caller(studio: Studio) -> None:
 
     with pytest.raises(Exception, match=r"dawn → noon: .*no money"):
         await their_flow(studio)
+
+
+async def test_lost_report_changes_nothing(studio: Studio, api: Api) -> None:
+    """If the report cannot be written, the clips are archived all the same, and the account says why."""
+    (studio.archive / "productions/test-board/report.html/in-its-way").mkdir(parents=True)
+
+    state = await their_flow(studio, return_state=True)
+
+    manifest = await state.aresult()
+    assert (state.name, state.message) == ("Completed", "Test board: 2 made; 8 s billed")
+    assert manifest.report is None
+    assert "Could not write" in manifest.report_reason
+    stored = Manifest.model_validate_json(
+        (studio.archive / "productions/test-board/manifest.json").read_bytes()
+    )
+    assert stored == manifest
+    assert "markdown" not in api.artifacts(state.state_details.flow_run_id)
+
+
+async def test_report_can_be_left_out(studio: Studio) -> None:
+    """Who wants no report gets none."""
+
+    @flow
+    async def plain() -> Manifest:
+        return await produce(
+            studio.board,
+            archive=str(studio.archive),
+            credentials=account(studio.sandbox),
+            images_url=studio.sandbox.hosted,
+            pace=QUICK,
+            presentation=Presentation(film=False, report=False),
+        )
+
+    manifest = await plain()
+
+    assert manifest.is_complete
+    assert (manifest.report, manifest.report_reason) == (None, None)
+    assert not (studio.archive / "productions/test-board/report.html").exists()
 
 
 async def test_deadline_leaves_in_flight(studio: Studio) -> None:

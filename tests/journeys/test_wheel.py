@@ -98,4 +98,6 @@ def test_demo_has_its_example(run: Run, prefect_server: str, tmp_path: Path) -> 
 
     assert (ran.returncode, ran.stderr) == (0, "")
     assert "3 made" in ran.stdout
-    assert (tmp_path / "productions/productions/lighthouse/manifest.json").is_file()
+    folder = tmp_path / "productions/productions/lighthouse"
+    assert all((folder / file).is_file() for file in ("manifest.json", "film.mp4", "report.html"))
+    assert all(f"{folder}/{file}" in ran.stdout for file in ("film.mp4", "report.html"))
