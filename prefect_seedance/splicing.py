@@ -84,7 +84,13 @@ class Splice:
             begin = self._pictures.add(video, [packet for packet in packets if packet.stream is video])
             if self._sound:
                 sounds = [packet for packet in packets if packet.stream is audio]
-                self._sound.add(audio, sounds, start_seconds=start, shift_seconds=start - begin)
+                self._sound.add(
+                    audio,
+                    sounds,
+                    start_seconds=start,
+                    end_seconds=self._pictures.end_seconds,
+                    shift_seconds=start - begin,
+                )
             return Place(float(start), float(self._pictures.end_seconds - start))
 
     def finish(self) -> None:
@@ -162,6 +168,7 @@ class _Sound:
         packets: _Packets,
         *,
         start_seconds: Fraction,
+        end_seconds: Fraction,
         shift_seconds: Fraction,
     ) -> None:
         """Take a clip's sound, if it has any, and let the last clip's end where this one's begins."""
@@ -171,9 +178,11 @@ class _Sound:
         first = max((at for at, packet in enumerate(packets) if packet.is_discard), default=0)
         timed = [(_pts(packet) + shift, packet) for packet in packets[first:]]
         self._release(before=timed[0][0] if timed else round(start_seconds * self._rate))
-        for moment, packet in timed[:-_HELD_PACKETS]:
-            self._put(moment, packet)
-        self._held = timed[-_HELD_PACKETS:]
+        certain = round(end_seconds * self._rate) - _HELD_PACKETS * self._length
+        for moment, packet in timed:
+            if moment < certain:
+                self._put(moment, packet)
+        self._held = [each for each in timed if each[0] >= certain]
 
     def finish(self, end_seconds: Fraction) -> None:
         """Let the sound end with the pictures."""

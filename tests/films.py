@@ -7,6 +7,7 @@ import tempfile
 from array import array
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from fractions import Fraction
 from typing import NamedTuple
 
 import av
@@ -61,8 +62,13 @@ def clip(
     layout: str = "stereo",
     container: str = "mp4",
     codec: str = "libx264",
+    longer_seconds: float = 0.0,
+    later_seconds: float = 0.0,
 ) -> bytes:
-    """Encode a clip that beeps after half a second; its frames say its number, which is up to 15."""
+    """Encode a clip that beeps after half a second; its frames say its number, which is up to 15.
+
+    Its sound may be longer than its pictures, and its pictures may begin later than its sound.
+    """
     with tempfile.NamedTemporaryFile() as file, av.open(file.name, "w", format=container) as out:
         video = out.add_stream(codec, rate=rate, options={"crf": "20", "preset": "ultrafast"})
         video.width, video.height = size
@@ -71,10 +77,12 @@ def clip(
         audio = out.add_stream(kind, rate=SAMPLES, layout=layout) if sound else None
         for place in range(frames):
             shown = first if first and not place else picture(Mark(number, place), size=size)
-            out.mux(video.encode(av.VideoFrame.from_image(shown)))
+            frame = av.VideoFrame.from_image(shown)
+            frame.pts, frame.time_base = place + round(later_seconds * rate), Fraction(1, rate)
+            out.mux(video.encode(frame))
         out.mux(video.encode(None))
         if audio:
-            for frame in _tone(frames * SAMPLES // rate, layout=layout):
+            for frame in _tone(round((frames / rate + longer_seconds) * SAMPLES), layout=layout):
                 out.mux(audio.encode(frame))
             out.mux(audio.encode(None))
         out.close()

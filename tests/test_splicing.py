@@ -25,9 +25,9 @@ def _spliced(*clips: bytes, model: bytes = b"", out: io.BytesIO | None = None) -
     return out.getvalue(), places
 
 
-def _packets(video: bytes) -> list[bytes]:
+def _packets(video: bytes, *, kind: str = "video") -> list[bytes]:
     with av.open(io.BytesIO(video)) as container:
-        return [bytes(packet) for packet in container.demux(video=0) if packet.size]
+        return [bytes(packet) for packet in container.demux(**{kind: 0}) if packet.size]
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +62,37 @@ def test_sound_keeps_step_for_100_clips(clips: Sequence[bytes]) -> None:
     drifts = [beep - place.start_seconds - BEEP_AT for beep, place in zip(beeps, places, strict=True)]
     assert max(map(abs, drifts)) < _HALF_A_PACKET + 0.001
     assert abs(drifts[-1]) < 1 / RATE
+
+
+def test_sound_begins_with_its_first_packet(clips: Sequence[bytes]) -> None:
+    """At a cut the end of the old sound gives way, so that the new one is decoded from its beginning."""
+    film, _ = _spliced(*clips)
+
+    heard = _packets(film, kind="audio")
+    for clip in clips:
+        first, second, *_ = _packets(clip, kind="audio")
+        assert heard[heard.index(first) + 1] == second
+
+
+def test_longer_sound_is_cut(clips: Sequence[bytes]) -> None:
+    """Sound that goes on when the pictures have ended takes nothing of the next clip's."""
+    film, places = _spliced(films.clip(1, longer_seconds=0.3), *clips[1:])
+
+    expected = [place.start_seconds + BEEP_AT for place in places]
+    assert films.seen(film).beeps == pytest.approx(expected, abs=_HALF_A_PACKET + 0.001)
+    first = _packets(clips[1], kind="audio")[1]
+    assert first in _packets(film, kind="audio")
+    assert places[1].start_seconds == pytest.approx(1.0)
+
+
+def test_sound_before_pictures_is_left_out(clips: Sequence[bytes]) -> None:
+    """Sound that begins before its pictures starts with them, in step."""
+    film, places = _spliced(clips[0], films.clip(2, later_seconds=0.25), clips[2])
+
+    beeps = films.seen(film).beeps
+    expected = [place.start_seconds + BEEP_AT for place in places]
+    expected[1] -= 0.25
+    assert beeps == pytest.approx(expected, abs=_HALF_A_PACKET + 0.001)
 
 
 def test_sound_has_no_holes(clips: Sequence[bytes]) -> None:
