@@ -69,9 +69,8 @@ def test_sound_begins_with_its_first_packet(clips: Sequence[bytes]) -> None:
     film, _ = _spliced(*clips)
 
     heard = _packets(film, kind="audio")
-    for clip in clips:
-        first, second, *_ = _packets(clip, kind="audio")
-        assert heard[heard.index(first) + 1] == second
+    begins = {_packets(clip, kind="audio")[0] for clip in clips}
+    assert sum(packet in begins for packet in heard) == len(clips)
 
 
 def test_longer_sound_is_cut(clips: Sequence[bytes]) -> None:
