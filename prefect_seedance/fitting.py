@@ -18,8 +18,6 @@ _BESIDE: Final = "black"
 _SPARE: Final = 2
 """How much larger than what is made a picture is decoded at least; the last step to it then stays sharp."""
 
-_SRGB: Final = ImageCms.createProfile("sRGB")
-
 
 def sent(picture: Picture, content: bytes) -> bytes:
     """Return what the API is given: the file itself, or what is made of it, as PNG, which loses nothing.
@@ -85,9 +83,7 @@ def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     """Bring the image's colours to those that a video without a profile is shown in."""
     if profile:
         with suppress(ImageCms.PyCMSError, OSError):  # a broken profile, or another kind of image's
-            found = ImageCms.profileToProfile(
-                image, ImageCms.ImageCmsProfile(io.BytesIO(profile)), _SRGB, outputMode="RGB"
-            )
-            if found:
+            theirs, ours = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
+            if found := ImageCms.profileToProfile(image, theirs, ours, outputMode="RGB"):
                 return found
     return image.convert("RGB")
