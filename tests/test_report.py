@@ -374,6 +374,21 @@ async def test_pictures_are_inside(store: Store) -> None:
     assert [str(url).partition(",")[0] for url in inside] == ["data:image/jpeg;base64"] * 3
 
 
+async def test_film_has_a_face(store: Store) -> None:
+    """Before it plays, the film shows its first picture; without one it is black, and plays all the same."""
+    entries = [await made(store, 1), await made(store, 2)]
+    whole = Reader(await page_of(store, manifest_of(*entries, film=film_with())))
+    await store.put(entries[0].inspection.start_still, b"damaged")
+    lacking = Reader(await page_of(store, manifest_of(*entries, film=film_with())))
+
+    films = [
+        next(each for tag, each in page.elements if tag == "video" and each.get("class") == "film")
+        for page in (whole, lacking)
+    ]
+    assert str(films[0]["poster"]).startswith("data:image/jpeg;base64,")
+    assert "poster" not in films[1]
+
+
 @pytest.mark.parametrize("content", [None, b"", b"no picture", jpeg("red")[:300]])
 async def test_damaged_stills_are_left_out(store: Store, content: bytes | None) -> None:
     """A still that is missing or broken leaves a gap, and the video."""

@@ -22,6 +22,9 @@ from prefect_seedance.store import Store
 
 PAGE, SHEET = "report.html", "contact-sheet.jpg"
 
+_POSTER_WIDTH = 640
+"""As wide as stills of 360 lines mostly are; before it plays, a film need not be sharp."""
+
 _RATIO = 16 / 9
 """Of a production without any video."""
 
@@ -64,6 +67,7 @@ async def write(manifest: Manifest, store: Store, *, price_per_second: Decimal |
         manifest=manifest,
         cards=known,
         film=await links.to(manifest.film.key) if manifest.film else None,
+        poster=await _poster(known, store),
         manifest_link=await links.to(production_key(manifest.production, "manifest.json")),
         until=links.until,
         renewal=f"prefect-seedance report {shlex.quote(store.name)} {manifest.production}",
@@ -83,6 +87,14 @@ async def write(manifest: Manifest, store: Store, *, price_per_second: Decimal |
             "make room there, or name another in TMPDIR"
         ) from error
     return Report(key=key, contact_sheet=sheet_key, size_bytes=size_bytes, links_until=links.until)
+
+
+async def _poster(known: Sequence[Card], store: Store) -> str | None:
+    """Return the first picture of the first clip that is there, which is the film's."""
+    seen = next((card.entry.inspection for card in known if card.entry.inspection), None)
+    still = await store.read(seen.start_still) if seen else None
+    image = await asyncio.to_thread(pictures.decoded, still, width=_POSTER_WIDTH)
+    return pictures.data_url(image) if image else None
 
 
 async def _frames(

@@ -53,6 +53,7 @@ class Page:
 
     Attributes:
         film: Where the film is, if there is one.
+        poster: The film's first picture, as a URL that holds it.
         manifest_link: Where the manifest is.
         until: Until when signed links hold; None if there are none.
         renewal: The command that signs them anew.
@@ -62,6 +63,7 @@ class Page:
     manifest: Manifest
     cards: Sequence[Card]
     film: Link | None
+    poster: str | None
     manifest_link: Link
     until: datetime | None
     renewal: str
@@ -75,6 +77,7 @@ class Page:
             frames=frames,
             film=self.manifest.film,
             film_link=self.film,
+            poster=self.poster,
             manifest_link=self.manifest_link,
             until=self.until,
             renewal=self.renewal,
