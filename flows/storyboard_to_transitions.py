@@ -1,11 +1,11 @@
-"""Turn a storyboard into clips: each image and the next become the two ends of one."""
+"""Turn a storyboard into clips, each image and the next the two ends of one, and these into a film."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from prefect import State, flow
 from pydantic import Field
 
-from prefect_seedance import Manifest, Policy, Storyboard, produce
+from prefect_seedance import Manifest, Policy, Presentation, Storyboard, Style, produce
 from prefect_seedance.reporting import final_state, named_after
 
 
@@ -22,6 +22,9 @@ async def storyboard_to_transitions(
     callback_url: str = "",
     *,
     wait: bool = True,
+    film: Literal["auto", "exact", "none"] = "auto",
+    gaps: Literal["skip", "slate"] = "skip",
+    min_seam: Annotated[float, Field(ge=0, le=1)] = 0.0,
     allow_outside: bool = False,
     retry_failed: bool = False,
     retry_rejected: bool = False,
@@ -44,6 +47,10 @@ async def storyboard_to_transitions(
         images_lifetime_seconds: How long the API can fetch local images from a bucket, at most 7 days.
         callback_url: Public address of a receiver of callbacks. Left out, the run looks for itself.
         wait: Wait for what is in flight. Otherwise the run ends InFlight, and a later one archives it.
+        film: auto joins clips that are alike untouched; exact encodes all anew; none joins nothing.
+        gaps: Where a clip is missing, go on with the next, or show a slate as long as it would last.
+        min_seam: How alike a clip's ends must be to their images and neighbours, from 0 to 1; a clip that
+            falls short has failed, and stays in the film. 0 demands nothing.
         allow_outside: Permit images outside the storyboard's folder, by absolute path.
         retry_failed: Pay again for clips that failed, but not for their content.
         retry_rejected: Pay again for clips whose content was rejected.
@@ -61,5 +68,10 @@ async def storyboard_to_transitions(
         callback_url=callback_url,
         wait=wait,
         policy=Policy(retry_failed=retry_failed, retry_rejected=retry_rejected),
+        presentation=Presentation(
+            film=film != "none",
+            style=Style(join="exact" if film == "exact" else "auto", gaps=gaps),
+            min_seam=min_seam,
+        ),
     )
     return final_state(manifest)

@@ -10,6 +10,8 @@ from prefect.exceptions import ParameterTypeError
 from flows.generate_clips import generate_clips
 from flows.storyboard_to_transitions import storyboard_to_transitions
 from prefect_seedance import ClipList, ClipSpec, Manifest, Shot, Storyboard
+from prefect_seedance.manifest import recorded
+from prefect_seedance.store import Store
 from tests.flows.conftest import Api
 from tests.processes import Sandbox
 
@@ -39,6 +41,24 @@ async def test_deadline_ends_in_flight(board: Path, archive: Path, sandbox: Sand
     assert (state.type.value, state.name) == ("COMPLETED", "InFlight")
     assert state.message == "Test board: 2 in flight; 8 s billed"
     assert name_of(state, api) == "produce board"
+
+
+async def test_film_as_asked(board: Path, archive: Path, sandbox: Sandbox) -> None:
+    """A form's options reach the film; a demand on its seams fails the run, and the film is there."""
+    options = {"archive": str(archive), "images_url": sandbox.hosted}
+
+    state = await storyboard_to_transitions(
+        str(board), **options, film="exact", min_seam=1, return_state=True
+    )
+    manifest = await recorded(Store.open(str(archive)), "test-board")
+    without = await storyboard_to_transitions(str(board), **options, film="none", return_state=True)
+
+    assert state.name == "Failed"
+    assert manifest.film
+    assert manifest.film.join == "exact"
+    assert without.name == "Completed"
+    assert (await recorded(Store.open(str(archive)), "test-board")).film is None
+    assert sandbox.totals()["accepted"] == 2
 
 
 async def test_inline_images_outside(board: Path, archive: Path, sandbox: Sandbox, api: Api) -> None:
