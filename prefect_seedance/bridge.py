@@ -3,9 +3,10 @@
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, wait
+from contextlib import suppress
 from contextvars import copy_context
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from prefect.context import get_run_context
 from prefect.exceptions import MissingContextError
@@ -31,26 +32,40 @@ def finish(work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         raise RuntimeError(
             f"In async code, await {name}() instead of calling {name[1:]}(); nothing was begun"
         )
-    errand = _Errand()
-    with ThreadPoolExecutor(1, thread_name_prefix="seedance") as thread:
-        future = thread.submit(copy_context().run, asyncio.run, errand.of(work()))
-        try:
-            return future.result()
-        finally:
-            if not future.done():
-                errand.cancel()
+    errand = _Errand(work)
+    try:
+        threading.Thread(target=copy_context().run, args=(errand.run,), name="seedance").start()
+        return errand.end.result()
+    except BaseException:
+        errand.cancel()
+        raise
 
 
-class _Errand:
-    """Work that another thread may cancel, even before it has begun."""
+class _Errand(Generic[_T]):
+    """Work that another thread may cancel, even before it has begun.
 
-    def __init__(self) -> None:
+    Attributes:
+        end: What comes of it.
+    """
+
+    def __init__(self, work: Callable[[], Coroutine[Any, Any, _T]]) -> None:
+        self.end: Future[_T] = Future()
+        self._work = work
         self._lock = threading.Lock()
         self._is_cancelled = False
         self._cancel: Callable[[], object] = lambda: None
 
-    async def of(self, work: Coroutine[Any, Any, _T]) -> _T:
-        loop, task = asyncio.get_running_loop(), asyncio.ensure_future(work)
+    def run(self) -> None:
+        """Work, unless it was cancelled."""
+        if not self.end.set_running_or_notify_cancel():
+            return
+        try:
+            self.end.set_result(asyncio.run(self._watched()))
+        except BaseException as error:  # noqa: BLE001 -- whoever waits gets it
+            self.end.set_exception(error)
+
+    async def _watched(self) -> _T:
+        loop, task = asyncio.get_running_loop(), asyncio.ensure_future(self._work())
         with self._lock:
             self._cancel = lambda: loop.call_soon_threadsafe(task.cancel)
             if self._is_cancelled:
@@ -58,9 +73,13 @@ class _Errand:
         return await task
 
     def cancel(self) -> None:
-        with self._lock:
+        """Keep it from beginning, or have it stop and wait for its end."""
+        if self.end.cancel() or self.end.done():
+            return
+        with self._lock, suppress(RuntimeError):  # its loop may be closed in this moment
             self._is_cancelled = True
             self._cancel()
+        wait([self.end])
 
 
 def _can_await() -> bool:

@@ -308,6 +308,9 @@ async def _fetched(
     finally:
         if ahead:
             ahead.cancel()
+            (left,) = await asyncio.gather(ahead, return_exceptions=True)
+            if isinstance(left, tuple) and left[1]:
+                left[1].close()
 
 
 def _missing(scene: Scene, reason: str) -> Scene:
