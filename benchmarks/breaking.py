@@ -20,14 +20,14 @@ from cyclopts import App, Parameter
 _ROOT = Path(__file__).parents[1]
 _PARTS = ("prefect_seedance", "flows", "deployments", "examples", "tests", "benchmarks", "pyproject.toml")
 _UNITS = (
-    "tests/test_archive.py",
-    "tests/test_client.py",
+    "tests/clips/test_archive.py",
+    "tests/api/test_client.py",
     "tests/test_errors.py",
-    "tests/test_ledger.py",
-    "tests/test_planning.py",
-    "tests/test_store.py",
-    "tests/test_submission.py",
-    "tests/test_waiting.py",
+    "tests/clips/test_ledger.py",
+    "tests/storyboard/test_plan.py",
+    "tests/storage/test_store.py",
+    "tests/clips/test_submit.py",
+    "tests/clips/test_poll.py",
 )
 _TABLE = ("tests/journeys/test_faults.py", "tests/journeys/test_paying_once.py")
 
@@ -53,7 +53,7 @@ class Rule:
 RULES = (
     Rule(
         "the intent is recorded before anything is sent",
-        "submission",
+        "clips/submit",
         "        claiming = asyncio.ensure_future(self.ledger.claim(intent))\n",
         "        generation_id = await self.client.submit(intent.request, sending=sending)\n"
         "        if claimed := await self.ledger.claim(intent):\n"
@@ -62,7 +62,7 @@ RULES = (
     ),
     Rule(
         "of those who claim an attempt one wins",
-        "store",
+        "storage/store",
         'await obstore.put_async(self._backend.writer, key, content, mode="create")',
         "await obstore.put_async(self._backend.writer, key, content)",
     ),
@@ -74,57 +74,57 @@ RULES = (
     ),
     Rule(
         "an unresolved attempt is left alone",
-        "submission",
+        "clips/submit",
         "        if not self.policy.resubmit_unresolved:\n",
         "        if False:\n",
     ),
     Rule(
         "the answer is recorded before it is used",
-        "ledger",
+        "clips/ledger",
         "if not await self._create(attempt.key + _ACCEPTED, acceptance):",
         "if False:",
     ),
     Rule(
         "no other attempt follows a success",
-        "ledger",
+        "clips/ledger",
         "outcome = await self._read(ended, Outcome) if ended in keys else None",
         "outcome = None",
     ),
     Rule(
         "a rejected clip is not bought again",
-        "submission",
+        "clips/submit",
         "        if outcome.kind is FailKind.content:\n            return self.retry_rejected\n"
         "        return outcome.result in _FREE or self.retry_failed",
         "        return True",
     ),
     Rule(
         "equal clips have equal fingerprints",
-        "planning",
+        "storyboard/plan",
         '{"model": model, "input": asked, "take": request.take}',
         '{"model": model, "input": asked, "take": request.take, "run": __import__("os").getpid()}',
     ),
     Rule(
         "a new id may be unknown for a while",
-        "waiting",
+        "clips/poll",
         "(isinstance(error, NotFoundError) and self._is_settling(watch))",
         "False",
     ),
     Rule(
         "a video is verified before it is stored",
-        "archive",
+        "clips/archive",
         "                return sha256, await self._probed(file)\n            except (LinkExpiredError",
         "                await self._store(attempt.intent.fingerprint, file, sha256=sha256)\n"
         "                return sha256, await self._probed(file)\n            except (LinkExpiredError",
     ),
     Rule(
         "a video is stored before its record",
-        "archive",
+        "clips/archive",
         "            await self._store(intent.fingerprint, file, sha256=sha256)\n",
         "",
     ),
     Rule(
         "a stored video is never written over",
-        "archive",
+        "clips/archive",
         'clip-{sha256[:_DIGEST_DIGITS]}.mp4"',
         'clip-000000000000.mp4"',
     ),

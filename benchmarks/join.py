@@ -21,11 +21,12 @@ from pathlib import Path
 import av
 from PIL import Image
 
-from prefect_seedance import film, media
-from prefect_seedance.archive import Clip
-from prefect_seedance.cutting import Scene, Style
-from prefect_seedance.models import ClipInput, GenerateRequest
-from prefect_seedance.store import Store
+from prefect_seedance.api.wire import ClipInput, GenerateRequest
+from prefect_seedance.clips.archive import Clip
+from prefect_seedance.film import join as film
+from prefect_seedance.film.assembly import Scene, Style
+from prefect_seedance.storage.store import Store
+from prefect_seedance.video import probe as media
 
 CLIPS = int(sys.argv[2] if sys.argv[1:2] == ["join"] else (sys.argv[1:2] or ["100"])[0])
 SIZE, RATE, SECONDS, DIFFERENT, ROUNDS = (1280, 720), 24, 8, 4, 3

@@ -17,9 +17,10 @@ _MEGA = 1_000_000
 
 async def archive(folder: Path, clips: int) -> Path:
     """Fill a folder with so many clips, their ledger, and stills of 640 × 360, as rich as paintings."""
-    from prefect_seedance.ledger import clip_prefix
-    from prefect_seedance.store import Store
     from tests.test_report import made, manifest_of
+
+    from prefect_seedance.clips.ledger import clip_prefix
+    from prefect_seedance.storage.store import Store
 
     store = Store.open(str(folder))
     stills = []
@@ -39,9 +40,9 @@ async def archive(folder: Path, clips: int) -> Path:
 
 async def measure(account: Path) -> None:
     """Write one report, and print what it took."""
-    from prefect_seedance import report
-    from prefect_seedance.manifest import Manifest
-    from prefect_seedance.store import Store
+    from prefect_seedance.report import render as report
+    from prefect_seedance.report.manifest import Manifest
+    from prefect_seedance.storage.store import Store
 
     store = Store.open(str(account.parent))
     manifest = Manifest.model_validate_json(await store.read(account.name) or b"")

@@ -71,7 +71,7 @@ def measured(command: list[str], env: dict[str, str]) -> tuple[float, float]:
 
 def send(folder: Path) -> None:
     """Store files as the archive does, eight at a time."""
-    from prefect_seedance.store import Store
+    from prefect_seedance.storage.store import Store
 
     async def put(files: Iterable[Path]) -> None:
         store, gate = Store.open("s3://clips/ours"), asyncio.Semaphore(8)
@@ -105,12 +105,12 @@ def whole_step(home: Path, env: dict[str, str]) -> None:
 
 def archive(url: str) -> None:
     """Take one archiving step, with a generation that ended at this URL."""
-    from prefect_seedance.archive import Archivist
-    from prefect_seedance.client import SeedanceClient
-    from prefect_seedance.download import Downloader
-    from prefect_seedance.ledger import Acceptance, Attempt, Intent, Outcome, Result
-    from prefect_seedance.models import ClipInput, GenerateRequest
-    from prefect_seedance.store import Store
+    from prefect_seedance.api.client import SeedanceClient
+    from prefect_seedance.api.download import Downloader
+    from prefect_seedance.api.wire import ClipInput, GenerateRequest
+    from prefect_seedance.clips.archive import Archivist
+    from prefect_seedance.clips.ledger import Acceptance, Attempt, Intent, Outcome, Result
+    from prefect_seedance.storage.store import Store
 
     now = datetime.now(UTC)
     intent = Intent(

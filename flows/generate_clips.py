@@ -5,8 +5,8 @@ from typing import Annotated
 from prefect import State, flow
 from pydantic import Field
 
-from prefect_seedance import ClipList, Manifest, Policy, produce
-from prefect_seedance.reporting import final_state, named_after
+from prefect_seedance import ClipList, Manifest, RetryPolicy, produce
+from prefect_seedance.orchestration.reporting import final_state, named_after
 
 
 @flow(name="generate-clips", flow_run_name=named_after("clips"))
@@ -55,6 +55,6 @@ async def generate_clips(
         allow_outside=allow_outside,
         callback_url=callback_url,
         wait=wait,
-        policy=Policy(retry_failed=retry_failed, retry_rejected=retry_rejected),
+        policy=RetryPolicy(retry_failed=retry_failed, retry_rejected=retry_rejected),
     )
     return final_state(manifest)

@@ -7,9 +7,9 @@ from prefect.states import Completed
 from pydantic import Field
 
 from prefect_seedance import Film, Style, join_film
-from prefect_seedance import report as reports
-from prefect_seedance.blocks import open_archive
-from prefect_seedance.manifest import record, recorded
+from prefect_seedance.orchestration.blocks import open_archive
+from prefect_seedance.report import render as reports
+from prefect_seedance.report.manifest import record, recorded
 
 
 @flow(name="join-film", flow_run_name="join {name}")

@@ -9,11 +9,11 @@ from prefect.runtime import flow_run
 from pydantic import Field
 
 from prefect_seedance import SeedanceCredentials
-from prefect_seedance.blocks import open_archive
+from prefect_seedance.clips.ledger import Attempt, Ledger
+from prefect_seedance.clips.submit import this_process
+from prefect_seedance.clips.unresolved import Resolver
 from prefect_seedance.errors import SeedanceError
-from prefect_seedance.ledger import Attempt, Ledger
-from prefect_seedance.resolution import Resolver
-from prefect_seedance.submission import this_process
+from prefect_seedance.orchestration.blocks import open_archive
 
 
 class Decision(RunInput):

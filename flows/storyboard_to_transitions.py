@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from prefect import State, flow
 from pydantic import Field
 
-from prefect_seedance import Manifest, Policy, Presentation, Storyboard, Style, produce
-from prefect_seedance.reporting import final_state, named_after
+from prefect_seedance import Manifest, Output, RetryPolicy, Storyboard, Style, produce
+from prefect_seedance.orchestration.reporting import final_state, named_after
 
 
 @flow(name="storyboard-to-transitions", flow_run_name=named_after("storyboard"))
@@ -67,8 +67,8 @@ async def storyboard_to_transitions(
         allow_outside=allow_outside,
         callback_url=callback_url,
         wait=wait,
-        policy=Policy(retry_failed=retry_failed, retry_rejected=retry_rejected),
-        presentation=Presentation(
+        policy=RetryPolicy(retry_failed=retry_failed, retry_rejected=retry_rejected),
+        presentation=Output(
             film=film != "none",
             style=Style(join="exact" if film == "exact" else "auto", gaps=gaps),
             min_seam=min_seam,

@@ -3,12 +3,14 @@
 import asyncio
 import selectors
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 pytest_plugins = ["tests.processes", "tests.browsing"]
+
+_IN_REAL_TIME = {"flows", "journeys", "receiver", "sandbox"}
+"""Folders whose tests start processes or serve requests."""
 
 _IDLE_SECONDS = 0.005
 _LEAP_SECONDS = 10.0
@@ -58,5 +60,5 @@ def pytest_asyncio_loop_factories(
     item: pytest.Item,
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Let a module's own tests skip time; stories with real processes live in real time."""
-    is_unit = item.path.parent == Path(__file__).parent
+    is_unit = item.path.parent.name not in _IN_REAL_TIME
     return {"skipping": SkippingLoop} if is_unit else {"real": asyncio.SelectorEventLoop}

@@ -13,10 +13,10 @@ from typing import NamedTuple
 import av
 from PIL import Image, ImageDraw
 
-from prefect_seedance import media
-from prefect_seedance.archive import Clip
-from prefect_seedance.models import ClipInput, GenerateRequest
-from prefect_seedance.store import Store
+from prefect_seedance.api.wire import ClipInput, GenerateRequest
+from prefect_seedance.clips.archive import Clip
+from prefect_seedance.storage.store import Store
+from prefect_seedance.video import probe as media
 
 SIZE = (192, 96)
 RATE = 24

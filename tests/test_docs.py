@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from prefect_seedance.document import Document
-from prefect_seedance.reading import read
+from prefect_seedance.storyboard.document import Document
+from prefect_seedance.storyboard.parser import read
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

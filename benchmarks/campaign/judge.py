@@ -12,8 +12,8 @@ from typing import Any
 
 from benchmarks.campaign.chance import SECONDS
 from benchmarks.campaign.stage import Production, Run, Stage
-from prefect_seedance import media
 from prefect_seedance.errors import IntegrityError
+from prefect_seedance.video import probe as media
 
 _KNOWN_FILES = re.compile(
     r"clips/[0-9a-f]{32}/(attempt-\d{3}/(intent|accepted|outcome)\.json|clip\.json|refused\.mp4"

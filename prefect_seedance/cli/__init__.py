@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from prefect_seedance import __version__
-from prefect_seedance.cli.complaints import complain
+from prefect_seedance.cli.errors import complain
 from prefect_seedance.cli.printing import fall_silent
 from prefect_seedance.errors import SeedanceError
 
@@ -27,7 +27,7 @@ app.command("prefect_seedance.cli.plan:app", name="plan", help="Say what would b
 app.command("prefect_seedance.cli.produce:app", name="produce", help="Make the clips that are missing.")
 app.command("prefect_seedance.cli.film:app", name="film", help="Join the clips of a production to a film.")
 app.command("prefect_seedance.cli.report:app", name="report", help="Write the page that shows a production.")
-app.command("prefect_seedance.cli.opening:app", name="open", help="Open that page in a browser.")
+app.command("prefect_seedance.cli.open:app", name="open", help="Open that page in a browser.")
 app.command("prefect_seedance.cli.ledger:app", name="ledger", help="List what an archive was asked to hold.")
 app.command("prefect_seedance.cli.resolve:app", name="resolve", help="Say what became of a submission.")
 app.command("prefect_seedance.cli.callbacks:app", name="callbacks", help="Be told what has ended.")

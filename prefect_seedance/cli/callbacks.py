@@ -11,15 +11,15 @@ from typing import Annotated
 from cyclopts import App, Parameter
 from rich.text import Text
 
-from prefect_seedance.cli import survey
+from prefect_seedance.cli import history as survey
 from prefect_seedance.cli.job import Account, prepare_prefect
 from prefect_seedance.cli.options import PLAIN, Archive, Json, Verbose
 from prefect_seedance.cli.printing import show
+from prefect_seedance.clips.ledger import Attempt
 from prefect_seedance.errors import SetupError
-from prefect_seedance.ledger import Attempt
 from prefect_seedance.receiver import Receiver, create_app
 from prefect_seedance.receiver.server import serve
-from prefect_seedance.store import Store
+from prefect_seedance.storage.store import Store
 
 app = App(
     name="callbacks",
@@ -60,7 +60,7 @@ def callbacks(
 
 
 async def _open(archive: str, account: Account, voice: "_Voice") -> tuple[Receiver, Store]:
-    from prefect_seedance import reporting  # noqa: PLC0415 -- loads Prefect
+    from prefect_seedance.orchestration import reporting  # noqa: PLC0415 -- loads Prefect
 
     credentials = await account.found()
     secrets = credentials.callback_secrets()

@@ -13,12 +13,12 @@ from cyclopts import App, Parameter
 from rich.text import Text
 
 from prefect_seedance.cli.job import Times
-from prefect_seedance.cli.leash import leashed
 from prefect_seedance.cli.options import PLAIN, Verbose
 from prefect_seedance.cli.printing import command, program, show
 from prefect_seedance.cli.produce import produce
+from prefect_seedance.cli.subprocesses import leashed
 from prefect_seedance.errors import SetupError
-from prefect_seedance.manifest import ExitCode
+from prefect_seedance.report.manifest import ExitCode
 
 app = App(
     name="demo",

@@ -9,13 +9,13 @@ from cyclopts import App
 from rich.console import RenderableType
 from rich.text import Text
 
-from prefect_seedance import film as filming
-from prefect_seedance.cli import survey
+from prefect_seedance.cli import history as survey
 from prefect_seedance.cli.options import PLAIN, Archive, Cutting, Json, Production
 from prefect_seedance.cli.printing import command, count, elapsed, program, show, unbroken
-from prefect_seedance.film import Film
-from prefect_seedance.manifest import record, recorded
-from prefect_seedance.store import Store
+from prefect_seedance.film import join as filming
+from prefect_seedance.film.join import Film
+from prefect_seedance.report.manifest import record, recorded
+from prefect_seedance.storage.store import Store
 
 app = App(
     name="film",

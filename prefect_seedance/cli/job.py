@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
 
-from prefect_seedance import planning
-from prefect_seedance.cli import survey
+from prefect_seedance.api.client import REQUEST_TIMEOUT_SECONDS
+from prefect_seedance.cli import history as survey
 from prefect_seedance.cli.options import FILM, Cutting, Price, Seconds, Share, Wanted
-from prefect_seedance.client import REQUEST_TIMEOUT_SECONDS
+from prefect_seedance.clips.image_hosting import LIFETIME_SECONDS, ImageHost
+from prefect_seedance.clips.poll import Polling
 from prefect_seedance.errors import SetupError
-from prefect_seedance.images import LIFETIME_SECONDS, ImageHost
-from prefect_seedance.manifest import Manifest, production_key
-from prefect_seedance.objects import Objects
-from prefect_seedance.planning import Plan
-from prefect_seedance.reading import Reading
-from prefect_seedance.waiting import Pace
+from prefect_seedance.report.manifest import Manifest, production_key
+from prefect_seedance.storage.objects import Objects
+from prefect_seedance.storyboard import plan as planning
+from prefect_seedance.storyboard.parser import ParsedStoryboard
+from prefect_seedance.storyboard.plan import Plan
 
 if TYPE_CHECKING:
-    from prefect_seedance.blocks import SeedanceCredentials
-    from prefect_seedance.cli.screen import Screen
-    from prefect_seedance.client import SeedanceClient
-    from prefect_seedance.presentation import Presentation
+    from prefect_seedance.api.client import SeedanceClient
+    from prefect_seedance.cli.progress import Screen
+    from prefect_seedance.orchestration.blocks import SeedanceCredentials
+    from prefect_seedance.orchestration.presentation import Output
 
 _SILENT: Mapping[str, str] = {
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
@@ -55,7 +55,7 @@ class Account:
         Raises:
             SetupError: If there are none.
         """
-        from prefect_seedance.blocks import SeedanceCredentials  # noqa: PLC0415 -- loads Prefect
+        from prefect_seedance.orchestration.blocks import SeedanceCredentials  # noqa: PLC0415 -- loads Prefect
 
         if self.credentials and self.base_url:
             raise SetupError("--credentials says where the API is; leave out --base-url")
@@ -70,7 +70,7 @@ class Account:
         Raises:
             SetupError: If there are none.
         """
-        from prefect_seedance.blocks import SeedanceCredentials  # noqa: PLC0415 -- loads Prefect
+        from prefect_seedance.orchestration.blocks import SeedanceCredentials  # noqa: PLC0415 -- loads Prefect
 
         return await SeedanceCredentials.find(self.open())
 
@@ -95,15 +95,15 @@ class Times:
     first_look: Annotated[
         Seconds | None, Parameter(help="From acceptance to the first look. [when it can be done]")
     ] = None
-    look_every: Annotated[Seconds, Parameter(help="From look to look. [2s]")] = Pace().every_seconds
+    look_every: Annotated[Seconds, Parameter(help="From look to look. [2s]")] = Polling().every_seconds
     images_lifetime: Annotated[
         Seconds, Parameter(help="How long the API can fetch local images from a bucket, at most 168h. [24h]")
     ] = LIFETIME_SECONDS
 
     @property
-    def pace(self) -> Pace:
+    def pace(self) -> Polling:
         """How often to look."""
-        return Pace(first_seconds=self.first_look, every_seconds=self.look_every)
+        return Polling(first_seconds=self.first_look, every_seconds=self.look_every)
 
 
 @Parameter(name="*", group=FILM)
@@ -127,11 +127,11 @@ class Extras:
     ] = True
     price_per_second: Price = None
 
-    def presentation(self) -> "Presentation":
+    def presentation(self) -> "Output":
         """Return it in the words of `produce`."""
-        from prefect_seedance.presentation import Presentation  # noqa: PLC0415 -- loads Prefect
+        from prefect_seedance.orchestration.presentation import Output  # noqa: PLC0415 -- loads Prefect
 
-        return Presentation(
+        return Output(
             film=self.film,
             style=self.cutting.style,
             min_seam=self.min_seam,
@@ -148,7 +148,7 @@ class Checked:
         doubt: What may go wrong all the same; empty if nothing.
     """
 
-    reading: Reading
+    reading: ParsedStoryboard
     plan: Plan
     doubt: str
 
@@ -196,7 +196,7 @@ class Job:
             KeyboardInterrupt: If it was stopped before anything was begun.
             SeedanceError: If there is no account, or callbacks cannot come to the given address.
         """
-        from prefect_seedance.cli.running import run  # noqa: PLC0415 -- loads Prefect
+        from prefect_seedance.cli.flow_run import run  # noqa: PLC0415 -- loads Prefect
 
         credentials, since = self.account.open(), datetime.now(UTC)
         if not isinstance(credentials, str):
@@ -207,9 +207,9 @@ class Job:
         return manifest or asyncio.run(self._left(checked.plan, since=since))
 
     async def _make(
-        self, reading: Reading, credentials: "SeedanceCredentials | str", screen: "Screen"
+        self, reading: ParsedStoryboard, credentials: "SeedanceCredentials | str", screen: "Screen"
     ) -> Manifest:
-        from prefect_seedance.production import produce  # noqa: PLC0415 -- loads Prefect
+        from prefect_seedance.orchestration.production import produce  # noqa: PLC0415 -- loads Prefect
 
         return await produce(
             reading,

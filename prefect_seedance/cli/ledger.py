@@ -12,12 +12,12 @@ from pydantic import BaseModel, ConfigDict
 from rich.console import RenderableType
 from rich.text import Text
 
-from prefect_seedance.cli import survey
+from prefect_seedance.cli import history as survey
+from prefect_seedance.cli.history import ClipHistory, State
 from prefect_seedance.cli.options import PLAIN, Archive, Json
 from prefect_seedance.cli.printing import count, grid, show
-from prefect_seedance.cli.survey import Memory, State
-from prefect_seedance.ledger import Ledger
-from prefect_seedance.store import Store
+from prefect_seedance.clips.ledger import Ledger
+from prefect_seedance.storage.store import Store
 
 app = App(name="ledger", default_parameter=PLAIN)
 
@@ -85,11 +85,11 @@ async def _lines(archive: str) -> Sequence[Line]:
     return sorted(lines, key=lambda line: (line.state is not State.unresolved, line.age_seconds))
 
 
-async def _memories(store: Store) -> Mapping[str, Memory]:
+async def _memories(store: Store) -> Mapping[str, ClipHistory]:
     return await survey.recall(store, await Ledger(store).fingerprints())
 
 
-def _line(fingerprint: str, memory: Memory, now: datetime) -> Line:
+def _line(fingerprint: str, memory: ClipHistory, now: datetime) -> Line:
     intent, outcome = memory.attempts[-1].intent, memory.attempts[-1].outcome
     said = outcome and ", ".join(filter(None, (outcome.code, outcome.message)))
     return Line(

@@ -8,11 +8,11 @@ from typing import Annotated, Final, Literal
 
 from cyclopts import Group, Parameter, Token
 
-from prefect_seedance.cli.survey import opened
-from prefect_seedance.cutting import MOST_CROSSFADE_SECONDS, Style
-from prefect_seedance.reading import Reading
-from prefect_seedance.sources import open_source
-from prefect_seedance.submission import Policy
+from prefect_seedance.cli.history import opened
+from prefect_seedance.clips.submit import RetryPolicy
+from prefect_seedance.film.assembly import MOST_CROSSFADE_SECONDS, Style
+from prefect_seedance.storyboard.loader import open_source
+from prefect_seedance.storyboard.parser import ParsedStoryboard
 
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600}
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")
@@ -124,15 +124,15 @@ class Wanted:
     ] = "report"
 
     @property
-    def policy(self) -> Policy:
+    def policy(self) -> RetryPolicy:
         """Which failed clips may be paid for again."""
-        return Policy(
+        return RetryPolicy(
             retry_failed=self.retry_failed,
             retry_rejected=self.retry_rejected,
             resubmit_unresolved=self.on_unresolved == "resubmit",
         )
 
-    async def read(self, storyboard: str) -> Reading:
+    async def read(self, storyboard: str) -> ParsedStoryboard:
         """Read the storyboard.
 
         Raises:

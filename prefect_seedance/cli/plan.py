@@ -13,19 +13,19 @@ from pydantic import BaseModel, ConfigDict
 from rich.console import RenderableType
 from rich.text import Text
 
-from prefect_seedance import planning, pricing
-from prefect_seedance.cli import survey
+from prefect_seedance.cli import history as survey
+from prefect_seedance.cli.history import ClipHistory, State
 from prefect_seedance.cli.options import PLAIN, Archive, Json, Price, Source, Wanted
 from prefect_seedance.cli.printing import count, grid, show
-from prefect_seedance.cli.survey import Memory, State
-from prefect_seedance.picture import Picture
-from prefect_seedance.planning import Plan, PlannedClip
-from prefect_seedance.submission import Policy, failure
+from prefect_seedance.clips.submit import RetryPolicy, failure
+from prefect_seedance.storyboard import plan as planning
+from prefect_seedance.storyboard.image import SourceImage
+from prefect_seedance.storyboard.plan import Plan, PlannedClip
 
 app = App(name="plan", default_parameter=PLAIN)
 
 
-class Deed(StrEnum):
+class Action(StrEnum):
     """What a production would do with a clip."""
 
     make = "make"
@@ -38,22 +38,22 @@ class Deed(StrEnum):
     failed = "failed"
 
 
-_WORDS: Mapping[Deed, str] = {
-    Deed.make: "made",
-    Deed.reuse: "reused",
-    Deed.fetch: "fetched",
-    Deed.wait: "waited for",
-    Deed.unresolved: "left unresolved",
-    Deed.failed: "left failed",
+_WORDS: Mapping[Action, str] = {
+    Action.make: "made",
+    Action.reuse: "reused",
+    Action.fetch: "fetched",
+    Action.wait: "waited for",
+    Action.unresolved: "left unresolved",
+    Action.failed: "left failed",
 }
 
-_STYLES: Mapping[Deed, str] = {
-    Deed.make: "bold",
-    Deed.reuse: "green",
-    Deed.fetch: "cyan",
-    Deed.wait: "cyan",
-    Deed.unresolved: "bold yellow",
-    Deed.failed: "red",
+_STYLES: Mapping[Action, str] = {
+    Action.make: "bold",
+    Action.reuse: "green",
+    Action.fetch: "cyan",
+    Action.wait: "cyan",
+    Action.unresolved: "bold yellow",
+    Action.failed: "red",
 }
 
 
@@ -76,7 +76,7 @@ class ForecastImage(BaseModel):
     sent_height: int | None
 
     @classmethod
-    def of(cls, picture: Picture) -> Self:
+    def of(cls, picture: SourceImage) -> Self:
         """Tell it of a clip's picture."""
         sent = picture.made_size or (picture.width, picture.height)
         return cls(
@@ -103,7 +103,7 @@ class ForecastClip(BaseModel):
     number: int
     name: str
     fingerprint: str
-    will: Deed
+    will: Action
     images: tuple[ForecastImage, ...]
     duration_seconds: int
     billed_seconds: int
@@ -130,10 +130,10 @@ class Forecast(BaseModel):
     clips: tuple[ForecastClip, ...]
 
     @property
-    def counts(self) -> Mapping[Deed, int]:
+    def counts(self) -> Mapping[Action, int]:
         """How many clips would be treated how."""
         counts = Counter(clip.will for clip in self.clips)
-        return {deed: counts[deed] for deed in Deed if counts[deed]}
+        return {deed: counts[deed] for deed in Action if counts[deed]}
 
 
 @app.default
@@ -170,22 +170,24 @@ async def _forecast(
         model=planned.model,
         archive=archive or None,
         billed_seconds=billed_seconds,
-        cost=price_per_second and pricing.cost(billed_seconds, price_per_second=price_per_second),
+        cost=price_per_second and billed_seconds * price_per_second,
         clips=clips,
     )
 
 
-async def _recalled(archive: str, clips: Iterable[PlannedClip]) -> Mapping[str, Memory]:
+async def _recalled(archive: str, clips: Iterable[PlannedClip]) -> Mapping[str, ClipHistory]:
     store = await survey.existing(archive) if archive else None
     return await survey.recall(store, [clip.fingerprint for clip in clips]) if store else {}
 
 
-def _foreseen(planned: Plan, memories: Mapping[str, Memory], *, policy: Policy) -> Iterator[ForecastClip]:
+def _foreseen(
+    planned: Plan, memories: Mapping[str, ClipHistory], *, policy: RetryPolicy
+) -> Iterator[ForecastClip]:
     firsts = {clip.number for clip in planned.distinct}
     for clip in planned.clips:
-        memory = memories.get(clip.fingerprint, Memory())
+        memory = memories.get(clip.fingerprint, ClipHistory())
         deed = _deed(memory, policy)
-        bought = deed is Deed.make and clip.number in firsts
+        bought = deed is Action.make and clip.number in firsts
         yield ForecastClip(
             number=clip.number,
             name=clip.name,
@@ -199,26 +201,26 @@ def _foreseen(planned: Plan, memories: Mapping[str, Memory], *, policy: Policy) 
         )
 
 
-def _deed(memory: Memory, policy: Policy) -> Deed:
+def _deed(memory: ClipHistory, policy: RetryPolicy) -> Action:
     outcome = memory.last and memory.last.outcome
     if outcome and memory.state in {State.failed, State.not_started, State.lost}:
-        return Deed.make if policy.permits_after(outcome) else Deed.failed
+        return Action.make if policy.permits_after(outcome) else Action.failed
     if memory.state is State.unresolved and policy.resubmit_unresolved:
-        return Deed.make
+        return Action.make
     return {
-        State.archived: Deed.reuse,
-        State.made: Deed.fetch,
-        State.in_flight: Deed.wait,
-        State.being_asked: Deed.wait,
-        State.unresolved: Deed.unresolved,
-    }.get(memory.state, Deed.make)
+        State.archived: Action.reuse,
+        State.made: Action.fetch,
+        State.in_flight: Action.wait,
+        State.being_asked: Action.wait,
+        State.unresolved: Action.unresolved,
+    }.get(memory.state, Action.make)
 
 
-def _reason(memory: Memory, deed: Deed) -> str | None:
+def _reason(memory: ClipHistory, deed: Action) -> str | None:
     last = memory.last
-    if deed is Deed.failed and last and last.outcome:
+    if deed is Action.failed and last and last.outcome:
         return str(failure(last.intent.name, last.outcome))
-    if deed is Deed.unresolved and last:
+    if deed is Action.unresolved and last:
         return f"asked for by {last.intent.asked_by}, and no answer is recorded: it may be paid for already"
     return None
 
@@ -231,7 +233,7 @@ def _told(forecast: Forecast) -> Iterator[RenderableType]:
         table.add_row(f"{clip.number}", clip.name, Text(_WORDS[clip.will], _STYLES[clip.will]), billed)
     yield Text(f"{forecast.title}: {count(len(forecast.clips), 'clip')}\n", "bold")
     yield table
-    yield from _changed(clip for clip in forecast.clips if clip.will is Deed.make)
+    yield from _changed(clip for clip in forecast.clips if clip.will is Action.make)
     for clip in forecast.clips:
         if clip.reason:
             yield Text(f"\n{clip.reason}", _STYLES[clip.will])

@@ -9,14 +9,14 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from prefect_seedance.cli.account import account as told
-from prefect_seedance.cli.complaints import complain, warn
+from prefect_seedance.cli.errors import complain, warn
 from prefect_seedance.cli.job import Account, Extras, Job, Times, prepare_prefect
 from prefect_seedance.cli.options import PLAIN, Archive, Json, Source, Verbose, Wanted
 from prefect_seedance.cli.printing import program, show, width
-from prefect_seedance.cli.screen import screen_for
+from prefect_seedance.cli.progress import screen_for
+from prefect_seedance.cli.summary import account as told
 from prefect_seedance.errors import SeedanceError
-from prefect_seedance.manifest import ExitCode, Manifest
+from prefect_seedance.report.manifest import ExitCode, Manifest
 
 app = App(
     name="produce",

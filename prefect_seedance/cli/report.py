@@ -10,13 +10,14 @@ from cyclopts import App
 from rich.console import RenderableType
 from rich.text import Text
 
-from prefect_seedance import report as reports
-from prefect_seedance.cli import survey
+from prefect_seedance.cli import history as survey
 from prefect_seedance.cli.options import PLAIN, Archive, Json, Price, Production
 from prefect_seedance.cli.printing import command, program, show, unbroken
-from prefect_seedance.manifest import Manifest, recorded
-from prefect_seedance.report import Report, words
-from prefect_seedance.store import Store
+from prefect_seedance.report import formatting as words
+from prefect_seedance.report import render as reports
+from prefect_seedance.report.manifest import Manifest, recorded
+from prefect_seedance.report.render import Report
+from prefect_seedance.storage.store import Store
 
 app = App(
     name="report",

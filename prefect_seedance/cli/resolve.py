@@ -7,14 +7,14 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from prefect_seedance.cli import survey
+from prefect_seedance.cli import history as survey
 from prefect_seedance.cli.job import Account
 from prefect_seedance.cli.options import PLAIN, Archive, Json
 from prefect_seedance.cli.printing import show
+from prefect_seedance.clips.ledger import Attempt, Ledger
+from prefect_seedance.clips.submit import this_process
+from prefect_seedance.clips.unresolved import Resolver
 from prefect_seedance.errors import SetupError
-from prefect_seedance.ledger import Attempt, Ledger
-from prefect_seedance.resolution import Resolver
-from prefect_seedance.submission import this_process
 
 app = App(
     name="resolve",

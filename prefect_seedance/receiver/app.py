@@ -12,13 +12,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from prefect_seedance.callbacks import Secrets
-from prefect_seedance.client import SeedanceClient
+from prefect_seedance.api.callback_urls import Secrets
+from prefect_seedance.api.client import SeedanceClient
+from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.errors import ArchiveError
-from prefect_seedance.ledger import Ledger
 from prefect_seedance.receiver.hints import Hints
 from prefect_seedance.receiver.reader import Announce, Reader, is_given_up
-from prefect_seedance.store import Store
+from prefect_seedance.storage.store import Store
 
 _BODY_BYTES = 64 * 1024
 """A callback is an envelope of some hundred bytes."""

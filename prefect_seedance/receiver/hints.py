@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-from prefect_seedance.callbacks import Place
-from prefect_seedance.ledger import Attempt
-from prefect_seedance.store import Store
+from prefect_seedance.api.callback_urls import Place
+from prefect_seedance.clips.ledger import Attempt
+from prefect_seedance.storage.store import Store
 
 _HINT = "called.json"
 _HINT_KEY = re.compile(rf"(clips/([^/]+)/attempt-(\d+)/){re.escape(_HINT)}")

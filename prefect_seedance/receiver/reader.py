@@ -8,18 +8,18 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
-from prefect_seedance.callbacks import Place
-from prefect_seedance.client import SeedanceClient
+from prefect_seedance.api.callback_urls import Place
+from prefect_seedance.api.client import SeedanceClient
+from prefect_seedance.clips.ledger import Attempt, Ledger, Result
+from prefect_seedance.clips.poll import Polling, Waiter
+from prefect_seedance.clips.submit import this_process
+from prefect_seedance.clips.unresolved import Resolver
 from prefect_seedance.errors import ArchiveError, DeadlineError, SeedanceError, may_repeat_read
-from prefect_seedance.ledger import Attempt, Ledger, Result
 from prefect_seedance.receiver.hints import Hints
-from prefect_seedance.resolution import Resolver
-from prefect_seedance.submission import this_process
-from prefect_seedance.waiting import Pace, Waiter
 
 _log = logging.getLogger(__name__)
 
-_PACE = Pace(first_seconds=0.0, every_seconds=2.0)
+_PACE = Polling(first_seconds=0.0, every_seconds=2.0)
 """A generation that a callback tells of has ended, or somebody lies: then it is not looked at more often than
 any other."""
 

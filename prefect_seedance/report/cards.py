@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from prefect_seedance.ledger import Attempt, Ledger, Result
-from prefect_seedance.manifest import Entry, Manifest
-from prefect_seedance.models import ClipInput
+from prefect_seedance.api.wire import ClipInput
+from prefect_seedance.clips.ledger import Attempt, Ledger, Result
 from prefect_seedance.report.links import Link, Links
+from prefect_seedance.report.manifest import Entry, Manifest
 from prefect_seedance.report.timeline import Span
-from prefect_seedance.store import Store
+from prefect_seedance.storage.store import Store
 
 _READERS = 32
 """Clips whose records are read at once: a bucket answers in parallel, and a folder keeps few files open."""

@@ -8,7 +8,7 @@ from typing import NamedTuple, Self
 from urllib.parse import quote, urlsplit
 
 from prefect_seedance.errors import ArchiveError
-from prefect_seedance.store import Store
+from prefect_seedance.storage.store import Store
 
 _log = logging.getLogger(__name__)
 

@@ -11,11 +11,10 @@ from pathlib import Path, PurePosixPath
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from prefect_seedance import pricing
-from prefect_seedance.manifest import Entry, Manifest
-from prefect_seedance.report import words
+from prefect_seedance.report import formatting as words
 from prefect_seedance.report.cards import Card
 from prefect_seedance.report.links import Link
+from prefect_seedance.report.manifest import Entry, Manifest
 from prefect_seedance.report.timeline import Axis
 
 _HERE = Path(__file__).parent
@@ -129,7 +128,7 @@ class Page:
     def _cost(self) -> str | None:
         if self.price_per_second is None:
             return None
-        return f"{pricing.cost(self.billed_seconds, price_per_second=self.price_per_second):,}"
+        return f"{self.billed_seconds * self.price_per_second:,}"
 
     def _policy(self) -> str:
         """Permit this page's style and pictures, and videos from the archive alone."""

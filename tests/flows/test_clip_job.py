@@ -17,7 +17,7 @@ import pytest
 from prefect import flow, task
 from prefect.runtime import flow_run
 
-from prefect_seedance import Clip, ClipArchive, ClipSettings, Pace, SeedanceClip
+from prefect_seedance import Clip, ClipArchive, ClipSettings, Polling, SeedanceClip
 from prefect_seedance.errors import (
     ContentRejectedError,
     DeadlineError,
@@ -28,7 +28,7 @@ from prefect_seedance.errors import (
 from tests.flows.conftest import Api, account
 from tests.processes import ROOT, Sandbox, environment, running
 
-QUICK = Pace(first_seconds=0.3, every_seconds=0.2)
+QUICK = Polling(first_seconds=0.3, every_seconds=0.2)
 _SOON_SECONDS = 60.0
 
 

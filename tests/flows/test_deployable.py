@@ -9,9 +9,9 @@ from prefect.exceptions import ParameterTypeError
 
 from flows.generate_clips import generate_clips
 from flows.storyboard_to_transitions import storyboard_to_transitions
-from prefect_seedance import ClipList, ClipSpec, Manifest, Pace, Shot, Storyboard, produce
-from prefect_seedance.manifest import recorded
-from prefect_seedance.store import Store
+from prefect_seedance import ClipList, ClipSpec, Manifest, Polling, Shot, Storyboard, produce
+from prefect_seedance.report.manifest import recorded
+from prefect_seedance.storage.store import Store
 from tests.flows.conftest import Api
 from tests.processes import Sandbox
 
@@ -46,7 +46,7 @@ async def test_deadline_ends_in_flight(board: Path, archive: Path, sandbox: Sand
 async def test_film_as_asked(board: Path, archive: Path, sandbox: Sandbox) -> None:
     """A form's options reach the film; a demand on its seams fails the run, and the film is there."""
     options = {"archive": str(archive), "images_url": sandbox.hosted}
-    await produce(str(board), pace=Pace(first_seconds=0.1), **options)
+    await produce(str(board), pace=Polling(first_seconds=0.1), **options)
 
     state = await storyboard_to_transitions(
         str(board), **options, film="exact", min_seam=1, return_state=True

@@ -11,7 +11,7 @@ from prefect_aws import AwsCredentials, S3Bucket
 from prefect_aws.client_parameters import AwsClientParameters
 from pydantic import SecretStr
 
-from prefect_seedance import ClipArchive, Pace, SeedanceClip, SeedanceCredentials
+from prefect_seedance import ClipArchive, Polling, SeedanceClip, SeedanceCredentials
 from tests.flows.conftest import Api, account, eventually
 from tests.processes import BIN, CALLBACK_SECRET, S3, Receiver, Sandbox, environment, running
 
@@ -199,7 +199,7 @@ def test_worker_makes_stored_clip(prefect: Run, sandbox: Sandbox, s3: S3, tmp_pa
         prompt="a bell rings over the sea",
         credentials=SeedanceCredentials.load("bells"),
         archive=ClipArchive.load("bells"),
-        pace=Pace(first_seconds=0.5, every_seconds=0.5),
+        pace=Polling(first_seconds=0.5, every_seconds=0.5),
     ).save("bell", overwrite=True)
     (tmp_path / "theirs.py").write_text(_THEIR_FLOW, encoding="utf-8")
     words = ("deploy", "theirs.py:make", "--name", "clip", "--pool", "seedance")

@@ -6,7 +6,7 @@ import pytest
 from prefect import flow
 
 from flows.join_film import join_production
-from prefect_seedance import Manifest, Pace, produce
+from prefect_seedance import Manifest, Polling, produce
 from prefect_seedance.errors import SetupError
 from tests import films
 from tests.flows.conftest import Api
@@ -19,7 +19,7 @@ async def _produced(board: Path, archive: Path, sandbox: Sandbox) -> Manifest:
         str(board),
         archive=str(archive),
         images_url=sandbox.hosted,
-        pace=Pace(first_seconds=0.2, every_seconds=0.2),
+        pace=Polling(first_seconds=0.2, every_seconds=0.2),
     )
 
 

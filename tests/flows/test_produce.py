@@ -21,22 +21,22 @@ from prefect.utilities.annotations import unmapped
 from prefect_seedance import (
     ClipArchive,
     Manifest,
-    Order,
-    Pace,
+    Output,
     PlannedClip,
-    Presentation,
+    Polling,
+    RunSettings,
     archive_clip,
     plan,
     produce,
     submit_clip,
     wait_for_clip,
 )
-from prefect_seedance.reporting import final_state
-from prefect_seedance.sources import open_source
+from prefect_seedance.orchestration.reporting import final_state
+from prefect_seedance.storyboard.loader import open_source
 from tests.flows.conftest import Api, account, eventually
 from tests.processes import Sandbox, sandboxes, write_board
 
-QUICK = Pace(first_seconds=0.3, every_seconds=0.2)
+QUICK = Polling(first_seconds=0.3, every_seconds=0.2)
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class Studio:
     sandbox: Sandbox
 
     @property
-    def order(self) -> Order:
+    def order(self) -> RunSettings:
         """What its tasks need."""
-        return Order(
+        return RunSettings(
             credentials=account(self.sandbox),
             archive=str(self.archive),
             images_url=self.sandbox.hosted,
@@ -309,7 +309,7 @@ async def test_report_can_be_left_out(studio: Studio) -> None:
             credentials=account(studio.sandbox),
             images_url=studio.sandbox.hosted,
             pace=QUICK,
-            presentation=Presentation(film=False, report=False),
+            presentation=Output(film=False, report=False),
         )
 
     manifest = await plain()

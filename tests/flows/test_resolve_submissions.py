@@ -12,10 +12,10 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.input import keyset_from_paused_state
 
 from flows.resolve_submissions import resolve_submissions
-from prefect_seedance.client import SeedanceClient
-from prefect_seedance.ledger import Intent, Ledger, Result
-from prefect_seedance.models import ClipInput, GenerateRequest
-from prefect_seedance.store import Store
+from prefect_seedance.api.client import SeedanceClient
+from prefect_seedance.api.wire import ClipInput, GenerateRequest
+from prefect_seedance.clips.ledger import Intent, Ledger, Result
+from prefect_seedance.storage.store import Store
 from tests.processes import Sandbox
 
 _PATIENCE_SECONDS = 60.0

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from prefect_seedance.errors import SetupError
-from prefect_seedance.store import Store
+from prefect_seedance.storage.store import Store
 from tests.processes import environment, free_port, running
 
 _ACCOUNT = "devstoreaccount1"

@@ -16,7 +16,7 @@ from prefect import flow
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 from pydantic import SecretStr
 
-from prefect_seedance import ClipList, ClipSpec, Manifest, Pace, SeedanceCredentials, produce
+from prefect_seedance import ClipList, ClipSpec, Manifest, Polling, SeedanceCredentials, produce
 from tests.processes import CALLBACK_SECRET, S3, Command, Receiver, Sandbox
 
 # Prefect's own clients leave sockets open, as any flow shows.
@@ -25,10 +25,10 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
-_TOLD_ONLY = Pace(first_seconds=0.5, every_seconds=0.5, callback_seconds=600, ledger_seconds=0.5)
+_TOLD_ONLY = Polling(first_seconds=0.5, every_seconds=0.5, callback_seconds=600, ledger_seconds=0.5)
 """Whoever goes by it never asks the API before a callback came."""
 
-_OF_EVENTS_ONLY = Pace(first_seconds=600)
+_OF_EVENTS_ONLY = Polling(first_seconds=600)
 """Nor looks into the ledger, unless an event wakes it."""
 
 _RECORDED_SECONDS = 1.0
@@ -175,7 +175,7 @@ def test_none_ever_comes(
 ) -> None:
     """If no callback arrives, one that is overdue tells so, and all clips are made by looking."""
     sandbox.faults({"kind": "callback", "fault": "never"})
-    pace = Pace(first_seconds=0.5, every_seconds=0.5, callback_seconds=2, ledger_seconds=0.5)
+    pace = Polling(first_seconds=0.5, every_seconds=0.5, callback_seconds=2, ledger_seconds=0.5)
 
     manifest = make(8, start_receiver(archive), pace=pace)
 
@@ -380,7 +380,7 @@ def test_leaves_in_flight(
 def test_leaves_no_more_than_permitted(make: Make, sandbox: Sandbox) -> None:
     """A run that does not wait submits as many as the account may have in flight, and no more."""
     sandbox.faults({"kind": "generation", "fault": "never-end", "times": 2})
-    options = {"places": 2, "wait": False, "pace": Pace(first_seconds=0)}
+    options = {"places": 2, "wait": False, "pace": Polling(first_seconds=0)}
 
     first, second = (make(5, None, **options) for _ in range(2))
 

@@ -15,8 +15,8 @@ from prefect_aws.client_parameters import AwsClientParameters
 from pydantic import SecretStr
 
 from prefect_seedance import ClipArchive
-from prefect_seedance.blocks import open_archive
 from prefect_seedance.errors import SetupError
+from prefect_seedance.orchestration.blocks import open_archive
 from tests.processes import S3, Command, Sandbox, aws
 
 _SECRET = "bucket-secret-0123456789"
@@ -86,7 +86,7 @@ async def test_stored_bucket_is_an_archive(kind: str, s3: S3, monkeypatch: pytes
 async def test_keys_are_asked_for_anew(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
     """A role's keys that are about to expire are replaced while the archive is open."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", s3.url)
-    monkeypatch.setattr("prefect_seedance.aws._LIFETIME", timedelta(0))
+    monkeypatch.setattr("prefect_seedance.orchestration.s3_block._LIFETIME", timedelta(0))
     await asyncio.to_thread(_save, "role", s3)
     store = await open_archive("block:clips-role")
 

@@ -18,8 +18,9 @@ from prefect import flow
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 from pydantic import SecretStr
 
-from prefect_seedance import Manifest, Pace, SeedanceCredentials, media, produce
-from prefect_seedance.manifest import Entry
+from prefect_seedance import Manifest, Polling, SeedanceCredentials, produce
+from prefect_seedance.report.manifest import Entry
+from prefect_seedance.video import probe as media
 from tests.processes import Sandbox, free_port, sandboxes
 
 # Prefect's own clients leave sockets open, as any flow shows.
@@ -31,7 +32,7 @@ pytestmark = [
 _TIMEOUT_SECONDS = 3.0
 """Of one request; a submission without an answer settles after twice that and 5 s."""
 
-_PACE = Pace(first_seconds=0.2, every_seconds=0.2, settling_seconds=5)
+_PACE = Polling(first_seconds=0.2, every_seconds=0.2, settling_seconds=5)
 _PATIENCE_SECONDS = 120.0
 """For what ends; it never takes so long."""
 

@@ -15,9 +15,10 @@ from prefect_aws import AwsCredentials, S3Bucket
 from prefect_aws.client_parameters import AwsClientParameters
 from pydantic import SecretStr
 
-from prefect_seedance import ClipArchive, fitting
-from prefect_seedance.models import DEFAULT_MODEL
-from prefect_seedance.picture import Fit, Picture
+from prefect_seedance import ClipArchive
+from prefect_seedance.api.models import DEFAULT_MODEL
+from prefect_seedance.storyboard import image_fit as fitting
+from prefect_seedance.storyboard.image import Fit, SourceImage
 from tests.processes import S3, Command, Sandbox
 
 _HASTY = ("--first-look", "0.2", "--look-every", "0.2", "--json")
@@ -181,7 +182,7 @@ def test_api_sees_images_as_they_are_fitted(
     if fit != "none":
         assert sizes == [(1280, 720), (1280, 720), (1920, 1080)]
     pictures = [
-        Picture.read(folder / name, model=DEFAULT_MODEL).fitted(fit, aspect_ratio="16:9")
+        SourceImage.read(folder / name, model=DEFAULT_MODEL).fitted(fit, aspect_ratio="16:9")
         for name in ("a.jpg", "b.png", "c.webp")
     ]
     shown = [fitting.shown(picture, Path(picture.source).read_bytes()) for picture in pictures]

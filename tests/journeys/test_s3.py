@@ -20,11 +20,11 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from prefect_seedance import ClipArchive, Order, SeedanceCredentials
+from prefect_seedance import ClipArchive, RunSettings, SeedanceCredentials
 from prefect_seedance.errors import ArchiveError, SetupError
-from prefect_seedance.manifest import ExitCode
-from prefect_seedance.session import shared
-from prefect_seedance.store import Store
+from prefect_seedance.orchestration.session import shared
+from prefect_seedance.report.manifest import ExitCode
+from prefect_seedance.storage.store import Store
 from tests.processes import S3, Command, Sandbox, aws, free_port
 
 _SOON_SECONDS = 60.0
@@ -154,7 +154,7 @@ async def test_signed_url_is_public(store: Store) -> None:
 _RIVAL = """
 import asyncio, json, os, sys
 from pathlib import Path
-from prefect_seedance.store import Store
+from prefect_seedance.storage.store import Store
 
 async def main(url, folder, name):
     store = Store.open(url)
@@ -193,7 +193,7 @@ def test_one_process_wins(tmp_path: Path, store: Store) -> None:
 _SENDER = """
 import asyncio, re, sys, tempfile
 from pathlib import Path
-from prefect_seedance.store import Store
+from prefect_seedance.storage.store import Store
 
 async def main(url):
     with tempfile.TemporaryFile() as file:
@@ -207,7 +207,7 @@ asyncio.run(main(sys.argv[1]))
 
 _VICTIM = """
 import asyncio, io, sys, time
-from prefect_seedance.store import Store
+from prefect_seedance.storage.store import Store
 
 class Stuck(io.BytesIO):
     def read(self, size=-1):
@@ -253,7 +253,7 @@ async def test_later_run_removes_parts(
     await store.sweep(["clip/"])
     assert s3.unfinished(bucket) == 1  # somebody may be sending it still
 
-    monkeypatch.setattr("prefect_seedance.uploads._ABANDONED", timedelta(0))
+    monkeypatch.setattr("prefect_seedance.storage.multipart._ABANDONED", timedelta(0))
     await store.sweep(["images/", "clip/vid/"])
     await Store.open(f"s3://{bucket}/another").sweep(["clip/"])
     assert s3.unfinished(bucket) == 1
@@ -267,7 +267,7 @@ async def test_bucket_may_keep_its_parts(
 ) -> None:
     """Who may not list uploads is not troubled by it."""
     between.answer = 403, _DENIED
-    caplog.set_level("DEBUG", logger="prefect_seedance.uploads")
+    caplog.set_level("DEBUG", logger="prefect_seedance.storage.multipart")
 
     await Store.open(f"s3://{bucket}").sweep(["clips/a/"])
 
@@ -351,7 +351,7 @@ async def test_record_outlives_bad_minutes(between: Between, bucket: str) -> Non
 @pytest.mark.usefixtures("_here")
 async def test_block_is_an_archive(bucket: str, sandbox: Sandbox) -> None:
     """A block can be handed over as it is, besides its name."""
-    order = Order(
+    order = RunSettings(
         credentials=SeedanceCredentials(api_key=SecretStr(sandbox.key), base_url=sandbox.url),
         archive=ClipArchive(url=f"s3://{bucket}/films"),
     )

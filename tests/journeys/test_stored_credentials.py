@@ -16,7 +16,7 @@ from pydantic import SecretStr
 
 from prefect_seedance import ClipArchive
 from prefect_seedance.errors import SetupError
-from prefect_seedance.store import Store
+from prefect_seedance.storage.store import Store
 from tests.processes import S3, aws, serving_s3
 
 _KEY_SECONDS = 3

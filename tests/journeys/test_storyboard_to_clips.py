@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
-from prefect_seedance.media import likeness
+from prefect_seedance.video.similarity import similarity
 from tests import films
 from tests.processes import Command, Place, Sandbox
 
@@ -65,9 +65,9 @@ def test_storyboard_becomes_clips(
     assert [clip["standing"] for clip in first] == ["made"] * 3
     for clip, start, end in zip(first, pictures, pictures[1:], strict=False):
         frames = films.frames(contents[clip["clip"]["key"]])
-        assert likeness(start, frames[0]) > 0.95
-        assert likeness(end, frames[-1]) > 0.95
-        assert likeness(start, frames[-1]) < 0.9
+        assert similarity(start, frames[0]) > 0.95
+        assert similarity(end, frames[-1]) > 0.95
+        assert similarity(start, frames[-1]) < 0.9
     manifest = json.loads(contents["productions/a-day/manifest.json"])
     assert len(manifest["clips"]) == 3
     assert [clip["standing"] for clip in second] == ["reused"] * 3

@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from prefect_seedance.callbacks import Place, Secrets
-from prefect_seedance.client import SeedanceClient
-from prefect_seedance.ledger import Attempt, Intent, Ledger, Outcome, Result
-from prefect_seedance.models import ClipInput, GenerateRequest
+from prefect_seedance.api.callback_urls import Place, Secrets
+from prefect_seedance.api.client import SeedanceClient
+from prefect_seedance.api.wire import ClipInput, GenerateRequest
+from prefect_seedance.clips.ledger import Attempt, Intent, Ledger, Outcome, Result
 from prefect_seedance.receiver import Receiver, app, create_app
-from prefect_seedance.store import Store
+from prefect_seedance.storage.store import Store
 
 SECRETS = Secrets.parse("a-secret-of-runs-and-receiver-alike")
 ASKED = datetime.now(UTC)

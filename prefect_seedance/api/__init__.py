@@ -1,0 +1,1 @@
+"""The Seedance API over HTTP; it knows no archive and no Prefect."""

@@ -1,0 +1,239 @@
+"""Requests, statuses and envelopes as they travel over the wire."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, NamedTuple, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    ValidationError,
+    model_validator,
+)
+
+from prefect_seedance.api.models import CAPABILITIES, DEFAULT_MODEL, Capabilities
+
+JsonObject = Mapping[str, Any]
+
+Provider = Literal["auto", "value", "official"]
+"""The gateway's routing strategy."""
+
+DEFAULT_BASE_URL = "https://api.apixo.ai"
+"""Source: the provider's public pages, read 2026-11."""
+
+
+_DEFAULTS = CAPABILITIES[DEFAULT_MODEL]
+
+
+class Problem(NamedTuple):
+    """One thing that the API would refuse: the field's name, what is wrong with it and the remedy."""
+
+    field: str
+    message: str
+
+
+class ClipSettings(BaseModel):
+    """How a clip shall look and sound, whatever it shows.
+
+    Every field is always sent, so that what was asked never depends on the API's defaults of the day.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    duration: StrictInt = Field(
+        default=4,
+        description="Length of the clip in seconds; every second is billed.",
+        json_schema_extra={"enum": list(_DEFAULTS.durations_seconds)},
+    )
+    resolution: str = Field(
+        default="720p",
+        description="Picture size: 480p is fast, for previews; 720p is for publishing.",
+        json_schema_extra={"enum": list(_DEFAULTS.resolutions)},
+    )
+    aspect_ratio: str = Field(
+        default="1:1",
+        description="Width to height.",
+        json_schema_extra={"enum": list(_DEFAULTS.aspect_ratios)},
+    )
+    sound: StrictBool = Field(default=False, description="Generate matching ambient sound and music.")
+    fixed_lens: StrictBool = Field(default=False, description="Keep the camera still, as for products.")
+
+
+class ClipInput(ClipSettings):
+    """One clip as the API is asked for it: the wire's ``input``."""
+
+    mode: Literal["text-to-video", "image-to-video"]
+    prompt: str
+    image_urls: tuple[str, ...] = ()
+
+
+def problems(clip: ClipInput, *, model: str) -> tuple[Problem, ...]:
+    """List all that the model would refuse in this input, without asking it."""
+    can = CAPABILITIES.get(model)
+    if can is None:
+        return (Problem("model", f"unknown model {model!r}; known: {_listed(CAPABILITIES)}"),)
+    return (*_setting_problems(clip, can), *_content_problems(clip, can))
+
+
+def _setting_problems(clip: ClipSettings, can: Capabilities) -> tuple[Problem, ...]:
+    choices: Mapping[str, tuple[object, ...]] = {
+        "duration": can.durations_seconds,
+        "resolution": can.resolutions,
+        "aspect_ratio": can.aspect_ratios,
+    }
+    return tuple(
+        Problem(field, f"{getattr(clip, field)!r} is not offered; choose one of {_listed(allowed)}")
+        for field, allowed in choices.items()
+        if getattr(clip, field) not in allowed
+    )
+
+
+def _content_problems(clip: ClipInput, can: Capabilities) -> tuple[Problem, ...]:
+    found: list[Problem] = []
+    fewest, most = can.prompt_characters
+    if not fewest <= len(clip.prompt) <= most:
+        found.append(
+            Problem("prompt", f"has {len(clip.prompt)} characters; the model takes {fewest} to {most}")
+        )
+    if any("\ud800" <= character <= "\udfff" for character in clip.prompt):
+        found.append(
+            Problem("prompt", "has a character that is only half there, so it cannot be sent; retype it")
+        )
+    images = len(clip.image_urls)
+    if clip.mode == "text-to-video" and images:
+        found.append(Problem("image_urls", "are not for text-to-video; remove them or use image-to-video"))
+    if clip.mode == "image-to-video" and not 1 <= images <= can.images_most:
+        found.append(
+            Problem("image_urls", f"has {images} images; image-to-video takes 1 to {can.images_most}")
+        )
+    return tuple(found)
+
+
+def _listed(values: Any) -> str:  # noqa: ANN401 -- any iterable of printable values
+    return ", ".join(str(value) for value in values)
+
+
+class GenerateRequest(BaseModel):
+    """The whole body of a submission."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    request_type: Literal["async", "callback"] = "async"
+    callback_url: str | None = None
+    provider: Provider = "auto"
+    input: ClipInput
+
+    @model_validator(mode="after")
+    def _callback_has_a_url(self) -> Self:
+        if (self.request_type == "callback") != (self.callback_url is not None):
+            raise ValueError("callback_url goes with request_type 'callback', and only with it")
+        return self
+
+    def body(self) -> dict[str, Any]:
+        """Return the JSON object to send: every setting said, images only where there are some."""
+        sent = self.model_dump(mode="json", exclude_none=True)
+        if not self.input.image_urls:
+            del sent["input"]["image_urls"]
+        return sent
+
+
+class Envelope(BaseModel):
+    """What every answer comes in."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    code: int
+    message: Annotated[str, BeforeValidator(lambda said: _text(said) or "")] = ""
+    data: Any = None
+
+
+class Generation(BaseModel):
+    """The API's account of one generation at one moment.
+
+    Attributes:
+        state: ``pending``, ``processing``, ``success`` or ``failed``, or verbatim whatever else was said.
+        result_urls: Where the video can be fetched; empty unless ``state`` is ``success``.
+        answer: The raw ``data`` of the answer, kept because a paid result may hide in it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    generation_id: str
+    state: str
+    result_urls: tuple[str, ...] = ()
+    fail_code: str | None = None
+    fail_message: str | None = None
+    created_at: datetime | None = None
+    completed_at: datetime | None = None
+    processing_seconds: float | None = None
+    answer: dict[str, Any] = Field(default_factory=dict, repr=False)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether this state is the last."""
+        return self.state in {"success", "failed"}
+
+    @classmethod
+    def from_status(cls, data: JsonObject, *, generation_id: str) -> Self:
+        """Read a status answer's ``data``, forgiving all that does not decide the outcome."""
+        return cls(
+            generation_id=generation_id,
+            state=str(data.get("state", "")),
+            result_urls=_result_urls(data.get("resultJson")),
+            fail_code=_text(data.get("failCode")),
+            fail_message=_text(data.get("failMsg")),
+            created_at=_moment(data.get("createTime")),
+            completed_at=_moment(data.get("completeTime")),
+            processing_seconds=_seconds(data.get("costTime")),
+            answer=dict(data),
+        )
+
+
+def _result_urls(result_json: object) -> tuple[str, ...]:
+    """Find the URLs in ``resultJson``, which is JSON text, or nothing if it holds none."""
+    try:
+        result = json.loads(result_json) if isinstance(result_json, str) else result_json
+    except (ValueError, RecursionError):
+        return ()
+    urls = result.get("resultUrls") if isinstance(result, dict) else None
+    if not isinstance(urls, list):
+        return ()
+    return tuple(url for url in urls if isinstance(url, str) and _is_usable(url))
+
+
+def _is_usable(url: str) -> bool:
+    return url.startswith(("https://", "http://")) and url.isprintable()
+
+
+def _text(value: object) -> str | None:
+    return None if value in (None, "") else str(value)
+
+
+def _moment(milliseconds: object) -> datetime | None:
+    seconds = _seconds(milliseconds)
+    try:
+        return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, OSError, ValueError):
+        return None
+
+
+def _seconds(milliseconds: object) -> float | None:
+    if isinstance(milliseconds, bool) or not isinstance(milliseconds, int | float):
+        return None
+    try:
+        return milliseconds / 1000
+    except OverflowError:
+        return None
+
+
+def parse_envelope(body: bytes) -> Envelope | None:
+    """Read an answer's envelope, or return None if the body is not one."""
+    try:
+        return Envelope.model_validate_json(body)
+    except ValidationError:
+        return None

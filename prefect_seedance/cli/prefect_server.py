@@ -1,0 +1,74 @@
+"""A Prefect server for one command, where none is running."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO
+
+import httpx
+from fastapi import FastAPI
+from prefect.context import refresh_global_settings_context
+from prefect.settings import get_current_settings
+
+from prefect_seedance.cli.subprocesses import leashed
+from prefect_seedance.errors import SetupError
+
+_START_SECONDS = 120.0
+"""Usually 5 to 15; the first time it also makes its database."""
+
+_LOOK_EVERY_SECONDS = 0.1
+
+
+def create() -> FastAPI:
+    """Build the server's application, as uvicorn's factory in the child process."""
+    from prefect.server.api.server import create_app  # noqa: PLC0415 -- takes a second, in the child only
+
+    return create_app(ephemeral=True, final=True)
+
+
+def configured_server() -> str:
+    """Return the address of the server that the environment or Prefect's profile names, if one does."""
+    return get_current_settings().api.url or ""
+
+
+@contextmanager
+def temporary_server() -> Iterator[None]:
+    """Run a server, and make Prefect in this process use it.
+
+    Raises:
+        SetupError: If it does not start.
+    """
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}"
+    words = ("--factory", f"{__name__}:create", "--host", "127.0.0.1", "--port", port)
+    with tempfile.TemporaryFile() as log, leashed("uvicorn", *words, "--lifespan", "on", out=log) as server:
+        _await_health(f"{url}/api/health", server, log)
+        os.environ["PREFECT_API_URL"] = f"{url}/api"
+        refresh_global_settings_context()
+        yield
+
+
+def _await_health(url: str, server: subprocess.Popen[bytes], log: IO[bytes]) -> None:
+    latest = time.monotonic() + _START_SECONDS
+    while time.monotonic() < latest and server.poll() is None:
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(url).is_success:
+                return
+        time.sleep(_LOOK_EVERY_SECONDS)
+    log.seek(0)
+    said = log.read().decode(errors="replace").strip().splitlines() or ["it said nothing"]
+    raise SetupError(
+        f"The temporary Prefect server did not start ({said[-1].strip()}). Start one with "
+        "`prefect server start`, and set PREFECT_API_URL to its address"
+    )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

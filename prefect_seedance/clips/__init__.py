@@ -1,0 +1,1 @@
+"""Buy one clip once and store it."""

@@ -1,0 +1,1 @@
+"""Join clips to one film."""

@@ -1,0 +1,155 @@
+"""Join archived clips to one film, and say honestly what is missing in it."""
+
+import asyncio
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from os import SEEK_END
+from typing import BinaryIO, Literal, cast
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from prefect_seedance.errors import ArchiveError
+from prefect_seedance.film.assembly import Gap, Part, Scene, Style, cut
+from prefect_seedance.storage.store import Store
+from prefect_seedance.storage.tempfiles import Reel, scratch
+from prefect_seedance.video.probe import open_video, tracks
+from prefect_seedance.video.transcode import Recording
+
+_WAY = 1
+"""Of joining; grows whenever the same clips would be joined otherwise, so that films are made anew."""
+
+_TOLERANCE_SECONDS = 0.02
+"""Half of a frame."""
+
+
+class Film(BaseModel):
+    """A production's clips in order, as one video.
+
+    Attributes:
+        schema_version: Grows whenever a reader of an older version would misread this one.
+        key: Where in the archive the film lies; its name tells its content, so it never changes.
+        stable_key: Where the production's latest film lies, always under the same name.
+        join: ``copied``: the clips' own pictures and sound, untouched. ``exact``: all encoded anew to one
+            size, frame rate and sample rate.
+        reason: Why they could not be copied; None if they were, or if exact was asked for.
+        parts: What plays, in order, without holes.
+        gaps: Which clips are missing.
+        recipe: Digest of all that decided the film; the same recipe is not joined again.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    schema_version: Literal[1] = 1
+    production: str
+    title: str
+    key: str
+    stable_key: str
+    sha256: str
+    size_bytes: int
+    duration_seconds: float
+    width: int
+    height: int
+    frame_rate: float
+    has_sound: bool
+    join: Literal["copied", "exact"]
+    reason: str | None = None
+    parts: tuple[Part, ...]
+    gaps: tuple[Gap, ...] = ()
+    recipe: str
+    joined_at: datetime
+
+
+async def join(store: Store, scenes: Sequence[Scene], *, production: str, title: str, style: Style) -> Film:
+    """Join a production's archived clips in order, unless that has been done.
+
+    Clips are fetched one after another. The film waits in an unnamed temporary file; the archive gets it
+    whole or not at all, and its record last. As its name tells its content, no rival makes the record wrong.
+
+    Args:
+        store: Where the clips are, and the film goes.
+        scenes: What the film consists of, also what is missing.
+        production: Its name in keys.
+        title: Its name for people.
+        style: How to join them.
+
+    Raises:
+        ArchiveError: If no clip is there, or the archive or the temporary folder cannot be written.
+    """
+    last = await find(store, production)
+    if last and last.recipe == _recipe(scenes, style) and await _is_there(store, last):
+        return last
+    with scratch() as file:
+        made = await cut(store, scenes, style=style, out=cast(BinaryIO, Reel(file)))
+        sha256 = await asyncio.to_thread(_checked, file, seconds=made.end_seconds)
+        film = Film(
+            production=production,
+            title=title,
+            key=_key(production, f"film-{sha256[:12]}.mp4"),
+            stable_key=_key(production, "film.mp4"),
+            sha256=sha256,
+            size_bytes=file.seek(0, SEEK_END),
+            duration_seconds=made.end_seconds,
+            width=made.model.width,
+            height=made.model.height,
+            frame_rate=made.model.frame_rate,
+            has_sound=made.has_sound,
+            join="exact" if isinstance(made.joiner, Recording) else "copied",
+            reason=made.reason,
+            parts=tuple(made.parts),
+            gaps=tuple(made.gaps),
+            recipe=_recipe(made.scenes, style),
+            joined_at=datetime.now(UTC),
+        )
+        await store.put(film.key, file, media_type="video/mp4")
+    await store.copy(film.key, film.stable_key)
+    await store.put(_key(production, "film.json"), film.model_dump_json(indent=2).encode())
+    return film
+
+
+async def find(store: Store, production: str) -> Film | None:
+    """Return what is recorded of a production's film, if there is one; a damaged record is none."""
+    content = await store.read(_key(production, "film.json"))
+    if content is None:
+        return None
+    try:
+        return Film.model_validate_json(content)
+    except ValidationError:
+        return None
+
+
+async def _is_there(store: Store, film: Film) -> bool:
+    sizes = await asyncio.gather(*[store.size_bytes(key) for key in (film.key, film.stable_key)])
+    return set(sizes) == {film.size_bytes}
+
+
+def _key(production: str, file: str) -> str:
+    return f"productions/{production}/{file}"
+
+
+def _checked(file: BinaryIO, *, seconds: float) -> str:
+    """Make sure that a film is as long as its parts, and return its digest.
+
+    Raises:
+        ArchiveError: It is not.
+    """
+    with open_video(file) as container:
+        video, _ = tracks(container)
+        lasts_seconds = float((video.duration or 0) * (video.time_base or 0))
+    if abs(lasts_seconds - seconds) > _TOLERANCE_SECONDS:
+        raise ArchiveError(f"The film lasts {lasts_seconds:.3f} s instead of {seconds:.3f} s; report this")
+    file.seek(0)
+    return hashlib.file_digest(cast(io.BufferedRandom, file), "sha256").hexdigest()
+
+
+def _recipe(scenes: Sequence[Scene], style: Style) -> str:
+    """Digest all that decides a film's bytes."""
+    shown = [
+        [scene.number, scene.name, scene.seconds, scene.clip and scene.clip.sha256, scene.reason]
+        if style.gaps == "slate"
+        else [scene.number, scene.clip and scene.clip.sha256]
+        for scene in scenes
+    ]
+    return hashlib.sha256(json.dumps([_WAY, style.model_dump(), shown]).encode()).hexdigest()

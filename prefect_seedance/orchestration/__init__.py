@@ -1,0 +1,1 @@
+"""Run the steps of a production as Prefect tasks."""

@@ -1,0 +1,1 @@
+"""The author's file, parsed into planned clips."""

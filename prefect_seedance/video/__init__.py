@@ -1,0 +1,1 @@
+"""Probe, scan and join video files with PyAV."""

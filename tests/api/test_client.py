@@ -1,0 +1,630 @@
+import asyncio
+import json
+import logging
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from prefect_seedance.api.account import Limiter
+from prefect_seedance.api.client import SeedanceClient
+from prefect_seedance.api.wire import ClipInput, GenerateRequest
+from prefect_seedance.errors import (
+    ApiError,
+    AuthenticationError,
+    ConnectionFailedError,
+    ContentRejectedError,
+    InsufficientFundsError,
+    InvalidRequestError,
+    NoAnswerError,
+    NotFoundError,
+    RateLimitedError,
+    SeedanceError,
+    ServerError,
+    SetupError,
+)
+
+KEY = "sk-do-not-tell-anybody"
+REQUEST = GenerateRequest(input=ClipInput(mode="text-to-video", prompt="waves"))
+
+Answer = Callable[[], httpx.Response]
+
+
+def says(status: int = 200, *, code: int | None = None, data: object = None, **headers: str) -> Answer:
+    """Make an answer of the API."""
+    body = {"code": status if code is None else code, "message": "why", "data": data}
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return lambda: httpx.Response(status, json=body, headers=named)
+
+
+def fails(error: Exception) -> Answer:
+    """Make a failure of the transport."""
+
+    def answer() -> httpx.Response:
+        raise error
+
+    return answer
+
+
+ACCEPTED = says(data={"taskId": "task_1"})
+PENDING = says(data={"taskId": "task_1", "state": "pending"})
+
+
+class Script(httpx.AsyncBaseTransport):
+    """Gives one answer after the other, the last for ever, and remembers what was asked when."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self.answers = list(answers)
+        self.requests: list[httpx.Request] = []
+        self.times: list[float] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Give the next answer."""
+        self.requests.append(request)
+        self.times.append(now())
+        return self.answers.pop(0)() if len(self.answers) > 1 else self.answers[0]()
+
+
+class Silence(httpx.AsyncBaseTransport):
+    """Never answers, and remembers how many wait."""
+
+    waiting = most_waiting = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:  # noqa: ARG002 -- httpx's
+        """Wait until cancelled."""
+        self.waiting += 1
+        self.most_waiting = max(self.waiting, self.most_waiting)
+        try:
+            await asyncio.sleep(3600)
+        finally:
+            self.waiting -= 1
+        raise AssertionError
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def client(transport: httpx.AsyncBaseTransport | None = None, **options: Any) -> SeedanceClient:  # noqa: ANN401 -- passed on
+    return SeedanceClient(KEY, transport=transport, **options)
+
+
+async def submit(seedance: SeedanceClient) -> str:
+    async with seedance.admission():
+        return await seedance.submit(REQUEST)
+
+
+async def read(seedance: SeedanceClient) -> str:
+    return (await seedance.status("task_1")).state
+
+
+# The contract's error rows: the answer, the error that it is, and whether a read and a submission repeat it.
+ROWS: dict[str, tuple[Answer, type[SeedanceError], bool, bool]] = {
+    "400": (says(400), InvalidRequestError, False, False),
+    "401": (says(401), AuthenticationError, False, False),
+    "402": (says(402), InsufficientFundsError, False, False),
+    "403": (says(403), ContentRejectedError, False, False),
+    "404": (says(404), NotFoundError, False, False),
+    "408": (says(408), ServerError, True, False),
+    "422": (says(422), InvalidRequestError, False, False),
+    "429": (says(429), RateLimitedError, True, True),
+    "500": (says(500), ServerError, True, False),
+    "502": (says(502), ServerError, True, False),
+    "503": (says(503), ServerError, True, False),
+    "504": (says(504), ServerError, True, False),
+    "302": (says(302, Location="https://elsewhere.example/"), NoAnswerError, True, False),
+    "308": (says(308, Location="https://elsewhere.example/"), NoAnswerError, True, False),
+    "code 400": (says(code=400), InvalidRequestError, False, False),
+    "code 401": (says(code=401), AuthenticationError, False, False),
+    "code 402": (says(code=402), InsufficientFundsError, False, False),
+    "code 403": (says(code=403), ContentRejectedError, False, False),
+    "code 404": (says(code=404), NotFoundError, False, False),
+    "code 429": (says(code=429), RateLimitedError, True, True),
+    "code 500": (says(code=500), ServerError, True, False),
+    "code 7": (says(code=7), NoAnswerError, True, False),
+    "no envelope": (lambda: httpx.Response(200, html="<h1>Hello</h1>"), NoAnswerError, True, False),
+    "no data": (says(data=None), NoAnswerError, True, False),
+    "data is text": (says(data="task_1"), NoAnswerError, True, False),
+    "refused": (fails(httpx.ConnectError("refused")), ConnectionFailedError, True, True),
+    "connect timeout": (fails(httpx.ConnectTimeout("")), ConnectionFailedError, True, True),
+    "pool timeout": (fails(httpx.PoolTimeout("")), ConnectionFailedError, True, True),
+    "proxy": (fails(httpx.ProxyError("")), ConnectionFailedError, True, True),
+    "read timeout": (fails(httpx.ReadTimeout("")), NoAnswerError, True, False),
+    "write timeout": (fails(httpx.WriteTimeout("")), NoAnswerError, True, False),
+    "reset reading": (fails(httpx.ReadError("reset")), NoAnswerError, True, False),
+    "reset writing": (fails(httpx.WriteError("reset")), NoAnswerError, True, False),
+    "closed": (fails(httpx.RemoteProtocolError("disconnected")), NoAnswerError, True, False),
+    "not HTTP": (fails(httpx.LocalProtocolError("garbled")), NoAnswerError, True, False),
+    "not decodable": (fails(httpx.DecodingError("gzip")), NoAnswerError, True, False),
+}
+
+each_row = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+
+
+@pytest.mark.parametrize(
+    ("ask", "good", "result"),
+    [(submit, ACCEPTED, "task_1"), (read, PENDING, "pending")],
+    ids=["submit", "read"],
+)
+@each_row
+async def test_repeats_what_costs_nothing(
+    row: tuple[Answer, type[SeedanceError], bool, bool],
+    ask: Callable[[SeedanceClient], Awaitable[str]],
+    good: Answer,
+    result: str,
+) -> None:
+    """A second request is sent exactly where the contract allows it; otherwise its error is told."""
+    answer, kind, read_repeats, submit_repeats = row
+    script = Script(answer, good)
+
+    async with client(script) as seedance:
+        if read_repeats if ask is read else submit_repeats:
+            assert await ask(seedance) == result
+        else:
+            with pytest.raises(kind) as caught:
+                await ask(seedance)
+            assert type(caught.value) is kind
+
+    assert len(script.requests) == 1 + (read_repeats if ask is read else submit_repeats)
+
+
+@each_row
+async def test_trouble_that_stays_is_told(row: tuple[Answer, type[SeedanceError], bool, bool]) -> None:
+    """Repeating ends after half a minute, with the error itself and not one about retries."""
+    answer, kind, read_repeats, _ = row
+    script = Script(answer)
+
+    async with client(script) as seedance:
+        with pytest.raises(kind) as caught:
+            await read(seedance)
+
+    assert type(caught.value) is kind
+    assert 5 <= len(script.requests) <= 6 if read_repeats else len(script.requests) == 1
+    assert script.times[-1] - script.times[0] < 31.5  # 429's own pauses end a second after patience does
+
+
+@pytest.mark.parametrize(
+    "data", [{}, {"taskId": ""}, {"taskId": None}, {"taskId": 7}, [], {"id": "task_1"}], ids=str
+)
+async def test_submission_needs_an_id(data: object) -> None:
+    """An acceptance that does not say of what is unusable, and is not asked for again."""
+    script = Script(says(data=data))
+
+    async with client(script) as seedance:
+        with pytest.raises(NoAnswerError, match="without a taskId"):
+            await submit(seedance)
+
+    assert len(script.requests) == 1
+
+
+@pytest.mark.parametrize("broken", ["refused", "429"])
+async def test_submission_gives_up_in_time(broken: str) -> None:
+    """A submission that cannot start anything is given up within the time that it was promised to take."""
+    script = Script(ROWS[broken][0])
+
+    async with client(script, timeout_seconds=60) as seedance:
+        began = now()
+        with pytest.raises(ROWS[broken][1]):
+            await submit(seedance)
+
+        assert now() - began <= seedance.submission_seconds == 120
+        assert 5 <= len(script.requests) <= 8
+        assert script.times[-1] - began <= 60
+
+
+@pytest.mark.parametrize("hung", [submit, read], ids=["submit", "read"])
+async def test_silence_has_a_bound(hung: Callable[[SeedanceClient], Awaitable[object]]) -> None:
+    """A server that trickles or hangs, past every timeout of its socket, is given up on as a whole."""
+    seconds = 45 if hung is submit else 15
+
+    async with client(Silence(), timeout_seconds=45) as seedance:
+        began = now()
+        with pytest.raises(NoAnswerError, match="TimeoutError"):
+            await (submit(seedance) if hung is submit else seedance.status("task_1", patience_seconds=0))
+
+    assert seconds <= now() - began < seconds + 1
+
+
+async def test_impatience_asks_once() -> None:
+    """Without patience trouble is told at once, as waiting needs it."""
+    script = Script(says(500))
+
+    async with client(script) as seedance:
+        with pytest.raises(ServerError):
+            await seedance.status("task_1", patience_seconds=0)
+
+    assert len(script.requests) == 1
+
+
+async def test_posts_what_was_asked() -> None:
+    """A submission is one POST with the request as JSON."""
+    script = Script(ACCEPTED)
+
+    async with client(script) as seedance:
+        await submit(seedance)
+
+    (request,) = script.requests
+    assert (request.method, str(request.url)) == (
+        "POST", "https://api.apixo.ai/api/v1/generateTask/seedance-1-5-pro",
+    )  # fmt: skip
+    assert request.headers["Content-Type"] == "application/json"
+    assert json.loads(request.content) == REQUEST.body()
+
+
+async def test_gets_the_status() -> None:
+    """A status read is one GET with the generation's id, however odd it is."""
+    script = Script(says(data={"taskId": "a&b c/ü", "state": "success", "new": 1}))
+
+    async with client(script, base_url="http://localhost:1/proxy/", model="seedance-2") as seedance:
+        generation = await seedance.status("a&b c/ü")
+
+    (request,) = script.requests
+    assert (request.method, request.url.path) == ("GET", "/proxy/api/v1/statusTask/seedance-2")
+    assert request.url.params["taskId"] == "a&b c/ü"
+    assert (generation.generation_id, generation.state, request.content) == ("a&b c/ü", "success", b"")
+
+
+@pytest.mark.parametrize(
+    "clip",
+    [
+        ClipInput(mode="text-to-video", prompt=""),
+        ClipInput(mode="image-to-video", prompt="waves"),
+        ClipInput(mode="text-to-video", prompt="waves", duration=5),
+        ClipInput(mode="text-to-video", prompt="half a \ud83c"),
+    ],
+    ids=["prompt", "images", "duration", "surrogate"],
+)
+async def test_nothing_wrong_is_sent(clip: ClipInput) -> None:
+    """What the model would refuse is refused here."""
+    script = Script(ACCEPTED)
+
+    async with client(script) as seedance, seedance.admission():
+        with pytest.raises(InvalidRequestError):
+            await seedance.submit(GenerateRequest(input=clip))
+
+    assert script.requests == []
+
+
+@pytest.mark.parametrize("retry_after", ["20", "Fri, 01 Jan 2100 00:00:00 GMT"], ids=["seconds", "date"])
+async def test_one_refusal_slows_all(retry_after: str) -> None:
+    """After a 429 to one, nobody who shares the account's limiter sends anything until the pause is over."""
+    limiter = Limiter()
+    refused, other = Script(says(429, Retry_After=retry_after)), Script(PENDING)
+
+    async with client(refused, limiter=limiter) as first, client(other, limiter=limiter) as second:
+        with pytest.raises(RateLimitedError):
+            await first.status("task_1", patience_seconds=10)
+        asked = asyncio.create_task(read(second))
+        await asyncio.wait({asked}, timeout=19)
+        held = not other.requests
+        asked.cancel()
+
+    assert held
+    assert len(refused.requests) == 1
+
+
+@pytest.mark.parametrize("ask", [submit, read], ids=["submit", "read"])
+async def test_obeys_retry_after(ask: Callable[[SeedanceClient], Awaitable[str]]) -> None:
+    """The next try comes when the API asked for it, and not earlier."""
+    script = Script(says(429, Retry_After="20"), ACCEPTED if ask is submit else PENDING)
+
+    async with client(script) as seedance:
+        await ask(seedance)
+
+    first, second = script.times
+    assert 20 <= second - first < 21
+
+
+async def test_pause_beyond_patience_is_told() -> None:
+    """Whoever would have to wait longer than they may is told how long."""
+    script = Script(says(429, Retry_After="600"))
+
+    async with client(script) as seedance:
+        began = now()
+        with pytest.raises(RateLimitedError) as caught:
+            await submit(seedance)
+
+    assert caught.value.retry_after_seconds == 600
+    assert now() - began < 1
+
+
+async def test_pause_by_others_is_bounded() -> None:
+    """A submission that waits for its turn while others make the API close gives up in time, unsent."""
+    script = Script(ACCEPTED)
+
+    async with client(script, timeout_seconds=60) as seedance, seedance.admission():
+        seedance.limiter.refused(3600)
+        began = now()
+        with pytest.raises(RateLimitedError, match="nothing was sent"):
+            await seedance.submit(REQUEST)
+
+    assert 60 <= now() - began < 61
+    assert script.requests == []
+
+
+async def test_admission_waits_for_opening() -> None:
+    """Nothing is written down for a submission while the API is closed."""
+    async with client(Script(ACCEPTED)) as seedance:
+        seedance.limiter.refused(25)
+        began = now()
+        async with seedance.admission():
+            admitted = now()
+
+    assert 25 <= admitted - began < 26
+
+
+@pytest.mark.parametrize("row", ["401", "402"])
+async def test_refused_accounts_stop(row: str) -> None:
+    """Once the API has refused the key or the balance, nothing more is submitted, and each is told why."""
+    answer, kind, _, _ = ROWS[row]
+    script = Script(answer, ACCEPTED)
+    told = []
+
+    async with client(script) as seedance:
+        for _ in range(3):
+            with pytest.raises(kind, match=row) as caught:
+                await submit(seedance)
+            told.append(caught.value)
+
+    assert len(script.requests) == 1
+    assert [error.code for error in told if isinstance(error, ApiError)] == [int(row)] * 3
+    assert len(set(map(id, told))) == 3
+
+
+@pytest.mark.parametrize("row", ["400", "403", "404", "500"])
+async def test_refused_clips_stop_nothing(row: str) -> None:
+    """What the API has against one clip says nothing about the next."""
+    script = Script(ROWS[row][0], ACCEPTED)
+
+    async with client(script) as seedance:
+        with pytest.raises(ROWS[row][1]):
+            await submit(seedance)
+
+        assert await submit(seedance) == "task_1"
+
+
+@pytest.mark.parametrize("ask", [submit, read], ids=["submit", "read"])
+async def test_crowds_wait_before_httpx(ask: Callable[[SeedanceClient], Awaitable[str]]) -> None:
+    """However many ask at once, sixteen of a kind are under way."""
+    silence = Silence()
+
+    async with client(silence, limiter=Limiter(10**9)) as seedance:
+        crowd = [asyncio.create_task(ask(seedance)) for _ in range(50)]
+        await asyncio.sleep(1)
+        for each in crowd:
+            each.cancel()
+        await asyncio.wait(crowd)
+
+    assert (silence.most_waiting, silence.waiting) == (16, 0)
+
+
+async def test_cancelling_frees_the_gate() -> None:
+    """Whoever is cancelled in the middle of a request leaves the way free for others."""
+    silence = Silence()
+
+    async with client(silence, limiter=Limiter(10**9)) as seedance:
+        for _ in range(20):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(submit(seedance), timeout=0.5)
+        async with asyncio.timeout(1), seedance.admission():
+            pass
+
+    assert silence.waiting == 0
+
+
+async def test_key_stays_in_its_header() -> None:
+    """The key is in the Authorization header of every request, and nowhere else in it."""
+    script = Script(ACCEPTED, PENDING)
+
+    async with client(script) as seedance:
+        await submit(seedance)
+        await read(seedance)
+
+    for request in script.requests:
+        assert request.url.host == "api.apixo.ai"
+        assert request.headers.pop("Authorization") == f"Bearer {KEY}"
+        assert KEY not in f"{request.url} {request.headers.raw} {request.content!r}"
+    assert len(script.requests) == 2
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308], ids=str)
+async def test_follows_no_redirect(status: int) -> None:
+    """A redirect does not carry the key away, not even within the host."""
+    script = Script(says(status, Location="https://elsewhere.example/"))
+
+    async with client(script) as seedance:
+        with pytest.raises(NoAnswerError):
+            await submit(seedance)
+        with pytest.raises(NoAnswerError):
+            await read(seedance)
+
+    assert {request.url.host for request in script.requests} == {"api.apixo.ai"}
+
+
+@each_row
+async def test_errors_hide_the_key(
+    row: tuple[Answer, type[SeedanceError], bool, bool], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The key is in no traceback, repr or log line."""
+    caplog.set_level(logging.DEBUG)
+
+    async with client(Script(row[0])) as seedance:
+        with pytest.raises(SeedanceError) as caught:
+            await seedance.status("task_1", patience_seconds=0)
+
+    shown = "".join(traceback.format_exception(caught.value))
+    assert KEY not in f"{shown} {caught.value!r} {seedance!r} {caplog.text}"
+
+
+def test_repr_names_the_host() -> None:
+    """A client can be told from another, and does not tell its key."""
+    assert repr(client()) == "SeedanceClient(base_url='https://api.apixo.ai', model='seedance-1-5-pro')"
+
+
+@pytest.mark.parametrize("key", ["", " ", "two words", "new\nline", "tab\t", "clé", "nul\0"], ids=repr)
+def test_refuses_impossible_keys(key: str) -> None:
+    """A key that cannot stand in a header is refused, and not shown."""
+    with pytest.raises(SetupError, match="SEEDANCE_API_KEY") as caught:
+        SeedanceClient(key)
+
+    assert not key.strip() or key not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "", "api.apixo.ai", "ftp://api.apixo.ai", "https://", "https://[::1", "http://x:99999", "https://x\n",
+        "https://me:pass@api.apixo.ai", "https://api.apixo.ai?token=pass", "https://api.apixo.ai#pass", "http://xn--/",
+    ],
+    ids=lambda url: url.strip() or "empty",
+)  # fmt: skip
+def test_refuses_impossible_hosts(url: str) -> None:
+    """A base URL that is none, or has a secret in it, is refused with the setting to mend."""
+    with pytest.raises(SetupError, match="SEEDANCE_BASE_URL") as caught:
+        client(base_url=url)
+
+    assert "me:pass" not in str(caught.value)
+    assert "token" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "recorded",
+    [
+        "https://elsewhere.example",
+        "http://api.apixo.ai",
+        "https://api.apixo.ai:8443",
+        "https://api.apixo.ai@elsewhere.example",
+        "https://api.apixo.ai.elsewhere.example",
+        "https://me:pass@api.apixo.ai",
+        "nonsense",
+        "",
+    ],
+    ids=lambda url: url or "empty",
+)
+async def test_other_hosts_get_no_key(recorded: str) -> None:
+    """A generation that was submitted elsewhere is not asked for there with this key."""
+    script = Script(PENDING)
+
+    async with client(script) as seedance:
+        with pytest.raises(SetupError):
+            await seedance.status("task_1", base_url=recorded)
+
+    assert script.requests == []
+
+
+@pytest.mark.parametrize(
+    ("recorded", "asked"),
+    [
+        (None, "https://api.apixo.ai/"),
+        ("https://api.apixo.ai", "https://api.apixo.ai/"),
+        ("https://API.apixo.ai:443/", "https://api.apixo.ai/"),
+        ("https://api.apixo.ai/v2", "https://api.apixo.ai/v2/"),
+    ],
+    ids=["not recorded", "same", "written otherwise", "another path"],
+)
+async def test_asks_where_it_was_submitted(recorded: str | None, asked: str) -> None:
+    """On the key's own host a generation is asked for where and of which model the record says."""
+    script = Script(PENDING)
+
+    async with client(script) as seedance:
+        await seedance.status("task_1", model="seedance-0", base_url=recorded)
+
+    assert str(script.requests[0].url) == f"{asked}api/v1/statusTask/seedance-0?taskId=task_1"
+
+
+class Server:
+    """A real server that keeps connections alive, and closes instead of answering some requests."""
+
+    def __init__(self, *closes_at: int, body: bytes = b"") -> None:
+        self.closes_at = closes_at
+        self.body = body
+        self.requests_by_connection: list[int] = []
+        self.connections: list[asyncio.Task[None] | None] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer requests of one connection until it is closed."""
+        mine = len(self.requests_by_connection)
+        self.connections.append(asyncio.current_task())
+        self.requests_by_connection.append(0)
+        while head := await reader.read(1 << 16):
+            self.requests_by_connection[mine] += 1
+            if self.requests_by_connection[mine] in self.closes_at:
+                break
+            body = self.body or (ACCEPTED if head.startswith(b"POST") else PENDING)().content
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        writer.close()
+        await writer.wait_closed()
+
+
+@asynccontextmanager
+async def serving(server: Server, *, scheme: str = "http") -> AsyncIterator[SeedanceClient]:
+    async with await asyncio.start_server(server.serve, "127.0.0.1", 0) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        async with client(base_url=f"{scheme}://127.0.0.1:{port}") as seedance:
+            yield seedance
+        await asyncio.gather(*filter(None, server.connections))
+
+
+async def test_submissions_use_fresh_connections() -> None:
+    """A paid request never meets a connection that the server may be closing."""
+    server = Server(2)
+
+    async with serving(server) as seedance:
+        for _ in range(3):
+            assert await submit(seedance) == "task_1"
+
+    assert server.requests_by_connection == [1, 1, 1]
+
+
+async def test_reads_keep_connections() -> None:
+    """Status reads, which may be repeated, save themselves the connecting."""
+    server = Server()
+
+    async with serving(server) as seedance:
+        for _ in range(3):
+            await read(seedance)
+
+    assert server.requests_by_connection == [3]
+
+
+async def test_reads_survive_closed_connections() -> None:
+    """A connection that the server closes at its second request costs a repetition and nothing else."""
+    server = Server(2)
+
+    async with serving(server) as seedance:
+        for _ in range(3):
+            assert await read(seedance) == "pending"
+
+    assert server.requests_by_connection == [2, 2, 1]
+
+
+@pytest.mark.parametrize("body", [b"", b"x" * 200], ids=["closes", "answers garbage"])
+async def test_lost_answers_are_not_repeated(body: bytes) -> None:
+    """A server that takes a submission and gives no usable answer is sent no second one."""
+    server = Server(*[] if body else [1], body=body)
+
+    async with serving(server) as seedance:
+        with pytest.raises(NoAnswerError):
+            await submit(seedance)
+
+    assert server.requests_by_connection == [1]
+
+
+async def test_nobody_listens() -> None:
+    """Where no connection comes about nothing was sent."""
+    async with await asyncio.start_server(Server().serve, "127.0.0.1", 0) as listening:
+        port = listening.sockets[0].getsockname()[1]
+
+    async with client(base_url=f"http://127.0.0.1:{port}") as seedance:
+        with pytest.raises(ConnectionFailedError, match="ConnectError"):
+            await submit(seedance)
+
+
+async def test_tls_failure_sends_nothing() -> None:
+    """Where TLS does not come about the request, and the key in it, was not sent."""
+    async with serving(Server(body=b"this is not TLS"), scheme="https") as seedance:
+        with pytest.raises(ConnectionFailedError):
+            await seedance.status("task_1", patience_seconds=0)

@@ -1,0 +1,223 @@
+import email.utils
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from prefect_seedance.api import responses as answers
+from prefect_seedance.errors import (
+    ApiError,
+    AuthenticationError,
+    ContentRejectedError,
+    InsufficientFundsError,
+    InvalidRequestError,
+    NoAnswerError,
+    NotFoundError,
+    RateLimitedError,
+    SeedanceError,
+    ServerError,
+)
+
+_CODES: dict[int, type[ApiError]] = {
+    400: InvalidRequestError,
+    401: AuthenticationError,
+    402: InsufficientFundsError,
+    403: ContentRejectedError,
+    404: NotFoundError,
+    405: InvalidRequestError,
+    408: ServerError,
+    413: InvalidRequestError,
+    422: InvalidRequestError,
+    429: RateLimitedError,
+    451: InvalidRequestError,
+    500: ServerError,
+    502: ServerError,
+    503: ServerError,
+    504: ServerError,
+    524: ServerError,
+}
+
+
+def _asked(response: httpx.Response) -> httpx.Response:
+    response.request = httpx.Request("GET", "https://api.example", headers={"Authorization": "Bearer secret"})
+    return response
+
+
+def _envelope(code: int, message: object = "why", data: object = None) -> dict[str, object]:
+    return {"code": code, "message": message, "data": data}
+
+
+@pytest.mark.parametrize(("code", "kind"), _CODES.items(), ids=map(str, _CODES))
+@pytest.mark.parametrize(
+    "body",
+    [_envelope(0), None],
+    ids=["envelope", "no envelope"],
+)
+def test_http_status_decides(code: int, kind: type[ApiError], body: dict[str, object] | None) -> None:
+    """A bad HTTP status is its error, whatever the body says."""
+    response = httpx.Response(code, json=body) if body else httpx.Response(code, html="<h1>Oops</h1>")
+
+    with pytest.raises(ApiError) as caught:
+        answers.data(_asked(response))
+
+    assert type(caught.value) is kind
+    assert caught.value.code == code
+    assert str(caught.value).startswith(f"The API answered {code}: ")
+
+
+@pytest.mark.parametrize(("code", "kind"), _CODES.items(), ids=map(str, _CODES))
+def test_envelope_code_decides(code: int, kind: type[ApiError]) -> None:
+    """A bad code inside HTTP 200 is the error that it is as an HTTP status."""
+    response = httpx.Response(200, json=_envelope(code, data={"taskId": "task_1"}))
+
+    with pytest.raises(ApiError, match=f"^The API answered {code}: why$") as caught:
+        answers.data(_asked(response))
+
+    assert type(caught.value) is kind
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308, 304], ids=str)
+def test_redirects_answer_nothing(status: int) -> None:
+    """A redirect is no answer, and nobody knows what it did."""
+    with pytest.raises(NoAnswerError, match=str(status)):
+        answers.data(_asked(httpx.Response(status, headers={"Location": "https://elsewhere.example"})))
+
+
+@pytest.mark.parametrize("code", [-1, 0, 1, 201, 302, 600, 1001, 40001], ids=str)
+def test_strange_codes_answer_nothing(code: int) -> None:
+    """A code that nobody has documented does not tell whether anything was started."""
+    with pytest.raises(NoAnswerError, match=f"^The API answered {code}: why$"):
+        answers.data(_asked(httpx.Response(200, json=_envelope(code))))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"<html>", b"null", b"[]", b'"ok"', b"{}", b'{"code": "fine"}', b'{"code": null}',
+        b'{"data": {}}', b'{"code": 200, "data": {"taskId": "ta', b"\xff\xfe", b"[" * 5000,
+        b'{"code": 1e999}',
+    ],
+    ids=lambda body: body[:24].decode(errors="replace") or "empty",
+)  # fmt: skip
+def test_garbled_bodies_answer_nothing(body: bytes) -> None:
+    """A body that is no envelope is no usable answer, even under HTTP 200."""
+    with pytest.raises(NoAnswerError, match="not the API's") as caught:
+        answers.data(_asked(httpx.Response(200, content=body)))
+
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"code": 200, "message": "success", "data": {"taskId": "task_1"}},
+        {"code": 200, "data": {"taskId": "task_1"}},
+        {"code": 200, "message": None, "data": {"taskId": "task_1"}},
+        {"code": 200, "message": {"en": "success"}, "data": {"taskId": "task_1"}},
+        {"code": "200", "message": "success", "data": {"taskId": "task_1"}},
+        {"code": 200, "message": "success", "data": {"taskId": "task_1"}, "traceId": "x", "ok": True},
+    ],
+    ids=["documented", "no message", "null message", "odd message", "code as text", "unknown fields"],
+)
+def test_good_answers_give_data(body: dict[str, Any]) -> None:
+    """What does not decide the outcome never costs an answer that was paid for."""
+    assert answers.data(_asked(httpx.Response(200, json=body))) == {"taskId": "task_1"}
+
+
+@pytest.mark.parametrize("body", [_envelope(200), {"code": 200}], ids=["null", "missing"])
+def test_data_may_be_missing(body: dict[str, object]) -> None:
+    """Whether there must be data is for the endpoint to say."""
+    assert answers.data(_asked(httpx.Response(200, json=body))) is None
+
+
+def _refused(retry_after: str | None) -> SeedanceError:
+    headers = {} if retry_after is None else {"Retry-After": retry_after}
+    with pytest.raises(RateLimitedError) as caught:
+        answers.data(_asked(httpx.Response(429, json=_envelope(429), headers=headers)))
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("7", 7),
+        ("0", 0),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0),
+        ("Wed, 21 Oct 2015 07:28:00 -0000", 0),
+        ("Wed, 21 Oct 2015 07:28:00", 0),
+        (None, None),
+        ("", None),
+        ("soon", None),
+        ("-5", None),
+        ("1.5", None),
+        ("Wed, 99999999999999999999 Jan 2026 00:00:00 GMT", None),
+    ],
+)
+def test_reads_retry_after(header: str | None, seconds: float | None) -> None:
+    """A pause is taken from seconds or a date; anything else is as if nothing had been said."""
+    error = _refused(header)
+
+    assert isinstance(error, RateLimitedError)
+    assert error.retry_after_seconds == seconds
+
+
+@pytest.mark.parametrize("ending", ["GMT", "-0000"])
+def test_counts_down_to_a_date(ending: str) -> None:
+    """A date still to come is a pause until then."""
+    moment = email.utils.format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
+
+    error = _refused(moment.replace("GMT", ending))
+
+    assert isinstance(error, RateLimitedError)
+    assert 85 < (error.retry_after_seconds or 0) <= 90
+
+
+def test_retry_after_counts_inside_success() -> None:
+    """A 429 in the envelope of an HTTP 200 may carry the pause as well."""
+    response = httpx.Response(200, json=_envelope(429), headers={"Retry-After": "3"})
+
+    with pytest.raises(RateLimitedError) as caught:
+        answers.data(_asked(response))
+
+    assert caught.value.retry_after_seconds == 3
+
+
+def test_long_messages_are_cut() -> None:
+    """An error stays readable, however much the API says."""
+    body = json.dumps(_envelope(400, "x" * 100_000))
+
+    with pytest.raises(InvalidRequestError) as caught:
+        answers.data(_asked(httpx.Response(400, content=body)))
+
+    assert len(str(caught.value)) < 600
+
+
+@pytest.mark.parametrize("inside", [200, 500, 503], ids=str)
+@pytest.mark.parametrize("status", [400, 401, 429], ids=str)
+def test_contradiction_decides_nothing(status: int, inside: int) -> None:
+    """Where the HTTP status refuses and the envelope does not, something may have been started."""
+    response = httpx.Response(status, json=_envelope(inside, data={"taskId": "task_1"}))
+
+    with pytest.raises(NoAnswerError, match=f"answered {status}, and {inside} inside"):
+        answers.data(_asked(response))
+
+
+def test_repeated_key_is_left_out() -> None:
+    """An API that repeats the key in its answer does not get it into our errors."""
+    response = httpx.Response(401, json=_envelope(401, message="invalid key: secret"))
+
+    with pytest.raises(AuthenticationError, match=r"invalid key: \[the key\]$"):
+        answers.data(_asked(response))
+
+
+def test_echoed_page_is_without_the_key() -> None:
+    """A page that shows the request's headers does not get the key into our errors."""
+    response = httpx.Response(200, text="<html>Authorization: Bearer secret</html>")
+
+    with pytest.raises(NoAnswerError) as caught:
+        answers.data(_asked(response))
+
+    assert "secret" not in str(caught.value)

@@ -1,0 +1,340 @@
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from prefect_seedance.api.models import CAPABILITIES, DEFAULT_MODEL
+from prefect_seedance.api.wire import (
+    DEFAULT_BASE_URL,
+    ClipInput,
+    ClipSettings,
+    Envelope,
+    GenerateRequest,
+    Generation,
+    Provider,
+    problems,
+)
+
+_TEXT: dict[str, Any] = {"mode": "text-to-video", "prompt": "waves"}
+_IMAGE: dict[str, Any] = _TEXT | {"mode": "image-to-video", "image_urls": ["https://i.example/1.png"]}
+
+
+def _found(given: dict[str, Any], *, model: str = DEFAULT_MODEL) -> list[str]:
+    """Return the names of the fields that the model would refuse."""
+    return [problem.field for problem in problems(ClipInput.model_validate(given), model=model)]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        *({"duration": seconds} for seconds in (4, 8, 12)),
+        *({"resolution": name} for name in ("480p", "720p")),
+        *({"aspect_ratio": ratio} for ratio in ("1:1", "16:9", "9:16", "21:9", "3:4", "4:3")),
+        *({"sound": on} for on in (True, False)),
+        *({"fixed_lens": on} for on in (True, False)),
+        {"prompt": "abc"},
+        {"prompt": "x" * 2500},
+        {"prompt": "🌊" * 2500},
+    ],
+    ids=lambda given: "{}={:.10}".format(*next((k, str(v)) for k, v in given.items())),
+)
+@pytest.mark.parametrize("mode", [_TEXT, _IMAGE], ids=["text", "image"])
+def test_every_value_is_sent(given: dict[str, Any], mode: dict[str, Any]) -> None:
+    """Each value that the contract offers is accepted, and stands in the body as it was given."""
+    body = GenerateRequest(input=ClipInput.model_validate(mode | given)).body()
+
+    assert _found(mode | given) == []
+    assert body["input"].items() >= (mode | given).items()
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        *(({"duration": seconds}, "duration") for seconds in (-4, 0, 5, 13)),
+        *(({"resolution": name}, "resolution") for name in ("", "1080p", "720P")),
+        *(({"aspect_ratio": ratio}, "aspect_ratio") for ratio in ("", "2:1", "16x9")),
+        *(({"prompt": text}, "prompt") for text in ("", "ab", "x" * 2501, "half a \ud83c")),
+        ({"image_urls": ["https://i.example/1.png"]}, "image_urls"),
+        ({"mode": "image-to-video"}, "image_urls"),
+        ({"mode": "image-to-video", "image_urls": ["https://i.example"] * 3}, "image_urls"),
+    ],
+    ids=lambda value: f"{value!a:.40}",
+)
+def test_finds_refused_values(given: dict[str, Any], field: str) -> None:
+    """What the model would refuse is found without asking it, and named."""
+    assert _found(_TEXT | given) == [field]
+
+
+@pytest.mark.parametrize("images", [1, 2])
+def test_takes_one_or_two_images(images: int) -> None:
+    """A start frame, or a start and an end frame, make an image-to-video."""
+    assert _found(_IMAGE | {"image_urls": ["https://i.example/1.png"] * images}) == []
+
+
+def test_finds_everything_at_once() -> None:
+    """One look tells all that is wrong, and what would be right."""
+    clip = ClipInput(
+        mode="image-to-video", prompt="", duration=5, resolution="8K", aspect_ratio="5:4", image_urls=()
+    )
+
+    found = problems(clip, model=DEFAULT_MODEL)
+
+    assert [f"{field} {message}" for field, message in found] == [
+        "duration 5 is not offered; choose one of 4, 8, 12",
+        "resolution '8K' is not offered; choose one of 480p, 720p",
+        "aspect_ratio '5:4' is not offered; choose one of 1:1, 16:9, 9:16, 21:9, 3:4, 4:3",
+        "prompt has 0 characters; the model takes 3 to 2500",
+        "image_urls has 0 images; image-to-video takes 1 to 2",
+    ]
+
+
+def test_names_known_models() -> None:
+    """A model that nobody described is refused with those that are known."""
+    (problem,) = problems(ClipInput(**_TEXT), model="seedance-9")
+
+    assert problem == ("model", "unknown model 'seedance-9'; known: seedance-1-5-pro")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"mode": "video-to-video"},
+        {"mode": None},
+        {"prompt": None},
+        {"prompt": 7},
+        {"duration": "4"},
+        {"duration": 4.0},
+        {"duration": True},
+        {"resolution": 720},
+        {"sound": "yes"},
+        {"sound": 1},
+        {"fixed_lens": None},
+        {"image_urls": "https://i.example/1.png"},
+        {"image_urls": [7]},
+        {"fixed_lense": True},
+        {"seed": 7},
+    ],
+    ids=str,
+)
+def test_refuses_wrong_types(given: dict[str, Any]) -> None:
+    """A wrong type or a misspelt field is never bent into a request."""
+    with pytest.raises(ValidationError):
+        ClipInput.model_validate(_TEXT | given)
+
+
+def test_says_every_setting() -> None:
+    """What was asked does not depend on the API's defaults of the day."""
+    body = GenerateRequest(input=ClipInput(mode="text-to-video", prompt="waves")).body()
+
+    assert body == {
+        "request_type": "async",
+        "provider": "auto",
+        "input": {
+            "mode": "text-to-video",
+            "prompt": "waves",
+            "duration": 4,
+            "resolution": "720p",
+            "aspect_ratio": "1:1",
+            "sound": False,
+            "fixed_lens": False,
+        },
+    }
+
+
+@pytest.mark.parametrize("provider", ["auto", "value", "official"])
+def test_sends_providers(provider: Provider) -> None:
+    """Each routing strategy stands in the body."""
+    assert GenerateRequest(provider=provider, input=ClipInput(**_TEXT)).body()["provider"] == provider
+
+
+def test_sends_callbacks() -> None:
+    """A callback's URL goes with its request type."""
+    request = GenerateRequest(
+        request_type="callback", callback_url="https://hook.example/1", input=ClipInput(**_TEXT)
+    )
+
+    body = request.body()
+
+    assert (body["request_type"], body["callback_url"]) == ("callback", "https://hook.example/1")
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"provider": "cheapest"},
+        {"provider": None},
+        {"request_type": "sync"},
+        {"request_type": "callback"},
+        {"callback_url": "https://hook.example/1"},
+        {"request_type": "async", "callback_url": "https://hook.example/1"},
+        {"input": None},
+        {"webhook": "https://hook.example/1"},
+    ],
+    ids=str,
+)
+def test_refuses_wrong_requests(given: dict[str, Any]) -> None:
+    """A request that contradicts itself or the contract cannot be made."""
+    with pytest.raises(ValidationError):
+        GenerateRequest.model_validate({"input": _TEXT} | given)
+
+
+def test_request_survives_the_ledger() -> None:
+    """What is read back from JSON is what was written."""
+    request = GenerateRequest(provider="value", input=ClipInput.model_validate(_IMAGE | {"sound": True}))
+
+    assert GenerateRequest.model_validate_json(request.model_dump_json()) == request
+
+
+@pytest.mark.parametrize("model", CAPABILITIES, ids=str)
+def test_durations_have_times(model: str) -> None:
+    """For every duration of every model it is known how long a generation takes."""
+    can = CAPABILITIES[model]
+
+    assert set(can.generation_seconds) == set(can.durations_seconds)
+
+
+def test_pins_the_contract() -> None:
+    """Bounds that no other test meets are those of the contract."""
+    can = CAPABILITIES["seedance-1-5-pro"]
+
+    assert can.result_lifetime.days == 15
+    assert can.image_bytes == 10_000_000
+    assert can.image_formats == ("JPEG", "PNG", "WEBP")
+    assert can.generation_seconds == {4: (40, 60), 8: (60, 90), 12: (90, 120)}
+
+
+def test_forms_offer_choices() -> None:
+    """A form made from the schema offers exactly what the default model takes."""
+    fields = ClipSettings.model_json_schema()["properties"]
+
+    assert fields["duration"]["enum"] == [4, 8, 12]
+    assert fields["resolution"]["enum"] == ["480p", "720p"]
+    assert fields["aspect_ratio"]["enum"] == ["1:1", "16:9", "9:16", "21:9", "3:4", "4:3"]
+
+
+def test_pins_the_defaults() -> None:
+    """Another model or host is a decision, not an accident."""
+    assert (DEFAULT_BASE_URL, DEFAULT_MODEL) == ("https://api.apixo.ai", "seedance-1-5-pro")
+
+
+_DONE: dict[str, Any] = {
+    "taskId": "task_1",
+    "state": "success",
+    "resultJson": '{"resultUrls": ["https://cdn.example/1.mp4"]}',
+    "createTime": 1_760_000_000_000,
+    "completeTime": 1_760_000_050_500,
+    "costTime": 48_250,
+}
+
+
+def _generation(**changed: object) -> Generation:
+    return Generation.from_status(_DONE | changed, generation_id="task_1")
+
+
+def test_reads_success() -> None:
+    """Every documented field of a finished generation is understood."""
+    generation = _generation()
+
+    assert generation == Generation(
+        generation_id="task_1",
+        state="success",
+        result_urls=("https://cdn.example/1.mp4",),
+        created_at=datetime(2025, 10, 9, 8, 53, 20, tzinfo=UTC),
+        completed_at=datetime(2025, 10, 9, 8, 54, 10, 500_000, tzinfo=UTC),
+        processing_seconds=48.25,
+        answer=_DONE,
+    )
+    assert generation.has_ended
+
+
+def test_reads_failure() -> None:
+    """Why a generation failed is kept verbatim."""
+    generation = Generation.from_status(
+        {"taskId": "task_1", "state": "failed", "failCode": "NSFW", "failMsg": "No."}, generation_id="task_1"
+    )
+
+    assert (generation.fail_code, generation.fail_message, generation.result_urls) == ("NSFW", "No.", ())
+    assert generation.has_ended
+
+
+@pytest.mark.parametrize("state", ["pending", "processing", "queued", "SUCCESS", "cancelled", ""])
+def test_other_states_go_on(state: str) -> None:
+    """Only success and failed are ends; a state nobody knows is neither, and is kept verbatim."""
+    generation = Generation.from_status({"taskId": "task_1", "state": state}, generation_id="task_1")
+
+    assert generation.state == state
+    assert not generation.has_ended
+
+
+@pytest.mark.parametrize("data", [{}, {"state": None}, {"state": 7}, {"state": ["success"]}], ids=str)
+def test_odd_states_go_on(data: dict[str, Any]) -> None:
+    """A state that is missing or no word is no end either."""
+    assert not Generation.from_status(data, generation_id="task_1").has_ended
+
+
+@pytest.mark.parametrize(
+    "result_json",
+    [
+        None, "", "not JSON", "{", "null", "[]", "7", "{}", '{"resultUrls": null}', '{"resultUrls": []}', {},
+        '{"resultUrls": "https://cdn.example/1.mp4"}', '{"resultUrls": [null, 7, "", "ftp://x", "1.mp4"]}',
+        '{"resultUrls": ["https://cdn.example/\\ud800"]}', '{"resultUrls": ["https://cdn.example/\\n"]}',
+        "[" * 100_000, "9" * 5000, 7, True, [],
+    ],
+    ids=lambda value: f"{value!r:.30}",
+)  # fmt: skip
+def test_success_without_urls(result_json: object) -> None:
+    """Whatever stands where URLs should be, the answer is read, and kept raw."""
+    generation = _generation(resultJson=result_json)
+
+    assert (generation.state, generation.result_urls) == ("success", ())
+    assert generation.answer["resultJson"] == result_json
+
+
+@pytest.mark.parametrize("as_text", [True, False], ids=["text", "object"])
+def test_reads_result_json(as_text: bool) -> None:  # noqa: FBT001 -- a row has it
+    """URLs are found in order in JSON text, and in an object, should the API begin to send one."""
+    result = {"resultUrls": ["https://cdn.example/1.mp4", "", "http://cdn.example/ü.mp4"], "more": 1}
+
+    generation = _generation(resultJson=json.dumps(result) if as_text else result)
+
+    assert generation.result_urls == ("https://cdn.example/1.mp4", "http://cdn.example/ü.mp4")
+
+
+@pytest.mark.parametrize(
+    "value", [None, "", "soon", True, {}, -(10**18), 10**18, 10**400, 1e300, float("nan"), float("inf")],
+    ids=lambda value: f"{value!r:.20}",
+)  # fmt: skip
+@pytest.mark.parametrize("field", ["createTime", "completeTime", "costTime"])
+def test_odd_times_are_forgiven(field: str, value: object) -> None:
+    """A time that is none costs the time and not the video."""
+    generation = _generation(**{field: value})
+
+    assert generation.result_urls
+    assert generation.model_dump_json()
+    assert generation.completed_at is None or field != "completeTime"
+
+
+def test_unknown_fields_are_kept_raw() -> None:
+    """What the API will say tomorrow is ignored today, but not thrown away."""
+    generation = _generation(seed=7)
+
+    assert generation.answer["seed"] == 7
+
+
+def test_later_versions_are_understood() -> None:
+    """A ledger that a later version wrote can be read by this one."""
+    written = json.loads(_generation().model_dump_json()) | {"seed": 7}
+
+    assert Generation.model_validate(written) == _generation()
+
+
+def test_raw_answer_is_not_shown() -> None:
+    """A repr stays readable, and holds no signed URL twice."""
+    assert "answer" not in repr(_generation())
+
+
+def test_envelope_ignores_the_unknown() -> None:
+    """Fields that nobody documented do not spoil an answer."""
+    assert Envelope.model_validate({"code": 200, "trace": "x"}) == Envelope(code=200)

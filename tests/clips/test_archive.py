@@ -1,0 +1,331 @@
+import asyncio
+import hashlib
+import json
+import resource
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import av
+import httpx
+import pytest
+from PIL import Image
+
+from prefect_seedance.api.client import SeedanceClient
+from prefect_seedance.api.download import Downloader
+from prefect_seedance.api.wire import ClipInput, GenerateRequest
+from prefect_seedance.clips.archive import Archivist, Clip, find, findings
+from prefect_seedance.clips.ledger import Acceptance, Attempt, Intent, Outcome, Result
+from prefect_seedance.errors import ArchiveError, DeadlineError, IntegrityError, LinkExpiredError
+from prefect_seedance.storage.store import Store
+from prefect_seedance.video.probe import VideoFacts
+
+FINGERPRINT = "f" * 32
+OLD, FRESH = "https://cdn/old.mp4?signature=1", "https://cdn/fresh.mp4?signature=2"
+HTML = b"<html>not a video</html>"
+
+
+@pytest.fixture(scope="module")
+def video() -> bytes:
+    """Two seconds of blue, 128 by 72."""
+    with tempfile.NamedTemporaryFile(suffix=".mp4") as file:
+        with av.open(file.name, "w") as output:
+            stream = output.add_stream("libx264", rate=12)
+            stream.width, stream.height = 128, 72
+            for _ in range(24):
+                output.mux(stream.encode(av.VideoFrame.from_image(Image.new("RGB", (128, 72), "blue"))))
+            output.mux(stream.encode(None))
+        return Path(file.name).read_bytes()
+
+
+class Web(httpx.AsyncBaseTransport):
+    """Serves files by URL, each once and then the last for ever, and fresh links as status answers."""
+
+    def __init__(self, **files: list[bytes | int]) -> None:
+        self.asked: list[httpx.Request] = []
+        self.files = files
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.asked.append(request)
+        await asyncio.sleep(0.1)
+        if request.url.path.startswith("/api"):
+            result = json.dumps({"resultUrls": [FRESH] if "fresh" in self.files else []})
+            data = {"state": "success", "resultJson": result}
+            return httpx.Response(200, json={"code": 200, "data": data})
+        answers = self.files[Path(request.url.path).stem]
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, int):
+            return httpx.Response(answer)
+        length = {"Content-Length": str(len(answer))}
+        return httpx.Response(200, stream=httpx.ByteStream(answer), headers=length)
+
+    @property
+    def downloads(self) -> list[str]:
+        return [request.url.path for request in self.asked if not request.url.path.startswith("/api")]
+
+
+def succeeded(fingerprint: str = FINGERPRINT) -> Attempt:
+    now = datetime.now(UTC)
+    asked = ClipInput(mode="text-to-video", prompt="a blue screen", aspect_ratio="16:9", resolution="480p")
+    intent = Intent(
+        fingerprint=fingerprint,
+        number=1,
+        name="blue",
+        production="screens",
+        model="seedance-1-5-pro",
+        base_url="https://api.apixo.ai",
+        request=GenerateRequest(input=asked),
+        asked_by="somebody",
+        asked_at=now,
+        settles_by=now,
+    )
+    return Attempt(
+        intent=intent,
+        acceptance=Acceptance(generation_id="task_1", accepted_at=now),
+        outcome=Outcome(result=Result.success, ended_at=now, result_urls=(OLD,)),
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store.open(str(tmp_path))
+
+
+@asynccontextmanager
+async def archivist(web: Web, store: Store) -> AsyncIterator[Archivist]:
+    async with SeedanceClient("key", transport=web) as client, Downloader(transport=web) as downloader:
+        yield Archivist(store=store, client=client, downloader=downloader)
+
+
+async def archived(web: Web, store: Store, *, seconds: float = 600) -> Clip:
+    async with archivist(web, store) as archiving:
+        return await archiving.archive(succeeded(), deadline=asyncio.get_running_loop().time() + seconds)
+
+
+async def test_archives_with_digest_and_facts(video: bytes, store: Store) -> None:
+    """The archive holds the served bytes, and a record of what and whence they are."""
+    clip = await archived(Web(old=[video]), store)
+
+    assert await store.read(clip.key) == video
+    assert clip.sha256 == hashlib.sha256(video).hexdigest()
+    assert (clip.facts.width, clip.facts.height, clip.facts.duration_seconds) == (128, 72, 2.0)
+    assert clip.findings == ("lasts 2.00 s instead of 4 s", "is 128×72, which is not 480p")
+    assert await find(store, FINGERPRINT) == clip
+
+
+async def test_archived_is_not_fetched_again(video: bytes, store: Store) -> None:
+    """A clip that is in the archive is returned without a request."""
+    first = await archived(Web(old=[video]), store)
+    web = Web(old=[video])
+
+    again = await archived(web, store)
+
+    assert again == first
+    assert not web.asked
+
+
+async def test_key_stays_at_home(video: bytes, store: Store) -> None:
+    """The API's key is never sent to where the results are."""
+    web = Web(old=[403], fresh=[video])
+
+    await archived(web, store)
+
+    with_key = {request.url.host for request in web.asked if "Authorization" in request.headers}
+    assert with_key == {"api.apixo.ai"}
+
+
+@pytest.mark.parametrize("code", [403, 404, 410])
+async def test_expired_link_is_renewed(video: bytes, store: Store, code: int) -> None:
+    """A link that is no longer served is asked for again before the clip counts as lost."""
+    web = Web(old=[code], fresh=[video])
+
+    clip = await archived(web, store)
+
+    assert await store.read(clip.key) == video
+    assert web.downloads == ["/old.mp4", "/fresh.mp4"]
+
+
+@pytest.mark.parametrize("files", [{"old": [403]}, {"old": [403], "fresh": [403]}], ids=["none", "expired"])
+async def test_lost_link_is_said(store: Store, files: dict[str, list[bytes | int]]) -> None:
+    """If the API has no working link, that is the error, and the archive stays empty."""
+    with pytest.raises(LinkExpiredError):
+        await archived(Web(**files), store)
+
+    assert await store.keys("clips/") == ()
+
+
+BROKEN = [pytest.param(slice(0, 0), id="empty"), pytest.param(slice(0, 600), id="truncated")]
+
+
+@pytest.mark.parametrize("part", BROKEN)
+async def test_broken_bytes_are_fetched_again(video: bytes, store: Store, part: slice) -> None:
+    """Bytes that do not decode are fetched again, and only good ones reach the archive."""
+    web = Web(old=[video[part]], fresh=[video])
+
+    clip = await archived(web, store)
+
+    assert await store.read(clip.key) == video
+
+
+async def test_never_promotes_what_is_broken(store: Store) -> None:
+    """What stays undecodable is no clip; yet it was paid for, so it is kept beside."""
+    refused = f"clips/{FINGERPRINT}/refused.mp4"
+
+    with pytest.raises(IntegrityError, match=refused):
+        await archived(Web(old=[HTML], fresh=[HTML]), store)
+
+    assert await store.keys("clips/") == (refused,)
+    assert await store.read(refused) == HTML
+
+
+async def test_recovers_what_has_no_record(video: bytes, store: Store) -> None:
+    """A video that a dying run stored without its record is taken as it is, though no link is left."""
+    await store.put(f"clips/{FINGERPRINT}/clip-{hashlib.sha256(video).hexdigest()[:12]}.mp4", video)
+
+    clip = await archived(Web(old=[403]), store)
+
+    assert clip.sha256 == hashlib.sha256(video).hexdigest()
+    assert await find(store, FINGERPRINT) == clip
+
+
+async def test_damaged_leftover_is_replaced(video: bytes, store: Store) -> None:
+    """What lies there without a record, and is not what its name says or does not decode, is fetched anew."""
+    cut = video[:600]
+    for named in (video, cut):
+        digest = hashlib.sha256(named).hexdigest()
+        await store.put(f"clips/{FINGERPRINT}/clip-{digest[:12]}.mp4", cut)
+
+    clip = await archived(Web(old=[video]), store)
+
+    assert await store.read(clip.key) == video
+
+
+async def test_rivals_that_are_served_different_bytes(video: bytes, store: Store) -> None:
+    """Of two that archive one clip at once, each with other bytes, both tell of what is recorded."""
+    padded = video + b"\0\0\0\x08free"
+
+    clips = await asyncio.gather(archived(Web(old=[video]), store), archived(Web(old=[padded]), store))
+
+    assert clips[0] == clips[1] == await find(store, FINGERPRINT)
+    content = await store.read(clips[0].key)
+    assert content
+    assert hashlib.sha256(content).hexdigest() == clips[0].sha256
+
+
+async def test_deadline_leaves_nothing(store: Store) -> None:
+    """When the deadline comes first, nothing is half there, and the message says how to continue."""
+    with pytest.raises(DeadlineError, match="run the same again"):
+        await archived(Web(old=[500], fresh=[500]), store, seconds=3)
+
+    assert await store.keys("clips/") == ()
+
+
+async def test_only_some_at_once(video: bytes, tmp_path: Path) -> None:
+    """However many videos are ready, eight are under way, each with its file."""
+    under_way = most = 0
+
+    class Slow(Web):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            nonlocal under_way, most
+            under_way += 1
+            most = max(most, under_way)
+            answer = await super().handle_async_request(request)
+            under_way -= 1
+            return answer
+
+    async with archivist(Slow(old=[video]), Store.open(str(tmp_path))) as archiving:
+        deadline = asyncio.get_running_loop().time() + 600
+        await asyncio.gather(
+            *[archiving.archive(succeeded(f"{number:032}"), deadline=deadline) for number in range(30)]
+        )
+
+    assert most == 8
+
+
+async def test_second_link_is_tried(video: bytes, store: Store) -> None:
+    """If the first of two results is no video, the second may be."""
+    attempt = succeeded()
+    assert attempt.outcome
+    both = attempt.outcome.model_copy(update={"result_urls": (OLD, FRESH)})
+
+    async with archivist(Web(old=[HTML], fresh=[video]), store) as archiving:
+        deadline = asyncio.get_running_loop().time() + 600
+        clip = await archiving.archive(attempt.model_copy(update={"outcome": both}), deadline=deadline)
+
+    assert await store.read(clip.key) == video
+
+
+async def test_unwritable_archive_is_said(video: bytes, store: Store, tmp_path: Path) -> None:
+    """If the video cannot be stored, the error says where."""
+    (tmp_path / "clips").write_text("a file where a folder should be")
+
+    with pytest.raises(ArchiveError, match=f"Could not .* {tmp_path}/clips"):
+        await archived(Web(old=[video]), store)
+
+
+@contextmanager
+def full_disk(*, after_bytes: int) -> Iterator[None]:
+    """Let no file of this process grow beyond so many bytes, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (after_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+async def test_full_disk_is_said(video: bytes, store: Store) -> None:
+    """On a full disk nothing is half there, and the error says what could not be written."""
+    with full_disk(after_bytes=len(video) // 2), pytest.raises(ArchiveError, match="File too large"):
+        await archived(Web(old=[video]), store)
+
+    assert await store.keys("clips/") == ()
+    clip = await archived(Web(old=[video]), store)
+    assert await store.read(clip.key) == video
+
+
+async def test_damaged_record_is_said(store: Store) -> None:
+    """A record that cannot be read is an error with its remedy, not a clip to be bought again."""
+    await store.create(f"clips/{FINGERPRINT}/clip.json", b"{")
+
+    with pytest.raises(ArchiveError, match="delete it to fetch the clip anew"):
+        await find(store, FINGERPRINT)
+
+
+def _facts(**changed: object) -> VideoFacts:
+    usual = {
+        "container": "mp4",
+        "width": 864,
+        "height": 496,
+        "duration_seconds": 4.0,
+        "frame_rate": 24,
+        "frames": 96,
+        "video_codec": "h264",
+        "audio_codec": None,
+    }
+    return VideoFacts.model_validate({**usual, **changed})
+
+
+FINDINGS = [
+    pytest.param({}, {}, (), id="as asked"),
+    pytest.param({}, {"duration_seconds": 4.2}, (), id="nearly as long"),
+    pytest.param({}, {"duration_seconds": 5.0}, ("lasts 5.00 s instead of 4 s",), id="longer"),
+    pytest.param(
+        {}, {"width": 496}, ("is 496×496, which is not 16:9", "is 496×496, which is not 480p"), id="square"
+    ),
+    pytest.param({"resolution": "720p"}, {}, ("is 864×496, which is not 720p",), id="smaller"),
+    pytest.param({"sound": True}, {}, ("has no sound, which was asked for",), id="silent"),
+    pytest.param(
+        {}, {"audio_codec": "aac"}, ("has an audio track, which was not asked for",), id="with sound"
+    ),
+]
+
+
+@pytest.mark.parametrize(("asked", "facts", "expected"), FINDINGS)
+def test_findings(asked: dict[str, object], facts: dict[str, object], expected: tuple[str, ...]) -> None:
+    """What differs from what was asked is said."""
+    usual = {"mode": "text-to-video", "prompt": "a", "aspect_ratio": "16:9", "resolution": "480p"}
+
+    assert findings(ClipInput.model_validate({**usual, **asked}), _facts(**facts)) == expected

@@ -1,0 +1,523 @@
+import asyncio
+import itertools
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+
+from prefect_seedance.api.callback_urls import Callbacks, Secrets
+from prefect_seedance.api.client import SeedanceClient, Sending
+from prefect_seedance.api.wire import ClipSettings, GenerateRequest
+from prefect_seedance.clips.ledger import Attempt, Ledger, Outcome, Result
+from prefect_seedance.clips.submit import RetryPolicy, Submitter
+from prefect_seedance.errors import (
+    ArchiveError,
+    AuthenticationError,
+    ContentRejectedError,
+    DeadlineError,
+    FailKind,
+    GenerationFailedError,
+    InsufficientFundsError,
+    SeedanceError,
+    SubmissionUnresolvedError,
+)
+from prefect_seedance.storage.store import Store
+from prefect_seedance.storyboard.plan import PlannedClip
+
+CLIP = PlannedClip(
+    name="dawn → noon",
+    prompt="drifting clouds",
+    pictures=(),
+    settings=ClipSettings(),
+    number=1,
+    fingerprint="f" * 32,
+)
+ACCEPTED = {"code": 200, "message": "success", "data": {"taskId": "task_1"}}
+
+Answer = Callable[[httpx.Request], Awaitable[httpx.Response]]
+
+
+class Api(httpx.AsyncBaseTransport):
+    """Answers submissions as told, and keeps them."""
+
+    def __init__(self, *answers: httpx.Response | Exception) -> None:
+        self.sent: list[httpx.Request] = []
+        self._answers = itertools.chain(answers, itertools.repeat(httpx.Response(200, json=ACCEPTED)))
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.sent.append(request)
+        answer = next(self._answers)
+        await asyncio.sleep(0.1)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def refusal(code: int) -> httpx.Response:
+    return httpx.Response(code, json={"code": code, "message": "no", "data": None})
+
+
+async def compose() -> GenerateRequest:
+    return GenerateRequest(input=CLIP.input([]))
+
+
+@pytest.fixture
+def ledger(request: pytest.FixtureRequest) -> Ledger:
+    return Ledger(Store.open(f"memory://{request.node.nodeid}"))
+
+
+def submitter(api: Api, ledger: Ledger, *, policy: RetryPolicy = RetryPolicy()) -> Submitter:
+    client = SeedanceClient("key", transport=api)
+    return Submitter(client=client, ledger=ledger, production="lighthouse", policy=policy)
+
+
+async def submit(submitter: Submitter, *, seconds: float = 600) -> Attempt:
+    deadline = asyncio.get_running_loop().time() + seconds
+    return await submitter.submit(CLIP, compose=compose, deadline=deadline)
+
+
+async def test_records_intent_before_sending(ledger: Ledger) -> None:
+    """When the request leaves, its intent is in the ledger and nothing else is."""
+    seen: list[tuple[Attempt, ...]] = []
+
+    class Looking(Api):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            seen.append(await ledger.attempts(CLIP.fingerprint))
+            return await super().handle_async_request(request)
+
+    api = Looking()
+
+    attempt = await submit(submitter(api, ledger))
+
+    ((recorded,),) = seen
+    assert recorded.undecided
+    assert json.loads(api.sent[0].content) == recorded.intent.request.body()
+    assert attempt.generation_id == "task_1"
+    assert await ledger.attempts(CLIP.fingerprint) == (attempt,)
+
+
+async def test_accepted_is_not_repeated(ledger: Ledger) -> None:
+    """A clip that was accepted once is never sent again."""
+    first = await submit(submitter(Api(), ledger))
+    api = Api()
+
+    again = await submit(submitter(api, ledger))
+
+    assert again == first
+    assert not api.sent
+
+
+async def test_crowd_pays_once(ledger: Ledger) -> None:
+    """Of fifty that submit the same clip at once, one sends it and all learn its id."""
+    api = Api()
+
+    attempts = await asyncio.gather(*[submit(submitter(api, ledger)) for _ in range(50)])
+
+    assert len(api.sent) == 1
+    assert {attempt.generation_id for attempt in attempts} == {"task_1"}
+
+
+UNKNOWN = [
+    pytest.param(httpx.ReadTimeout(""), id="read timeout"),
+    pytest.param(httpx.ReadError("reset"), id="reset"),
+    pytest.param(httpx.RemoteProtocolError("closed"), id="closed"),
+    pytest.param(refusal(500), id="500"),
+    pytest.param(refusal(502), id="502"),
+    pytest.param(refusal(503), id="503"),
+    pytest.param(refusal(504), id="504"),
+    pytest.param(httpx.Response(200, text="<html>"), id="garbage"),
+    pytest.param(httpx.Response(200, json={"code": 200, "data": {}}), id="no id"),
+    pytest.param(httpx.Response(200, json={"code": 500, "message": "", "data": None}), id="500 inside 200"),
+]
+
+
+@pytest.mark.parametrize("answer", UNKNOWN)
+async def test_unknown_end_stays_unresolved(ledger: Ledger, answer: httpx.Response | Exception) -> None:
+    """Where a generation may have been started nothing is sent again, neither now nor by a later run."""
+    api = Api(answer)
+
+    with pytest.raises(SubmissionUnresolvedError, match="may exist"):
+        await submit(submitter(api, ledger))
+    with pytest.raises(SubmissionUnresolvedError, match="may exist"):
+        await submit(submitter(api, ledger))
+
+    assert len(api.sent) == 1
+    (attempt,) = await ledger.attempts(CLIP.fingerprint)
+    assert attempt.undecided
+
+
+NOTHING_STARTED = [
+    pytest.param(httpx.ConnectError("refused"), id="refused"),
+    pytest.param(httpx.ConnectTimeout(""), id="connect timeout"),
+    pytest.param(httpx.PoolTimeout(""), id="pool timeout"),
+    pytest.param(refusal(429), id="429"),
+    pytest.param(httpx.Response(200, json={"code": 429, "message": "", "data": None}), id="429 inside 200"),
+]
+
+
+@pytest.mark.parametrize("answer", NOTHING_STARTED)
+async def test_repeats_what_started_nothing(ledger: Ledger, answer: httpx.Response | Exception) -> None:
+    """Within one attempt a submission that cannot have started anything is sent again."""
+    api = Api(answer, answer)
+
+    attempt = await submit(submitter(api, ledger))
+
+    assert len(api.sent) == 3
+    assert attempt.intent.number == 1
+
+
+async def test_outage_leads_to_new_attempt(ledger: Ledger) -> None:
+    """After a minute of refusals the attempt is closed as not started, and the next one follows."""
+    api = Api(*[httpx.ConnectError("refused")] * 70)
+
+    attempt = await submit(submitter(api, ledger), seconds=3600)
+
+    closed = (await ledger.attempts(CLIP.fingerprint))[:-1]
+    assert attempt.generation_id == "task_1"
+    assert closed
+    assert all(each.outcome and each.outcome.result is Result.not_started for each in closed)
+
+
+REFUSED = [
+    pytest.param(400, SeedanceError, FailKind.input, id="400"),
+    pytest.param(401, AuthenticationError, FailKind.passing, id="401"),
+    pytest.param(402, InsufficientFundsError, FailKind.money, id="402"),
+    pytest.param(403, ContentRejectedError, FailKind.content, id="403"),
+    pytest.param(404, SeedanceError, FailKind.input, id="404"),
+]
+
+
+@pytest.mark.parametrize(("code", "error", "kind"), REFUSED)
+async def test_refusal_is_final(
+    ledger: Ledger, code: int, error: type[SeedanceError], kind: FailKind
+) -> None:
+    """A refusal is raised at once, and recorded as having started nothing."""
+    api = Api(refusal(code))
+
+    with pytest.raises(error):
+        await submit(submitter(api, ledger))
+
+    (attempt,) = await ledger.attempts(CLIP.fingerprint)
+    assert len(api.sent) == 1
+    assert attempt.outcome
+    assert (attempt.outcome.result, attempt.outcome.kind) == (Result.not_started, kind)
+
+
+@pytest.mark.parametrize("code", [400, 401, 402, 404])
+async def test_next_run_tries_refused_again(ledger: Ledger, code: int) -> None:
+    """What was refused cost nothing, so the next run asks again."""
+    with pytest.raises(SeedanceError):
+        await submit(submitter(Api(refusal(code)), ledger))
+
+    attempt = await submit(submitter(Api(), ledger))
+
+    assert attempt.intent.number == 2
+
+
+async def test_rejected_content_waits_for_consent(ledger: Ledger) -> None:
+    """Rejected content is asked for again only if the policy says so."""
+    with pytest.raises(ContentRejectedError):
+        await submit(submitter(Api(refusal(403)), ledger))
+    api = Api()
+
+    with pytest.raises(ContentRejectedError, match="retry-rejected"):
+        await submit(submitter(api, ledger, policy=RetryPolicy(retry_failed=True)))
+    assert not api.sent
+    attempt = await submit(submitter(api, ledger, policy=RetryPolicy(retry_rejected=True)))
+
+    assert attempt.intent.number == 2
+
+
+async def _failed(ledger: Ledger, code: str) -> None:
+    attempt = (await ledger.attempts(CLIP.fingerprint))[-1]
+    kind = FailKind.content if code == "NSFW" else FailKind.passing
+    await ledger.conclude(
+        attempt, Outcome(result=Result.failed, ended_at=datetime.now(UTC), kind=kind, code=code)
+    )
+
+
+async def test_failure_is_not_paid_again(ledger: Ledger) -> None:
+    """A generation that failed is bought again only by a policy that says so, and then once."""
+    await submit(submitter(Api(), ledger))
+    await _failed(ledger, "GENERATION_FAILED")
+    api = Api()
+
+    with pytest.raises(GenerationFailedError, match="GENERATION_FAILED"):
+        await submit(submitter(api, ledger))
+    assert not api.sent
+    attempt = await submit(submitter(api, ledger, policy=RetryPolicy(retry_failed=True)))
+
+    assert attempt.intent.number == 2
+    assert len(api.sent) == 1
+
+
+async def test_retry_does_not_chase_failures(ledger: Ledger) -> None:
+    """Two runs that retry a failure together buy one further attempt, though that fails too."""
+    await submit(submitter(Api(), ledger))
+    await _failed(ledger, "GENERATION_FAILED")
+    api, policy = Api(), RetryPolicy(retry_failed=True)
+    claimed = await ledger.claim(submitter(api, ledger)._intent(CLIP, await compose(), number=2))
+    assert claimed
+
+    waiting = asyncio.create_task(submit(submitter(api, ledger, policy=policy)))
+    await asyncio.sleep(5)
+    await ledger.accept(claimed, "task_2")
+    await _failed(ledger, "GENERATION_FAILED")
+
+    assert (await asyncio.gather(waiting, return_exceptions=True))[0] is not None
+    assert not api.sent
+
+
+async def test_loser_waits_for_answer(ledger: Ledger) -> None:
+    """While another process may still record its answer, its clip is neither sent nor given up."""
+    api = Api()
+    first = submitter(api, ledger)
+    intent = first._intent(CLIP, await compose(), number=1)
+    claimed = await ledger.claim(intent)
+    assert claimed
+
+    waiting = asyncio.create_task(submit(submitter(api, ledger)))
+    await asyncio.sleep(20)
+    await ledger.accept(claimed, "task_9")
+
+    assert (await waiting).generation_id == "task_9"
+    assert not api.sent
+
+
+async def test_abandoned_claim_is_unresolved(ledger: Ledger) -> None:
+    """Once the time of a claim is over, whoever made it has died, and nobody knows what became of it."""
+    api = Api()
+    first = submitter(api, ledger)
+    old = first._intent(CLIP, await compose(), number=1).model_copy(
+        update={"settles_by": datetime.now(UTC) - timedelta(seconds=1)}
+    )
+    await ledger.claim(old)
+
+    with pytest.raises(SubmissionUnresolvedError, match="attempt 1 was begun"):
+        await submit(submitter(api, ledger))
+
+    assert not api.sent
+
+
+async def test_resubmits_only_if_told(ledger: Ledger) -> None:
+    """A policy may give an abandoned claim up and pay anew, and the ledger says who did."""
+    api = Api()
+    first = submitter(api, ledger)
+    old = first._intent(CLIP, await compose(), number=1).model_copy(
+        update={"settles_by": datetime.now(UTC) - timedelta(seconds=1)}
+    )
+    await ledger.claim(old)
+
+    attempt = await submit(submitter(api, ledger, policy=RetryPolicy(resubmit_unresolved=True)))
+
+    lost, _ = await ledger.attempts(CLIP.fingerprint)
+    assert attempt.intent.number == 2
+    assert len(api.sent) == 1
+    assert lost.outcome
+    assert lost.outcome.result is Result.lost
+    assert lost.outcome.resolved_by
+
+
+async def test_lost_permits_one_more(ledger: Ledger) -> None:
+    """After somebody declared an attempt lost, the next run begins another."""
+    claimed = await ledger.claim(submitter(Api(), ledger)._intent(CLIP, await compose(), number=1))
+    assert claimed
+    await ledger.conclude(claimed, Outcome.of_loss(resolved_by="somebody"))
+
+    again = await submit(submitter(Api(), ledger))
+
+    assert again.intent.number == 2
+
+
+async def test_answer_beats_giving_up(ledger: Ledger) -> None:
+    """An answer that is recorded after its attempt was given up is used, and nothing is bought again."""
+    api = Api()
+    claimed = await ledger.claim(submitter(api, ledger)._intent(CLIP, await compose(), number=1))
+    assert claimed
+    await ledger.conclude(claimed, Outcome.of_loss(resolved_by="somebody"))
+    accepted = await ledger.accept(claimed, "task_7")
+
+    attempt = await submit(submitter(api, ledger))
+    ended = await ledger.conclude(accepted, Outcome(result=Result.success, ended_at=datetime.now(UTC)))
+
+    assert attempt.generation_id == "task_7"
+    assert not api.sent
+    assert ended.outcome
+    assert ended.outcome.result is Result.success
+
+
+async def test_cancelled_before_sending(ledger: Ledger) -> None:
+    """Cancelling while the API asks for patience sends nothing more, and says that nothing was started."""
+    refused = httpx.Response(429, headers={"Retry-After": "20"}, json={"code": 429, "data": None})
+    api = Api(refused)
+    submitting = asyncio.create_task(submit(submitter(api, ledger)))
+    await asyncio.sleep(3)
+
+    submitting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await submitting
+    await asyncio.sleep(100)
+
+    (attempt,) = await ledger.attempts(CLIP.fingerprint)
+    assert len(api.sent) == 1
+    assert attempt.outcome
+    assert attempt.outcome.result is Result.not_started
+
+
+async def test_records_with_patience() -> None:
+    """An answer that cannot be recorded at once is recorded as soon as it can be."""
+    failures = iter(range(5))
+
+    class FullForAWhile(Store):
+        async def create(self, key: str, content: bytes) -> bool:
+            if key.endswith("accepted.json") and next(failures, None) is not None:
+                raise ArchiveError("No space left on device")
+            return await super().create(key, content)
+
+    ledger = Ledger(FullForAWhile.open("memory://full for a while"))
+
+    attempt = await submit(submitter(Api(), ledger))
+
+    assert await ledger.attempts(CLIP.fingerprint) == (attempt,)
+
+
+async def test_long_pause_claims_nothing(ledger: Ledger) -> None:
+    """While the API asks for patience no claim is made, and at the deadline nothing has been spent."""
+    api = Api(httpx.Response(429, headers={"Retry-After": "3600"}, json={"code": 429, "data": None}))
+    shared = submitter(api, ledger)
+
+    with pytest.raises(DeadlineError):
+        await submit(shared, seconds=600)
+
+    attempts = await ledger.attempts(CLIP.fingerprint)
+    assert len(api.sent) == 1
+    assert [each.outcome and each.outcome.result for each in attempts] == [Result.not_started]
+
+
+async def test_late_claim_is_not_sent(ledger: Ledger) -> None:
+    """An intent that took so long to record that others may give it up is not sent; the next one is."""
+    api, late = Api(), submitter(Api(), ledger)
+    intent = late._intent(CLIP, await compose(), number=1)
+    overtaken = intent.model_copy(update={"settles_by": intent.settles_by - timedelta(seconds=60)})
+
+    assert await late._claim(overtaken, Sending()) is None
+    attempt = await submit(submitter(api, ledger))
+
+    first, _ = await ledger.attempts(CLIP.fingerprint)
+    assert first.outcome
+    assert first.outcome.result is Result.not_started
+    assert attempt.intent.number == 2
+    assert len(api.sent) == 1
+
+
+async def test_deadline_spends_nothing(ledger: Ledger) -> None:
+    """After the deadline nothing is submitted."""
+    api = Api()
+
+    with pytest.raises(DeadlineError, match="cost nothing"):
+        await submit(submitter(api, ledger), seconds=0)
+
+    assert not api.sent
+    assert await ledger.attempts(CLIP.fingerprint) == ()
+
+
+async def test_cancelled_submission_is_recorded(ledger: Ledger) -> None:
+    """Cancelling while the answer is on its way still records the answer."""
+    api = Api()
+    submitting = asyncio.create_task(submit(submitter(api, ledger)))
+    while not api.sent:
+        await asyncio.sleep(0.01)
+
+    submitting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await submitting
+
+    (attempt,) = await ledger.attempts(CLIP.fingerprint)
+    assert attempt.generation_id == "task_1"
+
+
+@pytest.mark.parametrize("code", [401, 402])
+async def test_refused_account_stops_batch(ledger: Ledger, code: int) -> None:
+    """Once the account is refused, what has not been submitted is not even attempted."""
+    api = Api(*[refusal(code)] * 100)
+    shared = submitter(api, ledger)
+    clips = [CLIP.model_copy(update={"fingerprint": f"{number:032}"}) for number in range(100)]
+    deadline = asyncio.get_running_loop().time() + 600
+
+    ends = await asyncio.gather(
+        *[shared.submit(clip, compose=compose, deadline=deadline) for clip in clips], return_exceptions=True
+    )
+
+    assert {type(end) for end in ends} == {AuthenticationError if code == 401 else InsufficientFundsError}
+    assert len(api.sent) <= 16
+
+
+def told(api: Api, ledger: Ledger, *, policy: RetryPolicy = RetryPolicy(), waits: bool = True) -> Submitter:
+    """Return a submitter that asks the API to call back."""
+    callbacks = Callbacks(base="https://hooks.example.com", secrets=Secrets.parse("a-secret-" * 4))
+    return replace(submitter(api, ledger, policy=policy), callbacks=callbacks, waits=waits)
+
+
+async def test_token_goes_to_the_api_only(ledger: Ledger) -> None:
+    """The API is told an address that nobody else can know; the ledger keeps it without its token."""
+    api = Api()
+
+    attempt = await submit(told(api, ledger))
+
+    sent, kept = json.loads(api.sent[0].content), attempt.intent.request
+    token = sent["callback_url"].removeprefix("https://hooks.example.com/callbacks/")
+    assert sent["request_type"] == kept.request_type == "callback"
+    assert token.startswith(f"{CLIP.fingerprint}.1.")
+    assert kept.callback_url == "https://hooks.example.com"
+    assert token not in attempt.model_dump_json()
+
+
+async def test_callback_resolves_lost_answer(ledger: Ledger) -> None:
+    """A run whose answer was lost waits for the callback, which tells what became of it."""
+    api = Api(httpx.ReadError("the connection broke"))
+    asking = asyncio.create_task(submit(told(api, ledger)))
+    await asyncio.sleep(90)
+    (lost,) = await ledger.attempts(CLIP.fingerprint)
+
+    await ledger.accept(lost, "task_9", resolved_by="a callback")
+
+    assert (await asking).generation_id == "task_9"
+    assert len(api.sent) == 1
+
+
+async def test_silence_stays_unresolved(ledger: Ledger) -> None:
+    """If no callback tells what became of a lost answer, the error is that of the lost answer."""
+    api = Api(httpx.ReadError("the connection broke"))
+
+    with pytest.raises(SubmissionUnresolvedError, match="the connection broke"):
+        await submit(told(api, ledger))
+
+    assert len(api.sent) == 1
+
+
+async def test_who_does_not_wait_is_told_at_once(ledger: Ledger) -> None:
+    """A run that waits for nothing does not wait for a callback either."""
+    began = asyncio.get_running_loop().time()
+
+    with pytest.raises(SubmissionUnresolvedError):
+        await submit(told(Api(httpx.ReadError("the connection broke")), ledger, waits=False))
+
+    assert asyncio.get_running_loop().time() - began < 10
+
+
+@pytest.mark.parametrize("seconds", [30, 0.05], ids=["while waiting", "while sending"])
+async def test_deadline_does_not_deny_spending(ledger: Ledger, seconds: float) -> None:
+    """A deadline that comes before the callback says that a paid generation may exist."""
+    with pytest.raises(SubmissionUnresolvedError, match="may exist"):
+        await submit(told(Api(httpx.ReadError("the connection broke")), ledger), seconds=seconds)
+
+
+@pytest.fixture(autouse=True)
+async def _nothing_left_running() -> AsyncIterator[None]:
+    """Every test ends with no task of its own still running."""
+    yield
+    left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    assert not left

@@ -1,0 +1,172 @@
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from prefect_seedance.api.wire import ClipInput, ClipSettings, GenerateRequest
+from prefect_seedance.clips.archive import Clip
+from prefect_seedance.clips.ledger import Acceptance, Attempt, Intent, Outcome, Result
+from prefect_seedance.errors import (
+    AuthenticationError,
+    ContentRejectedError,
+    DeadlineError,
+    IntegrityError,
+    LinkExpiredError,
+    NoAnswerError,
+    RateLimitedError,
+    SubmissionUnresolvedError,
+)
+from prefect_seedance.report.manifest import Entry, ExitCode, Manifest, Standing, standing_of
+from prefect_seedance.storyboard.plan import PlannedClip
+from prefect_seedance.video.probe import VideoFacts
+
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
+REQUEST = GenerateRequest(input=ClipInput(mode="text-to-video", prompt="drifting clouds"))
+INTENT = Intent(
+    fingerprint="f" * 32,
+    number=1,
+    name="clouds",
+    production="sky",
+    model="seedance-1-5-pro",
+    base_url="https://api.apixo.ai",
+    request=REQUEST,
+    asked_by="somebody",
+    asked_at=NOW,
+    settles_by=NOW,
+)
+CLAIMED = Attempt(intent=INTENT)
+ACCEPTED = Attempt(intent=INTENT, acceptance=Acceptance(generation_id="task_1", accepted_at=NOW))
+
+
+def ended(result: Result, *, expires_at: datetime | None = None) -> Attempt:
+    outcome = Outcome(result=result, ended_at=NOW, expires_at=expires_at)
+    return ACCEPTED.model_copy(update={"outcome": outcome})
+
+
+JUDGEMENTS = [
+    pytest.param(None, AuthenticationError("no"), Standing.not_submitted, id="never asked"),
+    pytest.param(None, DeadlineError("late"), Standing.not_submitted, id="deadline before asking"),
+    pytest.param(CLAIMED, SubmissionUnresolvedError("?"), Standing.unresolved, id="answer lost"),
+    pytest.param(CLAIMED, DeadlineError("stopped"), Standing.unresolved, id="stopped while asking"),
+    pytest.param(ACCEPTED, DeadlineError("late"), Standing.in_flight, id="deadline while it runs"),
+    pytest.param(ACCEPTED, AuthenticationError("no"), Standing.in_flight, id="key revoked while it runs"),
+    pytest.param(ACCEPTED, RuntimeError("bug"), Standing.in_flight, id="bug while it runs"),
+    pytest.param(ended(Result.success), DeadlineError("late"), Standing.in_flight, id="not fetched yet"),
+    pytest.param(ended(Result.success), IntegrityError("broken"), Standing.in_flight, id="broken bytes"),
+    pytest.param(ended(Result.success), NoAnswerError("reset"), Standing.in_flight, id="broken transfer"),
+    pytest.param(ended(Result.success), LinkExpiredError("gone"), Standing.failed, id="link expired"),
+    pytest.param(
+        ended(Result.success, expires_at=datetime.now(UTC) + timedelta(days=1)),
+        LinkExpiredError("403"),
+        Standing.in_flight,
+        id="link refused before it expires",
+    ),
+    pytest.param(ended(Result.failed), RuntimeError(), Standing.failed, id="generation failed"),
+    pytest.param(ended(Result.not_started), RateLimitedError("429"), Standing.not_submitted, id="429"),
+    pytest.param(
+        ended(Result.not_started), ContentRejectedError("403"), Standing.failed, id="rejected at once"
+    ),
+    pytest.param(ended(Result.lost), DeadlineError("late"), Standing.not_submitted, id="declared lost"),
+]
+
+
+@pytest.mark.parametrize(("last", "error", "standing"), JUDGEMENTS)
+def test_standing(last: Attempt | None, error: Exception, standing: Standing) -> None:
+    """A clip without a video stands as its last attempt bears out."""
+    assert standing_of(last, error) is standing
+
+
+FACTS = VideoFacts(
+    container="mp4", width=864, height=496, duration_seconds=4, frame_rate=24, frames=96, video_codec="h264"
+)
+CLIP = Clip(
+    fingerprint="f" * 32,
+    name="clouds",
+    key="clips/f/clip.mp4",
+    sha256="0" * 64,
+    size_bytes=1,
+    facts=FACTS,
+    findings=(),
+    attempt=1,
+    generation_id="task_1",
+    model="seedance-1-5-pro",
+    base_url="https://api.apixo.ai",
+    request=REQUEST,
+    archived_at=NOW,
+)
+
+
+def entry(standing: Standing, *, cause: str | None = None, billed_seconds: int = 0) -> Entry:
+    archived = CLIP if standing in {Standing.made, Standing.reused} else None
+    return Entry(
+        number=1,
+        name="clouds",
+        fingerprint="f" * 32,
+        standing=standing,
+        cause=cause,
+        clip=archived,
+        billed_seconds=billed_seconds,
+    )
+
+
+def manifest(*entries: Entry) -> Manifest:
+    return Manifest(
+        production="sky",
+        title="Sky",
+        model="seedance-1-5-pro",
+        archive="productions",
+        began_at=NOW,
+        ended_at=NOW,
+        clips=entries,
+    )
+
+
+MADE, REUSED, FAILED = entry(Standing.made, billed_seconds=4), entry(Standing.reused), entry(Standing.failed)
+UNRESOLVED, IN_FLIGHT = entry(Standing.unresolved), entry(Standing.in_flight)
+REFUSED = entry(Standing.not_submitted, cause="AuthenticationError")
+POOR = entry(Standing.not_submitted, cause="InsufficientFundsError")
+
+EXITS = [
+    pytest.param([MADE, REUSED], ExitCode.complete, id="complete"),
+    pytest.param([MADE, FAILED], ExitCode.failed, id="failed"),
+    pytest.param([MADE, FAILED, IN_FLIGHT], ExitCode.in_flight, id="in flight before failed"),
+    pytest.param([FAILED, IN_FLIGHT, UNRESOLVED], ExitCode.unresolved, id="unresolved before all"),
+    pytest.param([REFUSED, REUSED], ExitCode.setup, id="key refused, nothing spent"),
+    pytest.param([REFUSED, MADE], ExitCode.failed, id="key refused, something spent"),
+    pytest.param([POOR], ExitCode.failed, id="balance too low"),
+]
+
+
+@pytest.mark.parametrize(("entries", "code"), EXITS)
+def test_exit_code(entries: list[Entry], code: int) -> None:
+    """The exit code is the most urgent of what is left to do."""
+    assert manifest(*entries).exit_code == code
+
+
+def test_summary_counts() -> None:
+    """One line says how many clips stand how, and what was billed."""
+    assert manifest(MADE, MADE, FAILED).summary() == "Sky: 2 made, 1 failed; 8 s billed"
+
+
+def test_repeated_clip_is_billed_once() -> None:
+    """A clip that stands in two places of a film is billed at the first."""
+    again = PlannedClip(
+        name="clouds (2)",
+        prompt="drifting clouds",
+        pictures=(),
+        settings=ClipSettings(),
+        number=2,
+        fingerprint="f" * 32,
+    )
+
+    at_second = MADE.at(again)
+
+    assert (at_second.number, at_second.name, at_second.billed_seconds) == (2, "clouds (2)", 0)
+    assert at_second.clip == MADE.clip
+
+
+def test_round_trip() -> None:
+    """What is stored can be read back, also by a version that knows fewer fields."""
+    told = manifest(MADE, UNRESOLVED)
+
+    assert Manifest.model_validate_json(told.model_dump_json()) == told
+    assert Manifest.model_validate({**told.model_dump(), "later": True}) == told

@@ -1,0 +1,507 @@
+import json
+import textwrap
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from prefect_seedance.api.models import DEFAULT_MODEL
+from prefect_seedance.api.wire import ClipSettings
+from prefect_seedance.errors import SetupError, StoryboardError
+from prefect_seedance.storyboard.document import Document
+from prefect_seedance.storyboard.image import MOST_BYTES
+from prefect_seedance.storyboard.parser import read
+from prefect_seedance.storyboard.schema import ClipList, Storyboard
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a storyboard's folder with three pictures and things that are none."""
+    images = tmp_path / "board" / "images"
+    images.mkdir(parents=True)
+    for name in ("dawn.png", "noon.jpg", "dusk.webp", "old.gif"):
+        Image.new("RGB", (16, 9), name.encode()[0]).save(images / name)
+    with (images / "big.png").open("wb") as file:
+        file.truncate(MOST_BYTES + 1)
+    (images / "cut.png").write_bytes((images / "dawn.png").read_bytes()[:45])
+    (images / "notes.txt").write_text("no picture")
+    (images / "out.png").symlink_to(tmp_path / "outside.png")
+    Image.new("RGB", (16, 9)).save(tmp_path / "outside.png")
+    return tmp_path / "board"
+
+
+def document(folder: Path, text: str, *, name: str = "board.yaml") -> Document:
+    file = folder / name
+    file.write_text(textwrap.dedent(text), encoding="utf-8")
+    return Document.load(file)
+
+
+def mistakes(document: Document) -> list[str]:
+    with pytest.raises(StoryboardError) as raised:
+        read(document)
+    return str(raised.value).splitlines()
+
+
+_DESIGNED = """\
+    title: Lighthouse                # names the production
+    defaults:                        # any field of a clip's input
+      duration: 8
+      resolution: 720p
+      aspect_ratio: 16:9
+      sound: true
+    loop: false                      # true adds last -> first
+    shots:
+      - image: images/dawn.png       # relative to this file, or an https URL
+        prompt: slow dolly in towards the lighthouse, waves breaking, gulls crying
+      - image: images/noon.jpg
+        prompt: drifting clouds, the light turns golden
+        duration: 4                  # overrides the defaults
+        take: 2
+      - image: images/dusk.webp      # the last shot needs no prompt
+    """
+
+
+def test_storyboard_becomes_transitions(folder: Path) -> None:
+    """Each image and the next become a clip, with the words of the shot that it begins at."""
+    reading = read(document(folder, _DESIGNED))
+
+    first, second = reading.clips
+    assert (reading.title, type(reading.words)) == ("Lighthouse", Storyboard)
+    assert [picture.source for picture in first.pictures] == [
+        str(folder / "images" / name) for name in ("dawn.png", "noon.jpg")
+    ]
+    assert (first.name, first.take) == ("dawn → noon", 1)
+    assert first.prompt == "slow dolly in towards the lighthouse, waves breaking, gulls crying"
+    assert first.settings == ClipSettings(duration=8, resolution="720p", aspect_ratio="16:9", sound=True)
+    assert (second.name, second.take, second.settings.duration) == ("noon → dusk", 2, 4)
+
+
+def test_json_reads_the_same(folder: Path) -> None:
+    """The same storyboard in JSON is the same production."""
+    yaml = document(folder, _DESIGNED)
+    as_json = document(folder, json.dumps(yaml.value, indent="\t"), name="board.json")
+
+    assert read(as_json) == read(yaml)
+
+
+def test_inline_reads_the_same(folder: Path) -> None:
+    """The model's own dump, as a form or a queue sends it, is the same production."""
+    reading = read(document(folder, _DESIGNED))
+    dumped = json.loads(reading.words.model_dump_json())
+
+    assert read(Document.inline(dumped, folder=folder)).clips == reading.clips
+
+
+def test_loop_returns_to_the_first(folder: Path) -> None:
+    """A loop adds the clip from the last image to the first, and wants its prompt."""
+    looping = _DESIGNED.replace("loop: false", "loop: true")
+
+    assert mistakes(document(folder, looping)) == [
+        "board.yaml:15: shots[2].prompt: is missing; say what happens, here or under 'defaults'"
+    ]
+
+    with_prompt = looping.replace("duration: 8", "duration: 8\n      prompt: the day goes by")
+
+    assert [clip.name for clip in read(document(folder, with_prompt)).clips] == [
+        "dawn → noon",
+        "noon → dusk",
+        "dusk → dawn",
+    ]
+
+
+def test_clips_stand_by_themselves(folder: Path) -> None:
+    """A list of clips serves every mode of the API."""
+    reading = read(
+        document(
+            folder,
+            """\
+            defaults: {prompt: the sea at night, sound: true}
+            clips:
+              - name: opening
+              - images: [images/dawn.png]
+                prompt: a very long description of how the sun rises behind the lighthouse
+              - images: [images/dawn.png, https://example.com/noon.png]
+                sound: false
+            """,
+            name="cuts.yaml",
+        )
+    )
+
+    assert (reading.title, type(reading.words)) == ("cuts", ClipList)
+    assert [(clip.mode, clip.name, clip.settings.sound) for clip in reading.clips] == [
+        ("text-to-video", "opening", True),
+        ("image-to-video", "a very long description of how the sun rises behind the lig…", True),
+        ("image-to-video", "the sea at night", False),
+    ]
+    assert [picture.is_local for picture in reading.clips[2].pictures] == [True, False]
+
+
+def test_equal_names_are_numbered() -> None:
+    """People can tell two clips apart that show the same, also from one that is named like a number."""
+    shots = [{"image": f"https://example.com/{name}.png"} for name in "abababa"]
+    names = ["x", "x", "x (2)", "x"]
+
+    film = read(Document.inline({"defaults": {"prompt": "waves"}, "shots": shots}))
+    clips = read(Document.inline({"clips": [{"name": name, "prompt": "waves"} for name in names]}))
+
+    assert [clip.name for clip in film.clips] == [
+        "a → b",
+        "b → a",
+        "a → b (2)",
+        "b → a (2)",
+        "a → b (3)",
+        "b → a (3)",
+    ]
+    assert [clip.name for clip in clips.clips] == ["x", "x (2)", "x (2) (2)", "x (3)"]
+
+
+def test_names_stay_in_one_line() -> None:
+    """Neither a long nor an odd file name breaks a table."""
+    urls = [f"https://example.com/{stem}.png" for stem in ("a" * 300, "b%0Ac%1B%5B31m")]
+    board = {"defaults": {"prompt": "waves"}, "shots": [{"image": url} for url in urls]}
+
+    assert read(Document.inline(board)).clips[0].name == f"{'a' * 27}… → b c [31m"
+
+
+def test_remote_storyboard_names_urls() -> None:
+    """Relative images of a storyboard from the web are on the web."""
+    reading = read(
+        Document.parse(
+            b"{defaults: {prompt: waves}, shots: [{image: a.png}, {image: /b.png}]}",
+            name="https://example.com/boards/night.yaml",
+            base_url="https://example.com/boards/night.yaml",
+        )
+    )
+
+    assert reading.title == "night"
+    assert [picture.source for picture in reading.clips[0].pictures] == [
+        "https://example.com/boards/a.png",
+        "https://example.com/b.png",
+    ]
+
+
+def _shots(first: str, *others: str) -> str:
+    """Return a storyboard whose first shot, in lines 3 and following, is this."""
+    shots = [first, *(others or ("image: images/dusk.webp",))]
+    entries = "".join(textwrap.indent(shot, "    ").replace("    ", "  - ", 1) + "\n" for shot in shots)
+    return f"title: x\nshots:\n{entries}"
+
+
+@pytest.mark.parametrize(
+    ("shot", "line", "field", "says"),
+    [
+        pytest.param(
+            "image: images/dawn.png\npromt: waves", 4, "promt", "did you mean 'prompt'?", id="misspelt field"
+        ),
+        pytest.param(
+            "image: images/dawn.png\nprompt: waves\nseed: 5",
+            5,
+            "seed",
+            "unknown field; known are",
+            id="unknown",
+        ),
+        pytest.param("imgae: images/dawn.png\nprompt: waves", 3, "imgae", "'image'", id="misspelt image"),
+        pytest.param("prompt: waves", 3, "image", "is missing", id="no image"),
+        pytest.param("image: ''\nprompt: waves", 3, "image", "is empty", id="empty image"),
+        pytest.param(
+            "image: images/dawn.png\nprompt: waves\nduration: '8'",
+            5,
+            "duration",
+            "expected a whole number, found the text '8'; write it without quotes",
+            id="wrong type",
+        ),
+        pytest.param(
+            "image: images/dawn.png\nprompt: waves\nduration: 5",
+            5,
+            "duration",
+            "5 is not offered; choose one of 4, 8, 12",
+            id="out of range",
+        ),
+        pytest.param(
+            "image: images/dawn.png\nprompt: waves\nresolution: 1080p",
+            5,
+            "resolution",
+            "480p, 720p",
+            id="resolution",
+        ),
+        pytest.param(
+            "image: images/dawn.png\nprompt: waves\naspect_ratio: 2:1", 5, "aspect_ratio", "21:9", id="ratio"
+        ),
+        pytest.param(
+            "image: images/dawn.png\nprompt: waves\nsound: yes",
+            5,
+            "sound",
+            "expected true or false",
+            id="yes",
+        ),
+        pytest.param(
+            "image: images/dawn.png\nprompt: waves\ntake: 0",
+            5,
+            "take",
+            "at least 1, found the number 0",
+            id="take",
+        ),
+        pytest.param("image: images/dawn.png", 3, "prompt", "is missing; say what happens", id="no prompt"),
+        pytest.param("image: images/dawn.png\nprompt: '  '", 4, "prompt", "is missing", id="blank prompt"),
+        pytest.param(
+            "image: images/dawn.png\nprompt: ab",
+            4,
+            "prompt",
+            "has 2 characters; the model takes 3",
+            id="short prompt",
+        ),
+        pytest.param(
+            f"image: images/dawn.png\nprompt: {'a' * 2501}",
+            4,
+            "prompt",
+            "has 2501 characters",
+            id="long prompt",
+        ),
+        pytest.param(
+            "image: images/dwan.png\nprompt: waves",
+            3,
+            "image",
+            "{folder}/images/dwan.png; did you mean 'dawn.png'",
+            id="missing image",
+        ),
+        pytest.param("image: images\nprompt: waves", 3, "image", "is a folder", id="folder for an image"),
+        pytest.param("image: images/old.gif\nprompt: waves", 3, "image", "is GIF", id="wrong format"),
+        pytest.param(
+            "image: images/notes.txt\nprompt: waves", 3, "image", "is not a picture", id="no picture"
+        ),
+        pytest.param("image: images/big.png\nprompt: waves", 3, "image", "has 100,000,", id="over 100 MB"),
+        pytest.param("image: images/cut.png\nprompt: waves", 3, "image", "is a broken PNG", id="truncated"),
+        pytest.param("image: ../outside.png\nprompt: waves", 3, "image", "leads out of", id="escape by dots"),
+        pytest.param(
+            "image: images/out.png\nprompt: waves", 3, "image", "leads out of", id="escape by symlink"
+        ),
+        pytest.param("image: /etc/passwd\nprompt: waves", 3, "image", "leads out of", id="absolute path"),
+        pytest.param("image: 'images/a\\0.png'\nprompt: waves", 3, "image", "no such image", id="odd name"),
+        pytest.param('image: "a\\0b"\nprompt: waves', 3, "image", "is not a path", id="NUL in a name"),
+        pytest.param(
+            "image: http://example.com/a.png\nprompt: waves", 3, "image", "is no https URL", id="http URL"
+        ),
+        pytest.param(
+            "image: images/dawn.png\nprompt: waves\nfit: croop",
+            5,
+            "fit",
+            "expected 'crop', 'pad' or 'none', found the text 'croop'; choose one",
+            id="no such fit",
+        ),
+        pytest.param(
+            "image: https://example.com/a.png\nprompt: waves\nfit: pad",
+            5,
+            "fit",
+            "a.png is fetched by the API as it is; give a local copy, or leave the fit out",
+            id="fit of a URL",
+        ),
+        pytest.param(
+            "image: images/dawn.png\nprompt: waves\nprompt: gulls",
+            5,
+            "prompt",
+            "stands here again",
+            id="twice",
+        ),
+    ],
+)
+def test_mistake_names_place_and_remedy(folder: Path, shot: str, line: int, field: str, says: str) -> None:
+    """One mistake is one line: file, line, field, what is wrong, what to do."""
+    (told,) = mistakes(document(folder, _shots(shot)))
+
+    assert told.startswith(f"board.yaml:{line}: shots[0].{field}: ")
+    assert says.format(folder=folder) in told
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        pytest.param(
+            "shots:\n  - image: images/dawn.png\n    prompt: waves",
+            "board.yaml:1: shots: holds one shot; list two or more, or list single clips under 'clips:'",
+            id="one shot",
+        ),
+        pytest.param(
+            "title: x\nshots: []",
+            "board.yaml:2: shots: holds no shots; list two or more, or list single clips under 'clips:'",
+            id="no shots",
+        ),
+        pytest.param("clips: []", "board.yaml:1: clips: holds no clips; list one or more", id="no clips"),
+        pytest.param(
+            "title: x",
+            "board.yaml:1: shots: is missing: The images in order, two or more.",
+            id="neither shots nor clips",
+        ),
+        pytest.param(
+            "titel: x\nclips: [{prompt: waves}]",
+            "board.yaml:1: titel: unknown field; did you mean 'title'?",
+            id="misspelt at the top",
+        ),
+        pytest.param(
+            "clip: [{prompt: waves}]",
+            "board.yaml:1: clip: unknown field; did you mean 'clips'?",
+            id="misspelt clips",
+        ),
+        pytest.param(
+            "defaults:\n  durations: 8\nclips: [{prompt: waves}]",
+            "board.yaml:2: defaults.durations: unknown field; did you mean 'duration'?",
+            id="misspelt default",
+        ),
+        pytest.param(
+            "defaults:\n  promt: waves\nclips: [{name: a}, {name: b}]",
+            "board.yaml:2: defaults.promt: unknown field; did you mean 'prompt'?",
+            id="misspelt default prompt, missed nowhere",
+        ),
+        pytest.param(
+            "defaults:\n  prompt: 5\nclips: [{name: a}, {name: b}]",
+            "board.yaml:2: defaults.prompt: expected text, found the number 5; put it in quotes",
+            id="wrong default prompt, told once",
+        ),
+        pytest.param(
+            "defaults:\n  duration: 5\nclips: [{prompt: waves}, {prompt: gulls}]",
+            "board.yaml:2: defaults.duration: 5 is not offered; choose one of 4, 8, 12",
+            id="default out of range, told once",
+        ),
+        pytest.param(
+            "defaults:\n  duration: 8\nclips: [{prompt: waves, duration: 5}]",
+            "board.yaml:3: clips[0].duration: 5 is not offered; choose one of 4, 8, 12",
+            id="out of range over a good default",
+        ),
+        pytest.param(
+            "clips:\n - prompt: waves\n   images: [images/dawn.png, images/noon.jpg, images/dusk.webp]",
+            "board.yaml:3: clips[0].images: has 3 images; image-to-video takes 1 to 2",
+            id="three images",
+        ),
+        pytest.param(
+            "clips:\n - prompt: waves\n   images:\n     - images/dawn.png\n     - images/dask.webp",
+            "board.yaml:5: clips[0].images[1]: no such image; looked for {folder}/images/dask.webp; "
+            "did you mean 'dusk.webp'?",
+            id="missing second image",
+        ),
+        pytest.param(
+            "- image: images/dawn.png\n- image: images/noon.jpg",
+            "board.yaml:1: expected fields, found a list; write them as 'name: value'",
+            id="list at the top",
+        ),
+    ],
+)
+def test_whole_documents_can_be_wrong(folder: Path, text: str, told: str) -> None:
+    """What is wrong with no single shot has its place too."""
+    assert mistakes(document(folder, text)) == [told.format(folder=folder)]
+
+
+def test_all_mistakes_are_found_at_once(folder: Path) -> None:
+    """No mistake hides another, of whatever kind, and they stand in the order of the file."""
+    told = mistakes(
+        document(
+            folder,
+            """\
+            titel: Lighthouse
+            defaults:
+              duration: 5
+            shots:
+              - image: images/dwan.png
+                promt: slow dolly in
+              - image: ../outside.png
+                prompt: waves
+                resolution: 1080p
+                duration: "8"
+              - just text
+              - image: images/old.gif
+                prompt: 12
+              - imgae: images/dawn.png
+                prompt: ab
+                sound: true
+                sound: false
+              - image: images/big.png
+                take: 0
+            """,
+        )
+    )
+
+    assert [line.split(": ")[:2] for line in told] == [
+        ["board.yaml:1", "titel"],
+        ["board.yaml:3", "defaults.duration"],
+        ["board.yaml:5", "shots[0].image"],
+        ["board.yaml:6", "shots[0].promt"],
+        ["board.yaml:7", "shots[1].image"],
+        ["board.yaml:9", "shots[1].resolution"],
+        ["board.yaml:10", "shots[1].duration"],
+        ["board.yaml:11", "shots[2]"],
+        ["board.yaml:12", "shots[3].image"],
+        ["board.yaml:13", "shots[3].prompt"],
+        ["board.yaml:14", "shots[4].imgae"],
+        ["board.yaml:15", "shots[4].prompt"],
+        ["board.yaml:17", "shots[4].sound"],
+        ["board.yaml:18", "shots[5].image"],
+        ["board.yaml:19", "shots[5].take"],
+    ]
+
+
+def test_inline_mistakes_name_the_field() -> None:
+    """Without a file the field's trail is the place."""
+    board = {"shots": [{"image": "https://example.com/a.png"}, {"image": "b.png"}]}
+
+    told = mistakes(Document.inline(board))
+
+    assert [line.split("; ")[0] for line in told] == [
+        "storyboard: shots[0].prompt: is missing",
+        "storyboard: shots[1].image: 'b.png' is a local file, and this storyboard has no folder",
+    ]
+
+
+def test_absolute_images_must_be_asked_for(folder: Path) -> None:
+    """An image elsewhere on the machine is read only if whoever runs this says so."""
+    outside = folder.parent / "outside.png"
+    board = document(folder, _shots(f"image: {outside}\nprompt: waves"))
+
+    assert read(board, allow_outside=True).clips[0].pictures[0].source == str(outside)
+
+
+def test_unknown_model_is_no_mistake_of_the_author() -> None:
+    """Whoever runs it chose the model."""
+    with pytest.raises(SetupError, match=DEFAULT_MODEL):
+        read(Document.inline({}), model="seedance-9")
+
+
+def test_fit_follows_clip_and_ratio(folder: Path) -> None:
+    """A picture between two clips is fitted for each as that one's words or the defaults say."""
+    board = {
+        "defaults": {"prompt": "waves", "fit": "crop", "aspect_ratio": "21:9"},
+        "shots": [
+            {"image": "images/dawn.png"},
+            {"image": "images/noon.jpg", "fit": "pad", "aspect_ratio": "1:1"},
+            {"image": "images/dusk.webp", "fit": "none"},
+            {"image": "images/dawn.png", "aspect_ratio": "16:9"},
+        ],
+    }
+
+    reading = read(Document.inline({**board, "loop": True}, folder=folder))
+
+    assert [[str(picture.fitting) for picture in clip.pictures] for clip in reading.clips] == [
+        ["crop-21:9", "crop-21:9"],
+        ["pad-1:1", "pad-1:1"],
+        ["None", "None"],
+        ["None", "None"],  # they have the ratio
+    ]
+
+
+def test_default_fit_holds_where_it_can(folder: Path) -> None:
+    """Beside images at URLs, which the API fetches as they are, the defaults' fit is for local ones."""
+    shots = [{"image": "https://example.com/a.png"}, {"image": "images/dawn.png"}]
+    board = {"defaults": {"prompt": "waves", "fit": "pad"}, "shots": shots}
+
+    (clip,) = read(Document.inline(board, folder=folder)).clips
+
+    assert [picture.fitting and picture.fitting.fit for picture in clip.pictures] == [None, "pad"]
+
+
+def test_last_shots_fit_is_nobodys(folder: Path) -> None:
+    """What the last shot says of a clip that does not begin at it is no mistake."""
+    shots = [
+        {"image": "images/dawn.png", "prompt": "waves"},
+        {"image": "https://example.com/a.png", "fit": "crop"},
+    ]
+
+    (clip,) = read(Document.inline({"shots": shots}, folder=folder)).clips
+
+    assert clip.pictures[0].fitting is None

@@ -1,0 +1,194 @@
+import json
+import re
+
+import pytest
+
+from prefect_seedance.api.models import DEFAULT_MODEL
+from prefect_seedance.api.wire import ClipInput, ClipSettings
+from prefect_seedance.storyboard.image import SourceImage
+from prefect_seedance.storyboard.plan import PlannedClip, fingerprint, key_name, plan
+from prefect_seedance.storyboard.schema import ClipRequest
+
+_FILE = SourceImage(
+    source="/boards/dawn.png", sha256="ab" * 32, format="PNG", width=8, height=8, size_bytes=99
+)
+_URL = SourceImage(source="https://example.com/noon.png")
+_FITTED = _FILE.fitted("crop", aspect_ratio="16:9")
+_PADDED = _FILE.fitted("pad", aspect_ratio="9:16")
+_TURNED = _FILE.model_copy(update={"is_turned": True})
+
+
+def asked(**changes: object) -> ClipRequest:
+    whole = {
+        "name": "dawn → noon",
+        "prompt": "waves",
+        "pictures": (_FILE, _URL),
+        "settings": ClipSettings(duration=8, sound=True),
+    }
+    return ClipRequest.model_validate({**whole, **changes})
+
+
+@pytest.mark.parametrize(
+    ("request_", "golden"),
+    [
+        pytest.param(asked(), "d94f8c3411f03d1681005fc1d1dc80bc", id="two pictures"),
+        pytest.param(
+            asked(pictures=(), settings=ClipSettings(), prompt="été — 東京", take=2),
+            "73ddfd88058a7f09123baafd64f123b9",
+            id="text only, take 2",
+        ),
+        pytest.param(asked(pictures=(_FITTED, _URL)), "233f19d60674b51692637a7dae88f9d6", id="cropped"),
+        pytest.param(asked(pictures=(_FILE, _PADDED)), "ab70a6828f2f2a0e3ce7444a6d4b5728", id="padded"),
+        pytest.param(asked(pictures=(_TURNED,)), "5570fdb40ebf076a4a21b9d4b51d1fbb", id="turned"),
+    ],
+)
+def test_fingerprints_never_change(request_: ClipRequest, golden: str) -> None:
+    """A changed fingerprint buys everything again: mend the code, not the figures."""
+    assert fingerprint(request_, model=DEFAULT_MODEL) == golden
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"prompt": "wavez"}, id="prompt"),
+        pytest.param({"take": 2}, id="take"),
+        pytest.param({"pictures": (_URL, _FILE)}, id="order of pictures"),
+        pytest.param({"pictures": (_FILE,)}, id="fewer pictures"),
+        pytest.param({"pictures": (_FILE.model_copy(update={"sha256": "cd" * 32}), _URL)}, id="content"),
+        pytest.param({"pictures": (_FITTED, _URL)}, id="fit"),
+        pytest.param({"settings": ClipSettings(duration=4, sound=True)}, id="duration"),
+        pytest.param({"settings": ClipSettings(duration=8, sound=True, resolution="480p")}, id="resolution"),
+        pytest.param({"settings": ClipSettings(duration=8, sound=True, aspect_ratio="9:16")}, id="ratio"),
+        pytest.param({"settings": ClipSettings(duration=8)}, id="sound"),
+        pytest.param({"settings": ClipSettings(duration=8, sound=True, fixed_lens=True)}, id="lens"),
+    ],
+)
+def test_fingerprint_covers_what_decides_the_clip(changes: dict[str, object]) -> None:
+    """Whatever may change picture or sound makes another clip."""
+    assert fingerprint(asked(**changes), model=DEFAULT_MODEL) != fingerprint(asked(), model=DEFAULT_MODEL)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"name": "noon"}, id="name"),
+        pytest.param({"take": 1}, id="take 1 said"),
+        pytest.param(
+            {"pictures": (_FILE.model_copy(update={"source": "/x/y.png"}), _URL)}, id="renamed file"
+        ),
+        pytest.param({"pictures": (_FILE.fitted("crop", aspect_ratio="1:1"), _URL)}, id="fit of what fits"),
+        pytest.param({"pictures": (_TURNED, _URL)}, id="turning"),
+    ],
+)
+def test_fingerprint_leaves_out_the_rest(changes: dict[str, object]) -> None:
+    """What does not decide the clip does not buy it again."""
+    assert fingerprint(asked(**changes), model=DEFAULT_MODEL) == fingerprint(asked(), model=DEFAULT_MODEL)
+
+
+def test_fingerprint_depends_on_the_model() -> None:
+    """Two models make two clips of one request."""
+    assert fingerprint(asked(), model="another") != fingerprint(asked(), model=DEFAULT_MODEL)
+
+
+def test_later_optional_fields_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A field that a later release adds with None as its default leaves every fingerprint as it is."""
+
+    class LaterInput(ClipInput):
+        seed: int | None = None
+
+    before = fingerprint(asked(), model=DEFAULT_MODEL)
+    monkeypatch.setattr("prefect_seedance.storyboard.schema.ClipInput", LaterInput)
+
+    assert asked().input(["a", "b"]).model_dump()["seed"] is None
+    assert fingerprint(asked(), model=DEFAULT_MODEL) == before
+
+
+def test_plan_numbers_the_clips() -> None:
+    """Clips keep their order, count from 1 and know their identity."""
+    requests = [asked(), asked(name="again", take=2)]
+
+    planned = plan(requests, title="Lighthouse: the Film")
+
+    assert (planned.name, planned.title, planned.model) == (
+        "lighthouse-the-film",
+        "Lighthouse: the Film",
+        DEFAULT_MODEL,
+    )
+    assert [(clip.number, clip.name, clip.take) for clip in planned.clips] == [
+        (1, "dawn → noon", 1),
+        (2, "again", 2),
+    ]
+    assert [clip.fingerprint for clip in planned.clips] == [
+        fingerprint(request, model=DEFAULT_MODEL) for request in requests
+    ]
+
+
+def test_given_name_comes_before_the_title() -> None:
+    """Two productions of one title can be kept apart."""
+    assert plan([asked()], title="Lighthouse", name="Lighthouse 2").name == "lighthouse-2"
+
+
+def test_equal_clips_are_billed_once() -> None:
+    """A clip that stands twice in a film is one purchase, named after its first place."""
+    planned = plan([asked(), asked(take=2), asked(name="dawn → noon (2)")], title="x")
+
+    assert planned.billed_seconds == 16
+    assert [clip.number for clip in planned.distinct] == [1, 2]
+
+
+def test_planned_clip_survives_json() -> None:
+    """It travels as a task's parameter."""
+    clip = plan([asked()], title="x").clips[0]
+
+    back = PlannedClip.model_validate(json.loads(clip.model_dump_json()))
+
+    assert back == clip
+    assert back.input(["https://h.example/a", "https://h.example/b"]) == ClipInput(
+        mode="image-to-video",
+        prompt="waves",
+        image_urls=("https://h.example/a", "https://h.example/b"),
+        duration=8,
+        sound=True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("title", "name"),
+    [
+        pytest.param("Lighthouse", "lighthouse", id="one word"),
+        pytest.param("Été à Nice!", "ete-a-nice", id="accents"),
+        pytest.param("Straße", "strasse", id="sharp s"),
+        pytest.param("../../etc/passwd", "etc-passwd", id="path"),
+        pytest.param("a_b.c  d", "a-b-c-d", id="signs"),
+        pytest.param("lighthouse-2", "lighthouse-2", id="already a name"),
+        pytest.param("x" * 80, "x" * 80, id="just short enough"),
+    ],
+)
+def test_key_name_is_readable(title: str, name: str) -> None:
+    """A Latin title is still recognised in its keys."""
+    assert key_name(title) == name
+
+
+@pytest.mark.parametrize(
+    "title", ["灯台", "Маяк", "🔥", "", "---", "x" * 81, "東京 2", "ß" * 60, "-" * 200 + "灯"]
+)
+def test_key_name_is_always_safe(title: str) -> None:
+    """Any title makes a name that object stores and Prefect take, and that stays itself."""
+    name = key_name(title)
+
+    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name)
+    assert len(name) <= 80
+    assert key_name(name) == name
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        pytest.param("灯台", "東京", id="no Latin letter"),
+        pytest.param("東京 2", "大阪 2", id="one Latin sign"),
+        pytest.param("x" * 100 + "1", "x" * 100 + "2", id="differing at the end"),
+    ],
+)
+def test_key_name_keeps_titles_apart(one: str, other: str) -> None:
+    """Two productions do not overwrite each other because of letters that were left out."""
+    assert key_name(one) != key_name(other)

@@ -1,0 +1,115 @@
+import pytest
+
+from prefect_seedance.storyboard.yaml_lines import UnreadableError, read_marked
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        pytest.param("16:9", "16:9", id="ratio, not sexagesimal"),
+        pytest.param("2026-11-22", "2026-11-22", id="date"),
+        pytest.param("12:30:45", "12:30:45", id="time"),
+        pytest.param("no", "no", id="no, not false"),
+        pytest.param("on", "on", id="on, not true"),
+        pytest.param("007", "007", id="leading zeros"),
+        pytest.param("0x10", "0x10", id="hexadecimal"),
+        pytest.param("1_000", "1_000", id="underscores"),
+        pytest.param("9" * 5000, "9" * 5000, id="more digits than Python reads"),
+        pytest.param("<<", "<<", id="merge key"),
+        pytest.param("'8'", "8", id="quoted number"),
+        pytest.param("'true'", "true", id="quoted truth value"),
+        pytest.param("|\n  two\n  lines\n", "two\nlines\n", id="block"),
+        pytest.param("|\n  a\tb\n", "a\tb\n", id="tab in a block"),
+        pytest.param("8", 8, id="whole number"),
+        pytest.param("-3", -3, id="negative number"),
+        pytest.param("2.5", 2.5, id="fraction"),
+        pytest.param("1e3", 1000.0, id="exponent"),
+        pytest.param("true", True, id="true"),
+        pytest.param("False", False, id="capital false"),
+        pytest.param("null", None, id="null"),
+        pytest.param("", None, id="nothing"),
+        pytest.param(r'"\ud83d\ude00"', "\N{GRINNING FACE}", id="emoji as JSON escapes it"),
+    ],
+)
+def test_scalars_stay_as_typed(written: str, meant: object) -> None:
+    """Only what JSON calls a value is one; all else is the text that was typed."""
+    assert repr(read_marked(f"field: {written}").value) == repr({"field": meant})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("a: 1\nb:\n  - c: x\n    d: y\n  - z\n", id="block YAML"),
+        pytest.param('{"a": 1,\n"b": [\n{"c": "x",\n"d": "y"},\n"z"]}', id="JSON"),
+        pytest.param('{\t"a":1,\n\t"b":[\n\t\t{"c":"x",\n\t\t"d":"y"},\n\t\t"z"]\n}', id="JSON with tabs"),
+    ],
+)
+def test_every_value_has_its_line(text: str) -> None:
+    """YAML and JSON of one shape read the same, with lines counted from 1."""
+    marked = read_marked(text)
+
+    assert marked.value == {"a": 1, "b": [{"c": "x", "d": "y"}, "z"]}
+    assert marked.lines == {
+        (): 1,
+        ("a",): 1,
+        ("b",): 2,
+        ("b", 0): 3,
+        ("b", 0, "c"): 3,
+        ("b", 0, "d"): 4,
+        ("b", 1): 5,
+    }
+
+
+def test_repeated_key_keeps_the_first() -> None:
+    """A key that stands twice is noted at its second place, and reading goes on."""
+    marked = read_marked("a: 1\nb: 2\na: 3\n")
+
+    assert marked.value == {"a": 1, "b": 2}
+    assert marked.lines["a",] == 1
+    assert [(trail, blemish.line) for trail, blemish in marked.repeated.items()] == [(("a",), 3)]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        pytest.param("", None, "is empty", id="empty"),
+        pytest.param("# only a comment\n", None, "is empty", id="comment"),
+        pytest.param("a: 1\nb: &x y\nc: *x\n", 3, "alias *x", id="alias"),
+        pytest.param("a: 1\n*x : 2\n", 2, "a field's name", id="alias as key"),
+        pytest.param("a: 1\nb: !!python/object/apply:os.getcwd []\n", 2, "tag", id="tag that runs code"),
+        pytest.param("a: !important\n", 1, "tag !important", id="text that begins with !"),
+        pytest.param("a: 1\n? [b]\n: 2\n", 2, "a field's name", id="list as key"),
+        pytest.param("a: 1\n---\nb: 2\n", 2, "second document", id="two documents"),
+        pytest.param("a: 1\nb: the keeper: he waits\n", 2, "quotes", id="colon in text"),
+        pytest.param("a: 1\n\tb: 2\n", 2, "indent with spaces", id="tab in YAML"),
+        pytest.param('{"a": 1,\n"b": ', 2, "neither YAML nor JSON", id="JSON cut short"),
+        pytest.param("a: 1\nb: x\x07\n", 2, "U+0007", id="control character"),
+        pytest.param("a: 1\nb: " + "[" * 1000, 2, "deeper than 16", id="deep nesting"),
+    ],
+)
+def test_refusals_name_the_line(text: str, line: int | None, says: str) -> None:
+    """What cannot be read is refused at its line, with a remedy."""
+    with pytest.raises(UnreadableError) as raised:
+        read_marked(text)
+
+    assert raised.value.blemish.line == line
+    assert says in raised.value.blemish.message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(
+            "a0: &a0 [lol]\n" + "".join(f"a{n}: &a{n} [{f'*a{n - 1},' * 9}]\n" for n in range(1, 12)),
+            id="alias bomb",
+        ),
+        pytest.param("[" * 900_000, id="brackets"),
+        pytest.param("{" * 900_000, id="braces"),
+        pytest.param("? " * 400_000, id="question marks"),
+        pytest.param("- " * 400_000, id="dashes"),
+    ],
+)
+def test_bombs_are_refused_at_once(text: str) -> None:
+    """A file made to exhaust memory, time or the stack costs no more than any other."""
+    with pytest.raises(UnreadableError):
+        read_marked(text)

@@ -1,0 +1,34 @@
+"""Slates: readable at any size, whatever they have to say."""
+
+import pytest
+from PIL import Image, ImageChops
+
+from prefect_seedance.video.slate import draw
+
+
+@pytest.mark.parametrize("size", [(1280, 720), (496, 864), (992, 426), (192, 96)])
+def test_words_stay_on_the_slate(size: tuple[int, int]) -> None:
+    """However long the words are, a margin stays free at every side."""
+    slate = draw("Clip 12 is missing", "a very long name " * 8, "the reason goes on and on " * 30, size=size)
+
+    wide, high = slate.size
+    below = slate.crop((0, high // 12, wide, high))
+    left, top, right, bottom = _written(below)
+    assert slate.size == size
+    assert left > 0.02 * wide
+    assert right < 0.98 * wide
+    assert top > 0
+    assert bottom < below.height
+
+
+def test_what_is_said_is_seen() -> None:
+    """Two clips have two slates."""
+    slates = [draw(f"Clip {number} is missing", "a → b", "", size=(640, 360)) for number in (1, 2)]
+
+    assert ImageChops.difference(*slates).getbbox() is not None
+
+
+def _written(picture: Image.Image) -> tuple[int, int, int, int]:
+    box = ImageChops.difference(picture, Image.new("RGB", picture.size, picture.getpixel((0, 0)))).getbbox()
+    assert box is not None
+    return box

@@ -1,0 +1,186 @@
+"""Films of clips that differ: one size and rate, no frame twice at a cut, sound in step."""
+
+import io
+import math
+from array import array
+from collections.abc import Sequence
+
+import av
+import pytest
+from PIL import Image
+
+from prefect_seedance.video.concat import index_bytes
+from prefect_seedance.video.probe import Place, probe
+from prefect_seedance.video.transcode import Recording
+from tests import films
+from tests.films import BEEP_AT, RATE, Mark
+
+
+def _recorded(
+    *clips: bytes, sound: bool = True, crossfade_seconds: float = 0.0, still_seconds: float = 0.0
+) -> tuple[bytes, list[Place]]:
+    out = io.BytesIO()
+    room = index_bytes(frames=60 * len(clips), sound_packets=100 * len(clips))
+    with Recording(
+        out, model=io.BytesIO(clips[0]), sound=sound, crossfade_seconds=crossfade_seconds, index_bytes=room
+    ) as film:
+        places = [film.add(io.BytesIO(clip)) for clip in clips]
+        if still_seconds:
+            places.append(film.add_still(Image.new("RGB", film.size, "red"), seconds=still_seconds))
+            places.append(film.add(io.BytesIO(clips[0])))
+        film.finish()
+    return out.getvalue(), places
+
+
+@pytest.fixture(scope="module")
+def clips() -> list[bytes]:
+    """Three, each of which begins with the picture that the one before ends with."""
+    ends = [films.picture(Mark(number, 23)) for number in (1, 2)]
+    return [
+        films.clip(1, frames=24),
+        films.clip(2, frames=24, first=ends[0]),
+        films.clip(3, frames=24, first=ends[1]),
+    ]
+
+
+def test_repeated_frame_is_dropped_once(clips: Sequence[bytes]) -> None:
+    """The picture at a cut is there once, and every other frame stays."""
+    film, places = _recorded(*clips)
+
+    seen = films.seen(film)
+    assert seen.marks == [Mark(1, frame) for frame in range(24)] + [
+        Mark(clip, frame) for clip in (2, 3) for frame in range(1, 24)
+    ]
+    assert seen.times == pytest.approx([frame / RATE for frame in range(70)], abs=1e-5)
+    assert [place.dropped_frames for place in places] == [0, 1, 1]
+    assert places[-1] == pytest.approx(Place(47 / 24, 23 / 24, 1))
+
+
+def test_other_first_frame_stays() -> None:
+    """Where a cut shows something else, nothing is left out."""
+    film, places = _recorded(films.clip(1), films.clip(2))
+
+    assert len(films.seen(film).marks) == 48
+    assert [place.dropped_frames for place in places] == [0, 0]
+
+
+def test_clip_of_one_frame_stays(clips: Sequence[bytes]) -> None:
+    """A clip is never left out as a whole, though all of it was seen before."""
+    _, places = _recorded(clips[0], films.clip(2, frames=1, first=films.picture(Mark(1, 23)), sound=False))
+
+    assert places[1] == pytest.approx(Place(1.0, 1 / 24, 0))
+
+
+def test_sound_is_in_step_after_many_cuts(clips: Sequence[bytes]) -> None:
+    """Dropped frames take their sound with them, so that no beep moves by more than a sample or two."""
+    film, places = _recorded(*clips * 7)
+
+    beeps = films.seen(film).beeps
+    expected = [place.start_seconds + BEEP_AT - place.dropped_frames / RATE for place in places]
+    assert beeps == pytest.approx(expected, abs=0.001)
+
+
+def test_differing_clips_become_one_kind() -> None:
+    """Size, frame rate, channels, codec and container may all differ; the first clip decides."""
+    parts = [
+        films.clip(1),
+        films.clip(2, size=(96, 96)),
+        films.clip(3, rate=30, frames=30),
+        films.clip(4, layout="mono"),
+        films.clip(5, container="webm", codec="libvpx-vp9"),
+        films.clip(6, sound=False),
+    ]
+
+    film, places = _recorded(*parts)
+
+    facts = probe(io.BytesIO(film))
+    assert (facts.width, facts.height, facts.frame_rate, facts.frames) == (*films.SIZE, 24.0, 144)
+    assert (facts.audio_codec, facts.audio_sample_rate) == ("aac", 48_000)
+    seen = films.seen(film)
+    assert [seen.marks[24 * place].clip for place in (0, 2, 3, 4, 5)] == [1, 3, 4, 5, 6]
+    assert seen.beeps == pytest.approx([place + BEEP_AT for place in range(5)], abs=0.003)
+    assert places[-1] == pytest.approx(Place(5.0, 1.0))
+
+
+def test_other_shape_gets_bars() -> None:
+    """A square clip in a wide film is neither stretched nor cut: black bars are beside it."""
+    film, _ = _recorded(films.clip(1), films.clip(2, size=(96, 96)))
+
+    with av.open(io.BytesIO(film)) as container:
+        last = list(container.decode(video=0))[-1].to_image()
+    assert last.getpixel((10, 80)) == pytest.approx((0, 0, 0), abs=12)
+    assert films.read(last.crop((48, 0, 144, 96))) == Mark(2, 23)
+
+
+def test_still_is_held_in_silence(clips: Sequence[bytes]) -> None:
+    """A slate lasts as long as was asked for, and what follows it begins with all its frames."""
+    film, places = _recorded(clips[0], still_seconds=2.0)
+
+    assert places[1:] == [pytest.approx(Place(1.0, 2.0)), pytest.approx(Place(3.0, 1.0))]
+    assert len(films.seen(film).marks) == 96
+    assert films.seen(film).beeps == pytest.approx([BEEP_AT, 3 + BEEP_AT], abs=0.001)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.2])
+def test_crossfade_blends_without_moving(seconds: float) -> None:
+    """Where one tone turns into another, both are heard around the cut, and only there."""
+    low, high = (_humming(number, hertz) for number, hertz in ((1, 400), (2, 3000)))
+
+    film, _ = _recorded(low, high, crossfade_seconds=seconds)
+
+    samples = _samples(film)
+    assert len(samples) / 48_000 == pytest.approx(2.0, abs=0.022)
+    blend = _loudness(samples, at=0.93, hertz=3000) / _loudness(samples, at=1.5, hertz=3000)
+    assert blend > 0.1 if seconds else blend < 0.02
+    assert _loudness(samples, at=0.8, hertz=3000) < 0.02 * _loudness(samples, at=1.5, hertz=3000)
+    assert _loudness(samples, at=1.2, hertz=400) < 0.02 * _loudness(samples, at=0.5, hertz=400)
+
+
+def test_short_clip_is_not_faded() -> None:
+    """A clip shorter than the crossfade keeps its sound, and its length."""
+    film, places = _recorded(films.clip(1), films.clip(2, frames=3), films.clip(3), crossfade_seconds=0.5)
+
+    assert places[2] == pytest.approx(Place(1.125, 1.0))
+    assert films.seen(film).beeps == pytest.approx([BEEP_AT, 1.125 + BEEP_AT], abs=0.002)
+
+
+def _humming(number: int, hertz: int) -> bytes:
+    """Encode a clip of a second that sounds throughout."""
+    out = io.BytesIO()
+    with av.open(out, "w", format="mp4") as container:
+        video = container.add_stream("libx264", rate=RATE)
+        video.width, video.height = films.SIZE
+        video.pix_fmt = "yuv420p"
+        audio = container.add_stream("aac", rate=48_000, layout="stereo")
+        for frame in range(RATE):
+            container.mux(video.encode(av.VideoFrame.from_image(films.picture(Mark(number, frame)))))
+        container.mux(video.encode(None))
+        graph = av.filter.Graph()
+        graph.link_nodes(
+            graph.add("sine", f"frequency={hertz}:sample_rate=48000:duration=1"),
+            graph.add("aformat", "sample_fmts=fltp:channel_layouts=stereo"),
+            graph.add("abuffersink"),
+        ).configure()
+        heard = 0
+        while heard < 48_000:
+            tone = graph.pull()
+            heard += tone.samples
+            container.mux(audio.encode(tone))
+        container.mux(audio.encode(None))
+    return out.getvalue()
+
+
+def _samples(film: bytes) -> "array[float]":
+    heard = array("f")
+    with av.open(io.BytesIO(film)) as container:
+        for frame in container.decode(audio=0):
+            heard.extend(array("f", bytes(frame.planes[0]))[: frame.samples])
+    return heard
+
+
+def _loudness(samples: Sequence[float], *, at: float, hertz: int) -> float:
+    """Measure one frequency in 40 ms of sound, after Goertzel."""
+    begin, count = round(at * 48_000), 1920
+    real = sum(samples[begin + k] * math.cos(2 * math.pi * hertz * k / 48_000) for k in range(count))
+    imaginary = sum(samples[begin + k] * math.sin(2 * math.pi * hertz * k / 48_000) for k in range(count))
+    return math.hypot(real, imaginary) / count
