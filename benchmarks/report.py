@@ -17,10 +17,9 @@ _MEGA = 1_000_000
 
 async def archive(folder: Path, clips: int) -> Path:
     """Fill a folder with so many clips, their ledger, and stills of 640 × 360, as rich as paintings."""
-    from tests.test_report import made, manifest_of
-
     from prefect_seedance.clips.ledger import clip_prefix
     from prefect_seedance.storage.store import Store
+    from tests.report.test_render import made, manifest_of
 
     store = Store.open(str(folder))
     stills = []

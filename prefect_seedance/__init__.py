@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from prefect_seedance.orchestration.production import produce as produce
     from prefect_seedance.orchestration.session import RunSettings as RunSettings
     from prefect_seedance.orchestration.tasks import archive_clip as archive_clip
+    from prefect_seedance.orchestration.tasks import inspect_clip as inspect_clip
     from prefect_seedance.orchestration.tasks import join_film as join_film
-    from prefect_seedance.orchestration.tasks import look_at_clip as look_at_clip
     from prefect_seedance.orchestration.tasks import submit_clip as submit_clip
     from prefect_seedance.orchestration.tasks import wait_for_clip as wait_for_clip
     from prefect_seedance.orchestration.tasks import write_report as write_report
@@ -58,7 +58,7 @@ _HOMES = {
     "Style": "film.assembly",
     "archive_clip": "orchestration.tasks",
     "join_film": "orchestration.tasks",
-    "look_at_clip": "orchestration.tasks",
+    "inspect_clip": "orchestration.tasks",
     "plan": "storyboard.plan",
     "produce": "orchestration.production",
     "submit_clip": "orchestration.tasks",

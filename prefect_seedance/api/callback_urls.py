@@ -26,7 +26,7 @@ _PLACE = "{token}"
 """Where in a base the token goes, if not at the end of its path."""
 
 
-class Place(NamedTuple):
+class AttemptRef(NamedTuple):
     """The attempt that a token names."""
 
     fingerprint: str
@@ -63,16 +63,16 @@ class Secrets:
             )
         return cls(tuple(values))
 
-    def token(self, place: Place) -> str:
+    def token(self, place: AttemptRef) -> str:
         """Return what names an attempt in a URL, and proves that we made it up."""
         return f"{place.fingerprint}.{place.number}.{_signature(place, self.values[0])}"
 
-    def place(self, token: str) -> Place | None:
+    def place(self, token: str) -> AttemptRef | None:
         """Return the attempt that a token of ours names; to find out that it is none takes as long."""
         match = _TOKEN.fullmatch(token)
         if match is None:
             return None
-        place, given = Place(match[1], int(match[2])), match[3]
+        place, given = AttemptRef(match[1], int(match[2])), match[3]
         fits = [hmac.compare_digest(_signature(place, value), given) for value in self.values]
         return place if any(fits) else None
 
@@ -113,13 +113,13 @@ class Callbacks:
             )
         return cls(base=base.rstrip("/"), secrets=Secrets.parse(secret))
 
-    def url(self, place: Place) -> str:
+    def url(self, place: AttemptRef) -> str:
         """Return the address of one attempt's callback."""
         token = self.secrets.token(place)
         return self.base.replace(_PLACE, token) if _PLACE in self.base else f"{self.base}/callbacks/{token}"
 
 
-def _signature(place: Place, secret: bytes) -> str:
+def _signature(place: AttemptRef, secret: bytes) -> str:
     message = b"\0".join((_PURPOSE, place.fingerprint.encode(), str(place.number).encode()))
     digest = hmac.digest(secret, message, hashlib.sha256)
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")

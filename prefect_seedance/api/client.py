@@ -14,7 +14,7 @@ from prefect_seedance.api import responses as answers
 from prefect_seedance.api import wire as models
 from prefect_seedance.api.account import Limiter
 from prefect_seedance.api.models import DEFAULT_MODEL
-from prefect_seedance.api.transport import parsed, timeouts, translated
+from prefect_seedance.api.transport import parsed, timeouts, translated_errors
 from prefect_seedance.api.wire import DEFAULT_BASE_URL, GenerateRequest, Generation
 from prefect_seedance.errors import (
     ApiError,
@@ -235,7 +235,7 @@ class SeedanceClient:
 
     async def _exchange(self, http: httpx.AsyncClient, request: httpx.Request) -> object:
         """Send one request and return the ``data`` of a good answer."""
-        with translated(f"{request.method} {request.url}"):
+        with translated_errors(f"{request.method} {request.url}"):
             async with asyncio.timeout(http.timeout.read):
                 response = await http.send(request)
         try:

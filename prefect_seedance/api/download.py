@@ -10,7 +10,7 @@ from typing import BinaryIO, Self
 import httpx
 import tenacity
 
-from prefect_seedance.api.transport import parsed, timeouts, translated
+from prefect_seedance.api.transport import parsed, timeouts, translated_errors
 from prefect_seedance.errors import (
     ArchiveError,
     IntegrityError,
@@ -119,7 +119,7 @@ class Downloader:
     async def _resume(self, url: str, transfer: _Transfer) -> None:
         """Fetch what is still missing."""
         shown = _shown(url)
-        with translated(f"GET {shown}"):
+        with translated_errors(f"GET {shown}"):
             async with self._http.stream("GET", url, headers=transfer.range_headers) as response:
                 if error := _refusal(response, shown):
                     raise error

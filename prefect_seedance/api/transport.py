@@ -27,7 +27,7 @@ ERRORS: Mapping[type[Exception], type[SeedanceError]] = {
 
 
 @contextmanager
-def translated(doing: str) -> Iterator[None]:
+def translated_errors(doing: str) -> Iterator[None]:
     """Raise this package's error for whatever httpx raises inside.
 
     The original is not chained: it holds the request, and with it the API key.

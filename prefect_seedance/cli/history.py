@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from prefect_seedance.clips import archive as archiving
+from prefect_seedance.clips.archive import Clip, find_clip
 from prefect_seedance.clips.ledger import Attempt, Ledger, Result
 from prefect_seedance.errors import SetupError
 from prefect_seedance.storage.locations import BLOCK_PREFIX
@@ -52,7 +52,7 @@ class ClipHistory:
     """
 
     attempts: tuple[Attempt, ...] = ()
-    clip: archiving.Clip | None = None
+    clip: Clip | None = None
 
     @property
     def last(self) -> Attempt | None:
@@ -116,9 +116,7 @@ async def recall(store: Store, fingerprints: Iterable[str]) -> Mapping[str, Clip
 
     async def one(fingerprint: str) -> tuple[str, ClipHistory]:
         async with readers:
-            attempts, clip = await asyncio.gather(
-                ledger.attempts(fingerprint), archiving.find(store, fingerprint)
-            )
+            attempts, clip = await asyncio.gather(ledger.attempts(fingerprint), find_clip(store, fingerprint))
         return fingerprint, ClipHistory(attempts, clip)
 
     return dict(await asyncio.gather(*map(one, fingerprints)))

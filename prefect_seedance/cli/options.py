@@ -11,7 +11,7 @@ from cyclopts import Group, Parameter, Token
 from prefect_seedance.cli.history import opened
 from prefect_seedance.clips.submit import RetryPolicy
 from prefect_seedance.film.assembly import MOST_CROSSFADE_SECONDS, Style
-from prefect_seedance.storyboard.loader import open_source
+from prefect_seedance.storyboard.loader import load_storyboard
 from prefect_seedance.storyboard.parser import ParsedStoryboard
 
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600}
@@ -138,6 +138,6 @@ class Wanted:
         Raises:
             StoryboardError: If it has mistakes.
         """
-        return await open_source(
+        return await load_storyboard(
             storyboard, prompt=self.prompt, allow_outside=self.allow_outside, opener=opened
         )

@@ -20,7 +20,7 @@ from prefect_seedance.api.wire import ClipInput, GenerateRequest
 from prefect_seedance.clips.ledger import Attempt, clip_prefix
 from prefect_seedance.errors import ArchiveError, DeadlineError, IntegrityError, LinkExpiredError
 from prefect_seedance.storage.store import Store
-from prefect_seedance.storage.tempfiles import scratch, told
+from prefect_seedance.storage.tempfiles import temporary_file, translated_errors
 from prefect_seedance.video.probe import VideoFacts, probe
 
 _RATIO_TOLERANCE = 0.025
@@ -93,11 +93,11 @@ class Archivist:
             ArchiveError: If the archive cannot be written.
         """
         fingerprint = attempt.intent.fingerprint
-        if clip := await find(self.store, fingerprint):
+        if clip := await find_clip(self.store, fingerprint):
             return clip
         try:
             async with asyncio.timeout_at(deadline), self._gate:
-                with scratch() as file:
+                with temporary_file() as file:
                     return await self._bring(attempt, file)
         except TimeoutError:
             raise DeadlineError(
@@ -129,7 +129,7 @@ class Archivist:
         record = clip.model_dump_json(indent=2).encode()
         if await self.store.create(_record_key(intent.fingerprint), record):
             return clip
-        return await find(self.store, intent.fingerprint) or clip  # another process was first
+        return await find_clip(self.store, intent.fingerprint) or clip  # another process was first
 
     async def _recovered(self, fingerprint: str, file: BinaryIO) -> tuple[str, VideoFacts] | None:
         """Take a video that is in the archive already, because a run died before it wrote the record."""
@@ -185,7 +185,7 @@ class Archivist:
                 yield url
 
 
-async def find(store: Store, fingerprint: str) -> Clip | None:
+async def find_clip(store: Store, fingerprint: str) -> Clip | None:
     """Return the archived clip with this fingerprint, if there is one."""
     key = _record_key(fingerprint)
     content = await store.read(key)
@@ -199,14 +199,14 @@ async def find(store: Store, fingerprint: str) -> Clip | None:
         ) from None
 
 
-async def fetch(store: Store, clip: Clip) -> BinaryIO:
+async def fetch_video(store: Store, clip: Clip) -> BinaryIO:
     """Return an archived video in an unnamed temporary file, which vanishes when it is closed.
 
     Raises:
         IntegrityError: If it is gone, or is not what was archived.
         ArchiveError: If the archive cannot be read.
     """
-    with told():
+    with translated_errors():
         file = tempfile.TemporaryFile(prefix="seedance-")  # noqa: SIM115 -- whoever asked closes it
     try:
         sha256 = await store.fetch(clip.key, file)

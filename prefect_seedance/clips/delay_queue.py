@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 _T = TypeVar("_T")
 
 
-class Agenda(Generic[_T]):
+class DelayQueue(Generic[_T]):
     """Hands out what is due, to as many as ask, each time to one of them. For use in one event loop.
 
     Nothing but a heap grows with what waits in it. Times are by the event loop's clock.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from prefect_seedance.errors import SetupError, StoryboardError
-from prefect_seedance.storage.locations import Address
+from prefect_seedance.storage.locations import Location
 from prefect_seedance.storage.objects import Objects
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard import image_fit as fitting
@@ -107,7 +107,7 @@ class ImageHost:
         await self.store.put(key, sent, media_type=f"image/{key.rpartition('.')[2]}")
 
     async def _content(self, picture: SourceImage) -> bytes:
-        address = Address.parse(picture.source)
+        address = Location.parse(picture.source)
         if address:
             return await self.objects.read(address)
         try:

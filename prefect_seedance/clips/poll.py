@@ -11,7 +11,7 @@ from typing import Self
 from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.api.models import CAPABILITIES
 from prefect_seedance.api.wire import Generation
-from prefect_seedance.clips.delay_queue import Agenda
+from prefect_seedance.clips.delay_queue import DelayQueue
 from prefect_seedance.clips.ledger import Acceptance, Attempt, Ledger, Outcome
 from prefect_seedance.errors import ArchiveError, DeadlineError, NotFoundError, SeedanceError, may_repeat_read
 
@@ -76,7 +76,7 @@ class _Watch:
     last_trouble: str = ""
 
 
-class Waiter:
+class Poller:
     """Watches over all generations of one event loop. Use as an async context manager.
 
     A fixed number of coroutines take the looks that are due from a heap, so nothing grows with the
@@ -91,7 +91,7 @@ class Waiter:
         self._client = client
         self._pace = pace
         self._watches: set[_Watch] = set()
-        self._agenda: Agenda[_Watch] = Agenda()
+        self._agenda: DelayQueue[_Watch] = DelayQueue()
         self._callbacks_fail = False
         self._shortest: dict[tuple[str, int], float] = {}
         self._lookers: list[asyncio.Task[None]] = []
@@ -143,7 +143,7 @@ class Waiter:
             return found
         return await ledger.conclude(attempt, Outcome.of_generation(found, model=attempt.intent.model))
 
-    async def glance(self, attempt: Attempt, *, ledger: Ledger) -> Attempt:
+    async def poll_once(self, attempt: Attempt, *, ledger: Ledger) -> Attempt:
         """Return the attempt with its outcome if it has one by now; reads its status once at most.
 
         Raises:

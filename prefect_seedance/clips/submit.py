@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import tenacity
 
-from prefect_seedance.api.callback_urls import Callbacks, Place
+from prefect_seedance.api.callback_urls import AttemptRef, Callbacks
 from prefect_seedance.api.client import SeedanceClient, Sending
 from prefect_seedance.api.wire import GenerateRequest
 from prefect_seedance.clips.ledger import Attempt, Intent, Ledger, Outcome, Result
@@ -230,7 +230,7 @@ class Submitter:
         """Return what to send, with the attempt's own token, which nobody else is told."""
         if self.callbacks is None:
             return intent.request
-        url = self.callbacks.url(Place(intent.fingerprint, intent.number))
+        url = self.callbacks.url(AttemptRef(intent.fingerprint, intent.number))
         return intent.request.model_copy(update={"callback_url": url})
 
     async def _send(self, attempt: Attempt, sending: Sending) -> Attempt | None:

@@ -10,13 +10,13 @@ from typing import BinaryIO, Literal, ParamSpec, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from prefect_seedance.clips.archive import Clip, fetch
+from prefect_seedance.clips.archive import Clip, fetch_video
 from prefect_seedance.errors import ArchiveError, IntegrityError
 from prefect_seedance.storage.store import Store
 from prefect_seedance.video import slate
 from prefect_seedance.video.concat import Splice, UnlikeError, index_bytes
-from prefect_seedance.video.probe import Place, VideoFacts
-from prefect_seedance.video.transcode import SAMPLE_RATE, Recording
+from prefect_seedance.video.probe import Segment, VideoFacts
+from prefect_seedance.video.transcode import SAMPLE_RATE, Transcoder
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -138,7 +138,7 @@ class Cut:
         scenes: What was found to be there, one after another.
     """
 
-    joiner: Splice | Recording
+    joiner: Splice | Transcoder
     model: VideoFacts
     has_sound: bool
     reason: str | None
@@ -172,11 +172,11 @@ class Cut:
             )
         )
         if style.gaps == "slate":
-            if not isinstance(self.joiner, Recording):
+            if not isinstance(self.joiner, Transcoder):
                 raise UnlikeError(_A_SLATE)
             self._note(scene, await _in_thread(_add_slate, self.joiner, scene), sha256=None)
 
-    def _note(self, scene: Scene, place: Place, *, sha256: str | None) -> None:
+    def _note(self, scene: Scene, place: Segment, *, sha256: str | None) -> None:
         self.parts.append(
             Part(
                 number=scene.number,
@@ -193,7 +193,7 @@ class Cut:
 _A_SLATE = "a slate for a missing clip has to be encoded"
 
 
-def _add_slate(recording: Recording, scene: Scene) -> Place:
+def _add_slate(recording: Transcoder, scene: Scene) -> Segment:
     words = f"Clip {scene.number} is missing", scene.name, scene.reason or ""
     return recording.add_still(slate.draw(*words, size=recording.size), seconds=scene.seconds)
 
@@ -259,10 +259,10 @@ async def _joined(
     with ExitStack() as stack:
         stack.enter_context(model)
         room = _room(scenes)
-        joiner: Splice | Recording
+        joiner: Splice | Transcoder
         if is_exact:
             fade = style.crossfade_seconds
-            joiner = Recording(out, model=model, sound=has_sound, crossfade_seconds=fade, index_bytes=room)
+            joiner = Transcoder(out, model=model, sound=has_sound, crossfade_seconds=fade, index_bytes=room)
         else:
             joiner = Splice(out, model=model, index_bytes=room)
         stack.enter_context(joiner)
@@ -281,7 +281,7 @@ async def _model(store: Store, scenes: Sequence[Scene]) -> tuple[Clip, BinaryIO]
     best = sorted(clips, key=lambda clip: (-kinds[_kind(clip.facts)], clip.facts.audio_codec is None))
     for clip in best:
         with contextlib.suppress(IntegrityError):
-            return clip, await fetch(store, clip)
+            return clip, await fetch_video(store, clip)
     raise ArchiveError("No clip is there to join; make them first")
 
 
@@ -292,7 +292,7 @@ async def _fetched(
 
     async def bring(scene: Scene) -> tuple[Scene, BinaryIO | None]:
         try:
-            return scene, await fetch(store, scene.clip) if scene.clip else None
+            return scene, await fetch_video(store, scene.clip) if scene.clip else None
         except IntegrityError as error:
             return _missing(scene, str(error)), None
 

@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from prefect_seedance.errors import ArchiveError
 from prefect_seedance.film.assembly import Gap, Part, Scene, Style, cut
 from prefect_seedance.storage.store import Store
-from prefect_seedance.storage.tempfiles import Reel, scratch
+from prefect_seedance.storage.tempfiles import Reel, temporary_file
 from prefect_seedance.video.probe import open_video, tracks
-from prefect_seedance.video.transcode import Recording
+from prefect_seedance.video.transcode import Transcoder
 
 _WAY = 1
 """Of joining; grows whenever the same clips would be joined otherwise, so that films are made anew."""
@@ -78,10 +78,10 @@ async def join(store: Store, scenes: Sequence[Scene], *, production: str, title:
     Raises:
         ArchiveError: If no clip is there, or the archive or the temporary folder cannot be written.
     """
-    last = await find(store, production)
+    last = await find_film(store, production)
     if last and last.recipe == _recipe(scenes, style) and await _is_there(store, last):
         return last
-    with scratch() as file:
+    with temporary_file() as file:
         made = await cut(store, scenes, style=style, out=cast(BinaryIO, Reel(file)))
         sha256 = await asyncio.to_thread(_checked, file, seconds=made.end_seconds)
         film = Film(
@@ -96,7 +96,7 @@ async def join(store: Store, scenes: Sequence[Scene], *, production: str, title:
             height=made.model.height,
             frame_rate=made.model.frame_rate,
             has_sound=made.has_sound,
-            join="exact" if isinstance(made.joiner, Recording) else "copied",
+            join="exact" if isinstance(made.joiner, Transcoder) else "copied",
             reason=made.reason,
             parts=tuple(made.parts),
             gaps=tuple(made.gaps),
@@ -109,7 +109,7 @@ async def join(store: Store, scenes: Sequence[Scene], *, production: str, title:
     return film
 
 
-async def find(store: Store, production: str) -> Film | None:
+async def find_film(store: Store, production: str) -> Film | None:
     """Return what is recorded of a production's film, if there is one; a damaged record is none."""
     content = await store.read(_key(production, "film.json"))
     if content is None:

@@ -13,8 +13,8 @@ import httpx
 from PIL import Image, ImageOps
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from prefect_seedance.api.transport import timeouts, translated
-from prefect_seedance.clips.archive import Clip, fetch
+from prefect_seedance.api.transport import timeouts, translated_errors
+from prefect_seedance.clips.archive import Clip, fetch_video
 from prefect_seedance.clips.image_hosting import hosted_key
 from prefect_seedance.clips.ledger import clip_prefix
 from prefect_seedance.errors import SeedanceError
@@ -35,7 +35,7 @@ class _Value(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Inspection(_Value):
+class VideoInspection(_Value):
     """What looking at a whole video once has found; it follows from the video's bytes alone.
 
     Attributes:
@@ -89,7 +89,7 @@ class Seams(_Value):
     next: Similarity | None = None
 
 
-class Look(_Value):
+class ClipInspection(_Value):
     """What there is to say of a clip by itself.
 
     Attributes:
@@ -97,7 +97,7 @@ class Look(_Value):
         end: Its last picture, and the image it was to end at.
     """
 
-    inspection: Inspection
+    inspection: VideoInspection
     start: Similarity | None = None
     end: Similarity | None = None
 
@@ -112,7 +112,7 @@ class Inspector:
         default_factory=lambda: ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="seedance-watcher")
     )
 
-    async def look(self, clip: Clip, pictures: Sequence[SourceImage] = ()) -> Look:
+    async def inspect(self, clip: Clip, pictures: Sequence[SourceImage] = ()) -> ClipInspection:
         """Look at a clip, unless that has been done; what was found lies beside it, with three stills.
 
         Args:
@@ -127,16 +127,18 @@ class Inspector:
         if known and not _is_wanting(known, pictures):
             return known
         async with self._gate:
-            with await fetch(self.store, clip) as file:
+            with await fetch_video(self.store, clip) as file:
                 sight = await asyncio.get_running_loop().run_in_executor(
                     self._watchers,
                     lambda: watching.watch(file, duration_seconds=clip.facts.duration_seconds),
                 )
-            look = Look(inspection=await self._kept(clip, sight), **await self._compared(sight, pictures))
+            look = ClipInspection(
+                inspection=await self._kept(clip, sight), **await self._compared(sight, pictures)
+            )
         await self.store.put(key, look.model_dump_json(indent=2).encode())
         return look
 
-    async def next(self, look: Look, following: Look) -> Similarity:
+    async def next(self, look: ClipInspection, following: ClipInspection) -> Similarity:
         """Compare a clip's last picture with the first of the clip that follows it."""
         stills = look.inspection.end_still, following.inspection.start_still
         try:
@@ -148,14 +150,14 @@ class Inspector:
             return Similarity(reason="a still is missing in the archive")
         return Similarity(ssim=await self._measure(end, start))
 
-    async def _recall(self, key: str) -> Look | None:
+    async def _recall(self, key: str) -> ClipInspection | None:
         content = await self.store.read(key)
         try:
-            return Look.model_validate_json(content) if content else None
+            return ClipInspection.model_validate_json(content) if content else None
         except ValidationError:  # of an older version; looking again costs nothing
             return None
 
-    async def _kept(self, clip: Clip, sight: Scan) -> Inspection:
+    async def _kept(self, clip: Clip, sight: Scan) -> VideoInspection:
         """Store the stills of what was seen."""
         stills = {"start": sight.start, "middle": sight.middle, "end": sight.end}
         keys = {
@@ -163,7 +165,7 @@ class Inspector:
         }
         for name, picture in stills.items():
             await self.store.put(keys[name], _jpeg(picture), media_type="image/jpeg")
-        return Inspection(
+        return VideoInspection(
             sha256=clip.sha256,
             black=sight.black,
             frozen=sight.frozen,
@@ -201,7 +203,7 @@ class Inspector:
         return round(await asyncio.to_thread(similarity, a, b), 4)
 
 
-def _is_wanting(look: Look, pictures: Sequence[SourceImage]) -> bool:
+def _is_wanting(look: ClipInspection, pictures: Sequence[SourceImage]) -> bool:
     """Tell whether something was not compared that may be by now."""
     found = (look.start, look.end)
     return any(each is None or each.ssim is None for each in found[: len(pictures)])
@@ -210,7 +212,7 @@ def _is_wanting(look: Look, pictures: Sequence[SourceImage]) -> bool:
 async def _elsewhere(url: str) -> bytes | None:
     """Return what a URL serves, or None if that is no image."""
     content = b""
-    with translated(f"GET {url}"):
+    with translated_errors(f"GET {url}"):
         async with (
             httpx.AsyncClient(timeout=timeouts(_FETCH_SECONDS), follow_redirects=True) as http,
             http.stream("GET", url) as response,

@@ -9,9 +9,8 @@ from pydantic import Field
 
 from prefect_seedance.api.client import REQUEST_TIMEOUT_SECONDS
 from prefect_seedance.api.wire import ClipSettings
-from prefect_seedance.clips import archive as archiving
 from prefect_seedance.clips import submit as submission
-from prefect_seedance.clips.archive import Clip
+from prefect_seedance.clips.archive import Clip, find_clip
 from prefect_seedance.clips.image_hosting import LIFETIME_SECONDS, MOST_LIFETIME_SECONDS
 from prefect_seedance.clips.ledger import Attempt, Result, clip_prefix
 from prefect_seedance.clips.poll import Polling
@@ -30,7 +29,7 @@ from prefect_seedance.orchestration.run_sync import finish
 from prefect_seedance.orchestration.session import RunSettings, Session, shared
 from prefect_seedance.orchestration.tasks import DEADLINE_SECONDS, archive_clip, submit_clip, wait_for_clip
 from prefect_seedance.storyboard.image import Fit
-from prefect_seedance.storyboard.loader import open_source
+from prefect_seedance.storyboard.loader import load_storyboard
 from prefect_seedance.storyboard.plan import Plan, plan
 from prefect_seedance.storyboard.schema import ClipList, ClipSpec, Defaults
 
@@ -66,7 +65,7 @@ class SeedanceClipRun(JobRun[Clip]):
             SetupError: If nothing of this fingerprint was ever asked for.
         """
         async with shared(self.order) as session:
-            if not await archiving.find(session.store, self.fingerprint):
+            if not await find_clip(session.store, self.fingerprint):
                 await self._ended(session, deadline=self._deadline())
 
     def fetch_result(self) -> Clip:  # type: ignore[override]  # likewise
@@ -84,7 +83,7 @@ class SeedanceClipRun(JobRun[Clip]):
         """
         async with shared(self.order) as session:
             await session.store.sweep([clip_prefix(self.fingerprint)])
-            if clip := await archiving.find(session.store, self.fingerprint):
+            if clip := await find_clip(session.store, self.fingerprint):
                 return clip
             deadline = self._deadline()
             attempt = await self._ended(session, deadline=deadline)
@@ -215,7 +214,7 @@ class SeedanceClip(JobBlock[Clip]):
         (clip,) = planned.clips
         run = self.run_of(clip.fingerprint, production=planned.name)
         async with shared(run.order) as session:
-            if await archiving.find(session.store, clip.fingerprint):
+            if await find_clip(session.store, clip.fingerprint):
                 return run
             await session.store.probe()
             if doubt := await session.host(run.order).check(clip.pictures):
@@ -247,7 +246,9 @@ class SeedanceClip(JobBlock[Clip]):
         name, model = self._block_document_name or "", self.credentials.model
         spec = ClipSpec(name=name, prompt=self.prompt, images=self.images, take=self.take, fit=self.fit)
         words = ClipList(title=name or "clip", defaults=Defaults(**self.settings.model_dump()), clips=(spec,))
-        reading = await open_source(words, model=model, allow_outside=self.allow_outside, opener=open_archive)
+        reading = await load_storyboard(
+            words, model=model, allow_outside=self.allow_outside, opener=open_archive
+        )
         return plan(reading.clips, title=reading.title, model=model)
 
 

@@ -10,10 +10,10 @@ from itertools import pairwise
 from prefect_seedance.clips.archive import Clip
 from prefect_seedance.errors import SeedanceError
 from prefect_seedance.film.assembly import Style
-from prefect_seedance.film.seams import Inspector, Look, Similarity
+from prefect_seedance.film.seams import ClipInspection, Inspector, Similarity
 from prefect_seedance.orchestration import reporting
 from prefect_seedance.orchestration.session import RunSettings, Session
-from prefect_seedance.orchestration.tasks import join_film, look_at_clip, write_report
+from prefect_seedance.orchestration.tasks import inspect_clip, join_film, write_report
 from prefect_seedance.report.manifest import Manifest, record
 from prefect_seedance.report.seam_check import reviewed
 from prefect_seedance.storyboard.plan import PlannedClip
@@ -52,10 +52,10 @@ class Output:
         return bool(self.film or self.report or self.min_seam)
 
 
-async def looked_at(clip: Clip, planned: PlannedClip, *, order: RunSettings) -> Look | None:
+async def looked_at(clip: Clip, planned: PlannedClip, *, order: RunSettings) -> ClipInspection | None:
     """Look at a clip, for which nothing of what may be found there is a reason to fail."""
     try:
-        return await look_at_clip(clip, pictures=planned.pictures, order=order)
+        return await inspect_clip(clip, pictures=planned.pictures, order=order)
     except Exception as error:  # noqa: BLE001 -- it is archived, whatever it looks like
         _unexpected(error, f"Looking at {clip.name}")
         return None
@@ -65,7 +65,7 @@ async def present(
     manifest: Manifest,
     wanted: Output,
     *,
-    looks: Mapping[str, Look],
+    looks: Mapping[str, ClipInspection],
     order: RunSettings,
     session: Session,
 ) -> Manifest:
@@ -84,7 +84,7 @@ async def present(
 
 
 async def _nexts(
-    manifest: Manifest, looks: Mapping[str, Look], inspector: Inspector
+    manifest: Manifest, looks: Mapping[str, ClipInspection], inspector: Inspector
 ) -> Mapping[int, Similarity]:
     """Compare each clip's end with the next one's start, where both are there."""
     pairs = {

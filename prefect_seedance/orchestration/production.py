@@ -10,15 +10,15 @@ from typing import NamedTuple
 
 from prefect_seedance.api.client import REQUEST_TIMEOUT_SECONDS
 from prefect_seedance.api.wire import Generation
-from prefect_seedance.clips import archive as archiving
 from prefect_seedance.clips import submit as submission
+from prefect_seedance.clips.archive import find_clip
 from prefect_seedance.clips.image_hosting import LIFETIME_SECONDS
 from prefect_seedance.clips.ledger import Attempt, Result, clip_prefix
 from prefect_seedance.clips.poll import Polling
 from prefect_seedance.clips.submit import RetryPolicy
 from prefect_seedance.clips.unresolved import unresolved_message
 from prefect_seedance.errors import ArchiveError, DeadlineError, SeedanceError, SubmissionUnresolvedError
-from prefect_seedance.film.seams import Look
+from prefect_seedance.film.seams import ClipInspection
 from prefect_seedance.orchestration import reporting
 from prefect_seedance.orchestration.blocks import ClipArchive, SeedanceCredentials, open_archive
 from prefect_seedance.orchestration.cancellation import in_good_order
@@ -32,7 +32,7 @@ from prefect_seedance.orchestration.tasks import (
     wait_for_clip,
 )
 from prefect_seedance.report.manifest import Entry, Manifest, Standing, production_key, record, standing_of
-from prefect_seedance.storyboard.loader import Source, open_source
+from prefect_seedance.storyboard.loader import Source, load_storyboard
 from prefect_seedance.storyboard.parser import ParsedStoryboard
 from prefect_seedance.storyboard.plan import Plan, PlannedClip, plan
 
@@ -118,7 +118,7 @@ async def produce(
     """
     account = await SeedanceCredentials.find(credentials)
     account.callbacks(callback_url)
-    reading = await open_source(
+    reading = await load_storyboard(
         storyboard, model=account.model, prompt=prompt, allow_outside=allow_outside, opener=open_archive
     )
     planned = plan(reading.clips, title=reading.title, name=name, model=account.model)
@@ -169,7 +169,7 @@ class Production:
     listener: Listener
     began_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     entries: dict[str, Entry] = field(default_factory=dict)
-    looks: dict[str, Look] = field(default_factory=dict)
+    looks: dict[str, ClipInspection] = field(default_factory=dict)
     seen: dict[str, Attempt] = field(default_factory=dict)
     left: list[contextlib.AsyncExitStack] = field(default_factory=list)
 
@@ -197,7 +197,7 @@ class Production:
     async def _reuse(self) -> None:
         """Find the clips that the archive has."""
         store, clips = self.session.store, self.plan.distinct
-        archived = await asyncio.gather(*[archiving.find(store, clip.fingerprint) for clip in clips])
+        archived = await asyncio.gather(*[find_clip(store, clip.fingerprint) for clip in clips])
         for clip, found in zip(clips, archived, strict=True):
             if found:
                 self._note(clip, Entry.of(clip, Standing.reused, archived=found))

@@ -12,7 +12,7 @@ from prefect_seedance.api.download import Downloader
 from prefect_seedance.clips.archive import Archivist
 from prefect_seedance.clips.image_hosting import LIFETIME_SECONDS, ImageHost
 from prefect_seedance.clips.ledger import Ledger
-from prefect_seedance.clips.poll import Polling, Waiter
+from prefect_seedance.clips.poll import Poller, Polling
 from prefect_seedance.clips.submit import RetryPolicy
 from prefect_seedance.film.seams import Inspector
 from prefect_seedance.orchestration import reporting
@@ -66,7 +66,7 @@ class Session:
     """
 
     client: SeedanceClient
-    waiter: Waiter
+    waiter: Poller
     subscription: Subscription
     store: Store
     ledger: Ledger
@@ -85,7 +85,7 @@ class Session:
             order.credentials.get_client(timeout_seconds=order.timeout_seconds)
         )
         downloader = await stack.enter_async_context(Downloader())
-        waiter = await stack.enter_async_context(Waiter(client, pace=order.pace))
+        waiter = await stack.enter_async_context(Poller(client, pace=order.pace))
         waiter.watchers.add(reporting.generation_changed)
         subscription = await stack.enter_async_context(Subscription(waiter.wake))
         return cls(

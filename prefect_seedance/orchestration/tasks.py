@@ -16,7 +16,7 @@ from prefect_seedance.errors import ArchiveError
 from prefect_seedance.film import join as film
 from prefect_seedance.film.assembly import Style
 from prefect_seedance.film.join import Film
-from prefect_seedance.film.seams import Look
+from prefect_seedance.film.seams import ClipInspection
 from prefect_seedance.orchestration import assets as lineage
 from prefect_seedance.orchestration import reporting
 from prefect_seedance.orchestration.blocks import ClipArchive, open_archive
@@ -96,7 +96,7 @@ async def wait_for_clip(
     """
     async with shared(order) as session:
         if not order.wait:
-            return await session.waiter.glance(attempt, ledger=session.ledger)
+            return await session.waiter.poll_once(attempt, ledger=session.ledger)
         if attempt.awaits_callback:
             session.subscription.begin()
         return await session.waiter.wait(attempt, ledger=session.ledger, deadline=_deadline(deadline_seconds))
@@ -124,7 +124,9 @@ async def archive_clip(
 
 
 @task(name="look", task_run_name="look at {clip.name}", cache_policy=NO_CACHE)
-async def look_at_clip(clip: Clip, *, pictures: Sequence[SourceImage] = (), order: RunSettings) -> Look:
+async def inspect_clip(
+    clip: Clip, *, pictures: Sequence[SourceImage] = (), order: RunSettings
+) -> ClipInspection:
     """Look at an archived clip from beginning to end, unless that has been done.
 
     Args:
@@ -136,7 +138,7 @@ async def look_at_clip(clip: Clip, *, pictures: Sequence[SourceImage] = (), orde
         ArchiveError: As `Inspector.look` does.
     """
     async with shared(order) as session:
-        return await session.inspector.look(clip, pictures)
+        return await session.inspector.inspect(clip, pictures)
 
 
 @task(name="join", task_run_name="join {manifest.title}", cache_policy=NO_CACHE)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-from prefect_seedance.api.callback_urls import Place
+from prefect_seedance.api.callback_urls import AttemptRef
 from prefect_seedance.clips.ledger import Attempt
 from prefect_seedance.storage.store import Store
 
@@ -45,10 +45,10 @@ class Hints:
         except ValidationError:
             return None
 
-    async def open(self) -> tuple[Place, ...]:
+    async def open(self) -> tuple[AttemptRef, ...]:
         """List the attempts that were hinted at and have no outcome."""
         keys = set(await self._store.keys("clips/"))
         found = [match for key in keys if (match := _HINT_KEY.fullmatch(key))]
         return tuple(
-            Place(match[2], int(match[3])) for match in found if f"{match[1]}outcome.json" not in keys
+            AttemptRef(match[2], int(match[3])) for match in found if f"{match[1]}outcome.json" not in keys
         )

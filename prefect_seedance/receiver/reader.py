@@ -8,10 +8,10 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
-from prefect_seedance.api.callback_urls import Place
+from prefect_seedance.api.callback_urls import AttemptRef
 from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.clips.ledger import Attempt, Ledger, Result
-from prefect_seedance.clips.poll import Polling, Waiter
+from prefect_seedance.clips.poll import Poller, Polling
 from prefect_seedance.clips.submit import this_process
 from prefect_seedance.clips.unresolved import Resolver
 from prefect_seedance.errors import ArchiveError, DeadlineError, SeedanceError, may_repeat_read
@@ -61,9 +61,9 @@ class Reader:
         self._client = client
         self._announce = announce
         self._resolver = Resolver(ledger=ledger, resolved_by=f"a callback, read by {this_process()}")
-        self._waiter = Waiter(client, pace=_PACE)
-        self._following: dict[Place, Attempt] = {}
-        self._done: OrderedDict[Place, None] = OrderedDict()
+        self._waiter = Poller(client, pace=_PACE)
+        self._following: dict[AttemptRef, Attempt] = {}
+        self._done: OrderedDict[AttemptRef, None] = OrderedDict()
         self._believing = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._exits = AsyncExitStack()
@@ -81,7 +81,7 @@ class Reader:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._exits.aclose()
 
-    def knows(self, place: Place) -> bool:
+    def knows(self, place: AttemptRef) -> bool:
         """Tell whether a hint at an attempt is already written down, and look again at one under way."""
         if attempt := self._following.get(place):
             self._waiter.wake(attempt.generation_id)
@@ -89,7 +89,7 @@ class Reader:
 
     def follow(self, attempt: Attempt) -> None:
         """Find out what became of an attempt that somebody hinted at, and record it."""
-        place = Place(attempt.intent.fingerprint, attempt.intent.number)
+        place = AttemptRef(attempt.intent.fingerprint, attempt.intent.number)
         if place not in self._following:
             self._following[place] = attempt
             self._start(self._follow(place, attempt))
@@ -103,7 +103,7 @@ class Reader:
         """Follow the hints that a receiver before us left open."""
         gate = asyncio.Semaphore(_AT_ONCE)
 
-        async def take_up(place: Place) -> None:
+        async def take_up(place: AttemptRef) -> None:
             async with gate:
                 if not self.knows(place) and (attempt := await self._ledger.attempt(*place)):
                     self.follow(attempt)
@@ -117,7 +117,7 @@ class Reader:
                 _log.warning("Open callbacks cannot be taken up yet: %s", error)
                 await asyncio.sleep(_TRY_AGAIN_SECONDS)
 
-    async def _follow(self, place: Place, attempt: Attempt) -> None:
+    async def _follow(self, place: AttemptRef, attempt: Attempt) -> None:
         """Follow one hint, through all trouble that may pass, until it is too old."""
         clock = asyncio.get_running_loop().time
         deadline = clock() + _PATIENCE_SECONDS
@@ -137,7 +137,7 @@ class Reader:
         finally:
             del self._following[place]
 
-    async def _settle(self, place: Place, attempt: Attempt, *, deadline: float) -> None:
+    async def _settle(self, place: AttemptRef, attempt: Attempt, *, deadline: float) -> None:
         attempt = await self._decided(attempt)
         if attempt.outcome is None:
             self._following[place] = attempt
@@ -145,7 +145,7 @@ class Reader:
             self._announce(attempt)
         self._remember(place)
 
-    def _remember(self, place: Place) -> None:
+    def _remember(self, place: AttemptRef) -> None:
         self._done[place] = None
         if len(self._done) > _REMEMBERED:
             self._done.popitem(last=False)

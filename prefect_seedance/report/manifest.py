@@ -18,7 +18,7 @@ from prefect_seedance.errors import (
 )
 from prefect_seedance.film.assembly import Scene
 from prefect_seedance.film.join import Film
-from prefect_seedance.film.seams import Inspection, Seams
+from prefect_seedance.film.seams import Seams, VideoInspection
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.plan import PlannedClip, key_name
 
@@ -96,7 +96,7 @@ class Entry(BaseModel):
     reason: str | None = None
     cause: str | None = None
     clip: Clip | None = None
-    inspection: Inspection | None = None
+    inspection: VideoInspection | None = None
     seams: Seams | None = None
 
     @classmethod

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from prefect_seedance.film.seams import Look, Seams, Similarity
+from prefect_seedance.film.seams import ClipInspection, Seams, Similarity
 from prefect_seedance.report.manifest import Entry, Manifest, Standing
 
 Nexts = Mapping[int, Similarity]
@@ -10,7 +10,7 @@ Nexts = Mapping[int, Similarity]
 
 
 def reviewed(
-    manifest: Manifest, looks: Mapping[str, Look], nexts: Nexts, *, min_seam: float = 0.0
+    manifest: Manifest, looks: Mapping[str, ClipInspection], nexts: Nexts, *, min_seam: float = 0.0
 ) -> Manifest:
     """Add what was found, and fail the clips that fall short of what is demanded.
 
@@ -25,7 +25,7 @@ def reviewed(
     return manifest.model_copy(update={"clips": tuple(judged)})
 
 
-def _seen(entry: Entry, look: Look | None, nexts: Nexts) -> Entry:
+def _seen(entry: Entry, look: ClipInspection | None, nexts: Nexts) -> Entry:
     if look is None:
         return entry
     seams = Seams(start=look.start, end=look.end, next=nexts.get(entry.number))

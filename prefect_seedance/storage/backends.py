@@ -95,7 +95,7 @@ class Backend:
             return cls(url=url, reader=memory, writer=memory)
         if scheme in _BUCKETS:
             kind = _BUCKETS[scheme]
-            with told(f"open {url}", SetupError):
+            with translated_errors(f"open {url}", SetupError):
                 reader, writer = (kind.from_url(url, retry_config=retry) for retry in (_BRISK, _PATIENT))
                 until = _environments_expiry() if scheme == "s3" else None
                 uploads = Uploads.at(url) if scheme == "s3" else None
@@ -146,7 +146,7 @@ class Backend:
 
         url = f"s3://{bucket}/{folder}".rstrip("/")
         uploads = Uploads(bucket=bucket, prefix=folder and f"{folder}/", client=boto)
-        with told(f"open {url}", SetupError):
+        with translated_errors(f"open {url}", SetupError):
             return cls(
                 url=url,
                 reader=opened(_BRISK),
@@ -157,7 +157,7 @@ class Backend:
 
     @classmethod
     def _open_folder(cls, path: Path) -> Self:
-        with told(f"make the archive's folder {path}", SetupError):
+        with translated_errors(f"make the archive's folder {path}", SetupError):
             folder = path.expanduser().absolute()
             folder.mkdir(parents=True, exist_ok=True)
         local = LocalStore(folder)
@@ -179,7 +179,7 @@ def _environments_expiry() -> datetime | None:
 
 
 @contextmanager
-def told(doing: str, kind: type[ArchiveError | SetupError] = ArchiveError) -> Iterator[None]:
+def translated_errors(doing: str, kind: type[ArchiveError | SetupError] = ArchiveError) -> Iterator[None]:
     """Raise one readable error for whatever the storage raises inside."""
     try:
         yield

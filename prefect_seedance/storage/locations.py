@@ -11,7 +11,7 @@ BLOCK_PREFIX: Final = "block:"
 _BUCKETS: Final = ("s3://", "gs://", "az://", "memory://")
 
 
-class Address(NamedTuple):
+class Location(NamedTuple):
     """An object, or a folder of objects.
 
     Attributes:

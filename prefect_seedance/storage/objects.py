@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from prefect_seedance.errors import ArchiveError, StoryboardError
-from prefect_seedance.storage.locations import Address
+from prefect_seedance.storage.locations import Location
 from prefect_seedance.storage.store import Store
 
 Opener = Callable[[str], Awaitable[Store]]
@@ -20,7 +20,7 @@ class Objects:
     opener: Opener
     _opened: dict[str, Store] = field(default_factory=dict)
 
-    async def size_bytes(self, address: Address) -> int | None:
+    async def size_bytes(self, address: Location) -> int | None:
         """Return an object's size, or None if there is none.
 
         Raises:
@@ -28,10 +28,10 @@ class Objects:
             SetupError: There is no such place.
         """
         store = await self._store(address)
-        with _told():
+        with _translated_errors():
             return await store.size_bytes(address.key) if address.key else None
 
-    async def read(self, address: Address) -> bytes:
+    async def read(self, address: Location) -> bytes:
         """Return an object's content.
 
         Raises:
@@ -39,18 +39,18 @@ class Objects:
             SetupError: There is no such place.
         """
         store = await self._store(address)
-        with _told():
+        with _translated_errors():
             content = await store.read(address.key)
         if content is None:
             raise await self.missing(address)
         return content
 
-    async def missing(self, address: Address) -> StoryboardError:
+    async def missing(self, address: Location) -> StoryboardError:
         """Return an error that names the object beside it that was probably meant."""
         close = get_close_matches(address.name, await self.names(address.folder), n=1)
         return StoryboardError(f"there is no {address}{f'; did you mean {close[0]!r}?' if close else ''}")
 
-    async def names(self, address: Address) -> tuple[str, ...]:
+    async def names(self, address: Location) -> tuple[str, ...]:
         """Return the names of the objects that lie directly in a folder, or none if it is no folder.
 
         Raises:
@@ -58,17 +58,17 @@ class Objects:
             SetupError: There is no such place.
         """
         store = await self._store(address)
-        with _told():
+        with _translated_errors():
             return await store.names(address.key)
 
-    async def _store(self, address: Address) -> Store:
+    async def _store(self, address: Location) -> Store:
         if address.place not in self._opened:
             self._opened[address.place] = await self.opener(address.place)
         return self._opened[address.place]
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _translated_errors() -> Iterator[None]:
     """Say what an author can do about what a store refuses."""
     try:
         yield

@@ -17,7 +17,7 @@ import obstore
 import obstore.exceptions
 
 from prefect_seedance.errors import ArchiveError, SetupError
-from prefect_seedance.storage.backends import Backend, told
+from prefect_seedance.storage.backends import Backend, translated_errors
 
 _PART_BYTES = 8 * 1024 * 1024
 """Most clips fit into one: then it is one request, and a killed process leaves nothing in a bucket. A part
@@ -88,7 +88,7 @@ class Store:
         first, second = (secrets.token_bytes(16) for _ in range(2))
         for content in (first, second):
             with (
-                told(f"create {self.link(key)}"),
+                translated_errors(f"create {self.link(key)}"),
                 suppress(obstore.exceptions.AlreadyExistsError),
             ):
                 await obstore.put_async(self._backend.reader, key, content, mode="create")
@@ -106,7 +106,7 @@ class Store:
         Of several processes that try, exactly one is told True, if their contents differ. In a folder
         an object that was written has reached the disk when this returns.
         """
-        with told(f"create {self.link(key)}"):
+        with translated_errors(f"create {self.link(key)}"):
             try:
                 await obstore.put_async(self._backend.writer, key, content, mode="create")
             except obstore.exceptions.AlreadyExistsError:
@@ -140,7 +140,7 @@ class Store:
         said = {**({"Content-Type": media_type} if media_type else {}), **metadata}
         if not isinstance(content, bytes):
             content.seek(0)
-        with told(f"write {self.link(key)}"):
+        with translated_errors(f"write {self.link(key)}"):
             await obstore.put_async(
                 self._backend.writer,
                 key,
@@ -153,13 +153,13 @@ class Store:
 
     async def copy(self, source: str, key: str) -> None:
         """Give an object a second name, over one that exists; in a folder it takes no space."""
-        with told(f"copy {self.link(source)} to {self.link(key)}"):
+        with translated_errors(f"copy {self.link(source)} to {self.link(key)}"):
             await obstore.copy_async(self._backend.writer, source, key)
             await self._settle(key)
 
     async def read(self, key: str) -> bytes | None:
         """Return an object's content, or None if there is none."""
-        with told(f"read {self.link(key)}"):
+        with translated_errors(f"read {self.link(key)}"):
             try:
                 found = await obstore.get_async(self._backend.reader, key)
                 return bytes(await found.bytes_async())
@@ -172,7 +172,7 @@ class Store:
         Returns None, and leaves the file alone, if there is no such object.
         """
         digest = hashlib.sha256()
-        with told(f"read {self.link(key)}"):
+        with translated_errors(f"read {self.link(key)}"):
             try:
                 found = await obstore.get_async(self._backend.reader, key)
             except FileNotFoundError:
@@ -186,7 +186,7 @@ class Store:
 
     async def size_bytes(self, key: str) -> int | None:
         """Return an object's size, or None if there is none."""
-        with told(f"look at {self.link(key)}"):
+        with translated_errors(f"look at {self.link(key)}"):
             try:
                 return (await obstore.head_async(self._backend.reader, key))["size"]
             except FileNotFoundError:
@@ -194,7 +194,7 @@ class Store:
 
     async def keys(self, prefix: str) -> tuple[str, ...]:
         """Return all keys below a prefix that ends at a slash, sorted."""
-        with told(f"list {self.link(prefix)}"):
+        with translated_errors(f"list {self.link(prefix)}"):
             return tuple(
                 sorted(
                     [
@@ -207,7 +207,7 @@ class Store:
 
     async def names(self, folder: str) -> tuple[str, ...]:
         """Return the names of the objects directly in a folder, sorted; none if there is no such folder."""
-        with told(f"list {self.link(folder)}"):
+        with translated_errors(f"list {self.link(folder)}"):
             found = await obstore.list_with_delimiter_async(self._backend.reader, folder)
             return tuple(sorted(meta["path"].rpartition("/")[2] for meta in found["objects"]))
 
@@ -215,7 +215,7 @@ class Store:
         """Return a URL under which anyone can fetch the object for a while, or None if the store has none."""
         if not self._backend.bucket:
             return None
-        with told(f"sign {self.link(key)}"):
+        with translated_errors(f"sign {self.link(key)}"):
             return await obstore.sign_async(self._backend.bucket, "GET", key, lifetime)
 
     async def sweep(self, prefixes: Iterable[str]) -> None:
@@ -228,7 +228,7 @@ class Store:
             await asyncio.to_thread(self._backend.uploads.sweep, tuple(prefixes))
         if self._backend.folder:
             folders = [self._backend.folder / prefix for prefix in prefixes]
-            with told(f"tidy up {self.url}"):
+            with translated_errors(f"tidy up {self.url}"):
                 await asyncio.to_thread(_sweep, folders)
 
     async def _settle(self, key: str) -> None:

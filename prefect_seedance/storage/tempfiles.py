@@ -14,18 +14,18 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def scratch() -> Iterator[BinaryIO]:
+def temporary_file() -> Iterator[BinaryIO]:
     """Open a temporary file, in the folder that TMPDIR names.
 
     Raises:
         ArchiveError: It cannot be made or written; also for what is done with it within.
     """
-    with told(), tempfile.TemporaryFile(prefix="seedance-") as file:
+    with translated_errors(), tempfile.TemporaryFile(prefix="seedance-") as file:
         yield file
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def translated_errors() -> Iterator[None]:
     """Say what to do about whatever goes wrong with temporary files inside."""
     try:
         yield
@@ -54,7 +54,7 @@ class Reel(io.RawIOBase):
 
     def write(self, content: "Buffer", /) -> int:
         """Write, or say in the archive's words why not."""
-        with told():
+        with translated_errors():
             return self._file.write(content)
 
     def seek(self, offset: int, whence: int = SEEK_SET) -> int:

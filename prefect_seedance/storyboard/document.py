@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, NoReturn, Self
 from urllib.parse import quote, urljoin
 
 from prefect_seedance.errors import StoryboardError
-from prefect_seedance.storage.locations import Address
+from prefect_seedance.storage.locations import Location
 from prefect_seedance.storyboard.yaml_lines import Blemish, Loc, MarkedData, UnreadableError, read_marked
 
 MOST_BYTES: Final = 1_000_000
@@ -73,7 +73,7 @@ class Document:
 
     value: object
     name: str = "storyboard"
-    folder: Path | Address | None = None
+    folder: Path | Location | None = None
     base_url: str | None = None
     lines: Mapping[Loc, int] = field(default_factory=dict, repr=False)
     mistakes: tuple[Mistake, ...] = ()
@@ -103,7 +103,7 @@ class Document:
         data: bytes,
         *,
         name: str,
-        folder: Path | Address | None = None,
+        folder: Path | Location | None = None,
         base_url: str | None = None,
     ) -> Self:
         """Read the bytes of a file of YAML or JSON.
@@ -129,7 +129,9 @@ class Document:
         )
 
     @classmethod
-    def inline(cls, value: object, *, name: str = "storyboard", folder: Path | Address | None = None) -> Self:
+    def inline(
+        cls, value: object, *, name: str = "storyboard", folder: Path | Location | None = None
+    ) -> Self:
         """Take data that no file holds."""
         return cls(value=value, name=name, folder=folder)
 
@@ -146,7 +148,7 @@ class Document:
         """Note what is wrong with the value at this trail."""
         return Mistake(self.place(trail), trail, message)
 
-    def locate(self, name: str, *, allow_outside: bool) -> Path | Address | str:
+    def locate(self, name: str, *, allow_outside: bool) -> Path | Location | str:
         """Find what a name in this document means: a local path, an object, or a URL.
 
         Args:
@@ -158,7 +160,7 @@ class Document:
         """
         if "://" in name or name.startswith("data:"):
             return name
-        if isinstance(self.folder, Address):
+        if isinstance(self.folder, Location):
             return self.folder.find(name, allow_outside=allow_outside)
         if self.base_url is not None:
             return urljoin(self.base_url, quote(name))

@@ -10,9 +10,9 @@ from typing import Final
 import httpx
 
 from prefect_seedance.api.models import DEFAULT_MODEL
-from prefect_seedance.api.transport import timeouts, translated
+from prefect_seedance.api.transport import timeouts, translated_errors
 from prefect_seedance.errors import SetupError, StoryboardError
-from prefect_seedance.storage.locations import Address
+from prefect_seedance.storage.locations import Location
 from prefect_seedance.storage.objects import Objects, Opener
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.document import MOST_BYTES, Document
@@ -36,7 +36,7 @@ async def _only_urls(place: str) -> Store:
     return Store.open(place)
 
 
-async def open_source(
+async def load_storyboard(
     source: Source | ParsedStoryboard,
     *,
     model: str = DEFAULT_MODEL,
@@ -61,7 +61,7 @@ async def open_source(
         if source.model != model:
             raise SetupError(f"{source.title} was read for {source.model}, and the account has {model}")
         return source
-    objects, address = Objects(opener), Address.parse(source) if isinstance(source, str) else None
+    objects, address = Objects(opener), Location.parse(source) if isinstance(source, str) else None
     if address:
         document = await _in_store(address, objects=objects, prompt=prompt)
     elif isinstance(source, str) and source.startswith(("https://", "http://")):
@@ -75,7 +75,7 @@ async def open_source(
         )
     loop, is_over = asyncio.get_running_loop(), threading.Event()
 
-    def fetch(image: Address) -> bytes:
+    def fetch(image: Location) -> bytes:
         if is_over.is_set():  # nobody waits for the rest
             raise StoryboardError(f"{image} was not read")
         return asyncio.run_coroutine_threadsafe(_image(image, objects=objects), loop).result()
@@ -94,7 +94,7 @@ def _open_local(path: Path, *, model: str, prompt: str, allow_outside: bool) -> 
     return read(Document.load(path), model=model, allow_outside=allow_outside)
 
 
-async def _in_store(address: Address, *, objects: Objects, prompt: str) -> Document:
+async def _in_store(address: Location, *, objects: Objects, prompt: str) -> Document:
     """Read an object or, if there is none of this name, a folder of images."""
     size_bytes = await objects.size_bytes(address)
     names = await objects.names(address) if size_bytes is None else ()
@@ -105,7 +105,7 @@ async def _in_store(address: Address, *, objects: Objects, prompt: str) -> Docum
     return Document.parse(await objects.read(address), name=str(address), folder=address.folder)
 
 
-async def _image(address: Address, *, objects: Objects) -> bytes:
+async def _image(address: Location, *, objects: Objects) -> bytes:
     if wrong := too_large(await objects.size_bytes(address) or 0):
         raise StoryboardError(f"{address} {wrong}")
     return await objects.read(address)
@@ -114,7 +114,7 @@ async def _image(address: Address, *, objects: Objects) -> bytes:
 async def _fetched(url: str) -> tuple[bytes, str]:
     """Return what a URL serves, and where it was found in the end."""
     content = b""
-    with translated(f"GET {url}"):
+    with translated_errors(f"GET {url}"):
         async with (
             httpx.AsyncClient(timeout=timeouts(_ANSWER_SECONDS), follow_redirects=True) as http,
             http.stream("GET", url) as response,
@@ -142,7 +142,7 @@ def names_in(folder: Path) -> tuple[str, ...]:
         ) from error
 
 
-def storyboard_of(folder: Path | Address, names: Iterable[str], *, prompt: str) -> Document:
+def storyboard_of(folder: Path | Location, names: Iterable[str], *, prompt: str) -> Document:
     """Return a storyboard of a folder's images in the order of their names, with one prompt for all.
 
     Names are ordered as people count: ``2.png`` before ``10.png``.

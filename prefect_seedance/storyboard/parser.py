@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 from prefect_seedance.api.models import CAPABILITIES, DEFAULT_MODEL
 from prefect_seedance.api.wire import ClipInput, problems
 from prefect_seedance.errors import SetupError, StoryboardError
-from prefect_seedance.storage.locations import Address
+from prefect_seedance.storage.locations import Location
 from prefect_seedance.storyboard.document import Document, refuse
 from prefect_seedance.storyboard.image import SourceImage
 from prefect_seedance.storyboard.schema import ClipList, ClipRequest, ClipWords, Defaults, Storyboard
@@ -80,14 +80,14 @@ class _Draft:
 _Looks: TypeAlias = Mapping[str, SourceImage | str]
 """By the name that the author uses: the picture, or what is wrong with it."""
 
-Fetch = Callable[[Address], bytes]
+Fetch = Callable[[Location], bytes]
 """Returns the content of an image in a store, or raises StoryboardError."""
 
 _Doubt: TypeAlias = tuple[Loc, str]
 """Where something is wrong, and what."""
 
 
-def _no_objects(address: Address) -> bytes:
+def _no_objects(address: Location) -> bytes:
     raise StoryboardError(f"{address} cannot be read from here; give a local file")
 
 
@@ -167,7 +167,7 @@ def _look(
         return "is empty; name an image file or an https URL"
     try:
         found = document.locate(name, allow_outside=allow_outside)
-        if isinstance(found, Address):
+        if isinstance(found, Location):
             return SourceImage.of(fetch(found), source=str(found), model=model)
         return SourceImage.read(found, model=model) if isinstance(found, Path) else SourceImage.at(found)
     except StoryboardError as error:

@@ -10,7 +10,7 @@ from av import AudioFrame, AudioStream, Packet, VideoStream
 from av.audio.codeccontext import AudioCodecContext
 from av.container import OutputContainer
 
-from prefect_seedance.video.probe import Place, open_video, tracks
+from prefect_seedance.video.probe import Segment, open_video, tracks
 
 _IO_BYTES = 1 << 20
 """What is collected before it is written; with FFmpeg's own 32 KiB Python is called for every few packets."""
@@ -68,7 +68,7 @@ class Splice:
     def __exit__(self, *_: object) -> None:
         self._out.close()
 
-    def add(self, file: BinaryIO) -> Place:
+    def add(self, file: BinaryIO) -> Segment:
         """Put a video behind what is there.
 
         Raises:
@@ -90,7 +90,7 @@ class Splice:
                     end_seconds=self._pictures.end_seconds,
                     shift_seconds=start - begin,
                 )
-            return Place(float(start), float(self._pictures.end_seconds - start))
+            return Segment(float(start), float(self._pictures.end_seconds - start))
 
     def finish(self) -> None:
         """Write what is left; nothing can be added any more."""

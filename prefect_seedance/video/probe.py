@@ -56,7 +56,7 @@ class VideoFacts(BaseModel):
     audio_sample_rate: int | None = None
 
 
-class Place(NamedTuple):
+class Segment(NamedTuple):
     """Where a video lies in the one that it became part of.
 
     Attributes:

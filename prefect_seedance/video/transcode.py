@@ -11,7 +11,7 @@ from av.filter import Graph
 from PIL import Image
 
 from prefect_seedance.video.filters import Pipe, pulled
-from prefect_seedance.video.probe import Place, open_video, tracks
+from prefect_seedance.video.probe import Segment, open_video, tracks
 from prefect_seedance.video.similarity import similarity
 
 SAMPLE_RATE = 48_000
@@ -32,7 +32,7 @@ _IO_BYTES = 1 << 20
 """What is collected before it is written."""
 
 
-class Recording:
+class Transcoder:
     """A video that grows by others, whatever they are like.
 
     The last frame of a clip and the first of the next are often the same picture, which would stand still for
@@ -74,7 +74,7 @@ class Recording:
     def __exit__(self, *_: object) -> None:
         self._out.close()
 
-    def add(self, file: BinaryIO) -> Place:
+    def add(self, file: BinaryIO) -> Segment:
         """Put a video behind what is there.
 
         Raises:
@@ -100,7 +100,7 @@ class Recording:
                 self._sound.hear(sampling.push(None))
         return self._place(start, dropped_frames=dropped)
 
-    def add_still(self, picture: Image.Image, *, seconds: float) -> Place:
+    def add_still(self, picture: Image.Image, *, seconds: float) -> Segment:
         """Show a picture for a while, in silence."""
         start = self._pictures.count
         self._pictures.hold(picture, frames=max(1, round(seconds * self._pictures.rate)))
@@ -118,14 +118,14 @@ class Recording:
         """Width and height in pixels."""
         return self._pictures.size
 
-    def _place(self, start: int, *, dropped_frames: int = 0) -> Place:
+    def _place(self, start: int, *, dropped_frames: int = 0) -> Segment:
         rate, end = self._pictures.rate, self._pictures.count
         if self._sound:
             self._sound.end_clip(
                 skip=round(dropped_frames / rate * SAMPLE_RATE),
                 samples=round(end / rate * SAMPLE_RATE) - round(start / rate * SAMPLE_RATE),
             )
-        return Place(float(start / rate), float((end - start) / rate), dropped_frames)
+        return Segment(float(start / rate), float((end - start) / rate), dropped_frames)
 
 
 class _Pictures:

@@ -1,10 +1,10 @@
 import pytest
 
-from prefect_seedance.api.callback_urls import Callbacks, Place, Secrets
+from prefect_seedance.api.callback_urls import AttemptRef, Callbacks, Secrets
 from prefect_seedance.errors import SetupError
 
 OLD, NEW = "old-" * 8, "new-" * 8
-PLACE = Place("0123456789abcdef0123456789abcdef", 3)
+PLACE = AttemptRef("0123456789abcdef0123456789abcdef", 3)
 API = "https://api.apixo.ai"
 
 

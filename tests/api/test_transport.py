@@ -4,7 +4,7 @@ import traceback
 import httpx
 import pytest
 
-from prefect_seedance.api.transport import ERRORS, parsed, timeouts, translated
+from prefect_seedance.api.transport import ERRORS, parsed, timeouts, translated_errors
 from prefect_seedance.errors import ConnectionFailedError, NoAnswerError, SeedanceError
 
 _EXCEPTIONS = [
@@ -28,7 +28,7 @@ def test_translates_every_exception(kind: type[Exception]) -> None:
     """Whatever httpx can raise becomes one of ours; only what fails before sending may be submitted again."""
     raised = kind.__new__(kind, "why")
 
-    with pytest.raises(SeedanceError) as caught, translated("GET /"):
+    with pytest.raises(SeedanceError) as caught, translated_errors("GET /"):
         raise raised
 
     assert type(caught.value) is (ConnectionFailedError if kind in _BEFORE_SENDING else NoAnswerError)
@@ -46,13 +46,13 @@ def test_particular_rows_come_first() -> None:
 
 def test_running_out_of_time_is_no_answer() -> None:
     """A whole exchange that took too long may have reached the other side."""
-    with pytest.raises(NoAnswerError, match=r"^GET /: TimeoutError$"), translated("GET /"):
+    with pytest.raises(NoAnswerError, match=r"^GET /: TimeoutError$"), translated_errors("GET /"):
         raise TimeoutError
 
 
 def test_our_errors_pass() -> None:
     """What is told in our words already is not told twice."""
-    with pytest.raises(SeedanceError, match=r"^why$"), translated("GET /"):
+    with pytest.raises(SeedanceError, match=r"^why$"), translated_errors("GET /"):
         raise SeedanceError("why")
 
 
@@ -60,7 +60,7 @@ def test_original_is_not_shown() -> None:
     """The request, which holds the key, is in no traceback."""
     request = httpx.Request("GET", "https://api.example", headers={"Authorization": "Bearer secret"})
 
-    with pytest.raises(NoAnswerError) as caught, translated("GET /"):
+    with pytest.raises(NoAnswerError) as caught, translated_errors("GET /"):
         raise httpx.ReadError("lost", request=request)
 
     assert "secret" not in "".join(traceback.format_exception(caught.value))

@@ -37,7 +37,7 @@ from prefect_seedance.orchestration.production import Progress
 from prefect_seedance.report.manifest import Entry, Standing
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard import plan as planning
-from prefect_seedance.storyboard.loader import open_source
+from prefect_seedance.storyboard.loader import load_storyboard
 from prefect_seedance.storyboard.plan import PlannedClip
 from prefect_seedance.video.probe import VideoFacts
 
@@ -53,7 +53,7 @@ SUCCEEDED = Outcome(result=Result.success, ended_at=NOW, result_urls=("https://r
 
 @pytest.fixture
 def clips(board: Path) -> tuple[PlannedClip, ...]:
-    reading = asyncio.run(open_source(board))
+    reading = asyncio.run(load_storyboard(board))
     return planning.plan(reading.clips, title=reading.title).clips
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.api.download import Downloader
 from prefect_seedance.api.wire import ClipInput, GenerateRequest
-from prefect_seedance.clips.archive import Archivist, Clip, find, findings
+from prefect_seedance.clips.archive import Archivist, Clip, find_clip, findings
 from prefect_seedance.clips.ledger import Acceptance, Attempt, Intent, Outcome, Result
 from prefect_seedance.errors import ArchiveError, DeadlineError, IntegrityError, LinkExpiredError
 from prefect_seedance.storage.store import Store
@@ -112,7 +112,7 @@ async def test_archives_with_digest_and_facts(video: bytes, store: Store) -> Non
     assert clip.sha256 == hashlib.sha256(video).hexdigest()
     assert (clip.facts.width, clip.facts.height, clip.facts.duration_seconds) == (128, 72, 2.0)
     assert clip.findings == ("lasts 2.00 s instead of 4 s", "is 128×72, which is not 480p")
-    assert await find(store, FINGERPRINT) == clip
+    assert await find_clip(store, FINGERPRINT) == clip
 
 
 async def test_archived_is_not_fetched_again(video: bytes, store: Store) -> None:
@@ -187,7 +187,7 @@ async def test_recovers_what_has_no_record(video: bytes, store: Store) -> None:
     clip = await archived(Web(old=[403]), store)
 
     assert clip.sha256 == hashlib.sha256(video).hexdigest()
-    assert await find(store, FINGERPRINT) == clip
+    assert await find_clip(store, FINGERPRINT) == clip
 
 
 async def test_damaged_leftover_is_replaced(video: bytes, store: Store) -> None:
@@ -208,7 +208,7 @@ async def test_rivals_that_are_served_different_bytes(video: bytes, store: Store
 
     clips = await asyncio.gather(archived(Web(old=[video]), store), archived(Web(old=[padded]), store))
 
-    assert clips[0] == clips[1] == await find(store, FINGERPRINT)
+    assert clips[0] == clips[1] == await find_clip(store, FINGERPRINT)
     content = await store.read(clips[0].key)
     assert content
     assert hashlib.sha256(content).hexdigest() == clips[0].sha256
@@ -291,7 +291,7 @@ async def test_damaged_record_is_said(store: Store) -> None:
     await store.create(f"clips/{FINGERPRINT}/clip.json", b"{")
 
     with pytest.raises(ArchiveError, match="delete it to fetch the clip anew"):
-        await find(store, FINGERPRINT)
+        await find_clip(store, FINGERPRINT)
 
 
 def _facts(**changed: object) -> VideoFacts:

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from prefect_seedance.clips.delay_queue import Agenda
+from prefect_seedance.clips.delay_queue import DelayQueue
 
 
 def now() -> float:
@@ -11,7 +11,7 @@ def now() -> float:
 
 async def test_hands_out_in_time() -> None:
     """Items come when they are due, whatever the order in which they were put."""
-    agenda, began = Agenda[str](), now()
+    agenda, began = DelayQueue[str](), now()
     for item, due in (("late", 30), ("early", 10), ("between", 20)):
         agenda.put(item, began + due)
 
@@ -22,7 +22,7 @@ async def test_hands_out_in_time() -> None:
 
 async def test_put_earlier_comes_once() -> None:
     """An item that is put again comes at the earlier of both times, and only then."""
-    agenda, began = Agenda[str](), now()
+    agenda, began = DelayQueue[str](), now()
     for due in (30, 10, 20):
         agenda.put("clip", began + due)
 
@@ -36,7 +36,7 @@ async def test_put_earlier_comes_once() -> None:
 
 async def test_wakes_who_waits() -> None:
     """Who waits for a later item gets an earlier one that is put meanwhile."""
-    agenda, began = Agenda[str](), now()
+    agenda, began = DelayQueue[str](), now()
     agenda.put("late", began + 100)
     waits = asyncio.create_task(agenda.next())
     await asyncio.sleep(5)
@@ -49,7 +49,7 @@ async def test_wakes_who_waits() -> None:
 
 async def test_dropped_never_comes() -> None:
     """An item that was taken off does not come, and can be put again."""
-    agenda, began = Agenda[str](), now()
+    agenda, began = DelayQueue[str](), now()
     agenda.put("clip", began + 10)
     agenda.drop("clip")
     agenda.put("clip", began + 50)
@@ -60,7 +60,7 @@ async def test_dropped_never_comes() -> None:
 
 async def test_each_to_one() -> None:
     """Of many who ask, each item goes to one."""
-    agenda = Agenda[int]()
+    agenda = DelayQueue[int]()
     asking = [asyncio.create_task(agenda.next()) for _ in range(20)]
     for number in range(20):
         agenda.put(number, now() + number % 3)

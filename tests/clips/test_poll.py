@@ -13,7 +13,7 @@ from prefect_seedance.api.account import Limiter
 from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.api.wire import ClipInput, GenerateRequest
 from prefect_seedance.clips.ledger import Acceptance, Attempt, Intent, Ledger, Result
-from prefect_seedance.clips.poll import Polling, Waiter
+from prefect_seedance.clips.poll import Poller, Polling
 from prefect_seedance.errors import AuthenticationError, DeadlineError, FailKind, NotFoundError
 from prefect_seedance.storage.store import Store
 
@@ -84,10 +84,10 @@ def ledger(request: pytest.FixtureRequest) -> Ledger:
 @asynccontextmanager
 async def waiter(
     api: Api, pace: Polling = Polling(), *, limiter: Limiter | None = None
-) -> AsyncIterator[Waiter]:
+) -> AsyncIterator[Poller]:
     async with (
         SeedanceClient("key", transport=api, limiter=limiter) as client,
-        Waiter(client, pace=pace) as waiter,
+        Poller(client, pace=pace) as waiter,
     ):
         yield waiter
 
@@ -320,9 +320,9 @@ async def test_glance_reads_once(ledger: Ledger) -> None:
     api = Api(lambda _: success())
 
     async with waiter(api) as waiting:
-        young = await waiting.glance(accepted(1, age_seconds=30), ledger=ledger)
-        old = await waiting.glance(accepted(2, age_seconds=50), ledger=ledger)
-        again = await waiting.glance(accepted(2, age_seconds=50), ledger=ledger)
+        young = await waiting.poll_once(accepted(1, age_seconds=30), ledger=ledger)
+        old = await waiting.poll_once(accepted(2, age_seconds=50), ledger=ledger)
+        again = await waiting.poll_once(accepted(2, age_seconds=50), ledger=ledger)
 
     assert young.outcome is None
     assert old.outcome
@@ -342,6 +342,6 @@ async def test_glance_reads_once(ledger: Ledger) -> None:
 async def test_glance_decides_nothing_early(ledger: Ledger, answer: httpx.Response, age: float) -> None:
     """What has not ended for sure is left as it is."""
     async with waiter(Api(lambda _: answer)) as waiting:
-        attempt = await waiting.glance(accepted(age_seconds=age), ledger=ledger)
+        attempt = await waiting.poll_once(accepted(age_seconds=age), ledger=ledger)
 
     assert attempt.outcome is None

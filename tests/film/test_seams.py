@@ -8,7 +8,7 @@ from PIL import Image, ImageFilter
 from prefect_seedance.clips.archive import Clip
 from prefect_seedance.clips.image_hosting import hosted_key
 from prefect_seedance.errors import IntegrityError
-from prefect_seedance.film.seams import Inspector, Look, Similarity
+from prefect_seedance.film.seams import ClipInspection, Inspector, Similarity
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.image import SourceImage
 from tests import films
@@ -43,7 +43,7 @@ async def test_likeness_to_images(store: Store, clip: Clip, tmp_path: Path) -> N
     wrong = films.picture(Mark(1, _FRAMES - 1)).filter(ImageFilter.GaussianBlur(4))
     end = await _hosted(store, tmp_path, wrong, name="end")
 
-    look = await Inspector(store=store).look(clip, (start, end))
+    look = await Inspector(store=store).inspect(clip, (start, end))
 
     assert look.start is not None
     assert look.end is not None
@@ -56,7 +56,7 @@ async def test_larger_image_is_fitted(store: Store, clip: Clip, tmp_path: Path) 
     tall = Image.new("RGB", (768, 768), "#777777")
     tall.paste(films.picture(Mark(1, 0), size=(768, 384)), (0, 192))
 
-    look = await Inspector(store=store).look(clip, (await _hosted(store, tmp_path, tall),))
+    look = await Inspector(store=store).inspect(clip, (await _hosted(store, tmp_path, tall),))
 
     assert look.start is not None
     assert (look.start.ssim or 0) > 0.9
@@ -65,10 +65,10 @@ async def test_larger_image_is_fitted(store: Store, clip: Clip, tmp_path: Path) 
 
 async def test_clip_is_looked_at_once(store: Store, clip: Clip) -> None:
     """What was seen is kept beside the clip, with its stills; the video is not read again."""
-    look = await Inspector(store=store).look(clip)
+    look = await Inspector(store=store).inspect(clip)
     Path(store.url, clip.key).unlink()  # noqa: ASYNC240 -- a small one
 
-    again = await Inspector(store=store).look(clip)
+    again = await Inspector(store=store).inspect(clip)
 
     seen = look.inspection
     assert again == look
@@ -83,14 +83,14 @@ async def test_clip_is_looked_at_once(store: Store, clip: Clip) -> None:
 async def test_unknown_record_is_written_anew(store: Store, clip: Clip) -> None:
     """A record of another version is no obstacle."""
     inspector = Inspector(store=store)
-    look = await inspector.look(clip)
+    look = await inspector.inspect(clip)
     key = next(key for key in await store.keys(f"clips/{clip.fingerprint}/") if "look-" in key)
     await store.put(key, b'{"schema_version": 0}')
 
-    again = await inspector.look(clip)
+    again = await inspector.inspect(clip)
 
     assert again.inspection.start_still == look.inspection.start_still
-    assert Look.model_validate_json(await store.read(key) or b"") == again
+    assert ClipInspection.model_validate_json(await store.read(key) or b"") == again
 
 
 async def test_missing_image_is_said_and_tried_again(store: Store, clip: Clip, tmp_path: Path) -> None:
@@ -100,9 +100,9 @@ async def test_missing_image_is_said_and_tried_again(store: Store, clip: Clip, t
     content = hosted.read_bytes()  # noqa: ASYNC240 -- a small one
     hosted.unlink()  # noqa: ASYNC240
 
-    without = await Inspector(store=store).look(clip, (picture,))
+    without = await Inspector(store=store).inspect(clip, (picture,))
     await store.put(hosted_key(picture), content)
-    then = await Inspector(store=store).look(clip, (picture,))
+    then = await Inspector(store=store).inspect(clip, (picture,))
 
     assert without.start == Similarity(reason="the image shot is not there any more, or cannot be decoded")
     assert then.start is not None
@@ -111,7 +111,7 @@ async def test_missing_image_is_said_and_tried_again(store: Store, clip: Clip, t
 
 async def test_unreachable_url_is_said(store: Store, clip: Clip) -> None:
     """An image that cannot be fetched is a reason, not an error."""
-    look = await Inspector(store=store).look(clip, (SourceImage.at("http://127.0.0.1:9/shot.png"),))
+    look = await Inspector(store=store).inspect(clip, (SourceImage.at("http://127.0.0.1:9/shot.png"),))
 
     assert look.start is not None
     assert look.start.ssim is None
@@ -123,7 +123,7 @@ async def test_damaged_clip_is_refused(store: Store, clip: Clip) -> None:
     await store.put(clip.key, b"something else")
 
     with pytest.raises(IntegrityError, match="is not what was archived"):
-        await Inspector(store=store).look(clip)
+        await Inspector(store=store).inspect(clip)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ async def test_next_clip_meets(store: Store, clip: Clip, first: Image.Image, *, 
     inspector = Inspector(store=store)
     following = await films.archived(store, films.clip(2, first=first))
 
-    seam = await inspector.next(await inspector.look(clip), await inspector.look(following))
+    seam = await inspector.next(await inspector.inspect(clip), await inspector.inspect(following))
 
     assert seam.ssim is not None
     assert (seam.ssim > 0.95) is alike
@@ -148,7 +148,7 @@ async def test_next_clip_meets(store: Store, clip: Clip, first: Image.Image, *, 
 async def test_lost_still_is_said(store: Store, clip: Clip) -> None:
     """Without a still a cut cannot be judged, and that is said."""
     inspector = Inspector(store=store)
-    look = await inspector.look(clip)
+    look = await inspector.inspect(clip)
     await store.put(look.inspection.end_still, b"no picture")
 
     assert await inspector.next(look, look) == Similarity(reason="a still is missing in the archive")

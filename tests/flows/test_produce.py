@@ -32,7 +32,7 @@ from prefect_seedance import (
     wait_for_clip,
 )
 from prefect_seedance.orchestration.reporting import final_state
-from prefect_seedance.storyboard.loader import open_source
+from prefect_seedance.storyboard.loader import load_storyboard
 from tests.flows.conftest import Api, account, eventually
 from tests.processes import Sandbox, sandboxes, write_board
 
@@ -59,7 +59,7 @@ class Studio:
 
     async def clips(self) -> tuple[PlannedClip, ...]:
         """Return the board's clips."""
-        reading = await open_source(self.board)
+        reading = await load_storyboard(self.board)
         return plan(reading.clips, title=reading.title).clips
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from prefect_seedance.api.callback_urls import Place, Secrets
+from prefect_seedance.api.callback_urls import AttemptRef, Secrets
 from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.api.wire import ClipInput, GenerateRequest
 from prefect_seedance.clips.ledger import Attempt, Intent, Ledger, Outcome, Result
@@ -96,7 +96,7 @@ class Story:
 
 
 def path(of: Intent) -> str:
-    return f"/callbacks/{SECRETS.token(Place(of.fingerprint, of.number))}"
+    return f"/callbacks/{SECRETS.token(AttemptRef(of.fingerprint, of.number))}"
 
 
 @pytest.fixture

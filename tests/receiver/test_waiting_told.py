@@ -4,13 +4,13 @@ import asyncio
 import itertools
 
 import pytest
-from tests.test_waiting import Api, accepted, soon, status, success, waiter
 
 from prefect_seedance.api.wire import Generation
 from prefect_seedance.clips.ledger import Attempt, Ledger, Outcome
 from prefect_seedance.clips.poll import Polling
 from prefect_seedance.errors import DeadlineError
 from prefect_seedance.storage.store import Store
+from tests.clips.test_poll import Api, accepted, soon, status, success, waiter
 
 _PACE = Polling(first_seconds=0.2, every_seconds=0.1, callback_seconds=1.0, ledger_seconds=0.1)
 _ASLEEP = Polling(first_seconds=600)

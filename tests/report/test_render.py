@@ -16,7 +16,7 @@ from prefect_seedance.clips.archive import Clip
 from prefect_seedance.clips.ledger import Intent, Ledger, Outcome, Result, clip_prefix
 from prefect_seedance.errors import ArchiveError, FailKind
 from prefect_seedance.film.join import Film, Gap
-from prefect_seedance.film.seams import Inspection, Interval, Seams, Similarity
+from prefect_seedance.film.seams import Interval, Seams, Similarity, VideoInspection
 from prefect_seedance.report import formatting as words
 from prefect_seedance.report import render as report
 from prefect_seedance.report.contact_sheet import ContactSheet
@@ -145,7 +145,7 @@ async def made(
         request=GenerateRequest(input=ClipInput(mode="text-to-video", prompt=prompt, aspect_ratio="16:9")),
         archived_at=ended_at + timedelta(seconds=3),
     )
-    inspection = Inspection(
+    inspection = VideoInspection(
         sha256=clip.sha256,
         frozen=(Interval(start_seconds=1, end_seconds=2.5),) if number == 2 else (),
         has_sound=False,

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from prefect_seedance.film.seams import Inspection, Look, Similarity
+from prefect_seedance.film.seams import ClipInspection, Similarity, VideoInspection
 from prefect_seedance.report.manifest import Entry, ExitCode, Manifest, Standing
 from prefect_seedance.report.seam_check import reviewed
 from prefect_seedance.storage.store import Store
@@ -29,11 +29,11 @@ def _manifest(clips: int) -> Manifest:
     )
 
 
-def _look(*, start: float | None = None, end: float | None = None) -> Look:
-    inspection = Inspection(
+def _look(*, start: float | None = None, end: float | None = None) -> ClipInspection:
+    inspection = VideoInspection(
         sha256="0", has_sound=True, start_still="s", middle_still="m", end_still="e", inspected_at=_NOW
     )
-    return Look(inspection=inspection, start=_like(start), end=_like(end))
+    return ClipInspection(inspection=inspection, start=_like(start), end=_like(end))
 
 
 def _like(ssim: float | None) -> Similarity | None:

@@ -1,9 +1,9 @@
 import pytest
 
 from prefect_seedance.errors import StoryboardError
-from prefect_seedance.storage.locations import Address
+from prefect_seedance.storage.locations import Location
 
-_FOLDER = Address("s3://bucket", "boards/night")
+_FOLDER = Location("s3://bucket", "boards/night")
 
 
 @pytest.mark.parametrize(
@@ -22,13 +22,13 @@ _FOLDER = Address("s3://bucket", "boards/night")
 )
 def test_address_is_told_from_paths(text: str, address: tuple[str, str] | None) -> None:
     """What names an object is split into what to open and where to look there."""
-    assert Address.parse(text) == address
+    assert Location.parse(text) == address
 
 
 @pytest.mark.parametrize("text", ["s3://bucket/boards/a.yaml", "block:films/a.yaml", "s3://bucket"])
 def test_address_is_written_as_read(text: str) -> None:
     """People, and the tasks that host an image later, get back what was typed."""
-    assert str(Address.parse(text)) == text
+    assert str(Location.parse(text)) == text
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_top_needs_leave(name: str) -> None:
 
 def test_top_of_a_place_is_a_folder() -> None:
     """A storyboard may lie at the top of a bucket."""
-    top = Address("s3://bucket", "board.yaml").folder
+    top = Location("s3://bucket", "board.yaml").folder
 
     assert top.find("a.png", allow_outside=False) == ("s3://bucket", "a.png")
     assert (top.name, str(top)) == ("s3://bucket", "s3://bucket")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from prefect_seedance.errors import ArchiveError
-from prefect_seedance.storage.tempfiles import Reel, scratch
+from prefect_seedance.storage.tempfiles import Reel, temporary_file
 
 
 def test_full_disk_names_the_remedy() -> None:
@@ -16,7 +16,7 @@ def test_full_disk_names_the_remedy() -> None:
 
 def test_reel_is_the_file() -> None:
     """What is written to a reel is in its file, wherever it was sought."""
-    with scratch() as file:
+    with temporary_file() as file:
         reel = Reel(file)
         reel.write(b"film")
         reel.seek(0)
@@ -28,5 +28,5 @@ def test_reel_is_the_file() -> None:
 
 def test_deadline_is_no_trouble_of_the_disk() -> None:
     """A deadline that comes while a temporary file is open stays one."""
-    with pytest.raises(TimeoutError), scratch():
+    with pytest.raises(TimeoutError), temporary_file():
         raise TimeoutError

@@ -12,7 +12,7 @@ from PIL import Image
 from prefect_seedance.errors import SetupError, StoryboardError
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.image import MOST_BYTES
-from prefect_seedance.storyboard.loader import open_source
+from prefect_seedance.storyboard.loader import load_storyboard
 from prefect_seedance.storyboard.schema import ClipList, ClipSpec
 
 BOARD = """
@@ -61,7 +61,7 @@ def site(folder: Path) -> Iterator[str]:
 
 async def test_reads_a_file(folder: Path) -> None:
     """A path is read, and its images are found beside it."""
-    reading = await open_source(str(folder / "board.yaml"))
+    reading = await load_storyboard(str(folder / "board.yaml"))
 
     assert reading.title == "Clouds"
     assert [picture.stem for picture in reading.clips[0].pictures] == ["dawn", "noon"]
@@ -71,7 +71,7 @@ async def test_reads_a_folder(folder: Path) -> None:
     """A folder of images is a storyboard with one prompt."""
     (folder / "board.yaml").unlink()
 
-    reading = await open_source(folder, prompt="drifting clouds")
+    reading = await load_storyboard(folder, prompt="drifting clouds")
 
     assert [clip.name for clip in reading.clips] == ["dawn → noon"]
     assert reading.clips[0].prompt == "drifting clouds"
@@ -81,7 +81,7 @@ async def test_reads_an_object() -> None:
     """What would stand in a file will do as well."""
     clips = ClipList(title="Clouds", clips=(ClipSpec(prompt="drifting clouds"),))
 
-    reading = await open_source(clips)
+    reading = await load_storyboard(clips)
 
     assert reading.words == clips
     assert reading.clips[0].mode == "text-to-video"
@@ -90,7 +90,7 @@ async def test_reads_an_object() -> None:
 @pytest.mark.parametrize("path", ["here", "moved"])
 async def test_reads_a_url(site: str, path: str) -> None:
     """A storyboard from the internet has its images where it was found, also after a redirect."""
-    reading = await open_source(f"{site}/{path}/board.yaml")
+    reading = await load_storyboard(f"{site}/{path}/board.yaml")
 
     assert [picture.source for picture in reading.clips[0].pictures] == [
         f"{site}/here/dawn.png",
@@ -101,7 +101,7 @@ async def test_reads_a_url(site: str, path: str) -> None:
 async def test_missing_url_is_said(site: str) -> None:
     """A URL that serves nothing is an error that names it."""
     with pytest.raises(StoryboardError, match=r"/here/none\.yaml cannot be read \(404\)"):
-        await open_source(f"{site}/here/none.yaml")
+        await load_storyboard(f"{site}/here/none.yaml")
 
 
 async def test_huge_url_is_refused(site: str, folder: Path) -> None:
@@ -109,17 +109,17 @@ async def test_huge_url_is_refused(site: str, folder: Path) -> None:
     (folder / "huge.json").write_text(json.dumps(["x" * 5_000_000]), encoding="utf-8")
 
     with pytest.raises(StoryboardError, match=r"huge\.json"):
-        await open_source(f"{site}/here/huge.json")
+        await load_storyboard(f"{site}/here/huge.json")
 
 
 async def test_reading_is_not_read_again(folder: Path) -> None:
     """What was read once is taken as it is, though the file is gone; but only for the same model."""
-    reading = await open_source(folder / "board.yaml")
+    reading = await load_storyboard(folder / "board.yaml")
     (folder / "board.yaml").unlink()
 
-    assert await open_source(reading) is reading
+    assert await load_storyboard(reading) is reading
     with pytest.raises(SetupError, match="Clouds was read for seedance-1-5-pro, and the account has another"):
-        await open_source(reading, model="another")
+        await load_storyboard(reading, model="another")
 
 
 @pytest.fixture
@@ -135,8 +135,8 @@ async def bucket(folder: Path) -> str:
 
 async def _same(source: str, folder: Path, *, prompt: str = "") -> None:
     """Make sure that a storyboard in a store asks for the very clips that a local one asks for."""
-    local = await open_source(folder if prompt else folder / "board.yaml", prompt=prompt)
-    stored = await open_source(source, prompt=prompt)
+    local = await load_storyboard(folder if prompt else folder / "board.yaml", prompt=prompt)
+    stored = await load_storyboard(source, prompt=prompt)
 
     assert [clip.name for clip in stored.clips] == [clip.name for clip in local.clips]
     assert [[each.identity for each in clip.pictures] for clip in stored.clips] == [
@@ -148,7 +148,7 @@ async def test_reads_a_storyboard_in_a_store(bucket: str, folder: Path) -> None:
     """Images are found beside it, and known by content, as on a disk."""
     await _same(f"{bucket}/boards/board.yaml", folder)
 
-    (clip,) = (await open_source(f"{bucket}/boards/board.yaml")).clips
+    (clip,) = (await load_storyboard(f"{bucket}/boards/board.yaml")).clips
 
     assert clip.pictures[0].source == f"{bucket}/boards/dawn.png"
 
@@ -165,8 +165,8 @@ async def test_stored_storyboard_stays_in_its_folder(bucket: str) -> None:
     await Store.open(bucket).put("boards/board.yaml", board)
 
     with pytest.raises(StoryboardError, match=r"board.yaml:5: shots\[1\].image: .* leads out of"):
-        await open_source(f"{bucket}/boards/board.yaml")
-    (clip,) = (await open_source(f"{bucket}/boards/board.yaml", allow_outside=True)).clips
+        await load_storyboard(f"{bucket}/boards/board.yaml")
+    (clip,) = (await load_storyboard(f"{bucket}/boards/board.yaml", allow_outside=True)).clips
 
     assert clip.name == "dawn → dusk 1#%"
 
@@ -187,7 +187,7 @@ async def test_stored_mistakes_are_told(bucket: str, end: str, says: str) -> Non
     await Store.open(bucket).put("elsewhere/huge.yaml", b" " * 1_000_001)
 
     with pytest.raises(StoryboardError, match=says):
-        await open_source(f"{bucket}/{end}")
+        await load_storyboard(f"{bucket}/{end}")
 
 
 async def test_stored_images_are_looked_into(bucket: str) -> None:
@@ -199,7 +199,7 @@ async def test_stored_images_are_looked_into(bucket: str) -> None:
     await store.put("boards/cut.png", (await store.read("boards/dawn.png") or b"")[:60])
 
     with pytest.raises(StoryboardError) as raised:
-        await open_source(f"{bucket}/boards/board.yaml")
+        await load_storyboard(f"{bucket}/boards/board.yaml")
 
     told = str(raised.value).splitlines()
     assert [line.split(": ")[:2] for line in told] == [
@@ -213,4 +213,4 @@ async def test_stored_images_are_looked_into(bucket: str) -> None:
 async def test_unknown_place_is_told() -> None:
     """Where no such store can be opened, the error says so."""
     with pytest.raises(SetupError, match="'block:films' is no place"):
-        await open_source("block:films/board.yaml")
+        await load_storyboard("block:films/board.yaml")

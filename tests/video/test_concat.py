@@ -9,14 +9,14 @@ import pytest
 
 from prefect_seedance.errors import ArchiveError, IntegrityError
 from prefect_seedance.video.concat import Splice, UnlikeError, index_bytes
-from prefect_seedance.video.probe import Place
+from prefect_seedance.video.probe import Segment
 from tests import films
 from tests.films import BEEP_AT, RATE, Mark
 
 _HALF_A_PACKET = 512 / films.SAMPLES
 
 
-def _spliced(*clips: bytes, model: bytes = b"", out: io.BytesIO | None = None) -> tuple[bytes, list[Place]]:
+def _spliced(*clips: bytes, model: bytes = b"", out: io.BytesIO | None = None) -> tuple[bytes, list[Segment]]:
     out = out or io.BytesIO()
     room = index_bytes(frames=48 * len(clips), sound_packets=100 * len(clips))
     with Splice(out, model=io.BytesIO(model or clips[0]), index_bytes=room) as splice:
@@ -46,9 +46,9 @@ def test_frames_follow_each_other(clips: Sequence[bytes]) -> None:
     ]
     assert seen.times == pytest.approx([frame / RATE for frame in range(80)], abs=1e-5)
     assert places == [
-        pytest.approx(Place(0.0, 1.0)),
-        pytest.approx(Place(1.0, 25 / 24)),
-        pytest.approx(Place(49 / 24, 31 / 24)),
+        pytest.approx(Segment(0.0, 1.0)),
+        pytest.approx(Segment(1.0, 25 / 24)),
+        pytest.approx(Segment(49 / 24, 31 / 24)),
     ]
     assert _packets(film) == [packet for clip in clips for packet in _packets(clip)]
 

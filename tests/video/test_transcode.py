@@ -10,18 +10,18 @@ import pytest
 from PIL import Image
 
 from prefect_seedance.video.concat import index_bytes
-from prefect_seedance.video.probe import Place, probe
-from prefect_seedance.video.transcode import Recording
+from prefect_seedance.video.probe import Segment, probe
+from prefect_seedance.video.transcode import Transcoder
 from tests import films
 from tests.films import BEEP_AT, RATE, Mark
 
 
 def _recorded(
     *clips: bytes, sound: bool = True, crossfade_seconds: float = 0.0, still_seconds: float = 0.0
-) -> tuple[bytes, list[Place]]:
+) -> tuple[bytes, list[Segment]]:
     out = io.BytesIO()
     room = index_bytes(frames=60 * len(clips), sound_packets=100 * len(clips))
-    with Recording(
+    with Transcoder(
         out, model=io.BytesIO(clips[0]), sound=sound, crossfade_seconds=crossfade_seconds, index_bytes=room
     ) as film:
         places = [film.add(io.BytesIO(clip)) for clip in clips]
@@ -53,7 +53,7 @@ def test_repeated_frame_is_dropped_once(clips: Sequence[bytes]) -> None:
     ]
     assert seen.times == pytest.approx([frame / RATE for frame in range(70)], abs=1e-5)
     assert [place.dropped_frames for place in places] == [0, 1, 1]
-    assert places[-1] == pytest.approx(Place(47 / 24, 23 / 24, 1))
+    assert places[-1] == pytest.approx(Segment(47 / 24, 23 / 24, 1))
 
 
 def test_other_first_frame_stays() -> None:
@@ -68,7 +68,7 @@ def test_clip_of_one_frame_stays(clips: Sequence[bytes]) -> None:
     """A clip is never left out as a whole, though all of it was seen before."""
     _, places = _recorded(clips[0], films.clip(2, frames=1, first=films.picture(Mark(1, 23)), sound=False))
 
-    assert places[1] == pytest.approx(Place(1.0, 1 / 24, 0))
+    assert places[1] == pytest.approx(Segment(1.0, 1 / 24, 0))
 
 
 def test_sound_is_in_step_after_many_cuts(clips: Sequence[bytes]) -> None:
@@ -99,7 +99,7 @@ def test_differing_clips_become_one_kind() -> None:
     seen = films.seen(film)
     assert [seen.marks[24 * place].clip for place in (0, 2, 3, 4, 5)] == [1, 3, 4, 5, 6]
     assert seen.beeps == pytest.approx([place + BEEP_AT for place in range(5)], abs=0.003)
-    assert places[-1] == pytest.approx(Place(5.0, 1.0))
+    assert places[-1] == pytest.approx(Segment(5.0, 1.0))
 
 
 def test_other_shape_gets_bars() -> None:
@@ -116,7 +116,7 @@ def test_still_is_held_in_silence(clips: Sequence[bytes]) -> None:
     """A slate lasts as long as was asked for, and what follows it begins with all its frames."""
     film, places = _recorded(clips[0], still_seconds=2.0)
 
-    assert places[1:] == [pytest.approx(Place(1.0, 2.0)), pytest.approx(Place(3.0, 1.0))]
+    assert places[1:] == [pytest.approx(Segment(1.0, 2.0)), pytest.approx(Segment(3.0, 1.0))]
     assert len(films.seen(film).marks) == 96
     assert films.seen(film).beeps == pytest.approx([BEEP_AT, 3 + BEEP_AT], abs=0.001)
 
@@ -140,7 +140,7 @@ def test_short_clip_is_not_faded() -> None:
     """A clip shorter than the crossfade keeps its sound, and its length."""
     film, places = _recorded(films.clip(1), films.clip(2, frames=3), films.clip(3), crossfade_seconds=0.5)
 
-    assert places[2] == pytest.approx(Place(1.125, 1.0))
+    assert places[2] == pytest.approx(Segment(1.125, 1.0))
     assert films.seen(film).beeps == pytest.approx([BEEP_AT, 1.125 + BEEP_AT], abs=0.002)
 
 
