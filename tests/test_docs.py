@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from prefect_seedance.storyboard.document import Document
-from prefect_seedance.storyboard.parser import read
+from prefect_seedance.storyboard.parser import parse_storyboard
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -38,7 +38,7 @@ def test_storyboards_are_right(text: str, folder: Path) -> None:
     """Every storyboard that a page shows can be read."""
     document = Document.parse(text.encode(), name="page", folder=folder)
 
-    assert read(document).clips
+    assert parse_storyboard(document).clips
 
 
 @pytest.mark.parametrize("text", blocks("python"))
@@ -67,4 +67,4 @@ def test_readme_is_short() -> None:
 @pytest.mark.parametrize("example", ["lighthouse/storyboard.yaml", "product/clips.yaml"])
 def test_examples_are_right(example: str) -> None:
     """Every example can be read, with its pictures."""
-    assert read(Document.load(ROOT / "examples" / example)).clips
+    assert parse_storyboard(Document.load(ROOT / "examples" / example)).clips

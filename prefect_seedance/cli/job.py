@@ -186,7 +186,7 @@ class Job:
             images_url=self.images_url,
             lifetime_seconds=self.times.images_lifetime,
         )
-        doubt = await host.check(picture for clip in missing for picture in clip.pictures)
+        doubt = await host.check(image for clip in missing for image in clip.images)
         return Checked(reading=reading, plan=planned, doubt=doubt)
 
     def run(self, checked: Checked, screen: "Screen") -> Manifest:

@@ -78,7 +78,7 @@ class ForecastImage(BaseModel):
     @classmethod
     def of(cls, picture: SourceImage) -> Self:
         """Tell it of a clip's picture."""
-        sent = picture.made_size or (picture.width, picture.height)
+        sent = picture.converted_size or (picture.width, picture.height)
         return cls(
             source=picture.source,
             width=picture.width,
@@ -193,7 +193,7 @@ def _foreseen(
             name=clip.name,
             fingerprint=clip.fingerprint,
             will=deed,
-            images=tuple(map(ForecastImage.of, clip.pictures)),
+            images=tuple(map(ForecastImage.of, clip.images)),
             duration_seconds=clip.settings.duration,
             billed_seconds=clip.settings.duration if bought else 0,
             generation_id=memory.last.generation_id or None if memory.last else None,

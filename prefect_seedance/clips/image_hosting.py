@@ -13,7 +13,7 @@ from prefect_seedance.errors import SetupError, StoryboardError
 from prefect_seedance.storage.locations import Location
 from prefect_seedance.storage.objects import Objects
 from prefect_seedance.storage.store import Store
-from prefect_seedance.storyboard import image_fit as fitting
+from prefect_seedance.storyboard import image_fit
 from prefect_seedance.storyboard.image import SourceImage
 
 LIFETIME_SECONDS: Final = 24 * 3600.0
@@ -131,4 +131,4 @@ def _made(picture: SourceImage, content: bytes) -> bytes:
     """Return what the API is given, of content that must still be what the fingerprint was made from."""
     if hashlib.sha256(content).hexdigest() != picture.sha256:
         raise StoryboardError(f"{picture.source} changed while it was being produced; run again")
-    return fitting.sent(picture, content)
+    return image_fit.convert(picture, content)

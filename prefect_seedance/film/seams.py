@@ -19,7 +19,8 @@ from prefect_seedance.clips.image_hosting import hosted_key
 from prefect_seedance.clips.ledger import clip_prefix
 from prefect_seedance.errors import SeedanceError
 from prefect_seedance.storage.store import Store
-from prefect_seedance.storyboard.image import MOST_BYTES, SourceImage
+from prefect_seedance.storyboard.image import SourceImage
+from prefect_seedance.storyboard.image_inspection import MAX_IMAGE_BYTES
 from prefect_seedance.video import scan as watching
 from prefect_seedance.video.scan import Interval, Scan
 from prefect_seedance.video.similarity import similarity
@@ -221,7 +222,7 @@ async def _elsewhere(url: str) -> bytes | None:
                 return None
             async for chunk in response.aiter_bytes():
                 content += chunk
-                if len(content) > MOST_BYTES:
+                if len(content) > MAX_IMAGE_BYTES:
                     return None
     return content
 

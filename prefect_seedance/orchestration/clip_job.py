@@ -217,7 +217,7 @@ class SeedanceClip(JobBlock[Clip]):
             if await find_clip(session.store, clip.fingerprint):
                 return run
             await session.store.probe()
-            if doubt := await session.host(run.order).check(clip.pictures):
+            if doubt := await session.host(run.order).check(clip.images):
                 reporting.warn(doubt)
             await in_good_order(submit_clip(clip, order=run.order, deadline_seconds=self.deadline_seconds))
         return run

@@ -55,7 +55,7 @@ class Output:
 async def looked_at(clip: Clip, planned: PlannedClip, *, order: RunSettings) -> ClipInspection | None:
     """Look at a clip, for which nothing of what may be found there is a reason to fail."""
     try:
-        return await inspect_clip(clip, pictures=planned.pictures, order=order)
+        return await inspect_clip(clip, pictures=planned.images, order=order)
     except Exception as error:  # noqa: BLE001 -- it is archived, whatever it looks like
         _unexpected(error, f"Looking at {clip.name}")
         return None

@@ -175,14 +175,14 @@ class Production:
 
     async def run(self, reading: ParsedStoryboard) -> Manifest:
         """Make what is missing, and give an account even of a run that is cancelled."""
-        wanted = self.presentation = self.presentation.of(reading.words)
+        wanted = self.presentation = self.presentation.of(reading.storyboard)
         await self._reuse()
         reused = [clip for clip in self.plan.distinct if clip.fingerprint in self.entries]
         missing = [clip for clip in self.plan.distinct if clip.fingerprint not in self.entries]
         host = self.session.host(self.order)
-        if doubt := await host.check(picture for clip in missing for picture in clip.pictures):
+        if doubt := await host.check(image for clip in missing for image in clip.images):
             reporting.warn(doubt)
-        await self._store("storyboard.json", reading.words.model_dump_json(indent=2, exclude_none=True))
+        await self._store("storyboard.json", reading.storyboard.model_dump_json(indent=2, exclude_none=True))
         try:
             async with reporting.progress(self.plan, self.entries):
                 with self._watched():

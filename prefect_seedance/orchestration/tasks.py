@@ -68,7 +68,7 @@ async def submit_clip(
 
         async def compose() -> GenerateRequest:
             async with session.hosting:
-                urls = [await host.host(picture) for picture in clip.pictures]
+                urls = [await host.host(image) for image in clip.images]
             return GenerateRequest(provider=order.credentials.provider, input=clip.input(urls))
 
         attempt = await submitter.submit(clip, compose=compose, deadline=_deadline(deadline_seconds))

@@ -16,8 +16,8 @@ from prefect_seedance.storage.locations import Location
 from prefect_seedance.storage.objects import Objects, Opener
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.document import MOST_BYTES, Document
-from prefect_seedance.storyboard.image import too_large
-from prefect_seedance.storyboard.parser import ParsedStoryboard, read
+from prefect_seedance.storyboard.image_inspection import check_size
+from prefect_seedance.storyboard.parser import ParsedStoryboard, parse_storyboard
 from prefect_seedance.storyboard.schema import ClipList, Storyboard
 
 _ANSWER_SECONDS = 30.0
@@ -81,7 +81,9 @@ async def load_storyboard(
         return asyncio.run_coroutine_threadsafe(_image(image, objects=objects), loop).result()
 
     try:
-        return await asyncio.to_thread(read, document, model=model, allow_outside=allow_outside, fetch=fetch)
+        return await asyncio.to_thread(
+            parse_storyboard, document, model=model, allow_outside=allow_outside, fetch=fetch
+        )
     finally:
         is_over.set()
 
@@ -90,8 +92,8 @@ def _open_local(path: Path, *, model: str, prompt: str, allow_outside: bool) -> 
     path = path.expanduser()
     if path.is_dir():
         folder = path.absolute()
-        return read(storyboard_of(folder, names_in(folder), prompt=prompt), model=model)
-    return read(Document.load(path), model=model, allow_outside=allow_outside)
+        return parse_storyboard(storyboard_of(folder, names_in(folder), prompt=prompt), model=model)
+    return parse_storyboard(Document.load(path), model=model, allow_outside=allow_outside)
 
 
 async def _in_store(address: Location, *, objects: Objects, prompt: str) -> Document:
@@ -106,8 +108,7 @@ async def _in_store(address: Location, *, objects: Objects, prompt: str) -> Docu
 
 
 async def _image(address: Location, *, objects: Objects) -> bytes:
-    if wrong := too_large(await objects.size_bytes(address) or 0):
-        raise StoryboardError(f"{address} {wrong}")
+    check_size(await objects.size_bytes(address) or 0, source=str(address))
     return await objects.read(address)
 
 

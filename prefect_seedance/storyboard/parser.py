@@ -15,6 +15,7 @@ from prefect_seedance.errors import SetupError, StoryboardError
 from prefect_seedance.storage.locations import Location
 from prefect_seedance.storyboard.document import Document, refuse
 from prefect_seedance.storyboard.image import SourceImage
+from prefect_seedance.storyboard.image_inspection import inspect_bytes, inspect_file
 from prefect_seedance.storyboard.schema import ClipList, ClipRequest, ClipWords, Defaults, Storyboard
 from prefect_seedance.storyboard.validation import Blanks, proofread
 from prefect_seedance.storyboard.yaml_lines import Loc
@@ -47,13 +48,13 @@ class ParsedStoryboard:
     """What an author asks for.
 
     Attributes:
-        words: What was written.
+        storyboard: What was written.
         title: Its title, or what the file is called.
         model: Whose limits hold.
         clips: The clips it comes to, in order.
     """
 
-    words: Storyboard | ClipList
+    storyboard: Storyboard | ClipList
     title: str
     model: str
     clips: tuple[ClipRequest, ...]
@@ -91,7 +92,7 @@ def _no_objects(address: Location) -> bytes:
     raise StoryboardError(f"{address} cannot be read from here; give a local file")
 
 
-def read(
+def parse_storyboard(
     document: Document,
     *,
     model: str = DEFAULT_MODEL,
@@ -129,7 +130,7 @@ def read(
         refuse(sorted(mistakes, key=lambda mistake: (document.line(mistake.trail) or 0, mistake.trail)))
     pictures = {name: look for name, look in looks.items() if isinstance(look, SourceImage)}
     return ParsedStoryboard(
-        words=proof.words,
+        storyboard=proof.words,
         title=_one_line(proof.words.title or Path(document.name).stem),
         model=model,
         clips=tuple(_requests(drafts, pictures, proof.words.defaults)),
@@ -168,8 +169,8 @@ def _look(
     try:
         found = document.locate(name, allow_outside=allow_outside)
         if isinstance(found, Location):
-            return SourceImage.of(fetch(found), source=str(found), model=model)
-        return SourceImage.read(found, model=model) if isinstance(found, Path) else SourceImage.at(found)
+            return inspect_bytes(fetch(found), source=str(found), model=model)
+        return inspect_file(found, model=model) if isinstance(found, Path) else SourceImage.from_url(found)
     except StoryboardError as error:
         return str(error)
 
@@ -233,7 +234,7 @@ def _requests(
         yield ClipRequest(
             name=name,
             prompt=draft.words.prompt or defaults.prompt,
-            pictures=tuple(
+            images=tuple(
                 pictures[image].fitted(fit, aspect_ratio=settings.aspect_ratio) for _, image in draft.images
             ),
             settings=settings,

@@ -74,7 +74,7 @@ def fingerprint(request: ClipRequest, *, model: str) -> str:
     the default of the day, and what is None is left out: a field that is added later as optional changes
     no fingerprint.
     """
-    asked = request.input(picture.identity for picture in request.pictures).model_dump(
+    asked = request.input(image.identity for image in request.images).model_dump(
         mode="json", exclude_none=True
     )
     canonical = json.dumps(

@@ -123,14 +123,14 @@ class ClipRequest(BaseModel):
 
     name: str = Field(description="What people call it; unique within its production.")
     prompt: str = Field(description="What happens in it.")
-    pictures: tuple[SourceImage, ...] = Field(description="The start frame and the end frame, or fewer.")
+    images: tuple[SourceImage, ...] = Field(description="The start frame and the end frame, or fewer.")
     settings: ClipSettings = Field(description="How it looks and sounds.")
     take: int = Field(default=1, description="Which version of it.")
 
     @property
     def mode(self) -> Literal["text-to-video", "image-to-video"]:
         """The API's mode, which follows from the pictures."""
-        return "image-to-video" if self.pictures else "text-to-video"
+        return "image-to-video" if self.images else "text-to-video"
 
     def input(self, image_urls: Iterable[str]) -> ClipInput:
         """Return what the API is asked, given where it can fetch the pictures.
@@ -139,6 +139,6 @@ class ClipRequest(BaseModel):
             ValueError: There is not one URL for each picture.
         """
         urls = tuple(image_urls)
-        if len(urls) != len(self.pictures):
-            raise ValueError(f"{self.name!r} has {len(self.pictures)} pictures, not {len(urls)}")
+        if len(urls) != len(self.images):
+            raise ValueError(f"{self.name!r} has {len(self.images)} images, not {len(urls)}")
         return ClipInput(mode=self.mode, prompt=self.prompt, image_urls=urls, **self.settings.model_dump())

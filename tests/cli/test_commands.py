@@ -34,7 +34,8 @@ from prefect_seedance.errors import (
     SubmissionUnresolvedError,
 )
 from prefect_seedance.orchestration.production import Progress
-from prefect_seedance.report.manifest import Entry, Standing
+from prefect_seedance.clips.history import ClipStatus
+from prefect_seedance.report.manifest import Entry
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard import plan as planning
 from prefect_seedance.storyboard.loader import load_storyboard
@@ -59,7 +60,7 @@ def clips(board: Path) -> tuple[PlannedClip, ...]:
 
 async def begun(store: Store, clip: PlannedClip, *, settled: bool = True) -> Attempt:
     """Record that a clip was asked for; settled says that its author can only have died since."""
-    pictures = (f"https://images.example/{number}.png" for number, _ in enumerate(clip.pictures))
+    pictures = (f"https://images.example/{number}.png" for number, _ in enumerate(clip.images))
     attempt = await Ledger(store).claim(
         Intent(
             fingerprint=clip.fingerprint,
@@ -352,7 +353,7 @@ def test_plan_tells_what_is_done_to_images(tmp_path: Path, capsys: pytest.Captur
             "source": str(tmp_path / "a.jpg"),
             "width": 32,
             "height": 64,
-            "changes": ["set upright", "padded to 16:9"],
+            "changes": ["rotated upright", "padded to 16:9"],
             "sent_width": 1280,
             "sent_height": 720,
         },
@@ -366,7 +367,7 @@ def test_plan_tells_what_is_done_to_images(tmp_path: Path, capsys: pytest.Captur
         },
     ]
     assert [line for line in said if "a.jpg" in line] == [
-        "a.jpg  32×64  set upright, padded to 16:9, 1280×720"
+        "a.jpg  32×64  rotated upright, padded to 16:9, 1280×720"
     ]
     assert not any("b.png" in line for line in said)
 
@@ -427,7 +428,7 @@ def test_empty_ledger_is_told(archive: Path, capsys: pytest.CaptureFixture[str])
 
 def spoken(clip: PlannedClip, *stages: str) -> Iterator[Progress]:
     for stage in stages:
-        yield Progress(clip, stage, is_final=stage in set(Standing))
+        yield Progress(clip, stage, is_final=stage in set(ClipStatus))
 
 
 def test_lines_tell_every_step(clips: tuple[PlannedClip, ...]) -> None:
@@ -563,9 +564,9 @@ def told(manifest: Manifest, *, width: int = 1000) -> str:
 def test_account_tells_where_clips_are(clips: tuple[PlannedClip, ...]) -> None:
     """Of what succeeded the files are told, how they differ from what was asked, and nothing to do."""
     first = Entry.of(
-        clips[0], Standing.made, archived=archived(clips[0], findings=("is silent",)), billed_seconds=4
+        clips[0], ClipStatus.made, archived=archived(clips[0], findings=("is silent",)), billed_seconds=4
     )
-    second = Entry.of(clips[1], Standing.reused, archived=archived(clips[1]))
+    second = Entry.of(clips[1], ClipStatus.reused, archived=archived(clips[1]))
 
     text = told(manifest_of(first, second))
 
@@ -576,25 +577,25 @@ def test_account_tells_where_clips_are(clips: tuple[PlannedClip, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("standing", "error", "command"),
+    ("status", "error", "command"),
     [
-        pytest.param(Standing.failed, GenerationFailedError, f"{PRODUCE} --retry-failed", id="failed"),
-        pytest.param(Standing.failed, ContentRejectedError, f"{PRODUCE} --retry-rejected", id="rejected"),
+        pytest.param(ClipStatus.failed, GenerationFailedError, f"{PRODUCE} --retry-failed", id="failed"),
+        pytest.param(ClipStatus.failed, ContentRejectedError, f"{PRODUCE} --retry-rejected", id="rejected"),
         pytest.param(
-            Standing.unresolved,
+            ClipStatus.unresolved,
             SubmissionUnresolvedError,
             "ledger /films --unresolved",
             id="unresolved",
         ),
-        pytest.param(Standing.in_flight, DeadlineError, PRODUCE, id="in flight"),
-        pytest.param(Standing.not_submitted, DeadlineError, PRODUCE, id="not submitted"),
+        pytest.param(ClipStatus.in_flight, DeadlineError, PRODUCE, id="in flight"),
+        pytest.param(ClipStatus.not_submitted, DeadlineError, PRODUCE, id="not submitted"),
     ],
 )
 def test_account_says_what_is_next(
-    standing: Standing, error: type[SeedanceError], command: str, clips: tuple[PlannedClip, ...]
+    status: ClipStatus, error: type[SeedanceError], command: str, clips: tuple[PlannedClip, ...]
 ) -> None:
     """What is left to do is the last thing on the screen: a command to be copied."""
-    text = told(manifest_of(Entry.of(clips[0], standing, error=error("Because."))))
+    text = told(manifest_of(Entry.of(clips[0], status, error=error("Because."))))
 
     assert "\nBecause.\n" in text
     assert text.endswith(command)
@@ -602,9 +603,9 @@ def test_account_says_what_is_next(
 
 def test_account_says_things_once(clips: tuple[PlannedClip, ...]) -> None:
     """What is true of a thousand clips is said once; many different remarks are left to the manifest."""
-    same = [Entry.of(clips[0], Standing.failed, error=InvalidRequestError("No key."))] * 1000
+    same = [Entry.of(clips[0], ClipStatus.failed, error=InvalidRequestError("No key."))] * 1000
     different = [
-        Entry.of(clips[0], Standing.failed, error=InvalidRequestError(f"Reason {number}."))
+        Entry.of(clips[0], ClipStatus.failed, error=InvalidRequestError(f"Reason {number}."))
         for number in range(50)
     ]
 
@@ -615,7 +616,7 @@ def test_account_says_things_once(clips: tuple[PlannedClip, ...]) -> None:
 def test_account_fits_eighty_columns(clips: tuple[PlannedClip, ...]) -> None:
     """A file's path can be copied from an ordinary terminal, however long the clip's name is."""
     clip = clips[0].model_copy(update={"name": "a name that goes on and on and on"})
-    entry = Entry.of(clip, Standing.made, archived=archived(clips[0]))
+    entry = Entry.of(clip, ClipStatus.made, archived=archived(clips[0]))
 
     text = told(manifest_of(entry), width=80)
 

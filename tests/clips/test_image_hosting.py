@@ -14,6 +14,7 @@ from prefect_seedance.storage.backends import Backend
 from prefect_seedance.storage.objects import Objects
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.image import Fit, SourceImage
+from prefect_seedance.storyboard.image_inspection import inspect_file
 
 
 async def _opened(place: str) -> Store:
@@ -21,14 +22,14 @@ async def _opened(place: str) -> Store:
 
 
 OBJECTS = Objects(_opened)
-REMOTE = SourceImage.at("https://example.com/dawn.png")
+REMOTE = SourceImage.from_url("https://example.com/dawn.png")
 
 
 @pytest.fixture
 def picture(tmp_path: Path) -> SourceImage:
     path = tmp_path / "dawn.png"
     Image.new("RGB", (64, 36), "orange").save(path)
-    return SourceImage.read(path, model=DEFAULT_MODEL)
+    return inspect_file(path, model=DEFAULT_MODEL)
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ async def test_hosts_what_is_made(store: Store, tmp_path: Path, fit: Fit) -> Non
     """A picture that is fitted is made once, and stored beside the one that it is made from."""
     path = tmp_path / "square.jpg"
     Image.new("RGB", (64, 64), "orange").save(path)
-    picture = SourceImage.read(path, model=DEFAULT_MODEL).fitted(fit, aspect_ratio="16:9")
+    picture = inspect_file(path, model=DEFAULT_MODEL).fitted(fit, aspect_ratio="16:9")
     host, key = (
         ImageHost(store=store, objects=OBJECTS, images_url="https://pictures.example.com"),
         f"{fit}-1280x720.png",

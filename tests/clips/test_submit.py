@@ -30,7 +30,7 @@ from prefect_seedance.storyboard.plan import PlannedClip
 CLIP = PlannedClip(
     name="dawn → noon",
     prompt="drifting clouds",
-    pictures=(),
+    images=(),
     settings=ClipSettings(),
     number=1,
     fingerprint="f" * 32,

@@ -11,6 +11,7 @@ from prefect_seedance.errors import IntegrityError
 from prefect_seedance.film.seams import ClipInspection, Inspector, Similarity
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.image import SourceImage
+from prefect_seedance.storyboard.image_inspection import inspect_file
 from tests import films
 from tests.films import Mark
 
@@ -32,7 +33,7 @@ async def clip(store: Store) -> Clip:
 async def _hosted(store: Store, folder: Path, image: Image.Image, *, name: str = "shot") -> SourceImage:
     """Host an image as `ImageHost` does."""
     image.save(folder / f"{name}.png")
-    picture = SourceImage.read(folder / f"{name}.png", model="seedance-1-5-pro")
+    picture = inspect_file(folder / f"{name}.png", model="seedance-1-5-pro")
     await store.put(hosted_key(picture), (folder / f"{name}.png").read_bytes())
     return picture
 
@@ -111,7 +112,7 @@ async def test_missing_image_is_said_and_tried_again(store: Store, clip: Clip, t
 
 async def test_unreachable_url_is_said(store: Store, clip: Clip) -> None:
     """An image that cannot be fetched is a reason, not an error."""
-    look = await Inspector(store=store).inspect(clip, (SourceImage.at("http://127.0.0.1:9/shot.png"),))
+    look = await Inspector(store=store).inspect(clip, (SourceImage.from_url("http://127.0.0.1:9/shot.png"),))
 
     assert look.start is not None
     assert look.start.ssim is None

@@ -17,8 +17,9 @@ from pydantic import SecretStr
 
 from prefect_seedance import ClipArchive
 from prefect_seedance.api.models import DEFAULT_MODEL
-from prefect_seedance.storyboard import image_fit as fitting
-from prefect_seedance.storyboard.image import Fit, SourceImage
+from prefect_seedance.storyboard import image_fit
+from prefect_seedance.storyboard.image import Fit
+from prefect_seedance.storyboard.image_inspection import inspect_file
 from tests.processes import S3, Command, Sandbox
 
 _HASTY = ("--first-look", "0.2", "--look-every", "0.2", "--json")
@@ -50,7 +51,7 @@ def test_storyboard_lies_in_a_bucket(
     planned = run_cli("plan", local, *more, "--json", env=env)
 
     assert made.returncode == 0, made.stderr
-    assert [clip["standing"] for clip in json.loads(made.stdout)["clips"]] == ["made", "made"]
+    assert [clip["status"] for clip in json.loads(made.stdout)["clips"]] == ["made", "made"]
     assert [clip["will"] for clip in json.loads(planned.stdout)["clips"]] == ["reuse", "reuse"]
     images = {
         key: content
@@ -173,7 +174,7 @@ def test_api_sees_images_as_they_are_fitted(
     again = run_cli("produce", folder / "board.yaml", "--archive", f"s3://{bucket}", *_HASTY, env=env)
 
     assert made.returncode == again.returncode == 0, made.stderr
-    assert {clip["standing"] for clip in json.loads(again.stdout)["clips"]} == {"reused"}
+    assert {clip["status"] for clip in json.loads(again.stdout)["clips"]} == {"reused"}
     kept = s3.contents(bucket)
     images = [content for key, content in kept.items() if key.startswith("images/")]
     sizes = sorted(Image.open(io.BytesIO(content)).size for content in images)
@@ -182,10 +183,10 @@ def test_api_sees_images_as_they_are_fitted(
     if fit != "none":
         assert sizes == [(1280, 720), (1280, 720), (1920, 1080)]
     pictures = [
-        SourceImage.read(folder / name, model=DEFAULT_MODEL).fitted(fit, aspect_ratio="16:9")
+        inspect_file(folder / name, model=DEFAULT_MODEL).fitted(fit, aspect_ratio="16:9")
         for name in ("a.jpg", "b.png", "c.webp")
     ]
-    shown = [fitting.shown(picture, Path(picture.source).read_bytes()) for picture in pictures]
+    shown = [image_fit.render(picture, Path(picture.source).read_bytes()) for picture in pictures]
     for number, clip in enumerate(json.loads(made.stdout)["clips"]):
         frames = _ends(kept[clip["clip"]["key"]])
         for frame, wanted in zip(frames, shown[number : number + 2], strict=True):

@@ -15,7 +15,8 @@ from prefect_seedance.errors import (
     RateLimitedError,
     SubmissionUnresolvedError,
 )
-from prefect_seedance.report.manifest import Entry, ExitCode, Manifest, Standing, standing_of
+from prefect_seedance.clips.history import ClipStatus
+from prefect_seedance.report.manifest import Entry, ExitCode, Manifest, , status_of
 from prefect_seedance.storyboard.plan import PlannedClip
 from prefect_seedance.video.probe import VideoFacts
 
@@ -43,36 +44,36 @@ def ended(result: Result, *, expires_at: datetime | None = None) -> Attempt:
 
 
 JUDGEMENTS = [
-    pytest.param(None, AuthenticationError("no"), Standing.not_submitted, id="never asked"),
-    pytest.param(None, DeadlineError("late"), Standing.not_submitted, id="deadline before asking"),
-    pytest.param(CLAIMED, SubmissionUnresolvedError("?"), Standing.unresolved, id="answer lost"),
-    pytest.param(CLAIMED, DeadlineError("stopped"), Standing.unresolved, id="stopped while asking"),
-    pytest.param(ACCEPTED, DeadlineError("late"), Standing.in_flight, id="deadline while it runs"),
-    pytest.param(ACCEPTED, AuthenticationError("no"), Standing.in_flight, id="key revoked while it runs"),
-    pytest.param(ACCEPTED, RuntimeError("bug"), Standing.in_flight, id="bug while it runs"),
-    pytest.param(ended(Result.success), DeadlineError("late"), Standing.in_flight, id="not fetched yet"),
-    pytest.param(ended(Result.success), IntegrityError("broken"), Standing.in_flight, id="broken bytes"),
-    pytest.param(ended(Result.success), NoAnswerError("reset"), Standing.in_flight, id="broken transfer"),
-    pytest.param(ended(Result.success), LinkExpiredError("gone"), Standing.failed, id="link expired"),
+    pytest.param(None, AuthenticationError("no"), ClipStatus.not_submitted, id="never asked"),
+    pytest.param(None, DeadlineError("late"), ClipStatus.not_submitted, id="deadline before asking"),
+    pytest.param(CLAIMED, SubmissionUnresolvedError("?"), ClipStatus.unresolved, id="answer lost"),
+    pytest.param(CLAIMED, DeadlineError("stopped"), ClipStatus.unresolved, id="stopped while asking"),
+    pytest.param(ACCEPTED, DeadlineError("late"), ClipStatus.in_flight, id="deadline while it runs"),
+    pytest.param(ACCEPTED, AuthenticationError("no"), ClipStatus.in_flight, id="key revoked while it runs"),
+    pytest.param(ACCEPTED, RuntimeError("bug"), ClipStatus.in_flight, id="bug while it runs"),
+    pytest.param(ended(Result.success), DeadlineError("late"), ClipStatus.in_flight, id="not fetched yet"),
+    pytest.param(ended(Result.success), IntegrityError("broken"), ClipStatus.in_flight, id="broken bytes"),
+    pytest.param(ended(Result.success), NoAnswerError("reset"), ClipStatus.in_flight, id="broken transfer"),
+    pytest.param(ended(Result.success), LinkExpiredError("gone"), ClipStatus.failed, id="link expired"),
     pytest.param(
         ended(Result.success, expires_at=datetime.now(UTC) + timedelta(days=1)),
         LinkExpiredError("403"),
-        Standing.in_flight,
+        ClipStatus.in_flight,
         id="link refused before it expires",
     ),
-    pytest.param(ended(Result.failed), RuntimeError(), Standing.failed, id="generation failed"),
-    pytest.param(ended(Result.not_started), RateLimitedError("429"), Standing.not_submitted, id="429"),
+    pytest.param(ended(Result.failed), RuntimeError(), ClipStatus.failed, id="generation failed"),
+    pytest.param(ended(Result.not_started), RateLimitedError("429"), ClipStatus.not_submitted, id="429"),
     pytest.param(
-        ended(Result.not_started), ContentRejectedError("403"), Standing.failed, id="rejected at once"
+        ended(Result.not_started), ContentRejectedError("403"), ClipStatus.failed, id="rejected at once"
     ),
-    pytest.param(ended(Result.lost), DeadlineError("late"), Standing.not_submitted, id="declared lost"),
+    pytest.param(ended(Result.lost), DeadlineError("late"), ClipStatus.not_submitted, id="declared lost"),
 ]
 
 
-@pytest.mark.parametrize(("last", "error", "standing"), JUDGEMENTS)
-def test_standing(last: Attempt | None, error: Exception, standing: Standing) -> None:
+@pytest.mark.parametrize(("last", "error", "status"), JUDGEMENTS)
+def test_standing(last: Attempt | None, error: Exception, status: ClipStatus) -> None:
     """A clip without a video stands as its last attempt bears out."""
-    assert standing_of(last, error) is standing
+    assert status_of(last, error) is status
 
 
 FACTS = VideoFacts(
@@ -95,13 +96,13 @@ CLIP = Clip(
 )
 
 
-def entry(standing: Standing, *, cause: str | None = None, billed_seconds: int = 0) -> Entry:
-    archived = CLIP if standing in {Standing.made, Standing.reused} else None
+def entry(status: ClipStatus, *, cause: str | None = None, billed_seconds: int = 0) -> Entry:
+    archived = CLIP if status in {ClipStatus.made, ClipStatus.reused} else None
     return Entry(
         number=1,
         name="clouds",
         fingerprint="f" * 32,
-        standing=standing,
+        status=status,
         cause=cause,
         clip=archived,
         billed_seconds=billed_seconds,
@@ -120,10 +121,10 @@ def manifest(*entries: Entry) -> Manifest:
     )
 
 
-MADE, REUSED, FAILED = entry(Standing.made, billed_seconds=4), entry(Standing.reused), entry(Standing.failed)
-UNRESOLVED, IN_FLIGHT = entry(Standing.unresolved), entry(Standing.in_flight)
-REFUSED = entry(Standing.not_submitted, cause="AuthenticationError")
-POOR = entry(Standing.not_submitted, cause="InsufficientFundsError")
+MADE, REUSED, FAILED = entry(ClipStatus.made, billed_seconds=4), entry(ClipStatus.reused), entry(ClipStatus.failed)
+UNRESOLVED, IN_FLIGHT = entry(ClipStatus.unresolved), entry(ClipStatus.in_flight)
+REFUSED = entry(ClipStatus.not_submitted, cause="AuthenticationError")
+POOR = entry(ClipStatus.not_submitted, cause="InsufficientFundsError")
 
 EXITS = [
     pytest.param([MADE, REUSED], ExitCode.complete, id="complete"),
@@ -152,7 +153,7 @@ def test_repeated_clip_is_billed_once() -> None:
     again = PlannedClip(
         name="clouds (2)",
         prompt="drifting clouds",
-        pictures=(),
+        images=(),
         settings=ClipSettings(),
         number=2,
         fingerprint="f" * 32,

@@ -64,7 +64,7 @@ async def test_reads_a_file(folder: Path) -> None:
     reading = await load_storyboard(str(folder / "board.yaml"))
 
     assert reading.title == "Clouds"
-    assert [picture.stem for picture in reading.clips[0].pictures] == ["dawn", "noon"]
+    assert [picture.stem for picture in reading.clips[0].images] == ["dawn", "noon"]
 
 
 async def test_reads_a_folder(folder: Path) -> None:
@@ -83,7 +83,7 @@ async def test_reads_an_object() -> None:
 
     reading = await load_storyboard(clips)
 
-    assert reading.words == clips
+    assert reading.storyboard == clips
     assert reading.clips[0].mode == "text-to-video"
 
 
@@ -92,7 +92,7 @@ async def test_reads_a_url(site: str, path: str) -> None:
     """A storyboard from the internet has its images where it was found, also after a redirect."""
     reading = await load_storyboard(f"{site}/{path}/board.yaml")
 
-    assert [picture.source for picture in reading.clips[0].pictures] == [
+    assert [picture.source for picture in reading.clips[0].images] == [
         f"{site}/here/dawn.png",
         f"{site}/here/noon.png",
     ]
@@ -139,8 +139,8 @@ async def _same(source: str, folder: Path, *, prompt: str = "") -> None:
     stored = await load_storyboard(source, prompt=prompt)
 
     assert [clip.name for clip in stored.clips] == [clip.name for clip in local.clips]
-    assert [[each.identity for each in clip.pictures] for clip in stored.clips] == [
-        [each.identity for each in clip.pictures] for clip in local.clips
+    assert [[each.identity for each in clip.images] for clip in stored.clips] == [
+        [each.identity for each in clip.images] for clip in local.clips
     ]
 
 
@@ -150,7 +150,7 @@ async def test_reads_a_storyboard_in_a_store(bucket: str, folder: Path) -> None:
 
     (clip,) = (await load_storyboard(f"{bucket}/boards/board.yaml")).clips
 
-    assert clip.pictures[0].source == f"{bucket}/boards/dawn.png"
+    assert clip.images[0].source == f"{bucket}/boards/dawn.png"
 
 
 @pytest.mark.parametrize("end", ["boards", "boards/"])

@@ -5,7 +5,7 @@ from PIL import Image
 
 from prefect_seedance.errors import StoryboardError
 from prefect_seedance.storyboard.loader import names_in, storyboard_of
-from prefect_seedance.storyboard.parser import read
+from prefect_seedance.storyboard.parser import parse_storyboard
 
 
 def test_folder_is_read_as_people_count(tmp_path: Path) -> None:
@@ -16,7 +16,7 @@ def test_folder_is_read_as_people_count(tmp_path: Path) -> None:
         Image.new("RGB", (16, 9)).save(folder / name)
     (folder / "notes.txt").touch()
 
-    reading = read(storyboard_of(folder, names_in(folder), prompt="walking on"))
+    reading = parse_storyboard(storyboard_of(folder, names_in(folder), prompt="walking on"))
 
     assert reading.title == "Night Walk"
     assert [clip.name for clip in reading.clips] == [
@@ -42,7 +42,7 @@ def test_folder_mistakes_are_told(tmp_path: Path, files: list[str], prompt: str,
         Image.new("RGB", (16, 9)).save(tmp_path / name, Path(name).suffix[1:].replace("txt", "png"))
 
     with pytest.raises(StoryboardError, match=says):
-        read(storyboard_of(tmp_path, names_in(tmp_path), prompt=prompt))
+        parse_storyboard(storyboard_of(tmp_path, names_in(tmp_path), prompt=prompt))
 
 
 def test_folder_must_be_one(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from prefect_seedance.api.wire import ClipSettings
 from prefect_seedance.errors import SetupError, StoryboardError
 from prefect_seedance.storyboard.document import Document
 from prefect_seedance.storyboard.image import MOST_BYTES
-from prefect_seedance.storyboard.parser import read
+from prefect_seedance.storyboard.parser import parse_storyboard
 from prefect_seedance.storyboard.schema import ClipList, Storyboard
 
 
@@ -38,7 +38,7 @@ def document(folder: Path, text: str, *, name: str = "board.yaml") -> Document:
 
 def mistakes(document: Document) -> list[str]:
     with pytest.raises(StoryboardError) as raised:
-        read(document)
+        parse_storyboard(document)
     return str(raised.value).splitlines()
 
 
@@ -63,11 +63,11 @@ _DESIGNED = """\
 
 def test_storyboard_becomes_transitions(folder: Path) -> None:
     """Each image and the next become a clip, with the words of the shot that it begins at."""
-    reading = read(document(folder, _DESIGNED))
+    reading = parse_storyboard(document(folder, _DESIGNED))
 
     first, second = reading.clips
-    assert (reading.title, type(reading.words)) == ("Lighthouse", Storyboard)
-    assert [picture.source for picture in first.pictures] == [
+    assert (reading.title, type(reading.storyboard)) == ("Lighthouse", Storyboard)
+    assert [picture.source for picture in first.images] == [
         str(folder / "images" / name) for name in ("dawn.png", "noon.jpg")
     ]
     assert (first.name, first.take) == ("dawn → noon", 1)
@@ -81,15 +81,15 @@ def test_json_reads_the_same(folder: Path) -> None:
     yaml = document(folder, _DESIGNED)
     as_json = document(folder, json.dumps(yaml.value, indent="\t"), name="board.json")
 
-    assert read(as_json) == read(yaml)
+    assert parse_storyboard(as_json) == parse_storyboard(yaml)
 
 
 def test_inline_reads_the_same(folder: Path) -> None:
     """The model's own dump, as a form or a queue sends it, is the same production."""
-    reading = read(document(folder, _DESIGNED))
-    dumped = json.loads(reading.words.model_dump_json())
+    reading = parse_storyboard(document(folder, _DESIGNED))
+    dumped = json.loads(reading.storyboard.model_dump_json())
 
-    assert read(Document.inline(dumped, folder=folder)).clips == reading.clips
+    assert parse_storyboard(Document.inline(dumped, folder=folder)).clips == reading.clips
 
 
 def test_loop_returns_to_the_first(folder: Path) -> None:
@@ -102,7 +102,7 @@ def test_loop_returns_to_the_first(folder: Path) -> None:
 
     with_prompt = looping.replace("duration: 8", "duration: 8\n      prompt: the day goes by")
 
-    assert [clip.name for clip in read(document(folder, with_prompt)).clips] == [
+    assert [clip.name for clip in parse_storyboard(document(folder, with_prompt)).clips] == [
         "dawn → noon",
         "noon → dusk",
         "dusk → dawn",
@@ -111,7 +111,7 @@ def test_loop_returns_to_the_first(folder: Path) -> None:
 
 def test_clips_stand_by_themselves(folder: Path) -> None:
     """A list of clips serves every mode of the API."""
-    reading = read(
+    reading = parse_storyboard(
         document(
             folder,
             """\
@@ -127,13 +127,13 @@ def test_clips_stand_by_themselves(folder: Path) -> None:
         )
     )
 
-    assert (reading.title, type(reading.words)) == ("cuts", ClipList)
+    assert (reading.title, type(reading.storyboard)) == ("cuts", ClipList)
     assert [(clip.mode, clip.name, clip.settings.sound) for clip in reading.clips] == [
         ("text-to-video", "opening", True),
         ("image-to-video", "a very long description of how the sun rises behind the lig…", True),
         ("image-to-video", "the sea at night", False),
     ]
-    assert [picture.is_local for picture in reading.clips[2].pictures] == [True, False]
+    assert [picture.is_local for picture in reading.clips[2].images] == [True, False]
 
 
 def test_equal_names_are_numbered() -> None:
@@ -141,8 +141,10 @@ def test_equal_names_are_numbered() -> None:
     shots = [{"image": f"https://example.com/{name}.png"} for name in "abababa"]
     names = ["x", "x", "x (2)", "x"]
 
-    film = read(Document.inline({"defaults": {"prompt": "waves"}, "shots": shots}))
-    clips = read(Document.inline({"clips": [{"name": name, "prompt": "waves"} for name in names]}))
+    film = parse_storyboard(Document.inline({"defaults": {"prompt": "waves"}, "shots": shots}))
+    clips = parse_storyboard(
+        Document.inline({"clips": [{"name": name, "prompt": "waves"} for name in names]})
+    )
 
     assert [clip.name for clip in film.clips] == [
         "a → b",
@@ -160,12 +162,12 @@ def test_names_stay_in_one_line() -> None:
     urls = [f"https://example.com/{stem}.png" for stem in ("a" * 300, "b%0Ac%1B%5B31m")]
     board = {"defaults": {"prompt": "waves"}, "shots": [{"image": url} for url in urls]}
 
-    assert read(Document.inline(board)).clips[0].name == f"{'a' * 27}… → b c [31m"
+    assert parse_storyboard(Document.inline(board)).clips[0].name == f"{'a' * 27}… → b c [31m"
 
 
 def test_remote_storyboard_names_urls() -> None:
     """Relative images of a storyboard from the web are on the web."""
-    reading = read(
+    reading = parse_storyboard(
         Document.parse(
             b"{defaults: {prompt: waves}, shots: [{image: a.png}, {image: /b.png}]}",
             name="https://example.com/boards/night.yaml",
@@ -174,7 +176,7 @@ def test_remote_storyboard_names_urls() -> None:
     )
 
     assert reading.title == "night"
-    assert [picture.source for picture in reading.clips[0].pictures] == [
+    assert [picture.source for picture in reading.clips[0].images] == [
         "https://example.com/boards/a.png",
         "https://example.com/b.png",
     ]
@@ -454,13 +456,13 @@ def test_absolute_images_must_be_asked_for(folder: Path) -> None:
     outside = folder.parent / "outside.png"
     board = document(folder, _shots(f"image: {outside}\nprompt: waves"))
 
-    assert read(board, allow_outside=True).clips[0].pictures[0].source == str(outside)
+    assert parse_storyboard(board, allow_outside=True).clips[0].images[0].source == str(outside)
 
 
 def test_unknown_model_is_no_mistake_of_the_author() -> None:
     """Whoever runs it chose the model."""
     with pytest.raises(SetupError, match=DEFAULT_MODEL):
-        read(Document.inline({}), model="seedance-9")
+        parse_storyboard(Document.inline({}), model="seedance-9")
 
 
 def test_fit_follows_clip_and_ratio(folder: Path) -> None:
@@ -475,9 +477,9 @@ def test_fit_follows_clip_and_ratio(folder: Path) -> None:
         ],
     }
 
-    reading = read(Document.inline({**board, "loop": True}, folder=folder))
+    reading = parse_storyboard(Document.inline({**board, "loop": True}, folder=folder))
 
-    assert [[str(picture.fitting) for picture in clip.pictures] for clip in reading.clips] == [
+    assert [[str(picture.fitting) for picture in clip.images] for clip in reading.clips] == [
         ["crop-21:9", "crop-21:9"],
         ["pad-1:1", "pad-1:1"],
         ["None", "None"],
@@ -490,9 +492,9 @@ def test_default_fit_holds_where_it_can(folder: Path) -> None:
     shots = [{"image": "https://example.com/a.png"}, {"image": "images/dawn.png"}]
     board = {"defaults": {"prompt": "waves", "fit": "pad"}, "shots": shots}
 
-    (clip,) = read(Document.inline(board, folder=folder)).clips
+    (clip,) = parse_storyboard(Document.inline(board, folder=folder)).clips
 
-    assert [picture.fitting and picture.fitting.fit for picture in clip.pictures] == [None, "pad"]
+    assert [picture.fitting and picture.fitting.fit for picture in clip.images] == [None, "pad"]
 
 
 def test_last_shots_fit_is_nobodys(folder: Path) -> None:
@@ -502,6 +504,6 @@ def test_last_shots_fit_is_nobodys(folder: Path) -> None:
         {"image": "https://example.com/a.png", "fit": "crop"},
     ]
 
-    (clip,) = read(Document.inline({"shots": shots}, folder=folder)).clips
+    (clip,) = parse_storyboard(Document.inline({"shots": shots}, folder=folder)).clips
 
-    assert clip.pictures[0].fitting is None
+    assert clip.images[0].fitting is None

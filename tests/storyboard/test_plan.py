@@ -22,7 +22,7 @@ def asked(**changes: object) -> ClipRequest:
     whole = {
         "name": "dawn → noon",
         "prompt": "waves",
-        "pictures": (_FILE, _URL),
+        "images": (_FILE, _URL),
         "settings": ClipSettings(duration=8, sound=True),
     }
     return ClipRequest.model_validate({**whole, **changes})
@@ -33,13 +33,13 @@ def asked(**changes: object) -> ClipRequest:
     [
         pytest.param(asked(), "d94f8c3411f03d1681005fc1d1dc80bc", id="two pictures"),
         pytest.param(
-            asked(pictures=(), settings=ClipSettings(), prompt="été — 東京", take=2),
+            asked(images=(), settings=ClipSettings(), prompt="été — 東京", take=2),
             "73ddfd88058a7f09123baafd64f123b9",
             id="text only, take 2",
         ),
-        pytest.param(asked(pictures=(_FITTED, _URL)), "233f19d60674b51692637a7dae88f9d6", id="cropped"),
-        pytest.param(asked(pictures=(_FILE, _PADDED)), "ab70a6828f2f2a0e3ce7444a6d4b5728", id="padded"),
-        pytest.param(asked(pictures=(_TURNED,)), "5570fdb40ebf076a4a21b9d4b51d1fbb", id="turned"),
+        pytest.param(asked(images=(_FITTED, _URL)), "233f19d60674b51692637a7dae88f9d6", id="cropped"),
+        pytest.param(asked(images=(_FILE, _PADDED)), "ab70a6828f2f2a0e3ce7444a6d4b5728", id="padded"),
+        pytest.param(asked(images=(_TURNED,)), "5570fdb40ebf076a4a21b9d4b51d1fbb", id="turned"),
     ],
 )
 def test_fingerprints_never_change(request_: ClipRequest, golden: str) -> None:
@@ -52,10 +52,10 @@ def test_fingerprints_never_change(request_: ClipRequest, golden: str) -> None:
     [
         pytest.param({"prompt": "wavez"}, id="prompt"),
         pytest.param({"take": 2}, id="take"),
-        pytest.param({"pictures": (_URL, _FILE)}, id="order of pictures"),
-        pytest.param({"pictures": (_FILE,)}, id="fewer pictures"),
-        pytest.param({"pictures": (_FILE.model_copy(update={"sha256": "cd" * 32}), _URL)}, id="content"),
-        pytest.param({"pictures": (_FITTED, _URL)}, id="fit"),
+        pytest.param({"images": (_URL, _FILE)}, id="order of pictures"),
+        pytest.param({"images": (_FILE,)}, id="fewer pictures"),
+        pytest.param({"images": (_FILE.model_copy(update={"sha256": "cd" * 32}), _URL)}, id="content"),
+        pytest.param({"images": (_FITTED, _URL)}, id="fit"),
         pytest.param({"settings": ClipSettings(duration=4, sound=True)}, id="duration"),
         pytest.param({"settings": ClipSettings(duration=8, sound=True, resolution="480p")}, id="resolution"),
         pytest.param({"settings": ClipSettings(duration=8, sound=True, aspect_ratio="9:16")}, id="ratio"),
@@ -73,11 +73,9 @@ def test_fingerprint_covers_what_decides_the_clip(changes: dict[str, object]) ->
     [
         pytest.param({"name": "noon"}, id="name"),
         pytest.param({"take": 1}, id="take 1 said"),
-        pytest.param(
-            {"pictures": (_FILE.model_copy(update={"source": "/x/y.png"}), _URL)}, id="renamed file"
-        ),
-        pytest.param({"pictures": (_FILE.fitted("crop", aspect_ratio="1:1"), _URL)}, id="fit of what fits"),
-        pytest.param({"pictures": (_TURNED, _URL)}, id="turning"),
+        pytest.param({"images": (_FILE.model_copy(update={"source": "/x/y.png"}), _URL)}, id="renamed file"),
+        pytest.param({"images": (_FILE.fitted("crop", aspect_ratio="1:1"), _URL)}, id="fit of what fits"),
+        pytest.param({"images": (_TURNED, _URL)}, id="turning"),
     ],
 )
 def test_fingerprint_leaves_out_the_rest(changes: dict[str, object]) -> None:

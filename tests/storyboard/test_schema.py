@@ -106,7 +106,7 @@ def test_forms_ask_first_for_what_matters() -> None:
 )
 def test_mode_follows_from_pictures(pictures: tuple[SourceImage, ...], mode: str) -> None:
     """Nobody says the mode, so that it cannot contradict the pictures."""
-    request = ClipRequest(name="x", prompt="waves", pictures=pictures, settings=ClipSettings(duration=8))
+    request = ClipRequest(name="x", prompt="waves", images=pictures, settings=ClipSettings(duration=8))
 
     asked = request.input([f"https://hosted.example/{n}" for n in range(len(pictures))])
 
@@ -120,14 +120,14 @@ def test_mode_follows_from_pictures(pictures: tuple[SourceImage, ...], mode: str
 
 def test_input_wants_a_url_for_each_picture() -> None:
     """A forgotten end frame would buy another clip than was planned."""
-    request = ClipRequest(name="x", prompt="waves", pictures=(_DAWN, _NOON), settings=ClipSettings())
+    request = ClipRequest(name="x", prompt="waves", images=(_DAWN, _NOON), settings=ClipSettings())
 
-    with pytest.raises(ValueError, match="has 2 pictures, not 1"):
+    with pytest.raises(ValueError, match="has 2 images, not 1"):
         request.input(["https://hosted.example/0"])
 
 
 def test_clip_request_survives_json() -> None:
     """It travels between processes as JSON."""
-    request = ClipRequest(name="x", prompt="waves", pictures=(_DAWN,), settings=ClipSettings(), take=2)
+    request = ClipRequest(name="x", prompt="waves", images=(_DAWN,), settings=ClipSettings(), take=2)
 
     assert ClipRequest.model_validate(json.loads(request.model_dump_json())) == request
