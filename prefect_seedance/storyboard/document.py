@@ -1,4 +1,4 @@
-"""An author's file as data that remembers its lines."""
+"""A parsed file that knows its lines."""
 
 import re
 import stat
@@ -10,48 +10,48 @@ from urllib.parse import quote, urljoin
 
 from prefect_seedance.errors import StoryboardError
 from prefect_seedance.storage.locations import Location
-from prefect_seedance.storyboard.yaml_lines import Blemish, Loc, MarkedData, UnreadableError, read_marked
+from prefect_seedance.storyboard.yaml_lines import Loc, ParsedYaml, SyntaxIssue, UnreadableError, parse_yaml
 
-MOST_BYTES: Final = 1_000_000
-"""How large a file may be: a thousand shots with long prompts. What is larger is not a storyboard."""
+MAX_DOCUMENT_BYTES: Final = 1_000_000
+"""The largest storyboard file: a thousand shots with long prompts fit."""
 
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
-class Mistake(NamedTuple):
-    """One thing for the author to mend.
+class Issue(NamedTuple):
+    """One error in a document.
 
     Attributes:
-        place: The file and, if known, the line.
-        trail: The field.
-        message: What is wrong with it and what to do, in one line.
+        position: The document's name and, if known, the line.
+        loc: The path of the field.
+        message: The problem and its remedy, in one line.
     """
 
-    place: str
-    trail: Loc
+    position: str
+    loc: Loc
     message: str
 
     def __str__(self) -> str:
-        text = ": ".join(part for part in (self.place, spelled(self.trail), self.message) if part)
-        return "".join(sign if sign.isprintable() else _escaped(sign) for sign in text)
+        text = ": ".join(part for part in (self.position, format_loc(self.loc), self.message) if part)
+        return "".join(character if character.isprintable() else _escape(character) for character in text)
 
 
-def refuse(mistakes: Iterable[Mistake]) -> NoReturn:
-    """Raise all mistakes as one error, each on a line of its message."""
-    raise StoryboardError("\n".join(map(str, mistakes)))
+def raise_issues(issues: Iterable[Issue]) -> NoReturn:
+    """Raise all issues as one StoryboardError, one line each."""
+    raise StoryboardError("\n".join(map(str, issues)))
 
 
-def spelled(trail: Loc) -> str:
-    """Write a trail as people do: ``shots[1].prompt``."""
-    return "".join(map(_step, trail)).removeprefix(".")
+def format_loc(loc: Loc) -> str:
+    """Format the path of a field: ``shots[1].prompt``."""
+    return "".join(map(_format_key, loc)).removeprefix(".")
 
 
-def _escaped(sign: str) -> str:
-    """Write a sign that would break the line, or steer a terminal, as Python does."""
-    return sign.encode("unicode_escape").decode()
+def _escape(character: str) -> str:
+    """Escape a character that would break the line or control a terminal, as Python does."""
+    return character.encode("unicode_escape").decode()
 
 
-def _step(key: str | int) -> str:
+def _format_key(key: str | int) -> str:
     if isinstance(key, int):
         return f"[{key}]"
     return f".{key}" if _PLAIN_NAME.fullmatch(key) else f"[{key!r}]"
@@ -59,16 +59,16 @@ def _step(key: str | int) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Document:
-    """What an author wrote, and where.
+    """The data of an author's file, with the line of each value.
 
     Attributes:
-        value: Mappings, lists, texts, numbers, truth values and None.
-        name: What messages call it.
-        folder: The folder that names of files are relative to, on this machine or in a store.
-        base_url: The URL that names of files are relative to, for a document that came from one. It
-            stands instead of a folder: what was fetched from elsewhere names no file of this machine.
-        lines: The line at which each value begins; empty if it was not read from text.
-        mistakes: What is wrong with the writing, though it could be read.
+        value: Mappings, lists, strings, numbers, booleans and None.
+        name: The document's name in messages.
+        folder: The folder that file names are relative to, local or in a store.
+        base_url: The URL that file names are relative to, for a document from a URL. It replaces `folder`, so
+            that a downloaded document cannot name local files.
+        lines: The line at which each value begins; empty if the document was not parsed from text.
+        issues: Syntax problems that did not stop the parser.
     """
 
     value: object
@@ -76,25 +76,27 @@ class Document:
     folder: Path | Location | None = None
     base_url: str | None = None
     lines: Mapping[Loc, int] = field(default_factory=dict, repr=False)
-    mistakes: tuple[Mistake, ...] = ()
+    issues: tuple[Issue, ...] = ()
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read a file of YAML or JSON; what it names is relative to its folder.
+        """Load a local YAML or JSON file; the file names in it are relative to its folder.
 
         Raises:
-            StoryboardError: It is missing, no file, too large, not UTF-8 or not to be read as data.
+            StoryboardError: The file is missing, irregular, too large, not UTF-8, or not YAML or JSON.
         """
         try:
             mode = path.stat().st_mode
             if not stat.S_ISREG(mode):
-                what = "is a folder" if stat.S_ISDIR(mode) else "is no regular file"
-                refuse([Mistake(str(path), (), f"{what}; name a storyboard file in YAML or JSON")])
+                kind = "is a folder" if stat.S_ISDIR(mode) else "is not a regular file"
+                raise_issues([Issue(str(path), (), f"{kind}; name a storyboard file in YAML or JSON")])
             with path.open("rb") as file:
-                data = file.read(MOST_BYTES + 1)
+                data = file.read(MAX_DOCUMENT_BYTES + 1)
         except (OSError, ValueError) as error:
             reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-            refuse([Mistake(str(path), (), f"cannot be read ({reason}); looked for {path.absolute()}")])
+            raise_issues(
+                [Issue(str(path), (), f"cannot be read ({reason}); the full path is {path.absolute()}")]
+            )
         return cls.parse(data, name=path.name, folder=path.absolute().parent)
 
     @classmethod
@@ -106,57 +108,57 @@ class Document:
         folder: Path | Location | None = None,
         base_url: str | None = None,
     ) -> Self:
-        """Read the bytes of a file of YAML or JSON.
+        """Parse the bytes of a YAML or JSON file.
 
         Raises:
-            StoryboardError: They are too large, not UTF-8 or not to be read as data.
+            StoryboardError: The bytes are too large, not UTF-8, or not YAML or JSON.
         """
         try:
-            marked = _marked(data)
+            parsed = _parse_bytes(data)
         except UnreadableError as error:
-            refuse([Mistake(_place(name, error.blemish.line), (), error.blemish.message)])
-        mistakes = tuple(
-            Mistake(_place(name, blemish.line), trail, blemish.message)
-            for trail, blemish in marked.repeated.items()
+            raise_issues([Issue(_position(name, error.issue.line), (), error.issue.message)])
+        issues = tuple(
+            Issue(_position(name, duplicate.line), loc, duplicate.message)
+            for loc, duplicate in parsed.duplicates.items()
         )
         return cls(
-            value=marked.value,
+            value=parsed.value,
             name=name,
             folder=folder,
             base_url=base_url,
-            lines=marked.lines,
-            mistakes=mistakes,
+            lines=parsed.lines,
+            issues=issues,
         )
 
     @classmethod
     def inline(
         cls, value: object, *, name: str = "storyboard", folder: Path | Location | None = None
     ) -> Self:
-        """Take data that no file holds."""
+        """Wrap data that does not come from a file."""
         return cls(value=value, name=name, folder=folder)
 
-    def line(self, trail: Loc) -> int | None:
-        """Return the line of a value or, if it does not stand there, of the nearest thing around it."""
-        around = (trail[:depth] for depth in range(len(trail), -1, -1))
-        return next((self.lines[known] for known in around if known in self.lines), None)
+    def line(self, loc: Loc) -> int | None:
+        """Return the line of a value or, if it is absent, of the nearest value that encloses it."""
+        enclosing = (loc[:depth] for depth in range(len(loc), -1, -1))
+        return next((self.lines[known] for known in enclosing if known in self.lines), None)
 
-    def place(self, trail: Loc) -> str:
-        """Say where a value stands: ``board.yaml:12``, or only the name if lines are not known."""
-        return _place(self.name, self.line(trail))
+    def position(self, loc: Loc) -> str:
+        """Return the position of a value: ``board.yaml:12``, or the name alone if lines are unknown."""
+        return _position(self.name, self.line(loc))
 
-    def mistake(self, trail: Loc, message: str) -> Mistake:
-        """Note what is wrong with the value at this trail."""
-        return Mistake(self.place(trail), trail, message)
+    def issue(self, loc: Loc, message: str) -> Issue:
+        """Create an issue about the value at this path."""
+        return Issue(self.position(loc), loc, message)
 
     def locate(self, name: str, *, allow_outside: bool) -> Path | Location | str:
-        """Find what a name in this document means: a local path, an object, or a URL.
+        """Return the local path, stored object or URL that a file name in this document refers to.
 
         Args:
             name: A path, relative or absolute, or a URL.
-            allow_outside: Whether an absolute path may leave the document's folder.
+            allow_outside: Permit absolute paths outside the document's folder.
 
         Raises:
-            StoryboardError: The name leads out of the folder, or is relative to nothing.
+            StoryboardError: The name leads outside the folder, or is relative and there is no folder.
         """
         if "://" in name or name.startswith("data:"):
             return name
@@ -165,45 +167,47 @@ class Document:
         if self.base_url is not None:
             return urljoin(self.base_url, quote(name))
         try:
-            return _inside(self.folder, Path(name), allow_outside=allow_outside)
+            return _resolve_inside(self.folder, Path(name), allow_outside=allow_outside)
         except (OSError, RuntimeError, ValueError) as error:
             raise StoryboardError(f"{name!r} is not a path: {error}") from error
 
 
-def _inside(folder: Path | None, path: Path, *, allow_outside: bool) -> Path:
+def _resolve_inside(folder: Path | None, path: Path, *, allow_outside: bool) -> Path:
     if path.is_absolute() and allow_outside:
         return path.resolve()
     if folder is None:
         raise StoryboardError(
             f"'{path}' is a local file, and this storyboard has no folder; "
-            "give an https URL, or an absolute path and allow images outside"
+            "use an https URL, or an absolute path and allow images outside"
         )
     root = folder.resolve()
-    found = (root / path).resolve()
-    if not found.is_relative_to(root):
+    resolved = (root / path).resolve()
+    if not resolved.is_relative_to(root):
         raise StoryboardError(
             f"'{path}' leads out of the storyboard's folder {root}; "
-            "move the image there, or give its absolute path and allow images outside"
+            "move the image there, or use its absolute path and allow images outside"
         )
-    return found
+    return resolved
 
 
-def _place(name: str, line: int | None) -> str:
+def _position(name: str, line: int | None) -> str:
     return name if line is None else f"{name}:{line}"
 
 
-def _marked(data: bytes) -> MarkedData:
-    if len(data) > MOST_BYTES:
+def _parse_bytes(data: bytes) -> ParsedYaml:
+    if len(data) > MAX_DOCUMENT_BYTES:
         raise UnreadableError(
-            Blemish(None, f"is larger than {MOST_BYTES // 1000} kB; a storyboard only names its images")
+            SyntaxIssue(
+                None, f"is larger than {MAX_DOCUMENT_BYTES // 1000} kB; a storyboard only names its images"
+            )
         )
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UnreadableError(
-            Blemish(
+            SyntaxIssue(
                 data.count(b"\n", 0, error.start) + 1,
                 f"is not UTF-8 (byte 0x{data[error.start]:02X}); save the file as UTF-8",
             )
         ) from error
-    return read_marked(text)
+    return parse_yaml(text)

@@ -11,13 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from prefect_seedance.errors import StoryboardError
 
 _FITTED_PIXELS: Final = 1280 * 720
-"""The fewest pixels of a fitted image: those of the model's highest resolution, so that no detail is lost. The
-model would only scale down a larger image. For every ratio the result is the size of a 720p clip.
+"""The fewest pixels of a fitted image: those of the model's highest resolution, so that no detail is lost.
+The model would only scale down a larger image. For every ratio the result is the size of a 720p clip.
 Source: https://runware.ai/docs/models/bytedance-seedance-1-5-pro, read 2026-11-22."""
 
 _CONVERTED_PIXELS: Final = 3_000_000
-"""The most pixels of an image that is converted but not fitted: three times those of a clip. As a PNG, at three
-bytes a pixel, it always stays below the model's limit of 10 MB."""
+"""The most pixels of an image that is converted but not fitted: three times those of a clip. As a PNG, at
+three bytes a pixel, it always stays below the model's limit of 10 MB."""
 
 _FIT_VERBS: Final = {"crop": "cropped", "pad": "padded"}
 

@@ -1,4 +1,4 @@
-"""Find the author's words wherever they are: a file, a folder of images, a URL, an object."""
+"""Load a storyboard from a file, a folder of images, a URL or a stored object."""
 
 import asyncio
 import re
@@ -15,24 +15,24 @@ from prefect_seedance.errors import SetupError, StoryboardError
 from prefect_seedance.storage.locations import Location
 from prefect_seedance.storage.objects import Objects, Opener
 from prefect_seedance.storage.store import Store
-from prefect_seedance.storyboard.document import MOST_BYTES, Document
+from prefect_seedance.storyboard.document import MAX_DOCUMENT_BYTES, Document
 from prefect_seedance.storyboard.image_inspection import check_size
 from prefect_seedance.storyboard.parser import ParsedStoryboard, parse_storyboard
 from prefect_seedance.storyboard.schema import ClipList, Storyboard
 
-_ANSWER_SECONDS = 30.0
+_TIMEOUT_SECONDS: Final = 30.0
 
-_SUFFIXES: Final = frozenset(
+_IMAGE_SUFFIXES: Final = frozenset(
     {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif"}
 )
-"""Files of a folder that mean to be images, also of formats that no model takes: to skip one silently
-would buy a film without it."""
+"""Suffixes of image files, including formats that no model accepts: skipping such a file silently would
+produce a film without it."""
 
 Source = Storyboard | ClipList | Path | str
-"""A file's or folder's path, a URL, an object's address, or what would stand in a file."""
+"""The path of a file or folder, a URL, the location of a stored object, or the storyboard itself."""
 
 
-async def _only_urls(place: str) -> Store:
+async def _open_by_url(place: str) -> Store:
     return Store.open(place)
 
 
@@ -42,95 +42,105 @@ async def load_storyboard(
     model: str = DEFAULT_MODEL,
     prompt: str = "",
     allow_outside: bool = False,
-    opener: Opener = _only_urls,
+    opener: Opener = _open_by_url,
 ) -> ParsedStoryboard:
-    """Read a storyboard or a list of clips.
+    """Load a storyboard or a list of clips.
 
     Args:
-        source: Where it is, or itself, or what was read of it, which is not read again.
-        model: Whose limits hold.
-        prompt: What happens between the images, if the source is a folder of them.
-        allow_outside: Permit images outside the storyboard's folder, by absolute path.
-        opener: Opens the store that the source lies in, if it is an object's address.
+        source: Where to load it from, or the storyboard itself. A parsed storyboard is returned unchanged.
+        model: Id of the model whose limits apply.
+        prompt: Prompt for every clip, if the source is a folder of images.
+        allow_outside: Permit absolute paths outside the storyboard's folder.
+        opener: Opens the store if the source is the location of a stored object.
 
     Raises:
-        StoryboardError: If it cannot be found, or has mistakes.
-        SetupError: If it was read for another model, or its store cannot be opened.
+        StoryboardError: The source cannot be found, or has errors.
+        SetupError: It was parsed for another model, or the store cannot be opened.
     """
     if isinstance(source, ParsedStoryboard):
         if source.model != model:
-            raise SetupError(f"{source.title} was read for {source.model}, and the account has {model}")
+            raise SetupError(f"{source.title} was parsed for {source.model}, but the account uses {model}")
         return source
-    objects, address = Objects(opener), Location.parse(source) if isinstance(source, str) else None
-    if address:
-        document = await _in_store(address, objects=objects, prompt=prompt)
-    elif isinstance(source, str) and source.startswith(("https://", "http://")):
-        content, found_at = await _fetched(source)
-        document = Document.parse(content, name=source, base_url=found_at)
-    elif isinstance(source, Storyboard | ClipList):
-        document = Document.inline(source.model_dump(mode="json", exclude_none=True))
-    else:
-        return await asyncio.to_thread(
-            _open_local, Path(source), model=model, prompt=prompt, allow_outside=allow_outside
-        )
-    loop, is_over = asyncio.get_running_loop(), threading.Event()
+    objects = Objects(opener)
+    document = await _load_document(source, objects=objects, prompt=prompt)
+    return await _parse(document, objects=objects, model=model, allow_outside=allow_outside)
 
-    def fetch(image: Location) -> bytes:
-        if is_over.is_set():  # nobody waits for the rest
-            raise StoryboardError(f"{image} was not read")
-        return asyncio.run_coroutine_threadsafe(_image(image, objects=objects), loop).result()
+
+async def _load_document(source: Source, *, objects: Objects, prompt: str) -> Document:
+    if isinstance(source, Storyboard | ClipList):
+        return Document.inline(source.model_dump(mode="json", exclude_none=True))
+    if isinstance(source, str) and (location := Location.parse(source)):
+        return await _load_stored(location, objects=objects, prompt=prompt)
+    if isinstance(source, str) and source.startswith(("https://", "http://")):
+        content, final_url = await _download(source)
+        return Document.parse(content, name=source, base_url=final_url)
+    return await asyncio.to_thread(_load_local, Path(source), prompt=prompt)
+
+
+async def _parse(
+    document: Document, *, objects: Objects, model: str, allow_outside: bool
+) -> ParsedStoryboard:
+    """Parse in a thread, because decoding images takes seconds."""
+    loop, is_cancelled = asyncio.get_running_loop(), threading.Event()
+
+    def read_object(location: Location) -> bytes:
+        if is_cancelled.is_set():  # the thread cannot be stopped, but need not read the remaining images
+            raise StoryboardError(f"{location} was not read, because loading was cancelled")
+        return asyncio.run_coroutine_threadsafe(_read_image(location, objects=objects), loop).result()
 
     try:
         return await asyncio.to_thread(
-            parse_storyboard, document, model=model, allow_outside=allow_outside, fetch=fetch
+            parse_storyboard, document, model=model, allow_outside=allow_outside, read_object=read_object
         )
     finally:
-        is_over.set()
+        is_cancelled.set()
 
 
-def _open_local(path: Path, *, model: str, prompt: str, allow_outside: bool) -> ParsedStoryboard:
+def _load_local(path: Path, *, prompt: str) -> Document:
     path = path.expanduser()
     if path.is_dir():
         folder = path.absolute()
-        return parse_storyboard(storyboard_of(folder, names_in(folder), prompt=prompt), model=model)
-    return parse_storyboard(Document.load(path), model=model, allow_outside=allow_outside)
+        return document_from_folder(folder, list_names(folder), prompt=prompt)
+    return Document.load(path)
 
 
-async def _in_store(address: Location, *, objects: Objects, prompt: str) -> Document:
-    """Read an object or, if there is none of this name, a folder of images."""
-    size_bytes = await objects.size_bytes(address)
-    names = await objects.names(address) if size_bytes is None else ()
-    if names or not address.key:
-        return storyboard_of(address, names, prompt=prompt)
-    if size_bytes is not None and size_bytes > MOST_BYTES:
-        raise StoryboardError(f"{address} is larger than {MOST_BYTES // 1000} kB, as no storyboard is")
-    return Document.parse(await objects.read(address), name=str(address), folder=address.folder)
+async def _load_stored(location: Location, *, objects: Objects, prompt: str) -> Document:
+    """Load an object or, if there is none of this name, a folder of images."""
+    size_bytes = await objects.size_bytes(location)
+    names = await objects.names(location) if size_bytes is None else ()
+    if names or not location.key:
+        return document_from_folder(location, names, prompt=prompt)
+    if size_bytes is not None and size_bytes > MAX_DOCUMENT_BYTES:
+        raise StoryboardError(
+            f"{location} is larger than {MAX_DOCUMENT_BYTES // 1000} kB; a storyboard only names its images"
+        )
+    return Document.parse(await objects.read(location), name=str(location), folder=location.folder)
 
 
-async def _image(address: Location, *, objects: Objects) -> bytes:
-    check_size(await objects.size_bytes(address) or 0, source=str(address))
-    return await objects.read(address)
+async def _read_image(location: Location, *, objects: Objects) -> bytes:
+    check_size(await objects.size_bytes(location) or 0, source=str(location))
+    return await objects.read(location)
 
 
-async def _fetched(url: str) -> tuple[bytes, str]:
-    """Return what a URL serves, and where it was found in the end."""
+async def _download(url: str) -> tuple[bytes, str]:
+    """Return the content at a URL, and the URL after redirects."""
     content = b""
     with translated_errors(f"GET {url}"):
         async with (
-            httpx.AsyncClient(timeout=timeouts(_ANSWER_SECONDS), follow_redirects=True) as http,
+            httpx.AsyncClient(timeout=timeouts(_TIMEOUT_SECONDS), follow_redirects=True) as http,
             http.stream("GET", url) as response,
         ):
             if not response.is_success:
-                raise StoryboardError(f"{url} cannot be read ({response.status_code})")
+                raise StoryboardError(f"{url} cannot be read (status {response.status_code})")
             async for chunk in response.aiter_bytes():
                 content += chunk
-                if len(content) > MOST_BYTES:
-                    break  # the reader says how large it may be
+                if len(content) > MAX_DOCUMENT_BYTES:
+                    break  # Document.parse reports the size
             return content, str(response.url)
 
 
-def names_in(folder: Path) -> tuple[str, ...]:
-    """Return the names of all that is in a folder of this machine.
+def list_names(folder: Path) -> tuple[str, ...]:
+    """Return the names of all entries of a local folder.
 
     Raises:
         StoryboardError: The folder cannot be listed.
@@ -143,36 +153,36 @@ def names_in(folder: Path) -> tuple[str, ...]:
         ) from error
 
 
-def storyboard_of(folder: Path | Location, names: Iterable[str], *, prompt: str) -> Document:
-    """Return a storyboard of a folder's images in the order of their names, with one prompt for all.
+def document_from_folder(folder: Path | Location, names: Iterable[str], *, prompt: str) -> Document:
+    """Return a storyboard of a folder's images, with one prompt for all.
 
-    Names are ordered as people count: ``2.png`` before ``10.png``.
+    The images are in natural order: ``2.png`` before ``10.png``.
 
     Args:
-        folder: Where they are.
-        names: Of all that is there; what is no image is left out.
+        folder: The folder, local or in a store.
+        names: Names of all its entries. Hidden files and files that are not images are skipped.
         prompt: What happens from each image to the next.
 
     Raises:
         StoryboardError: There are no images, or there is no prompt.
     """
-    images = sorted(filter(_is_image, names), key=_as_people_count)
+    images = sorted(filter(_is_image, names), key=_natural_key)
     if not images:
-        raise StoryboardError(f"{folder} holds no images; put two or more there")
+        raise StoryboardError(f"{folder} contains no images; add two or more")
     if not prompt.strip():
-        raise StoryboardError(f"{folder} needs a prompt; say what happens between its images")
-    words = {
+        raise StoryboardError(f"{folder} needs a prompt; describe what happens between its images")
+    storyboard = {
         "title": folder.name,
         "defaults": {"prompt": prompt},
         "shots": [{"image": name} for name in images],
     }
-    return Document.inline(words, name=folder.name, folder=folder)
+    return Document.inline(storyboard, name=folder.name, folder=folder)
 
 
 def _is_image(name: str) -> bool:
-    return Path(name).suffix.lower() in _SUFFIXES and not name.startswith(".")
+    return Path(name).suffix.lower() in _IMAGE_SUFFIXES and not name.startswith(".")
 
 
-def _as_people_count(name: str) -> tuple[list[str | int], str]:
+def _natural_key(name: str) -> tuple[list[str | int], str]:
     parts = re.split(r"(\d+)", name.casefold())
     return [int(part) if part.isdecimal() else part for part in parts], name

@@ -1,4 +1,4 @@
-"""Read an author's document as the clips it asks for, or find all its mistakes."""
+"""Parse a document into clip requests, reporting all errors at once."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,45 +13,54 @@ from prefect_seedance.api.models import CAPABILITIES, DEFAULT_MODEL
 from prefect_seedance.api.wire import ClipInput, problems
 from prefect_seedance.errors import SetupError, StoryboardError
 from prefect_seedance.storage.locations import Location
-from prefect_seedance.storyboard.document import Document, refuse
+from prefect_seedance.storyboard.document import Document, raise_issues
 from prefect_seedance.storyboard.image import SourceImage
 from prefect_seedance.storyboard.image_inspection import inspect_bytes, inspect_file
-from prefect_seedance.storyboard.schema import ClipList, ClipRequest, ClipWords, Defaults, Storyboard
-from prefect_seedance.storyboard.validation import Blanks, proofread
+from prefect_seedance.storyboard.schema import ClipList, ClipOverrides, ClipRequest, Defaults, Storyboard
+from prefect_seedance.storyboard.validation import Placeholders, validate
 from prefect_seedance.storyboard.yaml_lines import Loc
 
-_ANY_PROMPT: Final = "whatever was meant"
+_VALID_PROMPT: Final = "placeholder"
 
-_BLANKS: Final[Blanks] = {
-    ("defaults", "prompt"): _ANY_PROMPT,
+_PLACEHOLDERS: Final[Placeholders] = {
+    ("defaults", "prompt"): _VALID_PROMPT,
     ("shots",): (),
-    ("shots", "*"): {"image": "", "prompt": _ANY_PROMPT},
+    ("shots", "*"): {"image": "", "prompt": _VALID_PROMPT},
     ("shots", "*", "image"): "",
-    ("shots", "*", "prompt"): _ANY_PROMPT,
+    ("shots", "*", "prompt"): _VALID_PROMPT,
     ("clips",): (),
-    ("clips", "*"): {"prompt": _ANY_PROMPT},
-    ("clips", "*", "prompt"): _ANY_PROMPT,
+    ("clips", "*"): {"prompt": _VALID_PROMPT},
+    ("clips", "*", "prompt"): _VALID_PROMPT,
     ("clips", "*", "images", "*"): "",
 }
-"""What a document with mistakes is read on with, so that one mistake neither hides nor causes another."""
+"""Values for invalid fields, so that one error neither hides nor causes another."""
 
-_LOOKS_AT_ONCE: Final = 2
-"""One may wait for a bucket while another decodes. Measured: the largest that we take need 0.7 GB of memory
-together, those of phones 0.2 GB."""
+_PARALLEL_INSPECTIONS: Final = 2
+"""One image can download from a bucket while another decodes. Measured: two of the largest images need 0.7 GB
+of memory, two from phones 0.2 GB."""
 
-_NAME_CHARACTERS: Final = 60
-"""How long a clip's name may be: a line of a table."""
+_MAX_NAME_LENGTH: Final = 60
+"""The most characters of a clip's name, so that it fits in a line of a table."""
+
+ObjectReader = Callable[[Location], bytes]
+"""Returns the content of an image in a store, or raises StoryboardError."""
+
+_Inspected: TypeAlias = Mapping[str, SourceImage | str]
+"""By the name in the document: the image, or an error message."""
+
+_Finding: TypeAlias = tuple[Loc, str]
+"""The path of an invalid field, and the message."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ParsedStoryboard:
-    """What an author asks for.
+    """A storyboard or list of clips without errors, with its clips.
 
     Attributes:
-        storyboard: What was written.
-        title: Its title, or what the file is called.
-        model: Whose limits hold.
-        clips: The clips it comes to, in order.
+        storyboard: The storyboard or list of clips as written.
+        title: Its title, or else the name of its file.
+        model: Id of the model whose limits were checked.
+        clips: Its clips in order.
     """
 
     storyboard: Storyboard | ClipList
@@ -62,34 +71,25 @@ class ParsedStoryboard:
 
 @dataclass(frozen=True, kw_only=True)
 class _Draft:
-    """A clip before it is known whether it can be made.
+    """A clip before its images and settings are checked.
 
     Attributes:
-        trail: Where its words stand.
-        images: Where each image's name stands, with the name.
-        name: What people call it; empty if its images say it.
-        asked: False for the last shot, which no clip begins at.
+        loc: The path of its shot or clip.
+        overrides: Its settings.
+        images: The path and the name of each image.
+        name: Its name for display; empty to derive one from its images.
+        is_clip: False for the last shot unless the storyboard loops: no clip begins there.
     """
 
-    trail: Loc
-    words: ClipWords
+    loc: Loc
+    overrides: ClipOverrides
     images: tuple[tuple[Loc, str], ...]
     name: str = ""
-    asked: bool = True
+    is_clip: bool = True
 
 
-_Looks: TypeAlias = Mapping[str, SourceImage | str]
-"""By the name that the author uses: the picture, or what is wrong with it."""
-
-Fetch = Callable[[Location], bytes]
-"""Returns the content of an image in a store, or raises StoryboardError."""
-
-_Doubt: TypeAlias = tuple[Loc, str]
-"""Where something is wrong, and what."""
-
-
-def _no_objects(address: Location) -> bytes:
-    raise StoryboardError(f"{address} cannot be read from here; give a local file")
+def _reject_objects(location: Location) -> bytes:
+    raise StoryboardError(f"{location} cannot be read from here; use a local file")
 
 
 def parse_storyboard(
@@ -97,168 +97,177 @@ def parse_storyboard(
     *,
     model: str = DEFAULT_MODEL,
     allow_outside: bool = False,
-    fetch: Fetch = _no_objects,
+    read_object: ObjectReader = _reject_objects,
 ) -> ParsedStoryboard:
-    """Read a document with ``shots`` as a storyboard, one with ``clips`` as a list of clips.
+    """Parse a document with ``shots`` as a storyboard, one with ``clips`` as a list of clips.
 
     Args:
-        document: What the author wrote.
-        model: Whose limits hold.
-        allow_outside: Whether absolute paths may lead out of the document's folder.
-        fetch: Returns the content of an image in a store, in any thread.
+        document: The author's document.
+        model: Id of the model whose limits apply.
+        allow_outside: Permit absolute paths outside the document's folder.
+        read_object: Returns the content of an image in a store; called from worker threads.
 
     Raises:
-        StoryboardError: It has mistakes; the message lists all, each on a line.
+        StoryboardError: The document has errors; the message lists all of them, one per line.
         SetupError: The model is unknown.
     """
     if model not in CAPABILITIES:
-        raise SetupError(f"unknown model {model!r}; known: {', '.join(CAPABILITIES)}")
-    proof = proofread(document, kind=_kind(document.value), blanks=_BLANKS)
-    drafts = tuple(_drafts(proof.words))
-    look = partial(_look, document, model=model, allow_outside=allow_outside, fetch=fetch)
+        raise SetupError(f"unknown model {model!r}; known models: {', '.join(CAPABILITIES)}")
+    validated = validate(document, schema=_schema_for(document.value), placeholders=_PLACEHOLDERS)
+    storyboard = validated.value
+    drafts = tuple(_drafts(storyboard))
+    inspect = partial(_inspect, document, model=model, allow_outside=allow_outside, read_object=read_object)
     names = dict.fromkeys(name for draft in drafts for _, name in draft.images)
-    with ThreadPoolExecutor(_LOOKS_AT_ONCE, thread_name_prefix="seedance-reading") as lookers:
-        looks = dict(zip(names, lookers.map(look, names), strict=True))
-    doubts = (
-        *_too_few(proof.words),
-        *_wrong_images(drafts, looks),
-        *_wrong_fits(drafts, looks),
-        *_wrong_words(drafts, proof.words.defaults, model=model),
+    with ThreadPoolExecutor(_PARALLEL_INSPECTIONS, thread_name_prefix="seedance-inspect") as executor:
+        inspected = dict(zip(names, executor.map(inspect, names), strict=True))
+    findings = (
+        *_check_counts(storyboard),
+        *_check_images(drafts, inspected),
+        *_check_fits(drafts, inspected),
+        *_check_settings(drafts, storyboard.defaults, model=model),
     )
-    found = [document.mistake(trail, message) for trail, message in doubts if not proof.blames(trail)]
-    if mistakes := dict.fromkeys((*document.mistakes, *proof.mistakes, *found)):
-        refuse(sorted(mistakes, key=lambda mistake: (document.line(mistake.trail) or 0, mistake.trail)))
-    pictures = {name: look for name, look in looks.items() if isinstance(look, SourceImage)}
+    found = [document.issue(loc, message) for loc, message in findings if not validated.is_invalid(loc)]
+    if issues := dict.fromkeys((*document.issues, *validated.issues, *found)):
+        raise_issues(sorted(issues, key=lambda issue: (document.line(issue.loc) or 0, issue.loc)))
+    images = {name: image for name, image in inspected.items() if isinstance(image, SourceImage)}
     return ParsedStoryboard(
-        storyboard=proof.words,
-        title=_one_line(proof.words.title or Path(document.name).stem),
+        storyboard=storyboard,
+        title=_one_line(storyboard.title or Path(document.name).stem),
         model=model,
-        clips=tuple(_requests(drafts, pictures, proof.words.defaults)),
+        clips=tuple(_requests(drafts, images, storyboard.defaults)),
     )
 
 
-def _kind(value: object) -> type[Storyboard] | type[ClipList]:
+def _schema_for(value: object) -> type[Storyboard] | type[ClipList]:
     fields = [str(field) for field in value] if isinstance(value, Mapping) else []
-    means_clips = "shots" not in fields and get_close_matches("clips", fields)
-    return ClipList if means_clips else Storyboard
+    has_clips = "shots" not in fields and get_close_matches("clips", fields)
+    return ClipList if has_clips else Storyboard
 
 
-def _drafts(words: Storyboard | ClipList) -> Iterator[_Draft]:
-    if isinstance(words, ClipList):
-        for number, clip in enumerate(words.clips):
-            trail: Loc = ("clips", number)
-            images = tuple(((*trail, "images", place), image) for place, image in enumerate(clip.images))
-            name = clip.name or clip.prompt or words.defaults.prompt
-            yield _Draft(trail=trail, words=clip, images=images, name=name)
+def _drafts(storyboard: Storyboard | ClipList) -> Iterator[_Draft]:
+    if isinstance(storyboard, ClipList):
+        for number, clip in enumerate(storyboard.clips):
+            loc: Loc = ("clips", number)
+            images = tuple(((*loc, "images", index), image) for index, image in enumerate(clip.images))
+            name = clip.name or clip.prompt or storyboard.defaults.prompt
+            yield _Draft(loc=loc, overrides=clip, images=images, name=name)
         return
-    frames = tuple((("shots", number, "image"), shot.image) for number, shot in enumerate(words.shots))
-    nexts = frames[1:] + frames[:1]
-    for number, (shot, start, end) in enumerate(zip(words.shots, frames, nexts, strict=True)):
-        asked = words.loop or number + 1 < len(frames)
+    starts = tuple((("shots", number, "image"), shot.image) for number, shot in enumerate(storyboard.shots))
+    ends = starts[1:] + starts[:1]
+    for number, (shot, start, end) in enumerate(zip(storyboard.shots, starts, ends, strict=True)):
+        is_clip = storyboard.loop or number + 1 < len(starts)
         yield _Draft(
-            trail=("shots", number), words=shot, images=(start, end) if asked else (start,), asked=asked
+            loc=("shots", number),
+            overrides=shot,
+            images=(start, end) if is_clip else (start,),
+            is_clip=is_clip,
         )
 
 
-def _look(
-    document: Document, name: str, *, model: str, allow_outside: bool, fetch: Fetch
+def _inspect(
+    document: Document, name: str, *, model: str, allow_outside: bool, read_object: ObjectReader
 ) -> SourceImage | str:
-    """Return the picture of this name, or what is wrong with it."""
+    """Return the image of this name, or an error message."""
     if not name:
         return "is empty; name an image file or an https URL"
     try:
-        found = document.locate(name, allow_outside=allow_outside)
-        if isinstance(found, Location):
-            return inspect_bytes(fetch(found), source=str(found), model=model)
-        return inspect_file(found, model=model) if isinstance(found, Path) else SourceImage.from_url(found)
+        target = document.locate(name, allow_outside=allow_outside)
+        if isinstance(target, Location):
+            return inspect_bytes(read_object(target), source=str(target), model=model)
+        if isinstance(target, Path):
+            return inspect_file(target, model=model)
+        return SourceImage.from_url(target)
     except StoryboardError as error:
         return str(error)
 
 
-def _too_few(words: Storyboard | ClipList) -> Iterator[_Doubt]:
-    if isinstance(words, ClipList):
-        if not words.clips:
-            yield ("clips",), "holds no clips; list one or more"
-    elif len(words.shots) < 2:  # noqa: PLR2004 -- a transition has two ends
-        count = "one shot" if words.shots else "no shots"
-        yield ("shots",), f"holds {count}; list two or more, or list single clips under 'clips:'"
+def _check_counts(storyboard: Storyboard | ClipList) -> Iterator[_Finding]:
+    if isinstance(storyboard, ClipList):
+        if not storyboard.clips:
+            yield ("clips",), "has no clips; list one or more"
+    elif len(storyboard.shots) < 2:  # noqa: PLR2004 -- a transition has two ends
+        count = "one shot" if storyboard.shots else "no shots"
+        yield ("shots",), f"has {count}; list two or more, or list separate clips under 'clips:'"
 
 
-def _wrong_images(drafts: Iterable[_Draft], looks: _Looks) -> Iterator[_Doubt]:
+def _check_images(drafts: Iterable[_Draft], inspected: _Inspected) -> Iterator[_Finding]:
     for draft in drafts:
-        for trail, name in draft.images:
-            if isinstance(wrong := looks[name], str):
-                yield trail, wrong
+        for loc, name in draft.images:
+            if isinstance(message := inspected[name], str):
+                yield loc, message
 
 
-def _wrong_fits(drafts: Iterable[_Draft], looks: _Looks) -> Iterator[_Doubt]:
-    """Find clips that ask by themselves for what nobody can do; the defaults' fit holds where it can."""
+def _check_fits(drafts: Iterable[_Draft], inspected: _Inspected) -> Iterator[_Finding]:
+    """Report a clip's own fit if one of its images is at a URL; the defaults' fit skips such images."""
     for draft in drafts:
-        if not draft.asked or draft.words.fit in {None, "none"}:
+        if not draft.is_clip or draft.overrides.fit in {None, "none"}:
             continue
         for _, name in draft.images:
-            look = looks[name]
-            if isinstance(look, SourceImage) and not look.is_local:
-                message = f"{name} is fetched by the API as it is; give a local copy, or leave the fit out"
-                yield (*draft.trail, "fit"), message
+            image = inspected[name]
+            if isinstance(image, SourceImage) and not image.is_local:
+                message = f"the API fetches {name} unchanged; use a local copy, or remove the fit"
+                yield (*draft.loc, "fit"), message
 
 
-def _wrong_words(drafts: Iterable[_Draft], defaults: Defaults, *, model: str) -> Iterator[_Doubt]:
-    """Find what the model would refuse, where it is written."""
+def _check_settings(drafts: Iterable[_Draft], defaults: Defaults, *, model: str) -> Iterator[_Finding]:
+    """Report prompts and settings that the model would reject, where they are written."""
     for draft in drafts:
         clip = ClipInput(
             mode="image-to-video" if draft.images else "text-to-video",
-            prompt=draft.words.prompt or defaults.prompt,
+            prompt=draft.overrides.prompt or defaults.prompt,
             image_urls=tuple(name for _, name in draft.images),
-            **draft.words.settings(defaults).model_dump(),
+            **draft.overrides.settings(defaults).model_dump(),
         )
         for field, message in problems(clip, model=model):
             if field == "image_urls":
-                yield (*draft.trail, "images"), message
+                yield (*draft.loc, "images"), message
             elif field == "prompt" and not clip.prompt:
-                if draft.asked:
-                    yield (*draft.trail, "prompt"), "is missing; say what happens, here or under 'defaults'"
-            elif draft.words.says(field) or field not in defaults.model_fields_set:
-                yield (*draft.trail, field), message
+                if draft.is_clip:
+                    yield (
+                        (*draft.loc, "prompt"),
+                        "is missing; describe what happens, here or under 'defaults'",
+                    )
+            elif draft.overrides.overrides(field) or field not in defaults.model_fields_set:
+                yield (*draft.loc, field), message
             else:
                 yield ("defaults", field), message
 
 
 def _requests(
-    drafts: Iterable[_Draft], pictures: Mapping[str, SourceImage], defaults: Defaults
+    drafts: Iterable[_Draft], images: Mapping[str, SourceImage], defaults: Defaults
 ) -> Iterator[ClipRequest]:
-    asked = [draft for draft in drafts if draft.asked]
-    names = _unique(_name(draft, pictures) for draft in asked)
-    for draft, name in zip(asked, names, strict=True):
-        fit, settings = draft.words.fit or defaults.fit, draft.words.settings(defaults)
+    clips = [draft for draft in drafts if draft.is_clip]
+    names = _unique(_name(draft, images) for draft in clips)
+    for draft, name in zip(clips, names, strict=True):
+        fit, settings = draft.overrides.fit or defaults.fit, draft.overrides.settings(defaults)
         yield ClipRequest(
             name=name,
-            prompt=draft.words.prompt or defaults.prompt,
+            prompt=draft.overrides.prompt or defaults.prompt,
             images=tuple(
-                pictures[image].fitted(fit, aspect_ratio=settings.aspect_ratio) for _, image in draft.images
+                images[image].fitted(fit, aspect_ratio=settings.aspect_ratio) for _, image in draft.images
             ),
             settings=settings,
-            take=draft.words.take,
+            take=draft.overrides.take,
         )
 
 
-def _name(draft: _Draft, pictures: Mapping[str, SourceImage]) -> str:
-    stems = (_shortened(pictures[image].stem, most=_NAME_CHARACTERS // 2 - 2) for _, image in draft.images)
-    return _shortened(draft.name, most=_NAME_CHARACTERS) or " → ".join(stems)
+def _name(draft: _Draft, images: Mapping[str, SourceImage]) -> str:
+    stems = (_shorten(images[image].stem, length=_MAX_NAME_LENGTH // 2 - 2) for _, image in draft.images)
+    return _shorten(draft.name, length=_MAX_NAME_LENGTH) or " → ".join(stems)
 
 
-def _shortened(text: str, *, most: int) -> str:
+def _shorten(text: str, *, length: int) -> str:
     line = _one_line(text)
-    return line if len(line) <= most else f"{line[: most - 1].rstrip()}…"
+    return line if len(line) <= length else f"{line[: length - 1].rstrip()}…"
 
 
 def _one_line(text: str) -> str:
-    """Leave out what would break a line of a table or steer a terminal."""
-    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+    """Remove characters that would break a line of a table or control a terminal."""
+    return " ".join("".join(character if character.isprintable() else " " for character in text).split())
 
 
 def _unique(names: Iterable[str]) -> Iterator[str]:
-    """Tell equal names apart by a number."""
+    """Append a number to a name that is already used."""
     uses: Counter[str] = Counter()
     taken: set[str] = set()
     for name in names:

@@ -1,4 +1,4 @@
-"""Number the clips of a production, each with the fingerprint of what it asks for."""
+"""Number and fingerprint the clips of a production."""
 
 import hashlib
 import json
@@ -12,35 +12,37 @@ from pydantic import BaseModel, ConfigDict, Field
 from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.storyboard.schema import ClipRequest
 
-_NAME_CHARACTERS: Final = 80
-"""How long a production's name may be: it is part of object keys and of Prefect's artifact keys."""
+_MAX_NAME_LENGTH: Final = 80
+"""The most characters of a production's name, which is part of object keys and Prefect's artifact keys."""
 
 
 class PlannedClip(ClipRequest):
-    """A clip with its place in the production and its identity."""
+    """A clip with its number in the production and its fingerprint."""
 
-    number: int = Field(ge=1, description="Its place in the production, from 1.")
-    fingerprint: str = Field(description="Its identity: equal fingerprints are one clip, paid for once.")
+    number: int = Field(ge=1, description="Position in the production, from 1.")
+    fingerprint: str = Field(
+        description="Identity of the clip: clips with equal fingerprints are generated once."
+    )
 
     @classmethod
-    def of(cls, request: ClipRequest, *, number: int, model: str) -> Self:
-        """Give a request its number and fingerprint."""
+    def from_request(cls, request: ClipRequest, *, number: int, model: str) -> Self:
+        """Add a number and the fingerprint to a request."""
         return cls(**dict(request), number=number, fingerprint=fingerprint(request, model=model))
 
 
 class Plan(BaseModel):
-    """What a production consists of."""
+    """The clips of a production."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(description="The production's name in keys: lower-case letters, digits and dashes.")
-    title: str = Field(description="The production's name for people.")
-    model: str = Field(description="The id of the model that makes the clips.")
+    name: str = Field(description="Name in keys: lower-case letters, digits and dashes.")
+    title: str = Field(description="Name for display.")
+    model: str = Field(description="Id of the model that generates the clips.")
     clips: tuple[PlannedClip, ...] = Field(description="The clips in order.")
 
     @property
     def distinct(self) -> tuple[PlannedClip, ...]:
-        """The first clip of each fingerprint: what is bought at most."""
+        """The first clip of each fingerprint, which is the most that a run submits."""
         firsts: dict[str, PlannedClip] = {}
         for clip in self.clips:
             firsts.setdefault(clip.fingerprint, clip)
@@ -48,37 +50,39 @@ class Plan(BaseModel):
 
     @property
     def billed_seconds(self) -> int:
-        """Seconds of video that are billed if no clip exists yet."""
+        """Seconds of video that are billed if none of the clips is archived yet."""
         return sum(clip.settings.duration for clip in self.distinct)
 
 
 def plan(requests: Iterable[ClipRequest], *, title: str, name: str = "", model: str = DEFAULT_MODEL) -> Plan:
-    """Plan a production, without asking what of it exists already.
+    """Plan a production, without checking which of its clips are archived.
 
     Args:
-        requests: Its clips in order.
-        title: What people call it.
-        name: What to make its name in keys from; the title if empty.
-        model: The id of the model that shall make the clips.
+        requests: The clips in order.
+        title: The production's name for display.
+        name: Text to derive the name in keys from. Default: the title.
+        model: Id of the model that generates the clips.
     """
     clips = (
-        PlannedClip.of(request, number=number, model=model) for number, request in enumerate(requests, 1)
+        PlannedClip.from_request(request, number=number, model=model)
+        for number, request in enumerate(requests, 1)
     )
     return Plan(name=key_name(name or title), title=title or name, model=model, clips=tuple(clips))
 
 
 def fingerprint(request: ClipRequest, *, model: str) -> str:
-    """Digest all that decides a clip's picture and sound: model, input, the images' content, take.
+    """Return a digest of everything that decides a clip: model, input, content of the images, take.
 
-    A change of what is digested buys every clip again. So every setting is said, whether or not it is
-    the default of the day, and what is None is left out: a field that is added later as optional changes
-    no fingerprint.
+    A change in the digested data buys every clip again. Therefore every setting is included, even if it
+    equals the current default, and None is left out: a later optional field changes no fingerprint.
     """
-    asked = request.input(image.identity for image in request.images).model_dump(
-        mode="json", exclude_none=True
-    )
+    clip_input = request.input(image.identity for image in request.images)
     canonical = json.dumps(
-        {"model": model, "input": asked, "take": request.take},
+        {
+            "model": model,
+            "input": clip_input.model_dump(mode="json", exclude_none=True),
+            "take": request.take,
+        },
         sort_keys=True,
         separators=(",", ":"),
         ensure_ascii=False,
@@ -87,17 +91,19 @@ def fingerprint(request: ClipRequest, *, model: str) -> str:
 
 
 def key_name(text: str) -> str:
-    """Make a name that is safe in object keys and artifact keys: ``Été à Nice!`` is ``ete-a-nice``.
+    """Derive a name that is safe in object keys and artifact keys: ``Été à Nice!`` is ``ete-a-nice``.
 
-    Letters without a Latin base are left out; then, and if the text is too long, a short digest keeps
-    different titles apart.
+    Letters without a Latin base are dropped. If letters are dropped or the text is too long, a short digest
+    is appended so that different titles get different names.
     """
     letters = "".join(
-        sign for sign in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(sign)
+        character
+        for character in unicodedata.normalize("NFKD", text.casefold())
+        if not unicodedata.combining(character)
     )
     name = re.sub(r"[^a-z0-9]+", "-", letters).strip("-")
-    lost = any(sign.isalnum() and not sign.isascii() for sign in letters) or len(name) > _NAME_CHARACTERS
-    if not lost and name:
+    has_dropped = any(character.isalnum() and not character.isascii() for character in letters)
+    if name and not has_dropped and len(name) <= _MAX_NAME_LENGTH:
         return name
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
-    return f"{name[: _NAME_CHARACTERS - len(digest) - 1].strip('-')}-{digest}".removeprefix("-")
+    return f"{name[: _MAX_NAME_LENGTH - len(digest) - 1].strip('-')}-{digest}".removeprefix("-")

@@ -1,4 +1,4 @@
-"""The author's words for a film or for a list of clips."""
+"""The models of a storyboard file and of a list of clips."""
 
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
@@ -17,7 +17,9 @@ from prefect_seedance.api.wire import ClipInput, ClipSettings
 from prefect_seedance.storyboard.image import Fit, SourceImage
 
 Text = Annotated[StrictStr, StringConstraints(strip_whitespace=True)]
-"""What an author types, without the blanks and line ends around it, which YAML's blocks add."""
+"""Text without surrounding whitespace: YAML's block scalars end with a line break."""
+
+_INHERITED = "If omitted, the value under `defaults` applies."
 
 
 def _choices(setting: str) -> Any:  # noqa: ANN401 -- as pydantic's Field
@@ -25,120 +27,123 @@ def _choices(setting: str) -> Any:  # noqa: ANN401 -- as pydantic's Field
 
 
 def _override(setting: str) -> Any:  # noqa: ANN401 -- as pydantic's Field
-    said = ClipSettings.model_fields[setting].description
-    return Field(default=None, description=f"{said} Left out, it is as the defaults say.")
+    description = ClipSettings.model_fields[setting].description
+    return Field(default=None, description=f"{description} {_INHERITED}")
 
 
-class _Words(BaseModel):
+class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Defaults(ClipSettings):
-    """What holds for every clip that does not say otherwise."""
+    """Settings for every clip that does not override them."""
 
-    prompt: Text = Field(default="", description="What happens in clips that have no prompt of their own.")
+    prompt: Text = Field(default="", description="Prompt of clips that have none.")
     fit: Fit = Field(
         default="none",
-        description="How local images are brought to the aspect ratio: crop cuts off what is over, pad adds "
-        "black beside them, none leaves them as they are.",
+        description="How to bring local images to the aspect ratio: crop cuts off the excess, pad adds black "
+        "bars, none leaves them unchanged.",
     )
 
 
-class ClipWords(_Words):
-    """What an author may say about one clip over the defaults.
+class ClipOverrides(_Strict):
+    """Settings of one clip that override the defaults.
 
-    An unsaid setting is None and an unsaid prompt empty, rather than the default's value: so what was
-    said can be told from what was not even when a form or a queue has sent all fields through JSON.
+    An omitted setting is None and an omitted prompt is empty. The default's value would be ambiguous after a
+    form or a queue has sent all fields as JSON.
     """
 
     prompt: Text = Field(
-        default="", description="What happens, with sounds and camera. Left out, it is as the defaults say."
+        default="", description=f"What happens, including sounds and camera movement. {_INHERITED}"
     )
-    take: StrictInt = Field(default=1, ge=1, description="Raise it to buy another version of the same clip.")
+    take: StrictInt = Field(
+        default=1, ge=1, description="Raise it to generate another version of the same clip."
+    )
     duration: Annotated[StrictInt, _choices("duration")] | None = _override("duration")
     resolution: Annotated[StrictStr, _choices("resolution")] | None = _override("resolution")
     aspect_ratio: Annotated[StrictStr, _choices("aspect_ratio")] | None = _override("aspect_ratio")
     sound: StrictBool | None = _override("sound")
     fixed_lens: StrictBool | None = _override("fixed_lens")
     fit: Fit | None = Field(
-        default=None,
-        description="How local images are brought to the aspect ratio. Left out, it is as the defaults say.",
+        default=None, description=f"How to bring local images to the aspect ratio. {_INHERITED}"
     )
 
     def settings(self, defaults: Defaults) -> ClipSettings:
-        """Lay what is said here over the defaults."""
+        """Merge these settings into the defaults."""
         fields = set(ClipSettings.model_fields)
-        said = self.model_dump(include=fields, exclude_none=True)
-        return ClipSettings(**{**defaults.model_dump(include=fields), **said})
+        overrides = self.model_dump(include=fields, exclude_none=True)
+        return ClipSettings(**{**defaults.model_dump(include=fields), **overrides})
 
-    def says(self, field: str) -> bool:
-        """Tell whether this field is said here, not left to the defaults."""
+    def overrides(self, field: str) -> bool:
+        """Return whether this field is set here rather than under the defaults."""
         return getattr(self, field) not in (None, "")
 
 
-class _Image(_Words):  # a base of its own, so that forms ask for it first
+class _HasImage(_Strict):  # a base class, so that forms show its field first
     image: Text = Field(
-        description="Picture to begin at: a path relative to the storyboard, or an https URL."
+        description="Image that the clip begins at: a path relative to the storyboard, or an https URL."
     )
 
 
-class Shot(ClipWords, _Image):
+class Shot(ClipOverrides, _HasImage):
     """One image of a film, with what happens from it to the next."""
 
 
-class Storyboard(_Words):
+class Storyboard(_Strict):
     """A film: images in order, with what happens between them."""
 
-    title: Text = Field(default="", description="Names the production.")
-    defaults: Defaults = Field(default=Defaults(), description="What holds for every shot.")
+    title: Text = Field(default="", description="Title, which also names the production.")
+    defaults: Defaults = Field(default=Defaults(), description="Settings for every shot.")
     loop: StrictBool = Field(default=False, description="Add a clip from the last image to the first.")
     shots: tuple[Shot, ...] = Field(description="The images in order, two or more.")
 
 
-class _Images(_Words):
-    name: Text = Field(default="", description="What people call the clip. Left out, its prompt's beginning.")
+class _HasImages(_Strict):
+    name: Text = Field(
+        default="", description="Name of the clip. If omitted, the beginning of its prompt is used."
+    )
     images: tuple[Text, ...] = Field(
         default=(),
-        description="No picture, a start picture, or a start and an end picture: "
+        description="No image, a start image, or a start and an end image: "
         "each a path relative to the file, or an https URL.",
     )
 
 
-class ClipSpec(ClipWords, _Images):
-    """One clip by itself, made from its prompt and up to two images."""
+class ClipSpec(ClipOverrides, _HasImages):
+    """One separate clip, generated from its prompt and up to two images."""
 
 
-class ClipList(_Words):
-    """Clips that do not belong together."""
+class ClipList(_Strict):
+    """Clips that do not form a film."""
 
-    title: Text = Field(default="", description="Names the production.")
-    defaults: Defaults = Field(default=Defaults(), description="What holds for every clip.")
+    title: Text = Field(default="", description="Title, which also names the production.")
+    defaults: Defaults = Field(default=Defaults(), description="Settings for every clip.")
     clips: tuple[ClipSpec, ...] = Field(description="The clips, one or more.")
 
 
 class ClipRequest(BaseModel):
-    """One clip that an author asks for."""
+    """One clip to generate, with its settings resolved and its images inspected."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(description="What people call it; unique within its production.")
-    prompt: str = Field(description="What happens in it.")
-    images: tuple[SourceImage, ...] = Field(description="The start frame and the end frame, or fewer.")
-    settings: ClipSettings = Field(description="How it looks and sounds.")
-    take: int = Field(default=1, description="Which version of it.")
+    name: str = Field(description="Name for display, unique in its production.")
+    prompt: str = Field(description="What happens in the clip.")
+    images: tuple[SourceImage, ...] = Field(description="The start image and the end image, or fewer.")
+    settings: ClipSettings = Field(description="Length, size, sound and camera of the clip.")
+    take: int = Field(default=1, description="Version of the clip, from 1.")
 
     @property
     def mode(self) -> Literal["text-to-video", "image-to-video"]:
-        """The API's mode, which follows from the pictures."""
+        """The API's mode, which depends on whether there are images."""
         return "image-to-video" if self.images else "text-to-video"
 
     def input(self, image_urls: Iterable[str]) -> ClipInput:
-        """Return what the API is asked, given where it can fetch the pictures.
+        """Return the API's input, given the URLs at which the images are hosted.
 
         Raises:
-            ValueError: There is not one URL for each picture.
+            ValueError: The number of URLs differs from the number of images.
         """
         urls = tuple(image_urls)
         if len(urls) != len(self.images):
-            raise ValueError(f"{self.name!r} has {len(self.images)} images, not {len(urls)}")
+            raise ValueError(f"{self.name!r} needs {len(self.images)} image URLs, got {len(urls)}")
         return ClipInput(mode=self.mode, prompt=self.prompt, image_urls=urls, **self.settings.model_dump())

@@ -1,4 +1,4 @@
-"""Hold a document against a pydantic model and say what differs in its author's words."""
+"""Validate a document against a pydantic model, with errors in the author's terms."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
@@ -11,17 +11,18 @@ from typing import Any, Final, Generic, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from prefect_seedance.storyboard.document import Document, Mistake, refuse
+from prefect_seedance.storyboard.document import Document, Issue, raise_issues
 from prefect_seedance.storyboard.yaml_lines import Loc
 
-Words = TypeVar("Words", bound=BaseModel)
+SchemaT = TypeVar("SchemaT", bound=BaseModel)
 
-Blanks = Mapping[tuple[str, ...], Any]
-"""What stands in for what is missing or wrong, by trail with ``*`` for positions; else it is left out."""
+Placeholders = Mapping[tuple[str, ...], Any]
+"""Values that replace missing or invalid fields, by path with ``*`` for positions. Invalid fields without a
+placeholder are removed."""
 
 _EXPECTED: Final[Mapping[str, tuple[str, str]]] = {
     "string_type": ("text", "put it in quotes"),
-    "string_unicode": ("whole characters", "retype the half one (a lone surrogate)"),
+    "string_unicode": ("whole characters", "retype the incomplete one (a lone surrogate)"),
     "int_type": ("a whole number", "write it without quotes"),
     "bool_type": ("true or false", "write one of them without quotes"),
     "tuple_type": ("a list", "begin each entry with '- '"),
@@ -29,84 +30,90 @@ _EXPECTED: Final[Mapping[str, tuple[str, str]]] = {
     "literal_error": ("{expected}", "choose one"),
     "greater_than_equal": ("a number of at least {ge}", "raise it"),
 }
-"""By pydantic's type of error: what a value must be, and the remedy."""
+"""By pydantic's error type: the expected value and the remedy."""
 
-_MOST_SHOWN: Final = 40
-"""How many characters of a wrong value a message repeats."""
+_MAX_SHOWN: Final = 40
+"""The most characters of an invalid value that a message repeats."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Proof(Generic[Words]):
-    """What a document says as far as it can be understood.
+class Validated(Generic[SchemaT]):
+    """A document as its model, with the issues found.
 
     Attributes:
-        words: The document as its model, with blanks where it is wrong.
-        mistakes: What is wrong.
-        blamed: Where something is wrong, or is missing because its name is misspelt, so that nobody
-            complains a second time.
+        value: The model, with placeholders for invalid fields.
+        issues: All issues, in pydantic's order.
+        invalid: The paths of invalid fields, and of fields missing because their names are misspelt, so
+            that later checks do not report them again.
     """
 
-    words: Words
-    mistakes: tuple[Mistake, ...]
-    blamed: frozenset[Loc]
+    value: SchemaT
+    issues: tuple[Issue, ...]
+    invalid: frozenset[Loc]
 
-    def blames(self, trail: Loc) -> bool:
-        """Tell whether what stands here, or something around it, is wrong already."""
-        return any(trail[:depth] in self.blamed for depth in range(len(trail) + 1))
+    def is_invalid(self, loc: Loc) -> bool:
+        """Return whether the value at this path, or one that encloses it, is invalid."""
+        return any(loc[:depth] in self.invalid for depth in range(len(loc) + 1))
 
 
-def proofread(document: Document, *, kind: type[Words], blanks: Blanks) -> Proof[Words]:
-    """Read a document as this kind of model, going on after every mistake."""
+def validate(document: Document, *, schema: type[SchemaT], placeholders: Placeholders) -> Validated[SchemaT]:
+    """Validate a document against a model and collect all issues.
+
+    Raises:
+        StoryboardError: The document is invalid and placeholders cannot complete it.
+    """
     try:
-        return Proof(words=kind.model_validate(document.value), mistakes=(), blamed=frozenset())
+        return Validated(value=schema.model_validate(document.value), issues=(), invalid=frozenset())
     except ValidationError as error:
         errors = error.errors()
-    mistakes = [document.mistake(error["loc"], _message(error, kind)) for error in errors]
-    meant = {target for error in errors if (target := _meant(error, kind))}
-    wrong = {error["loc"] for error in errors}
-    told = tuple(mistake for mistake in mistakes if mistake.trail not in meant)
-    if () in wrong:
-        refuse(told)
+    issues = [document.issue(error["loc"], _message(error, schema)) for error in errors]
+    misspelt = {target for error in errors if (target := _intended_loc(error, schema))}
+    invalid = {error["loc"] for error in errors}
+    reported = tuple(issue for issue in issues if issue.loc not in misspelt)
+    if () in invalid:
+        raise_issues(reported)
+    repaired = _repair(document.value, invalid=invalid, misspelt=misspelt, placeholders=placeholders)
     try:
-        words = kind.model_validate(_mended(document.value, wrong=wrong, meant=meant, blanks=blanks))
+        value = schema.model_validate(repaired)
     except ValidationError:
-        refuse(told)
-    return Proof(words=words, mistakes=told, blamed=frozenset(wrong | meant))
+        raise_issues(reported)
+    return Validated(value=value, issues=reported, invalid=frozenset(invalid | misspelt))
 
 
-def _message(error: ErrorDetails, kind: type[BaseModel]) -> str:
+def _message(error: ErrorDetails, schema: type[BaseModel]) -> str:
     *parents, name = error["loc"] or ("",)
     if error["type"] == "extra_forbidden":
-        suggestion = _meant(error, kind)
-        known = ", ".join(_model_at(kind, parents).model_fields)
+        intended = _intended_loc(error, schema)
+        known = ", ".join(_model_at(schema, parents).model_fields)
         return (
-            f"unknown field; did you mean {suggestion[-1]!r}?"
-            if suggestion
-            else f"unknown field; known are {known}"
+            f"unknown field; did you mean {intended[-1]!r}?"
+            if intended
+            else f"unknown field; known fields: {known}"
         )
     if error["type"] == "missing":
-        return f"is missing: {_model_at(kind, parents).model_fields[str(name)].description}"
+        return f"is missing: {_model_at(schema, parents).model_fields[str(name)].description}"
     if error["type"] not in _EXPECTED:
         return error["msg"]
     expected, remedy = _EXPECTED[error["type"]]
-    return f"expected {expected.format(**error.get('ctx', {}))}, found {_shown(error['input'])}; {remedy}"
+    found = _describe(error["input"])
+    return f"expected {expected.format(**error.get('ctx', {}))}, found {found}; {remedy}"
 
 
-def _meant(error: ErrorDetails, kind: type[BaseModel]) -> Loc | None:
-    """Guess which field an unknown one was meant to be."""
+def _intended_loc(error: ErrorDetails, schema: type[BaseModel]) -> Loc | None:
+    """Return the path of the field that an unknown field's name resembles."""
     if error["type"] != "extra_forbidden":
         return None
     *parents, name = error["loc"]
-    close = get_close_matches(str(name).lower(), _model_at(kind, parents).model_fields, n=1)
+    close = get_close_matches(str(name).lower(), _model_at(schema, parents).model_fields, n=1)
     return (*parents, close[0]) if close else None
 
 
-def _model_at(kind: type[BaseModel], trail: Iterable[str | int]) -> type[BaseModel]:
-    """Find the model that describes what stands at this trail."""
-    for name in trail:
+def _model_at(schema: type[BaseModel], loc: Iterable[str | int]) -> type[BaseModel]:
+    """Return the model of the value at this path."""
+    for name in loc:
         if isinstance(name, str):
-            kind = next(_models_in(kind.model_fields[name].annotation))
-    return kind
+            schema = next(_models_in(schema.model_fields[name].annotation))
+    return schema
 
 
 def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
@@ -116,15 +123,15 @@ def _models_in(annotation: object) -> Iterator[type[BaseModel]]:
         yield from _models_in(inner)
 
 
-def _shown(value: object) -> str:
-    """Name a value as its author sees it."""
+def _describe(value: object) -> str:
+    """Describe a value in the author's terms."""
     match value:
         case None:
             return "nothing"
         case bool():
             return str(value).lower()
         case str():
-            return f"the text {_shortened(value)!r}"
+            return f"the text {_shorten(value)!r}"
         case int() | float():
             return f"the number {value}"
         case list() | tuple():
@@ -133,25 +140,27 @@ def _shown(value: object) -> str:
             return "fields"
 
 
-def _shortened(text: str) -> str:
-    return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 1]}…"
+def _shorten(text: str) -> str:
+    return text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN - 1]}…"
 
 
-def _mended(value: object, *, wrong: AbstractSet[Loc], meant: Iterable[Loc], blanks: Blanks) -> object:
-    """Copy plain data with a blank, or nothing, wherever it is wrong or misspelt."""
-    mended = _copied(value)
-    for trail in (*wrong, *meant):
-        *parents, name = trail
-        around = reduce(getitem, parents, mended)
-        blank = blanks.get(tuple("*" if isinstance(step, int) else step for step in trail))
-        if blank is not None and (trail in wrong or name not in around):
-            around[name] = blank
-        elif trail in wrong and isinstance(around, dict):
-            around.pop(name, None)
-    return mended
+def _repair(
+    value: object, *, invalid: AbstractSet[Loc], misspelt: Iterable[Loc], placeholders: Placeholders
+) -> object:
+    """Copy plain data, and replace or remove what is invalid or missing."""
+    repaired = _copy(value)
+    for loc in (*invalid, *misspelt):
+        *parents, name = loc
+        parent = reduce(getitem, parents, repaired)
+        placeholder = placeholders.get(tuple("*" if isinstance(key, int) else key for key in loc))
+        if placeholder is not None and (loc in invalid or name not in parent):
+            parent[name] = placeholder
+        elif loc in invalid and isinstance(parent, dict):
+            parent.pop(name, None)
+    return repaired
 
 
-def _copied(value: Any) -> Any:  # noqa: ANN401 -- plain data of any shape
+def _copy(value: Any) -> Any:  # noqa: ANN401 -- plain data of any shape
     if isinstance(value, Mapping):
-        return {key: _copied(inner) for key, inner in value.items()}
-    return [_copied(inner) for inner in value] if isinstance(value, list | tuple) else value
+        return {key: _copy(inner) for key, inner in value.items()}
+    return [_copy(inner) for inner in value] if isinstance(value, list | tuple) else value

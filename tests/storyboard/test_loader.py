@@ -11,8 +11,9 @@ from PIL import Image
 
 from prefect_seedance.errors import SetupError, StoryboardError
 from prefect_seedance.storage.store import Store
-from prefect_seedance.storyboard.image import MOST_BYTES
-from prefect_seedance.storyboard.loader import load_storyboard
+from prefect_seedance.storyboard.image_inspection import MAX_IMAGE_BYTES
+from prefect_seedance.storyboard.loader import document_from_folder, list_names, load_storyboard
+from prefect_seedance.storyboard.parser import parse_storyboard
 from prefect_seedance.storyboard.schema import ClipList, ClipSpec
 
 BOARD = """
@@ -23,8 +24,8 @@ shots:
 """
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    """Serves a folder, and moves what is asked for below /moved."""
+class Handler(SimpleHTTPRequestHandler):
+    """Serves a folder, and redirects requests below /moved."""
 
     def do_GET(self) -> None:
         if self.path.startswith("/moved/"):
@@ -50,8 +51,8 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def site(folder: Path) -> Iterator[str]:
-    """Where the folder's parent is served."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder.parent))) as server:
+    """The URL at which the folder's parent is served."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder.parent))) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -59,72 +60,74 @@ def site(folder: Path) -> Iterator[str]:
         thread.join()
 
 
-async def test_reads_a_file(folder: Path) -> None:
-    """A path is read, and its images are found beside it."""
-    reading = await load_storyboard(str(folder / "board.yaml"))
+async def test_loads_a_file(folder: Path) -> None:
+    """A local storyboard's images are relative to its folder."""
+    parsed = await load_storyboard(str(folder / "board.yaml"))
 
-    assert reading.title == "Clouds"
-    assert [picture.stem for picture in reading.clips[0].images] == ["dawn", "noon"]
+    assert parsed.title == "Clouds"
+    assert [picture.stem for picture in parsed.clips[0].images] == ["dawn", "noon"]
 
 
-async def test_reads_a_folder(folder: Path) -> None:
+async def test_loads_a_folder(folder: Path) -> None:
     """A folder of images is a storyboard with one prompt."""
     (folder / "board.yaml").unlink()
 
-    reading = await load_storyboard(folder, prompt="drifting clouds")
+    parsed = await load_storyboard(folder, prompt="drifting clouds")
 
-    assert [clip.name for clip in reading.clips] == ["dawn → noon"]
-    assert reading.clips[0].prompt == "drifting clouds"
+    assert [clip.name for clip in parsed.clips] == ["dawn → noon"]
+    assert parsed.clips[0].prompt == "drifting clouds"
 
 
-async def test_reads_an_object() -> None:
-    """What would stand in a file will do as well."""
+async def test_loads_a_model() -> None:
+    """A storyboard or list of clips may be passed as its model."""
     clips = ClipList(title="Clouds", clips=(ClipSpec(prompt="drifting clouds"),))
 
-    reading = await load_storyboard(clips)
+    parsed = await load_storyboard(clips)
 
-    assert reading.storyboard == clips
-    assert reading.clips[0].mode == "text-to-video"
+    assert parsed.storyboard == clips
+    assert parsed.clips[0].mode == "text-to-video"
 
 
 @pytest.mark.parametrize("path", ["here", "moved"])
-async def test_reads_a_url(site: str, path: str) -> None:
-    """A storyboard from the internet has its images where it was found, also after a redirect."""
-    reading = await load_storyboard(f"{site}/{path}/board.yaml")
+async def test_loads_a_url(site: str, path: str) -> None:
+    """Images of a downloaded storyboard are relative to its URL after redirects."""
+    parsed = await load_storyboard(f"{site}/{path}/board.yaml")
 
-    assert [picture.source for picture in reading.clips[0].images] == [
+    assert [picture.source for picture in parsed.clips[0].images] == [
         f"{site}/here/dawn.png",
         f"{site}/here/noon.png",
     ]
 
 
-async def test_missing_url_is_said(site: str) -> None:
-    """A URL that serves nothing is an error that names it."""
-    with pytest.raises(StoryboardError, match=r"/here/none\.yaml cannot be read \(404\)"):
+async def test_missing_url_is_an_error(site: str) -> None:
+    """The error names the URL and the status."""
+    with pytest.raises(StoryboardError, match=r"/here/none\.yaml cannot be read \(status 404\)"):
         await load_storyboard(f"{site}/here/none.yaml")
 
 
 async def test_huge_url_is_refused(site: str, folder: Path) -> None:
-    """A file without end is read no further than a storyboard can be long."""
+    """A download stops at the size limit of storyboards."""
     (folder / "huge.json").write_text(json.dumps(["x" * 5_000_000]), encoding="utf-8")
 
     with pytest.raises(StoryboardError, match=r"huge\.json"):
         await load_storyboard(f"{site}/here/huge.json")
 
 
-async def test_reading_is_not_read_again(folder: Path) -> None:
-    """What was read once is taken as it is, though the file is gone; but only for the same model."""
-    reading = await load_storyboard(folder / "board.yaml")
+async def test_parsed_storyboard_is_returned(folder: Path) -> None:
+    """A parsed storyboard is not loaded again, and is valid for its model only."""
+    parsed = await load_storyboard(folder / "board.yaml")
     (folder / "board.yaml").unlink()
 
-    assert await load_storyboard(reading) is reading
-    with pytest.raises(SetupError, match="Clouds was read for seedance-1-5-pro, and the account has another"):
-        await load_storyboard(reading, model="another")
+    assert await load_storyboard(parsed) is parsed
+    with pytest.raises(
+        SetupError, match="Clouds was parsed for seedance-1-5-pro, but the account uses another"
+    ):
+        await load_storyboard(parsed, model="another")
 
 
 @pytest.fixture
 async def bucket(folder: Path) -> str:
-    """A store with the storyboard and its two images, and one elsewhere."""
+    """A store with the storyboard, its two images, and an image in another folder."""
     place = f"memory://{secrets.token_hex(8)}"
     store = Store.open(place)
     for name in ("board.yaml", "dawn.png", "noon.png"):
@@ -133,20 +136,20 @@ async def bucket(folder: Path) -> str:
     return place
 
 
-async def _same(source: str, folder: Path, *, prompt: str = "") -> None:
-    """Make sure that a storyboard in a store asks for the very clips that a local one asks for."""
+async def assert_same(source: str, folder: Path, *, prompt: str = "") -> None:
+    """Check that a stored storyboard gives the same clips as the local one."""
     local = await load_storyboard(folder if prompt else folder / "board.yaml", prompt=prompt)
     stored = await load_storyboard(source, prompt=prompt)
 
     assert [clip.name for clip in stored.clips] == [clip.name for clip in local.clips]
-    assert [[each.identity for each in clip.images] for clip in stored.clips] == [
+    assert [[image.identity for image in clip.images] for clip in stored.clips] == [
         [each.identity for each in clip.images] for clip in local.clips
     ]
 
 
-async def test_reads_a_storyboard_in_a_store(bucket: str, folder: Path) -> None:
-    """Images are found beside it, and known by content, as on a disk."""
-    await _same(f"{bucket}/boards/board.yaml", folder)
+async def test_loads_a_stored_file(bucket: str, folder: Path) -> None:
+    """Images of a stored storyboard are relative to it and identified by content."""
+    await assert_same(f"{bucket}/boards/board.yaml", folder)
 
     (clip,) = (await load_storyboard(f"{bucket}/boards/board.yaml")).clips
 
@@ -154,13 +157,13 @@ async def test_reads_a_storyboard_in_a_store(bucket: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("end", ["boards", "boards/"])
-async def test_reads_a_folder_in_a_store(bucket: str, folder: Path, end: str) -> None:
-    """Images below one prefix are a storyboard with one prompt."""
-    await _same(f"{bucket}/{end}", folder, prompt="drifting clouds")
+async def test_loads_a_stored_folder(bucket: str, folder: Path, end: str) -> None:
+    """A stored folder of images is a storyboard with one prompt."""
+    await assert_same(f"{bucket}/{end}", folder, prompt="drifting clouds")
 
 
 async def test_stored_storyboard_stays_in_its_folder(bucket: str) -> None:
-    """Only by leave does a storyboard name an object outside its folder."""
+    """A storyboard names an object outside its folder only if that is permitted."""
     board = BOARD.replace("noon.png", "'/elsewhere/dusk 1#%.png'").encode()
     await Store.open(bucket).put("boards/board.yaml", board)
 
@@ -172,45 +175,88 @@ async def test_stored_storyboard_stays_in_its_folder(bucket: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("end", "says"),
+    ("path", "message"),
     [
         pytest.param("boards/bord.yaml", r"no .*/boards/bord\.yaml; did you mean 'board\.yaml'", id="name"),
         pytest.param("bords/board.yaml", r"there is no .*/bords/board\.yaml$", id="folder"),
         pytest.param("boards", "needs a prompt", id="folder without a prompt"),
-        pytest.param("", "holds no images", id="whole store"),
-        pytest.param("elsewhere/huge.yaml", "is larger than 1000 kB, as no storyboard is", id="too large"),
+        pytest.param("", "contains no images", id="whole store"),
+        pytest.param("elsewhere/huge.yaml", "is larger than 1000 kB", id="too large"),
         pytest.param("elsewhere/dusk 1#%.png", "is not UTF-8", id="image"),
     ],
 )
-async def test_stored_mistakes_are_told(bucket: str, end: str, says: str) -> None:
-    """What is wrong with the name of an object is said like that of a file."""
+async def test_missing_object_is_an_error(bucket: str, path: str, message: str) -> None:
+    """Errors about a stored storyboard are like those about a file."""
     await Store.open(bucket).put("elsewhere/huge.yaml", b" " * 1_000_001)
 
-    with pytest.raises(StoryboardError, match=says):
-        await load_storyboard(f"{bucket}/{end}")
+    with pytest.raises(StoryboardError, match=message):
+        await load_storyboard(f"{bucket}/{path}")
 
 
-async def test_stored_images_are_looked_into(bucket: str) -> None:
-    """Missing, huge and broken images in a store are mistakes with their lines, all at once."""
+async def test_stored_images_are_inspected(bucket: str) -> None:
+    """Missing, oversized and damaged images in a store are reported at once, with their lines."""
     store = Store.open(bucket)
     shots = "".join(f"  - {{image: {name}, prompt: waves}}\n" for name in ("dwan.png", "huge.png", "cut.png"))
     await store.put("boards/board.yaml", f"shots:\n{shots}".encode())
-    await store.put("boards/huge.png", bytes(MOST_BYTES + 1))
+    await store.put("boards/huge.png", bytes(MAX_IMAGE_BYTES + 1))
     await store.put("boards/cut.png", (await store.read("boards/dawn.png") or b"")[:60])
 
     with pytest.raises(StoryboardError) as raised:
         await load_storyboard(f"{bucket}/boards/board.yaml")
 
-    told = str(raised.value).splitlines()
-    assert [line.split(": ")[:2] for line in told] == [
+    errors = str(raised.value).splitlines()
+    assert [line.split(": ")[:2] for line in errors] == [
         [f"{bucket}/boards/board.yaml:{number + 2}", f"shots[{number}].image"] for number in range(3)
     ]
-    assert told[0].endswith("did you mean 'dawn.png'?")
-    assert "has 100,000,001 bytes" in told[1]
-    assert "is a broken PNG" in told[2]
+    assert errors[0].endswith("did you mean 'dawn.png'?")
+    assert "has 100,000,001 bytes" in errors[1]
+    assert "is a damaged PNG" in errors[2]
 
 
-async def test_unknown_place_is_told() -> None:
-    """Where no such store can be opened, the error says so."""
+async def test_unknown_store_is_an_error() -> None:
+    """A store that cannot be opened is a set-up error."""
     with pytest.raises(SetupError, match="'block:films' is no place"):
         await load_storyboard("block:films/board.yaml")
+
+
+def test_folder_is_in_natural_order(tmp_path: Path) -> None:
+    """Images are in the natural order of their names, and hidden files are skipped."""
+    folder = tmp_path / "Night Walk"
+    folder.mkdir()
+    for name in ("scene 10.png", "Scene 2.png", "scene 1.png", ".hidden.png"):
+        Image.new("RGB", (16, 9)).save(folder / name)
+    (folder / "notes.txt").touch()
+
+    parsed = parse_storyboard(document_from_folder(folder, list_names(folder), prompt="walking on"))
+
+    assert parsed.title == "Night Walk"
+    assert [clip.name for clip in parsed.clips] == [
+        "scene 1 → Scene 2",
+        "Scene 2 → scene 10",
+    ]
+    assert {clip.prompt for clip in parsed.clips} == {"walking on"}
+
+
+@pytest.mark.parametrize(
+    ("files", "prompt", "message"),
+    [
+        pytest.param(["notes.txt"], "waves", "contains no images", id="no images"),
+        pytest.param(["a.png"], "waves", "has one shot", id="one image"),
+        pytest.param(["a.png", "b.png"], " ", "needs a prompt", id="no prompt"),
+        pytest.param(["a.png", "b.gif", "c.png"], "waves", "b.gif is GIF", id="image of another format"),
+        pytest.param(["a.png", "b.png"], "ab", "has 2 characters", id="short prompt"),
+    ],
+)
+def test_folder_errors(tmp_path: Path, files: list[str], prompt: str, message: str) -> None:
+    """A folder that gives no film is an error, and no image is skipped silently."""
+    for name in files:
+        Image.new("RGB", (16, 9)).save(tmp_path / name, Path(name).suffix[1:].replace("txt", "png"))
+
+    with pytest.raises(StoryboardError, match=message):
+        parse_storyboard(document_from_folder(tmp_path, list_names(tmp_path), prompt=prompt))
+
+
+def test_missing_folder_is_an_error(tmp_path: Path) -> None:
+    """A folder that cannot be listed is an error with the reason."""
+    with pytest.raises(StoryboardError, match="No such file"):
+        list_names(tmp_path / "absent")

@@ -9,40 +9,40 @@ from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.api.wire import ClipSettings
 from prefect_seedance.errors import SetupError, StoryboardError
 from prefect_seedance.storyboard.document import Document
-from prefect_seedance.storyboard.image import MOST_BYTES
+from prefect_seedance.storyboard.image_inspection import MAX_IMAGE_BYTES
 from prefect_seedance.storyboard.parser import parse_storyboard
 from prefect_seedance.storyboard.schema import ClipList, Storyboard
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return a storyboard's folder with three pictures and things that are none."""
+    """A storyboard's folder with three images and several unusable files."""
     images = tmp_path / "board" / "images"
     images.mkdir(parents=True)
     for name in ("dawn.png", "noon.jpg", "dusk.webp", "old.gif"):
         Image.new("RGB", (16, 9), name.encode()[0]).save(images / name)
     with (images / "big.png").open("wb") as file:
-        file.truncate(MOST_BYTES + 1)
+        file.truncate(MAX_IMAGE_BYTES + 1)
     (images / "cut.png").write_bytes((images / "dawn.png").read_bytes()[:45])
-    (images / "notes.txt").write_text("no picture")
+    (images / "notes.txt").write_text("not an image")
     (images / "out.png").symlink_to(tmp_path / "outside.png")
     Image.new("RGB", (16, 9)).save(tmp_path / "outside.png")
     return tmp_path / "board"
 
 
-def document(folder: Path, text: str, *, name: str = "board.yaml") -> Document:
+def load(folder: Path, text: str, *, name: str = "board.yaml") -> Document:
     file = folder / name
     file.write_text(textwrap.dedent(text), encoding="utf-8")
     return Document.load(file)
 
 
-def mistakes(document: Document) -> list[str]:
+def errors(document: Document) -> list[str]:
     with pytest.raises(StoryboardError) as raised:
         parse_storyboard(document)
     return str(raised.value).splitlines()
 
 
-_DESIGNED = """\
+_BOARD = """\
     title: Lighthouse                # names the production
     defaults:                        # any field of a clip's input
       duration: 8
@@ -62,12 +62,12 @@ _DESIGNED = """\
 
 
 def test_storyboard_becomes_transitions(folder: Path) -> None:
-    """Each image and the next become a clip, with the words of the shot that it begins at."""
-    reading = parse_storyboard(document(folder, _DESIGNED))
+    """Each image and the next become a clip, with the settings of the first one's shot."""
+    parsed = parse_storyboard(load(folder, _BOARD))
 
-    first, second = reading.clips
-    assert (reading.title, type(reading.storyboard)) == ("Lighthouse", Storyboard)
-    assert [picture.source for picture in first.images] == [
+    first, second = parsed.clips
+    assert (parsed.title, type(parsed.storyboard)) == ("Lighthouse", Storyboard)
+    assert [image.source for image in first.images] == [
         str(folder / "images" / name) for name in ("dawn.png", "noon.jpg")
     ]
     assert (first.name, first.take) == ("dawn → noon", 1)
@@ -76,43 +76,43 @@ def test_storyboard_becomes_transitions(folder: Path) -> None:
     assert (second.name, second.take, second.settings.duration) == ("noon → dusk", 2, 4)
 
 
-def test_json_reads_the_same(folder: Path) -> None:
-    """The same storyboard in JSON is the same production."""
-    yaml = document(folder, _DESIGNED)
-    as_json = document(folder, json.dumps(yaml.value, indent="\t"), name="board.json")
+def test_json_is_equivalent(folder: Path) -> None:
+    """The same storyboard in JSON gives the same clips."""
+    yaml = load(folder, _BOARD)
+    as_json = load(folder, json.dumps(yaml.value, indent="\t"), name="board.json")
 
     assert parse_storyboard(as_json) == parse_storyboard(yaml)
 
 
-def test_inline_reads_the_same(folder: Path) -> None:
-    """The model's own dump, as a form or a queue sends it, is the same production."""
-    reading = parse_storyboard(document(folder, _DESIGNED))
-    dumped = json.loads(reading.storyboard.model_dump_json())
+def test_dumped_storyboard_is_equivalent(folder: Path) -> None:
+    """A storyboard sent as JSON by a form or a queue gives the same clips."""
+    parsed = parse_storyboard(load(folder, _BOARD))
+    dumped = json.loads(parsed.storyboard.model_dump_json())
 
-    assert parse_storyboard(Document.inline(dumped, folder=folder)).clips == reading.clips
+    assert parse_storyboard(Document.inline(dumped, folder=folder)).clips == parsed.clips
 
 
 def test_loop_returns_to_the_first(folder: Path) -> None:
-    """A loop adds the clip from the last image to the first, and wants its prompt."""
-    looping = _DESIGNED.replace("loop: false", "loop: true")
+    """A loop adds a clip from the last image to the first, which needs a prompt."""
+    looping = _BOARD.replace("loop: false", "loop: true")
 
-    assert mistakes(document(folder, looping)) == [
-        "board.yaml:15: shots[2].prompt: is missing; say what happens, here or under 'defaults'"
+    assert errors(load(folder, looping)) == [
+        "board.yaml:15: shots[2].prompt: is missing; describe what happens, here or under 'defaults'"
     ]
 
     with_prompt = looping.replace("duration: 8", "duration: 8\n      prompt: the day goes by")
 
-    assert [clip.name for clip in parse_storyboard(document(folder, with_prompt)).clips] == [
+    assert [clip.name for clip in parse_storyboard(load(folder, with_prompt)).clips] == [
         "dawn → noon",
         "noon → dusk",
         "dusk → dawn",
     ]
 
 
-def test_clips_stand_by_themselves(folder: Path) -> None:
-    """A list of clips serves every mode of the API."""
-    reading = parse_storyboard(
-        document(
+def test_clip_list_supports_every_mode(folder: Path) -> None:
+    """A list of clips can have no image, one or two."""
+    parsed = parse_storyboard(
+        load(
             folder,
             """\
             defaults: {prompt: the sea at night, sound: true}
@@ -127,17 +127,17 @@ def test_clips_stand_by_themselves(folder: Path) -> None:
         )
     )
 
-    assert (reading.title, type(reading.storyboard)) == ("cuts", ClipList)
-    assert [(clip.mode, clip.name, clip.settings.sound) for clip in reading.clips] == [
+    assert (parsed.title, type(parsed.storyboard)) == ("cuts", ClipList)
+    assert [(clip.mode, clip.name, clip.settings.sound) for clip in parsed.clips] == [
         ("text-to-video", "opening", True),
         ("image-to-video", "a very long description of how the sun rises behind the lig…", True),
         ("image-to-video", "the sea at night", False),
     ]
-    assert [picture.is_local for picture in reading.clips[2].images] == [True, False]
+    assert [image.is_local for image in parsed.clips[2].images] == [True, False]
 
 
 def test_equal_names_are_numbered() -> None:
-    """People can tell two clips apart that show the same, also from one that is named like a number."""
+    """Equal names get a number, even beside a name that already ends in one."""
     shots = [{"image": f"https://example.com/{name}.png"} for name in "abababa"]
     names = ["x", "x", "x (2)", "x"]
 
@@ -157,8 +157,8 @@ def test_equal_names_are_numbered() -> None:
     assert [clip.name for clip in clips.clips] == ["x", "x (2)", "x (2) (2)", "x (3)"]
 
 
-def test_names_stay_in_one_line() -> None:
-    """Neither a long nor an odd file name breaks a table."""
+def test_names_fit_in_a_line() -> None:
+    """Long names are shortened and control characters removed."""
     urls = [f"https://example.com/{stem}.png" for stem in ("a" * 300, "b%0Ac%1B%5B31m")]
     board = {"defaults": {"prompt": "waves"}, "shots": [{"image": url} for url in urls]}
 
@@ -166,8 +166,8 @@ def test_names_stay_in_one_line() -> None:
 
 
 def test_remote_storyboard_names_urls() -> None:
-    """Relative images of a storyboard from the web are on the web."""
-    reading = parse_storyboard(
+    """Images of a storyboard from a URL are relative to that URL."""
+    parsed = parse_storyboard(
         Document.parse(
             b"{defaults: {prompt: waves}, shots: [{image: a.png}, {image: /b.png}]}",
             name="https://example.com/boards/night.yaml",
@@ -175,22 +175,22 @@ def test_remote_storyboard_names_urls() -> None:
         )
     )
 
-    assert reading.title == "night"
-    assert [picture.source for picture in reading.clips[0].images] == [
+    assert parsed.title == "night"
+    assert [image.source for image in parsed.clips[0].images] == [
         "https://example.com/boards/a.png",
         "https://example.com/b.png",
     ]
 
 
 def _shots(first: str, *others: str) -> str:
-    """Return a storyboard whose first shot, in lines 3 and following, is this."""
+    """Return a storyboard whose first shot begins at line 3."""
     shots = [first, *(others or ("image: images/dusk.webp",))]
     entries = "".join(textwrap.indent(shot, "    ").replace("    ", "  - ", 1) + "\n" for shot in shots)
     return f"title: x\nshots:\n{entries}"
 
 
 @pytest.mark.parametrize(
-    ("shot", "line", "field", "says"),
+    ("shot", "line", "field", "message"),
     [
         pytest.param(
             "image: images/dawn.png\npromt: waves", 4, "promt", "did you mean 'prompt'?", id="misspelt field"
@@ -199,7 +199,7 @@ def _shots(first: str, *others: str) -> str:
             "image: images/dawn.png\nprompt: waves\nseed: 5",
             5,
             "seed",
-            "unknown field; known are",
+            "unknown field; known fields:",
             id="unknown",
         ),
         pytest.param("imgae: images/dawn.png\nprompt: waves", 3, "imgae", "'image'", id="misspelt image"),
@@ -243,7 +243,9 @@ def _shots(first: str, *others: str) -> str:
             "at least 1, found the number 0",
             id="take",
         ),
-        pytest.param("image: images/dawn.png", 3, "prompt", "is missing; say what happens", id="no prompt"),
+        pytest.param(
+            "image: images/dawn.png", 3, "prompt", "is missing; describe what happens", id="no prompt"
+        ),
         pytest.param("image: images/dawn.png\nprompt: '  '", 4, "prompt", "is missing", id="blank prompt"),
         pytest.param(
             "image: images/dawn.png\nprompt: ab",
@@ -269,65 +271,69 @@ def _shots(first: str, *others: str) -> str:
         pytest.param("image: images\nprompt: waves", 3, "image", "is a folder", id="folder for an image"),
         pytest.param("image: images/old.gif\nprompt: waves", 3, "image", "is GIF", id="wrong format"),
         pytest.param(
-            "image: images/notes.txt\nprompt: waves", 3, "image", "is not a picture", id="no picture"
+            "image: images/notes.txt\nprompt: waves", 3, "image", "is not an image", id="not an image"
         ),
         pytest.param("image: images/big.png\nprompt: waves", 3, "image", "has 100,000,", id="over 100 MB"),
-        pytest.param("image: images/cut.png\nprompt: waves", 3, "image", "is a broken PNG", id="truncated"),
+        pytest.param("image: images/cut.png\nprompt: waves", 3, "image", "is a damaged PNG", id="truncated"),
         pytest.param("image: ../outside.png\nprompt: waves", 3, "image", "leads out of", id="escape by dots"),
         pytest.param(
             "image: images/out.png\nprompt: waves", 3, "image", "leads out of", id="escape by symlink"
         ),
         pytest.param("image: /etc/passwd\nprompt: waves", 3, "image", "leads out of", id="absolute path"),
-        pytest.param("image: 'images/a\\0.png'\nprompt: waves", 3, "image", "no such image", id="odd name"),
+        pytest.param(
+            "image: 'images/a\\0.png'\nprompt: waves", 3, "image", "there is no image", id="odd name"
+        ),
         pytest.param('image: "a\\0b"\nprompt: waves', 3, "image", "is not a path", id="NUL in a name"),
         pytest.param(
-            "image: http://example.com/a.png\nprompt: waves", 3, "image", "is no https URL", id="http URL"
+            "image: http://example.com/a.png\nprompt: waves", 3, "image", "is not an https URL", id="http URL"
         ),
         pytest.param(
             "image: images/dawn.png\nprompt: waves\nfit: croop",
             5,
             "fit",
             "expected 'crop', 'pad' or 'none', found the text 'croop'; choose one",
-            id="no such fit",
+            id="unknown fit",
         ),
         pytest.param(
             "image: https://example.com/a.png\nprompt: waves\nfit: pad",
             5,
             "fit",
-            "a.png is fetched by the API as it is; give a local copy, or leave the fit out",
+            "the API fetches https://example.com/a.png unchanged; use a local copy, or remove the fit",
             id="fit of a URL",
         ),
         pytest.param(
             "image: images/dawn.png\nprompt: waves\nprompt: gulls",
             5,
             "prompt",
-            "stands here again",
-            id="twice",
+            "is a duplicate of line 4",
+            id="duplicate",
         ),
     ],
 )
-def test_mistake_names_place_and_remedy(folder: Path, shot: str, line: int, field: str, says: str) -> None:
-    """One mistake is one line: file, line, field, what is wrong, what to do."""
-    (told,) = mistakes(document(folder, _shots(shot)))
+def test_error_names_position_and_remedy(
+    folder: Path, shot: str, line: int, field: str, message: str
+) -> None:
+    """One error is one line with the file, line, field, problem and remedy."""
+    (error,) = errors(load(folder, _shots(shot)))
 
-    assert told.startswith(f"board.yaml:{line}: shots[0].{field}: ")
-    assert says.format(folder=folder) in told
+    assert error.startswith(f"board.yaml:{line}: shots[0].{field}: ")
+    assert message.format(folder=folder) in error
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "error"),
     [
         pytest.param(
             "shots:\n  - image: images/dawn.png\n    prompt: waves",
-            "board.yaml:1: shots: holds one shot; list two or more, or list single clips under 'clips:'",
+            "board.yaml:1: shots: has one shot; list two or more, or list separate clips under 'clips:'",
             id="one shot",
         ),
         pytest.param(
             "title: x\nshots: []",
-            "board.yaml:2: shots: holds no shots; list two or more, or list single clips under 'clips:'",
+            "board.yaml:2: shots: has no shots; list two or more, or list separate clips under 'clips:'",
             id="no shots",
         ),
-        pytest.param("clips: []", "board.yaml:1: clips: holds no clips; list one or more", id="no clips"),
+        pytest.param("clips: []", "board.yaml:1: clips: has no clips; list one or more", id="no clips"),
         pytest.param(
             "title: x",
             "board.yaml:1: shots: is missing: The images in order, two or more.",
@@ -351,22 +357,22 @@ def test_mistake_names_place_and_remedy(folder: Path, shot: str, line: int, fiel
         pytest.param(
             "defaults:\n  promt: waves\nclips: [{name: a}, {name: b}]",
             "board.yaml:2: defaults.promt: unknown field; did you mean 'prompt'?",
-            id="misspelt default prompt, missed nowhere",
+            id="misspelt default prompt, reported once",
         ),
         pytest.param(
             "defaults:\n  prompt: 5\nclips: [{name: a}, {name: b}]",
             "board.yaml:2: defaults.prompt: expected text, found the number 5; put it in quotes",
-            id="wrong default prompt, told once",
+            id="wrong default prompt, reported once",
         ),
         pytest.param(
             "defaults:\n  duration: 5\nclips: [{prompt: waves}, {prompt: gulls}]",
             "board.yaml:2: defaults.duration: 5 is not offered; choose one of 4, 8, 12",
-            id="default out of range, told once",
+            id="default out of range, reported once",
         ),
         pytest.param(
             "defaults:\n  duration: 8\nclips: [{prompt: waves, duration: 5}]",
             "board.yaml:3: clips[0].duration: 5 is not offered; choose one of 4, 8, 12",
-            id="out of range over a good default",
+            id="override out of range",
         ),
         pytest.param(
             "clips:\n - prompt: waves\n   images: [images/dawn.png, images/noon.jpg, images/dusk.webp]",
@@ -375,7 +381,7 @@ def test_mistake_names_place_and_remedy(folder: Path, shot: str, line: int, fiel
         ),
         pytest.param(
             "clips:\n - prompt: waves\n   images:\n     - images/dawn.png\n     - images/dask.webp",
-            "board.yaml:5: clips[0].images[1]: no such image; looked for {folder}/images/dask.webp; "
+            "board.yaml:5: clips[0].images[1]: there is no image {folder}/images/dask.webp; "
             "did you mean 'dusk.webp'?",
             id="missing second image",
         ),
@@ -386,15 +392,15 @@ def test_mistake_names_place_and_remedy(folder: Path, shot: str, line: int, fiel
         ),
     ],
 )
-def test_whole_documents_can_be_wrong(folder: Path, text: str, told: str) -> None:
-    """What is wrong with no single shot has its place too."""
-    assert mistakes(document(folder, text)) == [told.format(folder=folder)]
+def test_document_errors_have_a_position(folder: Path, text: str, error: str) -> None:
+    """Errors outside a shot have a position as well."""
+    assert errors(load(folder, text)) == [error.format(folder=folder)]
 
 
-def test_all_mistakes_are_found_at_once(folder: Path) -> None:
-    """No mistake hides another, of whatever kind, and they stand in the order of the file."""
-    told = mistakes(
-        document(
+def test_all_errors_are_reported_at_once(folder: Path) -> None:
+    """No error hides another, and errors are in the order of the file."""
+    found = errors(
+        load(
             folder,
             """\
             titel: Lighthouse
@@ -420,7 +426,7 @@ def test_all_mistakes_are_found_at_once(folder: Path) -> None:
         )
     )
 
-    assert [line.split(": ")[:2] for line in told] == [
+    assert [line.split(": ")[:2] for line in found] == [
         ["board.yaml:1", "titel"],
         ["board.yaml:3", "defaults.duration"],
         ["board.yaml:5", "shots[0].image"],
@@ -439,34 +445,34 @@ def test_all_mistakes_are_found_at_once(folder: Path) -> None:
     ]
 
 
-def test_inline_mistakes_name_the_field() -> None:
-    """Without a file the field's trail is the place."""
+def test_inline_errors_name_the_field() -> None:
+    """Without a file, the path of the field is the position."""
     board = {"shots": [{"image": "https://example.com/a.png"}, {"image": "b.png"}]}
 
-    told = mistakes(Document.inline(board))
+    found = errors(Document.inline(board))
 
-    assert [line.split("; ")[0] for line in told] == [
+    assert [line.split("; ")[0] for line in found] == [
         "storyboard: shots[0].prompt: is missing",
         "storyboard: shots[1].image: 'b.png' is a local file, and this storyboard has no folder",
     ]
 
 
-def test_absolute_images_must_be_asked_for(folder: Path) -> None:
-    """An image elsewhere on the machine is read only if whoever runs this says so."""
+def test_outside_images_need_permission(folder: Path) -> None:
+    """Images outside the folder are read only if the caller permits it."""
     outside = folder.parent / "outside.png"
-    board = document(folder, _shots(f"image: {outside}\nprompt: waves"))
+    board = load(folder, _shots(f"image: {outside}\nprompt: waves"))
 
     assert parse_storyboard(board, allow_outside=True).clips[0].images[0].source == str(outside)
 
 
-def test_unknown_model_is_no_mistake_of_the_author() -> None:
-    """Whoever runs it chose the model."""
+def test_unknown_model_is_a_setup_error() -> None:
+    """The caller chooses the model, not the author."""
     with pytest.raises(SetupError, match=DEFAULT_MODEL):
         parse_storyboard(Document.inline({}), model="seedance-9")
 
 
 def test_fit_follows_clip_and_ratio(folder: Path) -> None:
-    """A picture between two clips is fitted for each as that one's words or the defaults say."""
+    """An image that two clips share is fitted for each of them by its own settings."""
     board = {
         "defaults": {"prompt": "waves", "fit": "crop", "aspect_ratio": "21:9"},
         "shots": [
@@ -477,28 +483,28 @@ def test_fit_follows_clip_and_ratio(folder: Path) -> None:
         ],
     }
 
-    reading = parse_storyboard(Document.inline({**board, "loop": True}, folder=folder))
+    parsed = parse_storyboard(Document.inline({**board, "loop": True}, folder=folder))
 
-    assert [[str(picture.fitting) for picture in clip.images] for clip in reading.clips] == [
+    assert [[str(image.fitting) for image in clip.images] for clip in parsed.clips] == [
         ["crop-21:9", "crop-21:9"],
         ["pad-1:1", "pad-1:1"],
         ["None", "None"],
-        ["None", "None"],  # they have the ratio
+        ["None", "None"],  # they already have the ratio
     ]
 
 
-def test_default_fit_holds_where_it_can(folder: Path) -> None:
-    """Beside images at URLs, which the API fetches as they are, the defaults' fit is for local ones."""
+def test_default_fit_skips_urls(folder: Path) -> None:
+    """The defaults' fit applies to local images; the API fetches images at URLs unchanged."""
     shots = [{"image": "https://example.com/a.png"}, {"image": "images/dawn.png"}]
     board = {"defaults": {"prompt": "waves", "fit": "pad"}, "shots": shots}
 
     (clip,) = parse_storyboard(Document.inline(board, folder=folder)).clips
 
-    assert [picture.fitting and picture.fitting.fit for picture in clip.images] == [None, "pad"]
+    assert [image.fitting and image.fitting.fit for image in clip.images] == [None, "pad"]
 
 
-def test_last_shots_fit_is_nobodys(folder: Path) -> None:
-    """What the last shot says of a clip that does not begin at it is no mistake."""
+def test_last_shots_fit_is_ignored(folder: Path) -> None:
+    """No clip begins at the last shot, so its fit is not checked."""
     shots = [
         {"image": "images/dawn.png", "prompt": "waves"},
         {"image": "https://example.com/a.png", "fit": "crop"},

@@ -5,7 +5,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, Strict
 
 from prefect_seedance.errors import StoryboardError
 from prefect_seedance.storyboard.document import Document
-from prefect_seedance.storyboard.validation import Proof, proofread
+from prefect_seedance.storyboard.validation import Validated, validate
 
 
 class Leg(BaseModel):
@@ -18,55 +18,57 @@ class Leg(BaseModel):
 
 
 class Table(BaseModel):
-    """The example that documents are held against."""
+    """The schema that the test documents are validated against."""
 
     model_config = ConfigDict(extra="forbid")
 
     name: Annotated[StrictStr, StringConstraints(strip_whitespace=True, max_length=9)] = ""
-    legs: tuple[Leg, ...] = Field(description="What it stands on.")
+    legs: tuple[Leg, ...] = Field(description="The legs.")
 
 
-_BLANKS = {("legs",): (), ("legs", "*"): {"length": 1}, ("legs", "*", "length"): 1}
+_PLACEHOLDERS = {("legs",): (), ("legs", "*"): {"length": 1}, ("legs", "*", "length"): 1}
 
 
-def proof_of(value: object) -> Proof[Table]:
-    return proofread(Document.inline(value, name="table"), kind=Table, blanks=_BLANKS)
+def validated(value: object) -> Validated[Table]:
+    return validate(Document.inline(value, name="table"), schema=Table, placeholders=_PLACEHOLDERS)
 
 
-def test_flawless_document_is_its_model() -> None:
-    """Without mistakes nothing is mended."""
-    proof = proof_of({"legs": [{"length": 3}]})
+def test_valid_document_is_unchanged() -> None:
+    """A valid document becomes its model, without issues."""
+    result = validated({"legs": [{"length": 3}]})
 
-    assert proof.words == Table(legs=(Leg(length=3),))
-    assert (proof.mistakes, proof.blamed) == ((), frozenset())
+    assert result.value == Table(legs=(Leg(length=3),))
+    assert (result.issues, result.invalid) == ((), frozenset())
 
 
 @pytest.mark.parametrize(
-    ("value", "says"),
+    ("value", "message"),
     [
         pytest.param(
             {"legs": [{"lenght": 3}]},
             "table: legs[0].lenght: unknown field; did you mean 'length'?",
-            id="misspelt, so not missing as well",
+            id="misspelt, not reported as missing",
         ),
         pytest.param(
             {"legs": [], "NAME": "x"}, "table: NAME: unknown field; did you mean 'name'?", id="wrong case"
         ),
         pytest.param(
-            {"legs": [], "colour": "x"}, "table: colour: unknown field; known are name, legs", id="unknown"
+            {"legs": [], "colour": "x"},
+            "table: colour: unknown field; known fields: name, legs",
+            id="unknown",
         ),
         pytest.param(
             {"name": "x\ud83d", "legs": []},
             r"table: name: expected whole characters, found the text 'x\ud83d'; "
-            "retype the half one (a lone surrogate)",
+            "retype the incomplete one (a lone surrogate)",
             id="half a character",
         ),
         pytest.param(
             {"name": "x" * 10, "legs": []},
             "table: name: String should have at most 9 characters",
-            id="what only pydantic has words for",
+            id="pydantic's own message",
         ),
-        pytest.param({}, "table: legs: is missing: What it stands on.", id="missing"),
+        pytest.param({}, "table: legs: is missing: The legs.", id="missing"),
         pytest.param(
             {"legs": [{"length": "3"}]},
             "table: legs[0].length: expected a whole number, found the text '3'; write it without quotes",
@@ -110,38 +112,38 @@ def test_flawless_document_is_its_model() -> None:
         ),
     ],
 )
-def test_mistakes_are_told_for_people(value: object, says: str) -> None:
-    """Each mistake names the field, what was expected, what was found and the remedy."""
-    assert [str(mistake) for mistake in proof_of(value).mistakes] == [says]
+def test_issues_are_readable(value: object, message: str) -> None:
+    """Each issue names the field, the expected and the actual value, and the remedy."""
+    assert [str(issue) for issue in validated(value).issues] == [message]
 
 
-def test_reading_goes_on_after_mistakes() -> None:
-    """What is right is kept, and what is wrong is blank or left out."""
+def test_validation_continues_after_issues() -> None:
+    """Valid fields are kept; invalid ones become placeholders or are removed."""
     value = {"nmae": "x", "legs": [{"length": "3", "painted": True}, "four", {"lenght": 5}, {"length": 6}]}
 
     before = repr(value)
 
-    proof = proof_of(value)
+    result = validated(value)
 
     legs = (Leg(length=1, painted=True), Leg(length=1), Leg(length=1), Leg(length=6))
-    assert proof.words == Table(legs=legs)
-    assert len(proof.mistakes) == 4
+    assert result.value == Table(legs=legs)
+    assert len(result.issues) == 4
     assert repr(value) == before
 
 
 @pytest.mark.parametrize(
-    ("trail", "blamed"),
+    ("loc", "invalid"),
     [
-        pytest.param(("legs", 0, "lenght"), True, id="the wrong field"),
-        pytest.param(("legs", 0, "length"), True, id="what it was meant to be"),
-        pytest.param(("legs", 1, "length"), True, id="inside of what is wrong"),
-        pytest.param(("legs", 0, "painted"), False, id="beside it"),
-        pytest.param(("legs",), False, id="around it"),
+        pytest.param(("legs", 0, "lenght"), True, id="invalid field"),
+        pytest.param(("legs", 0, "length"), True, id="intended field"),
+        pytest.param(("legs", 1, "length"), True, id="inside an invalid value"),
+        pytest.param(("legs", 0, "painted"), False, id="sibling"),
+        pytest.param(("legs",), False, id="parent"),
     ],
 )
-def test_blame_covers_what_follows(trail: tuple[str | int, ...], blamed: bool) -> None:  # noqa: FBT001 -- a column
-    """Nobody complains a second time about the consequence of a mistake."""
-    assert proof_of({"legs": [{"lenght": 3}, "four"]}).blames(trail) is blamed
+def test_invalid_covers_consequences(loc: tuple[str | int, ...], invalid: bool) -> None:  # noqa: FBT001 -- a column
+    """The consequences of an issue are not reported again."""
+    assert validated({"legs": [{"lenght": 3}, "four"]}).is_invalid(loc) is invalid
 
 
 @pytest.mark.parametrize(
@@ -152,17 +154,17 @@ def test_blame_covers_what_follows(trail: tuple[str | int, ...], blamed: bool) -
         pytest.param(None, id="nothing"),
     ],
 )
-def test_hopeless_documents_are_refused(value: object) -> None:
-    """What is no set of fields cannot be read on."""
+def test_document_must_be_a_mapping(value: object) -> None:
+    """A document that is not a mapping is refused."""
     with pytest.raises(StoryboardError, match=r"^table: "):
-        proof_of(value)
+        validated(value)
 
 
-def test_missing_blanks_hide_no_mistake() -> None:
-    """If reading cannot go on, what was found so far is told."""
+def test_missing_placeholder_hides_no_issue() -> None:
+    """If placeholders cannot complete the document, all issues found so far are raised."""
     document = Document.inline({"legs": ["four"], "nmae": "x"}, name="table")
 
     with pytest.raises(StoryboardError) as raised:
-        proofread(document, kind=Table, blanks={})
+        validate(document, schema=Table, placeholders={})
 
     assert [line.split(": ")[1] for line in str(raised.value).splitlines()] == ["legs[0]", "nmae"]

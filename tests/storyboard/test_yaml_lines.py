@@ -1,10 +1,10 @@
 import pytest
 
-from prefect_seedance.storyboard.yaml_lines import UnreadableError, read_marked
+from prefect_seedance.storyboard.yaml_lines import UnreadableError, parse_yaml
 
 
 @pytest.mark.parametrize(
-    ("written", "meant"),
+    ("text", "value"),
     [
         pytest.param("16:9", "16:9", id="ratio, not sexagesimal"),
         pytest.param("2026-11-22", "2026-11-22", id="date"),
@@ -31,9 +31,9 @@ from prefect_seedance.storyboard.yaml_lines import UnreadableError, read_marked
         pytest.param(r'"\ud83d\ude00"', "\N{GRINNING FACE}", id="emoji as JSON escapes it"),
     ],
 )
-def test_scalars_stay_as_typed(written: str, meant: object) -> None:
-    """Only what JSON calls a value is one; all else is the text that was typed."""
-    assert repr(read_marked(f"field: {written}").value) == repr({"field": meant})
+def test_scalars_stay_as_typed(text: str, value: object) -> None:
+    """Only JSON's types are parsed; everything else is the text as typed."""
+    assert repr(parse_yaml(f"field: {text}").value) == repr({"field": value})
 
 
 @pytest.mark.parametrize(
@@ -45,11 +45,11 @@ def test_scalars_stay_as_typed(written: str, meant: object) -> None:
     ],
 )
 def test_every_value_has_its_line(text: str) -> None:
-    """YAML and JSON of one shape read the same, with lines counted from 1."""
-    marked = read_marked(text)
+    """YAML and JSON of the same shape give the same data, with lines counted from 1."""
+    parsed = parse_yaml(text)
 
-    assert marked.value == {"a": 1, "b": [{"c": "x", "d": "y"}, "z"]}
-    assert marked.lines == {
+    assert parsed.value == {"a": 1, "b": [{"c": "x", "d": "y"}, "z"]}
+    assert parsed.lines == {
         (): 1,
         ("a",): 1,
         ("b",): 2,
@@ -60,40 +60,40 @@ def test_every_value_has_its_line(text: str) -> None:
     }
 
 
-def test_repeated_key_keeps_the_first() -> None:
-    """A key that stands twice is noted at its second place, and reading goes on."""
-    marked = read_marked("a: 1\nb: 2\na: 3\n")
+def test_duplicate_key_keeps_the_first() -> None:
+    """A duplicate key is reported at its second occurrence, and parsing continues."""
+    parsed = parse_yaml("a: 1\nb: 2\na: 3\n")
 
-    assert marked.value == {"a": 1, "b": 2}
-    assert marked.lines["a",] == 1
-    assert [(trail, blemish.line) for trail, blemish in marked.repeated.items()] == [(("a",), 3)]
+    assert parsed.value == {"a": 1, "b": 2}
+    assert parsed.lines["a",] == 1
+    assert [(loc, duplicate.line) for loc, duplicate in parsed.duplicates.items()] == [(("a",), 3)]
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "says"),
+    ("text", "line", "message"),
     [
         pytest.param("", None, "is empty", id="empty"),
         pytest.param("# only a comment\n", None, "is empty", id="comment"),
         pytest.param("a: 1\nb: &x y\nc: *x\n", 3, "alias *x", id="alias"),
-        pytest.param("a: 1\n*x : 2\n", 2, "a field's name", id="alias as key"),
+        pytest.param("a: 1\n*x : 2\n", 2, "a field name", id="alias as key"),
         pytest.param("a: 1\nb: !!python/object/apply:os.getcwd []\n", 2, "tag", id="tag that runs code"),
         pytest.param("a: !important\n", 1, "tag !important", id="text that begins with !"),
-        pytest.param("a: 1\n? [b]\n: 2\n", 2, "a field's name", id="list as key"),
+        pytest.param("a: 1\n? [b]\n: 2\n", 2, "a field name", id="list as key"),
         pytest.param("a: 1\n---\nb: 2\n", 2, "second document", id="two documents"),
-        pytest.param("a: 1\nb: the keeper: he waits\n", 2, "quotes", id="colon in text"),
+        pytest.param("a: 1\nb: the keeper: he waits\n", 2, "quote text", id="colon in text"),
         pytest.param("a: 1\n\tb: 2\n", 2, "indent with spaces", id="tab in YAML"),
         pytest.param('{"a": 1,\n"b": ', 2, "neither YAML nor JSON", id="JSON cut short"),
         pytest.param("a: 1\nb: x\x07\n", 2, "U+0007", id="control character"),
         pytest.param("a: 1\nb: " + "[" * 1000, 2, "deeper than 16", id="deep nesting"),
     ],
 )
-def test_refusals_name_the_line(text: str, line: int | None, says: str) -> None:
-    """What cannot be read is refused at its line, with a remedy."""
+def test_errors_name_the_line(text: str, line: int | None, message: str) -> None:
+    """Text that cannot be parsed is refused with its line and a remedy."""
     with pytest.raises(UnreadableError) as raised:
-        read_marked(text)
+        parse_yaml(text)
 
-    assert raised.value.blemish.line == line
-    assert says in raised.value.blemish.message
+    assert raised.value.issue.line == line
+    assert message in raised.value.issue.message
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_refusals_name_the_line(text: str, line: int | None, says: str) -> None:
         pytest.param("- " * 400_000, id="dashes"),
     ],
 )
-def test_bombs_are_refused_at_once(text: str) -> None:
-    """A file made to exhaust memory, time or the stack costs no more than any other."""
+def test_bombs_are_refused_quickly(text: str) -> None:
+    """A file made to exhaust memory, time or the stack is refused quickly."""
     with pytest.raises(UnreadableError):
-        read_marked(text)
+        parse_yaml(text)
