@@ -17,7 +17,7 @@ _MEGA = 1_000_000
 
 async def archive(folder: Path, clips: int) -> Path:
     """Fill a folder with so many clips, their ledger, and stills of 640 × 360, as rich as paintings."""
-    from prefect_seedance.clips.ledger import clip_prefix
+    from prefect_seedance.clips.records import clip_prefix
     from prefect_seedance.storage.store import Store
     from tests.report.test_render import made, manifest_of
 

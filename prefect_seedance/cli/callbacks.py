@@ -15,7 +15,7 @@ from prefect_seedance.cli import history as survey
 from prefect_seedance.cli.job import Account, prepare_prefect
 from prefect_seedance.cli.options import PLAIN, Archive, Json, Verbose
 from prefect_seedance.cli.printing import show
-from prefect_seedance.clips.ledger import Attempt
+from prefect_seedance.clips.records import Attempt
 from prefect_seedance.errors import SetupError
 from prefect_seedance.receiver import Receiver, create_app
 from prefect_seedance.receiver.server import serve

@@ -11,7 +11,8 @@ from prefect_seedance.cli import history as survey
 from prefect_seedance.cli.job import Account
 from prefect_seedance.cli.options import PLAIN, Archive, Json
 from prefect_seedance.cli.printing import show
-from prefect_seedance.clips.ledger import Attempt, Ledger
+from prefect_seedance.clips.ledger import Ledger
+from prefect_seedance.clips.records import Attempt
 from prefect_seedance.clips.submit import this_process
 from prefect_seedance.clips.unresolved import Resolver
 from prefect_seedance.errors import SetupError

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.api.download import Downloader
 from prefect_seedance.api.wire import ClipInput, GenerateRequest
-from prefect_seedance.clips.ledger import Attempt, clip_prefix
+from prefect_seedance.clips.records import Attempt, clip_prefix
 from prefect_seedance.errors import ArchiveError, DeadlineError, IntegrityError, LinkExpiredError
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storage.tempfiles import temporary_file, translated_errors

@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta
 from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.api.models import CAPABILITIES
 from prefect_seedance.api.wire import Generation
-from prefect_seedance.clips.ledger import Attempt, Intent, Ledger, Outcome
+from prefect_seedance.clips.ledger import Ledger
+from prefect_seedance.clips.records import Attempt, Intent, Outcome
 from prefect_seedance.errors import DeadlineError, NotFoundError, SetupError, SubmissionUnresolvedError
 
 _LOOK_EVERY_SECONDS = 1.0

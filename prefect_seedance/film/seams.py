@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from prefect_seedance.api.transport import timeouts, translated_errors
 from prefect_seedance.clips.archive import Clip, fetch_video
 from prefect_seedance.clips.image_hosting import hosted_key
-from prefect_seedance.clips.ledger import clip_prefix
+from prefect_seedance.clips.records import clip_prefix
 from prefect_seedance.errors import SeedanceError
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.image import SourceImage

@@ -9,7 +9,7 @@ from prefect.states import Completed
 from pydantic import ValidationError
 
 from prefect_seedance.clips.archive import Clip
-from prefect_seedance.clips.ledger import clip_prefix
+from prefect_seedance.clips.records import clip_prefix
 from prefect_seedance.report.manifest import Manifest, production_key
 
 _log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from prefect_seedance.api.callback_urls import AttemptRef
-from prefect_seedance.clips.ledger import Attempt
+from prefect_seedance.clips.records import Attempt
 from prefect_seedance.storage.store import Store
 
 _HINT = "called.json"

@@ -10,11 +10,12 @@ from typing import Self
 
 from prefect_seedance.api.callback_urls import AttemptRef
 from prefect_seedance.api.client import SeedanceClient
-from prefect_seedance.clips.ledger import Attempt, Ledger, Result
+from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.poll import Poller, Polling
+from prefect_seedance.clips.records import Attempt, Result
 from prefect_seedance.clips.submit import this_process
 from prefect_seedance.clips.unresolved import Resolver
-from prefect_seedance.errors import ArchiveError, DeadlineError, SeedanceError, may_repeat_read
+from prefect_seedance.errors import ArchiveError, DeadlineError, SeedanceError, may_retry_read
 from prefect_seedance.receiver.hints import Hints
 
 _log = logging.getLogger(__name__)
@@ -129,7 +130,7 @@ class Reader:
                     return None  # somebody lied, or it takes long: another callback is listened to
                 except SeedanceError as error:
                     _log.warning("The callback for %s leads nowhere yet: %s", attempt.intent.name, error)
-                    if not (may_repeat_read(error) or isinstance(error, ArchiveError)):
+                    if not (may_retry_read(error) or isinstance(error, ArchiveError)):
                         return self._remember(place)
                     await asyncio.sleep(_TRY_AGAIN_SECONDS)
         except Exception:  # noqa: BLE001 -- told, and of no consequence for other callbacks

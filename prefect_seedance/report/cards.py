@@ -5,14 +5,12 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from prefect_seedance.api.wire import ClipInput
-from prefect_seedance.clips.ledger import Attempt, Ledger, Result
+from prefect_seedance.clips.ledger import CONCURRENT_READS, Ledger
+from prefect_seedance.clips.records import Attempt
 from prefect_seedance.report.links import Link, Links
 from prefect_seedance.report.manifest import Entry, Manifest
 from prefect_seedance.report.timeline import Span
 from prefect_seedance.storage.store import Store
-
-_READERS = 32
-"""Clips whose records are read at once: a bucket answers in parallel, and a folder keeps few files open."""
 
 _AT_ONCE = 16
 """Clips whose stills are in memory at once, some 50 kB each."""
@@ -78,7 +76,7 @@ async def cards(manifest: Manifest, store: Store, links: Links) -> Sequence[Card
     Raises:
         ArchiveError: If it cannot be read.
     """
-    ledger, readers = Ledger(store), asyncio.Semaphore(_READERS)
+    ledger, readers = Ledger(store), asyncio.Semaphore(CONCURRENT_READS)
     firsts = {entry.fingerprint: entry.number for entry in reversed(manifest.clips)}
 
     async def card(entry: Entry) -> Card:
@@ -86,16 +84,10 @@ async def cards(manifest: Manifest, store: Store, links: Links) -> Sequence[Card
             attempts = await ledger.attempts(entry.fingerprint)
             video = await links.to(entry.clip.key) if entry.clip else None
         is_first = firsts[entry.fingerprint] == entry.number
-        billed = sum(_billed(attempt) for attempt in attempts) if is_first else 0
+        billed = sum(attempt.billed_seconds for attempt in attempts) if is_first else 0
         return Card(entry=entry, attempts=attempts, billed_seconds=billed, video=video)
 
     return await asyncio.gather(*map(card, manifest.clips))
-
-
-def _billed(attempt: Attempt) -> int:
-    """Count what may be billed: all but what certainly was not started."""
-    is_free = attempt.outcome and attempt.outcome.result is Result.not_started
-    return 0 if is_free else attempt.intent.request.input.duration
 
 
 Stills = tuple[bytes | None, bytes | None, bytes | None]

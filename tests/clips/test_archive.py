@@ -17,7 +17,7 @@ from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.api.download import Downloader
 from prefect_seedance.api.wire import ClipInput, GenerateRequest
 from prefect_seedance.clips.archive import Archivist, Clip, find_clip, findings
-from prefect_seedance.clips.ledger import Acceptance, Attempt, Intent, Outcome, Result
+from prefect_seedance.clips.records import Acceptance, Attempt, Intent, Outcome, Result
 from prefect_seedance.errors import ArchiveError, DeadlineError, IntegrityError, LinkExpiredError
 from prefect_seedance.storage.store import Store
 from prefect_seedance.video.probe import VideoFacts

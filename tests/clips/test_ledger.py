@@ -8,7 +8,8 @@ import pytest
 
 from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.api.wire import ClipInput, GenerateRequest, Generation
-from prefect_seedance.clips.ledger import Attempt, Intent, Ledger, Outcome, Result, clip_prefix
+from prefect_seedance.clips.ledger import Ledger
+from prefect_seedance.clips.records import Attempt, Intent, Outcome, Result, clip_prefix
 from prefect_seedance.errors import ArchiveError, ContentRejectedError, FailKind
 from prefect_seedance.storage.store import Store
 
@@ -243,7 +244,7 @@ def test_untimed_success_ended_now() -> None:
     [
         ("NSFW", FailKind.content),
         ("INVALID_IMAGE_URL", FailKind.input),
-        ("MODEL_UNAVAILABLE", FailKind.passing),
+        ("MODEL_UNAVAILABLE", FailKind.transient),
         ("INSUFFICIENT_CREDITS", FailKind.money),
         ("SomethingNew", FailKind.unknown),
     ],

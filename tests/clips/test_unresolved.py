@@ -5,7 +5,8 @@ import pytest
 
 from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.api.wire import ClipInput, GenerateRequest
-from prefect_seedance.clips.ledger import Attempt, Intent, Ledger, Result
+from prefect_seedance.clips.ledger import Ledger
+from prefect_seedance.clips.records import Attempt, Intent, Result
 from prefect_seedance.clips.unresolved import Resolver
 from prefect_seedance.errors import NotFoundError, SetupError
 from prefect_seedance.storage.store import Store

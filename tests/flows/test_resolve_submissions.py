@@ -14,7 +14,8 @@ from prefect.input import keyset_from_paused_state
 from flows.resolve_submissions import resolve_submissions
 from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.api.wire import ClipInput, GenerateRequest
-from prefect_seedance.clips.ledger import Intent, Ledger, Result
+from prefect_seedance.clips.ledger import Ledger
+from prefect_seedance.clips.records import Intent, Result
 from prefect_seedance.storage.store import Store
 from tests.processes import Sandbox
 

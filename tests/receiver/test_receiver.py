@@ -12,7 +12,8 @@ import pytest
 from prefect_seedance.api.callback_urls import AttemptRef, Secrets
 from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.api.wire import ClipInput, GenerateRequest
-from prefect_seedance.clips.ledger import Attempt, Intent, Ledger, Outcome, Result
+from prefect_seedance.clips.ledger import Ledger
+from prefect_seedance.clips.records import Attempt, Intent, Outcome, Result
 from prefect_seedance.receiver import Receiver, app, create_app
 from prefect_seedance.storage.store import Store
 

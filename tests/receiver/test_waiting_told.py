@@ -6,8 +6,9 @@ import itertools
 import pytest
 
 from prefect_seedance.api.wire import Generation
-from prefect_seedance.clips.ledger import Attempt, Ledger, Outcome
+from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.poll import Polling
+from prefect_seedance.clips.records import Attempt, Outcome
 from prefect_seedance.errors import DeadlineError
 from prefect_seedance.storage.store import Store
 from tests.clips.test_poll import Api, accepted, soon, status, success, waiter

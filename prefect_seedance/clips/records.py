@@ -1,0 +1,194 @@
+"""The ledger's records: what a run submits, what the API answers, and how the attempt ends."""
+
+import re
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from prefect_seedance.api.models import CAPABILITIES
+from prefect_seedance.api.wire import GenerateRequest, Generation
+from prefect_seedance.errors import FailKind, SeedanceError, fail_kind
+
+INTENT_FILE: Final = "intent.json"
+ACCEPTANCE_FILE: Final = "accepted.json"
+OUTCOME_FILE: Final = "outcome.json"
+ATTEMPT_KEY: Final = re.compile(r"clips/(?P<fingerprint>[^/]+)/attempt-(?P<number>\d+)/")
+"""Matches the beginning of the key of everything that belongs to one attempt."""
+
+
+def clip_prefix(fingerprint: str) -> str:
+    """Return the prefix of all keys that belong to one clip."""
+    return f"clips/{fingerprint}/"
+
+
+def attempt_prefix(fingerprint: str, number: int) -> str:
+    """Return the prefix of all keys that belong to one attempt."""
+    return f"{clip_prefix(fingerprint)}attempt-{number:03d}/"
+
+
+class Record(BaseModel):
+    """One object of the ledger."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Intent(Record):
+    """A submission, recorded before it is sent.
+
+    Attributes:
+        number: Counts the attempts at this clip, from 1.
+        name: The clip's name in the storyboard.
+        asked_by: Host, process and, within Prefect, the flow run that submits.
+        settles_by: The run that wrote this records the answer before this time, or never.
+        request: The request; its callback URL lacks the token, which only the API receives.
+        continued_by: Names of the Prefect resources to trigger once the generation has ended. Empty if
+            the run waits for the generation itself.
+    """
+
+    fingerprint: str
+    number: int
+    name: str
+    production: str
+    model: str
+    base_url: str
+    request: GenerateRequest
+    asked_by: str
+    asked_at: AwareDatetime
+    settles_by: AwareDatetime
+    continued_by: tuple[str, ...] = ()
+
+
+class Acceptance(Record):
+    """The API's answer to a submission.
+
+    Attributes:
+        resolved_by: Who found the id afterwards; None if the run recorded the API's answer itself.
+    """
+
+    generation_id: str
+    accepted_at: AwareDatetime
+    resolved_by: str | None = None
+
+
+class Result(StrEnum):
+    """How an attempt ended."""
+
+    success = "success"
+    failed = "failed"
+    not_started = "not started"
+    """The submission was refused or never arrived; nothing was billed."""
+    lost = "lost"
+    """A person, or a run that may resubmit, declared it lost, whether or not it was billed."""
+
+
+class Outcome(Record):
+    """How an attempt ended, and why.
+
+    Attributes:
+        kind: Why it failed, as far as that decides whether to retry.
+        code: The API's ``failCode``, or the name of the error that prevented the start.
+        resolved_by: Who declared it; None if it was observed.
+        expires_at: When the result's URLs expire.
+        generation: The API's last status.
+    """
+
+    result: Result
+    ended_at: AwareDatetime
+    result_urls: tuple[str, ...] = ()
+    expires_at: AwareDatetime | None = None
+    kind: FailKind | None = None
+    code: str | None = None
+    message: str | None = None
+    generation: Generation | None = None
+    resolved_by: str | None = None
+
+    @classmethod
+    def of_generation(cls, generation: Generation, *, model: str) -> Self:
+        """Return the outcome of a generation that has ended; a success without a URL is a failure."""
+        ended_at = generation.completed_at or datetime.now(UTC)
+        if generation.state == "success" and generation.result_urls:
+            return cls(
+                result=Result.success,
+                ended_at=ended_at,
+                result_urls=generation.result_urls,
+                expires_at=ended_at + CAPABILITIES[model].result_lifetime,
+                generation=generation,
+            )
+        code, message = generation.fail_code or "UNKNOWN", generation.fail_message
+        if generation.state == "success":
+            code, message = "NO_RESULT", "the API reports success without a usable URL; it may have billed"
+        return cls(
+            result=Result.failed,
+            ended_at=ended_at,
+            kind=fail_kind(code),
+            code=code,
+            message=message,
+            generation=generation,
+        )
+
+    @classmethod
+    def of_refusal(cls, error: SeedanceError, *, kind: FailKind) -> Self:
+        """Return the outcome of a submission whose error proves that nothing was started."""
+        return cls(
+            result=Result.not_started,
+            ended_at=datetime.now(UTC),
+            kind=kind,
+            code=type(error).__name__,
+            message=str(error),
+        )
+
+    @classmethod
+    def of_loss(cls, *, resolved_by: str) -> Self:
+        """Return the outcome of an unresolved attempt that was declared lost."""
+        return cls(result=Result.lost, ended_at=datetime.now(UTC), resolved_by=resolved_by)
+
+
+class Attempt(Record):
+    """One paid try at a clip: its records so far."""
+
+    intent: Intent
+    acceptance: Acceptance | None = None
+    outcome: Outcome | None = None
+
+    @classmethod
+    def of(cls, intent: Intent, acceptance: Acceptance | None, outcome: Outcome | None) -> Self:
+        """Combine the records; an acceptance overrules a declaration that the attempt was lost."""
+        was_answered_after_all = acceptance and outcome and outcome.result is Result.lost
+        return cls(intent=intent, acceptance=acceptance, outcome=None if was_answered_after_all else outcome)
+
+    @property
+    def key(self) -> str:
+        """The prefix of its records' keys."""
+        return attempt_prefix(self.intent.fingerprint, self.intent.number)
+
+    @property
+    def awaits_callback(self) -> bool:
+        """Whether the submission requested a callback."""
+        return self.intent.request.request_type == "callback"
+
+    @property
+    def generation_id(self) -> str:
+        """The API's id for it; empty until it is accepted."""
+        return self.acceptance.generation_id if self.acceptance else ""
+
+    @property
+    def undecided(self) -> bool:
+        """Whether neither an answer nor an outcome is recorded yet."""
+        return self.acceptance is None and self.outcome is None
+
+    @property
+    def settling_seconds(self) -> float:
+        """How long the run that submitted it may still record the answer; 0 once that time is over.
+
+        Never longer than the run allowed itself, even if its clock is ahead of ours.
+        """
+        left = self.intent.settles_by - datetime.now(UTC)
+        return max(0.0, min(left, self.intent.settles_by - self.intent.asked_at).total_seconds())
+
+    @property
+    def billed_seconds(self) -> int:
+        """Seconds of video that may be billed; 0 if the submission certainly started nothing."""
+        is_free = self.outcome and self.outcome.result is Result.not_started
+        return 0 if is_free else self.intent.request.input.duration
