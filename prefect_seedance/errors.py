@@ -1,4 +1,4 @@
-"""Everything that can go wrong, whether it may be repeated, and whether money may be gone.
+"""Every error of this package, with whether to retry it and whether money may be spent.
 
 ```
 SeedanceError                     transient   outcome known
@@ -13,11 +13,12 @@ SeedanceError                     transient   outcome known
 ├── ConnectionFailedError             yes         yes     nothing was sent
 ├── NoAnswerError                     yes         no      sent, and no usable answer
 ├── SubmissionUnresolvedError         no          no      a paid generation may exist
-├── GenerationFailedError             no          yes     it ended without a video
-├── DeadlineError                     no          yes     we stopped waiting; it goes on
-├── ArchiveError                      no          yes     bytes could not be stored
+├── GenerationFailedError             no          yes     ended without a video
+├── DeadlineError                     no          yes     the wait ended; the generation continues
+├── ArchiveError                      no          yes     a video could not be fetched or stored
 │   ├── LinkExpiredError              no          yes     the result's URL is no longer served
 │   └── IntegrityError                yes         yes     bytes incomplete or not decodable
+├── SeamError                         no          yes     less similar than required
 ├── SetupError                        no          yes     options or environment, nothing spent
 └── StoryboardError                   no          yes     file, line, remedy
 ```
@@ -32,30 +33,30 @@ class SeedanceError(Exception):
     """Base of every error that leaves this package.
 
     Attributes:
-        transient: Asking the same again later may succeed.
-        outcome_known: It is certain that the failed request started no generation.
+        transient: Whether the same request may succeed later.
+        outcome_known: Whether the failed request certainly started no generation.
     """
 
     transient: ClassVar[bool] = False
     outcome_known: ClassVar[bool] = True
 
 
-def may_repeat_read(error: BaseException) -> bool:
-    """Tell whether a request that costs nothing may be sent again after this error."""
+def may_retry_read(error: BaseException) -> bool:
+    """Return whether a request that costs nothing may be sent again after this error."""
     return isinstance(error, SeedanceError) and error.transient
 
 
-def may_repeat_submission(error: BaseException) -> bool:
-    """Tell whether a paid request may be sent again: only if nothing can have been started."""
+def may_retry_submission(error: BaseException) -> bool:
+    """Return whether a paid request may be sent again: only if it cannot have started a generation."""
     return isinstance(error, SeedanceError) and error.transient and error.outcome_known
 
 
 class ApiError(SeedanceError):
-    """The API answered, and the answer is no.
+    """The API responded with an error.
 
     Args:
-        message: What the API said, in a sentence for people.
-        code: The envelope's code, or the HTTP status if they disagree in the API's favour.
+        message: The API's message, in a sentence for people.
+        code: The HTTP status, or the envelope's code if the status is a success.
     """
 
     def __init__(self, message: str, *, code: int | None = None) -> None:
@@ -68,15 +69,15 @@ class AuthenticationError(ApiError):
 
 
 class InvalidRequestError(ApiError):
-    """The API refuses the request as it is (400 and other 4xx)."""
+    """The API refuses the request as invalid (400 and other 4xx)."""
 
 
 class NotFoundError(InvalidRequestError):
-    """The API knows no such model or generation (404); a new generation may not be visible yet."""
+    """The API does not know the model or generation (404); a new generation may not be visible yet."""
 
 
 class ContentRejectedError(ApiError):
-    """The API refuses the content by its policy, or the key lacks access (403)."""
+    """The content violates the API's policy, or the key lacks access (403)."""
 
 
 class InsufficientFundsError(ApiError):
@@ -87,9 +88,9 @@ class RateLimitedError(ApiError):
     """The account's request or concurrency limit is reached (429); nothing was started.
 
     Args:
-        message: What the API said.
-        code: As for every `ApiError`.
-        retry_after_seconds: What the API asks us to wait, if it says so.
+        message: The API's message.
+        code: As in `ApiError`.
+        retry_after_seconds: Pause that the API requests; None if it requests none.
     """
 
     transient = True
@@ -102,27 +103,27 @@ class RateLimitedError(ApiError):
 
 
 class ServerError(ApiError):
-    """The API or a gateway before it broke down (5xx), perhaps after it had started something."""
+    """The API or its gateway failed (5xx), possibly after a generation was started."""
 
     transient = True
     outcome_known = False
 
 
 class ConnectionFailedError(SeedanceError):
-    """No connection came about, so nothing was sent."""
+    """The connection could not be established, so nothing was sent."""
 
     transient = True
 
 
 class NoAnswerError(SeedanceError):
-    """The request was sent, and no usable answer came back."""
+    """The request was sent, and no usable response arrived."""
 
     transient = True
     outcome_known = False
 
 
 class SubmissionUnresolvedError(SeedanceError):
-    """A submission was sent, and nobody knows whether it was accepted and billed."""
+    """A submission was sent, and it is unknown whether the API accepted and billed it."""
 
     outcome_known = False
 
@@ -132,7 +133,7 @@ class GenerationFailedError(SeedanceError):
 
 
 class DeadlineError(SeedanceError):
-    """We stopped waiting; what was waited for goes on."""
+    """A wait reached its deadline; the generation continues."""
 
 
 class ArchiveError(SeedanceError):
@@ -149,27 +150,31 @@ class IntegrityError(ArchiveError):
     transient = True
 
 
+class SeamError(SeedanceError):
+    """A clip is less similar to its images or neighbours than required."""
+
+
 class SetupError(SeedanceError):
     """An option, a credential or the environment is wrong; nothing was spent."""
 
 
 class StoryboardError(SeedanceError):
-    """What the author wrote cannot be produced; the message lists every mistake with its place."""
+    """The storyboard has errors; the message lists each with its file and line."""
 
 
 class FailKind(StrEnum):
-    """Why a generation failed, as far as it decides what may be done next."""
+    """Why a generation failed, as far as this decides the next step."""
 
     content = "content"
-    """Against the provider's policy: change the prompt or the image."""
+    """The content violates the provider's policy: change the prompt or the image."""
     input = "input"
-    """The request cannot be worked with: mend it."""
-    passing = "passing"
+    """The request is invalid: correct it."""
+    transient = "passing"
     """A new generation may succeed."""
     money = "money"
-    """The balance did not suffice."""
+    """The balance was too low."""
     unknown = "unknown"
-    """A code nobody has documented."""
+    """The code is not documented."""
 
 
 _FAIL_CODES: Mapping[FailKind, frozenset[str]] = {
@@ -196,12 +201,12 @@ _FAIL_CODES: Mapping[FailKind, frozenset[str]] = {
             "IMAGE_DOWNLOAD_FAILED",
         }
     ),
-    FailKind.passing: frozenset({"PROCESSING_TIMEOUT", "MODEL_UNAVAILABLE", "GENERATION_FAILED"}),
+    FailKind.transient: frozenset({"PROCESSING_TIMEOUT", "MODEL_UNAVAILABLE", "GENERATION_FAILED"}),
     FailKind.money: frozenset({"INSUFFICIENT_CREDITS"}),
 }
 """Source: the provider's public pages and the project's specification, read 2026-11."""
 
 
 def fail_kind(fail_code: str) -> FailKind:
-    """Sort a failed generation's ``failCode`` by what may be done about it."""
+    """Return the kind of failure that a ``failCode`` of the API denotes."""
     return next((kind for kind, codes in _FAIL_CODES.items() if fail_code in codes), FailKind.unknown)

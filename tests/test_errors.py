@@ -11,8 +11,8 @@ from prefect_seedance.errors import (
     RateLimitedError,
     SeedanceError,
     fail_kind,
-    may_repeat_read,
-    may_repeat_submission,
+    may_retry_read,
+    may_retry_submission,
 )
 
 _ROW = re.compile(r"^(?P<tree>[│ ]*[├└]── )(?P<name>\w+)(?: +(?P<transient>yes|no) +(?P<known>yes|no) +\S)?")
@@ -31,18 +31,18 @@ def _rows() -> list[tuple[str, str, str | None, str | None]]:
 
 
 @pytest.mark.parametrize(("name", "parent", "transient", "known"), _rows(), ids=[row[0] for row in _rows()])
-def test_table_tells_the_truth(name: str, parent: str, transient: str | None, known: str | None) -> None:
+def test_table_matches_classes(name: str, parent: str, transient: str | None, known: str | None) -> None:
     """The docstring's tree and columns are those of the classes."""
     kind: type[SeedanceError] = getattr(errors, name)
 
-    told = tuple("yes" if fact else "no" for fact in (kind.transient, kind.outcome_known))
+    facts = tuple("yes" if fact else "no" for fact in (kind.transient, kind.outcome_known))
 
     assert kind.__bases__ == (getattr(errors, parent),)
-    assert told == (transient, known) or (transient is None and told == ("no", "yes"))
+    assert facts == (transient, known) or (transient is None and facts == ("no", "yes"))
 
 
 def test_table_is_complete() -> None:
-    """The docstring's tree has every error class of the module once."""
+    """The docstring's tree lists every error class of the module once."""
     classes = [
         name
         for name, kind in inspect.getmembers(errors, inspect.isclass)
@@ -53,19 +53,19 @@ def test_table_is_complete() -> None:
 
 
 @pytest.mark.parametrize(("name", "parent", "transient", "known"), _rows(), ids=[row[0] for row in _rows()])
-def test_repeats_follow_the_table(name: str, parent: str, transient: str | None, known: str | None) -> None:  # noqa: ARG001 -- a row has it
-    """A read needs a transient error, a submission besides one that has started nothing."""
+def test_retries_follow_the_table(name: str, parent: str, transient: str | None, known: str | None) -> None:  # noqa: ARG001 -- a row has it
+    """A read is retried after a transient error, a submission only if that started no generation."""
     error = getattr(errors, name)("why")
 
-    assert may_repeat_read(error) == (transient == "yes")
-    assert may_repeat_submission(error) == (transient == "yes" and known == "yes")
+    assert may_retry_read(error) == (transient == "yes")
+    assert may_retry_submission(error) == (transient == "yes" and known == "yes")
 
 
 @pytest.mark.parametrize("error", [ValueError("why"), TimeoutError(), KeyboardInterrupt()], ids=repr)
-def test_strangers_are_never_repeated(error: BaseException) -> None:
-    """Of an error that is not ours nobody knows what it means."""
-    assert not may_repeat_read(error)
-    assert not may_repeat_submission(error)
+def test_foreign_errors_are_final(error: BaseException) -> None:
+    """An error from outside this package is never retried."""
+    assert not may_retry_read(error)
+    assert not may_retry_submission(error)
 
 
 _FAIL_CODES = {
@@ -77,7 +77,7 @@ _FAIL_CODES = {
         INVALID_IMAGE_URL PromptLengthExceeded PROMPT_TOO_LONG INVALID_PROMPT IMAGE_TOO_LARGE
         UNSUPPORTED_FORMAT IMAGE_DOWNLOAD_FAILED
     """,
-    FailKind.passing: "PROCESSING_TIMEOUT MODEL_UNAVAILABLE GENERATION_FAILED",
+    FailKind.transient: "PROCESSING_TIMEOUT MODEL_UNAVAILABLE GENERATION_FAILED",
     FailKind.money: "INSUFFICIENT_CREDITS",
     FailKind.unknown: "SomethingNew content_violation UNKNOWN NO_RESULT",
 }
@@ -87,12 +87,12 @@ _FAIL_CODES = {
     ("code", "kind"), [(code, kind) for kind, codes in _FAIL_CODES.items() for code in codes.split()]
 )
 def test_sorts_fail_codes(code: str, kind: FailKind) -> None:
-    """Every failCode of the contract has its kind, and any other is unknown."""
+    """Every documented failCode has its kind, and any other is unknown."""
     assert fail_kind(code) is kind
 
 
 def test_facts_survive_pickling() -> None:
-    """An error that crosses from one process to another keeps its code and pause."""
+    """An error that is passed between processes keeps its code and pause."""
     error = RateLimitedError("slow down", code=429, retry_after_seconds=7.0)
 
     copied = pickle.loads(pickle.dumps(error))  # noqa: S301 -- our own bytes
@@ -101,12 +101,12 @@ def test_facts_survive_pickling() -> None:
 
 
 def test_api_errors_carry_codes() -> None:
-    """Whatever the API answered can be read from the error."""
+    """An API error keeps the code of the response."""
     assert ApiError("no", code=418).code == 418
 
 
 def test_pins_public_names() -> None:
-    """Nothing is added to or taken from the errors by accident."""
+    """The module's public names do not change by accident."""
     public = {
         name
         for name, value in vars(errors).items()
@@ -114,5 +114,5 @@ def test_pins_public_names() -> None:
     }
 
     assert public - {row[0] for row in _rows()} == {
-        "SeedanceError", "FailKind", "fail_kind", "may_repeat_read", "may_repeat_submission",
+        "SeedanceError", "FailKind", "fail_kind", "may_retry_read", "may_retry_submission",
     }  # fmt: skip

@@ -17,7 +17,7 @@ from prefect_seedance.errors import (
     LinkExpiredError,
     SeedanceError,
     ServerError,
-    may_repeat_read,
+    may_retry_read,
 )
 
 _TRIES = 6
@@ -106,7 +106,7 @@ class Downloader:
     async def _fetch(self, url: str, transfer: _Transfer) -> str:
         transfer.restart()
         tries = tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception(may_repeat_read),
+            retry=tenacity.retry_if_exception(may_retry_read),
             wait=tenacity.wait_exponential(multiplier=0.5, max=10) + tenacity.wait_random(0, 0.5),
             stop=tenacity.stop_after_attempt(_TRIES),
             sleep=asyncio.sleep,
