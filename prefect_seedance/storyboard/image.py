@@ -1,6 +1,5 @@
 """A source image, with the changes it needs before the API fetches it."""
 
-import ipaddress
 import math
 from pathlib import Path, PurePosixPath
 from typing import Final, Literal, Self
@@ -8,6 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from prefect_seedance.api.urls import is_loopback
 from prefect_seedance.errors import StoryboardError
 
 _FITTED_PIXELS: Final = 1280 * 720
@@ -162,13 +162,6 @@ def _url_problem(url: str) -> str | None:
         return f"{url!r} is not a URL: {error}"
     if parts.username or parts.password:
         return "the URL contains a user name or password, which would be stored with the clip; remove it"
-    if not host or not (scheme == "https" or (scheme == "http" and _is_loopback(host))):
+    if not host or not (scheme == "https" or (scheme == "http" and is_loopback(host))):
         return f"{url!r} is not an https URL, so the API cannot fetch it; use an https URL or a local file"
     return None
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")

@@ -10,10 +10,10 @@ from PIL import Image, ImageCms, ImageOps
 from prefect_seedance.storyboard.image import SourceImage
 
 _BACKGROUND: Final = "white"
-"""The color behind transparent pixels, as on a web page."""
+"""The colour behind transparent pixels, as on a web page."""
 
 _PADDING: Final = "black"
-"""The color of the bars, as in films; an editor can crop them away."""
+"""The colour of the bars, as in films; an editor can crop them away."""
 
 _OVERSAMPLING: Final = 2
 """How much larger than the result an image is decoded at least, so that the last resize stays sharp."""
@@ -59,7 +59,7 @@ def render(image: SourceImage, content: bytes) -> Image.Image:
 
 
 def _can_blend(image: Image.Image) -> bool:
-    """Return whether pixels can be averaged: no palette, and no color that means transparent."""
+    """Return whether pixels can be averaged: no palette, and no colour that means transparent."""
     return image.mode in {"L", "LA", "RGB", "RGBA", "CMYK"} and "transparency" not in image.info
 
 
@@ -81,7 +81,7 @@ def _flatten(image: Image.Image) -> Image.Image:
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Convert the colors to sRGB, in which players show a video without a profile."""
+    """Convert the colours to sRGB, in which players show a video without a profile."""
     if profile:
         with suppress(ImageCms.PyCMSError, OSError):  # a damaged profile, or one for another kind of image
             source, target = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")

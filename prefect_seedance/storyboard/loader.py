@@ -7,10 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-import httpx
-
 from prefect_seedance.api.models import DEFAULT_MODEL
-from prefect_seedance.api.transport import timeouts, translated_errors
+from prefect_seedance.api.transport import fetch
 from prefect_seedance.errors import SetupError, StoryboardError
 from prefect_seedance.storage.locations import Location
 from prefect_seedance.storage.objects import Objects, Opener
@@ -124,19 +122,11 @@ async def _read_image(location: Location, *, objects: Objects) -> bytes:
 
 async def _download(url: str) -> tuple[bytes, str]:
     """Return the content at a URL, and the URL after redirects."""
-    content = b""
-    with translated_errors(f"GET {url}"):
-        async with (
-            httpx.AsyncClient(timeout=timeouts(_TIMEOUT_SECONDS), follow_redirects=True) as http,
-            http.stream("GET", url) as response,
-        ):
-            if not response.is_success:
-                raise StoryboardError(f"{url} cannot be read (status {response.status_code})")
-            async for chunk in response.aiter_bytes():
-                content += chunk
-                if len(content) > MAX_DOCUMENT_BYTES:
-                    break  # Document.parse reports the size
-            return content, str(response.url)
+    # Document.parse reports a larger document.
+    found = await fetch(url, max_bytes=MAX_DOCUMENT_BYTES, timeout_seconds=_TIMEOUT_SECONDS)
+    if not found.is_success:
+        raise StoryboardError(f"{url} cannot be read (status {found.status_code})")
+    return found.content, found.url
 
 
 def list_names(folder: Path) -> tuple[str, ...]:

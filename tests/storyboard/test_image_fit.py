@@ -25,12 +25,12 @@ _TO_STORED = {
 
 
 def draw(size: tuple[int, int] = (400, 300)) -> Image.Image:
-    """Return an image whose corners and center have distinct colors."""
+    """Return an image whose corners and center have distinct colours."""
     image = Image.new("RGB", size, "gray")
     canvas, (width, height) = ImageDraw.Draw(image), size
-    for color, corner in zip(_CORNERS, ((0, 0), (1, 0), (0, 1), (1, 1)), strict=True):
+    for colour, corner in zip(_CORNERS, ((0, 0), (1, 0), (0, 1), (1, 1)), strict=True):
         x, y = corner[0] * width * 3 // 4, corner[1] * height * 3 // 4
-        canvas.rectangle((x, y, x + width // 4, y + height // 4), fill=color)
+        canvas.rectangle((x, y, x + width // 4, y + height // 4), fill=colour)
     canvas.ellipse((width / 2 - 30, height / 2 - 30, width / 2 + 30, height / 2 + 30), fill="white")
     return image
 
@@ -52,10 +52,10 @@ def decode(content: bytes) -> Image.Image:
     return Image.open(io.BytesIO(content))
 
 
-def is_close(pixel: object, color: tuple[int, ...], *, tolerance: int = 12) -> bool:
-    """Return whether a pixel has about this color."""
+def is_close(pixel: object, colour: tuple[int, ...], *, tolerance: int = 12) -> bool:
+    """Return whether a pixel has about this colour."""
     assert isinstance(pixel, tuple)
-    return all(abs(one - other) <= tolerance for one, other in zip(pixel, color, strict=True))
+    return all(abs(one - other) <= tolerance for one, other in zip(pixel, colour, strict=True))
 
 
 @pytest.mark.parametrize("image_format", CAPABILITIES[DEFAULT_MODEL].image_formats)
@@ -84,8 +84,8 @@ def test_rotated_image_becomes_upright(image_format: str, orientation: int) -> N
     assert not image.getexif()
     corners = [image.getpixel(corner) for corner in ((20, 20), (380, 20), (20, 280), (380, 280))]
     assert all(
-        is_close(corner, ImageColor.getrgb(color), tolerance=60)
-        for corner, color in zip(corners, _CORNERS, strict=True)
+        is_close(corner, ImageColor.getrgb(colour), tolerance=60)
+        for corner, colour in zip(corners, _CORNERS, strict=True)
     )
 
 
@@ -176,7 +176,7 @@ def swapped_profile() -> bytes:
 
 @pytest.mark.parametrize("image_format", CAPABILITIES[DEFAULT_MODEL].image_formats)
 def test_profile_is_applied(image_format: str) -> None:
-    """Colors are converted to sRGB, because the API may ignore profiles."""
+    """Colours are converted to sRGB, because the API may ignore profiles."""
     red = Image.new("RGB", (400, 300), "red")
     content = encode(red, image_format, icc_profile=swapped_profile(), quality=95)
 
@@ -232,8 +232,8 @@ def test_transparency_becomes_white(image: Image.Image) -> None:
         )
 
 
-def test_transparent_color_becomes_white() -> None:
-    """A transparent color, in a palette or in the file's header, becomes white as well."""
+def test_transparent_colour_becomes_white() -> None:
+    """A transparent colour, in a palette or in the file's header, becomes white as well."""
     one = Image.new("RGB", (400, 300), "lime")
     palette = one.convert("P", palette=Image.Palette.ADAPTIVE)
     for content in (
@@ -245,8 +245,8 @@ def test_transparent_color_becomes_white() -> None:
         assert image.getpixel((640, 360)) == (255, 255, 255)
 
 
-def test_transparent_color_survives_scaling() -> None:
-    """A large image's transparent color becomes white before pixels are averaged."""
+def test_transparent_colour_survives_scaling() -> None:
+    """A large image's transparent colour becomes white before pixels are averaged."""
     stripes = Image.new("RGB", (2, 1), "red")
     stripes.putpixel((0, 0), (0, 255, 0))
     tile = stripes.resize((2, 2600), Image.Resampling.NEAREST)
@@ -261,7 +261,7 @@ def test_transparent_color_survives_scaling() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "color"),
+    ("content", "colour"),
     [
         pytest.param(encode(Image.new("I;16", (400, 300), 0x8000)), (128, 128, 128), id="16 bits"),
         pytest.param(encode(Image.new("L", (400, 300), 128)), (128, 128, 128), id="gray"),
@@ -274,12 +274,12 @@ def test_transparent_color_survives_scaling() -> None:
         ),
     ],
 )
-def test_every_mode_keeps_its_color(content: bytes, color: tuple[int, int, int]) -> None:
+def test_every_mode_keeps_its_colour(content: bytes, colour: tuple[int, int, int]) -> None:
     """Images of every mode become eight-bit RGB."""
     image = decode(convert(inspect(content, fit="crop"), content))
 
     assert image.mode == "RGB"
-    assert is_close(image.getpixel((640, 360)), color)
+    assert is_close(image.getpixel((640, 360)), colour)
 
 
 def test_render_equals_the_converted_file() -> None:
