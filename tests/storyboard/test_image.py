@@ -7,7 +7,7 @@ from prefect_seedance.storyboard.image import _CONVERTED_PIXELS, Fitting, Source
 
 def test_converted_images_fit_the_limit() -> None:
     """A converted image is a PNG of at most three bytes a pixel, below every model's limit."""
-    assert min(limits.image_bytes for limits in CAPABILITIES.values()) > 3 * _CONVERTED_PIXELS * 1.01
+    assert min(limits.max_image_bytes for limits in CAPABILITIES.values()) > 3 * _CONVERTED_PIXELS * 1.01
 
 
 @pytest.mark.parametrize("model", CAPABILITIES)

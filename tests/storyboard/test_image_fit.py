@@ -151,7 +151,7 @@ def test_oversized_image_is_reduced(image_format: str) -> None:
 
     converted = convert(source, content)
 
-    assert len(converted) < CAPABILITIES[DEFAULT_MODEL].image_bytes
+    assert len(converted) < CAPABILITIES[DEFAULT_MODEL].max_image_bytes
     assert decode(converted).size == source.converted_size == (2121, 1414)
     assert is_close(decode(converted).getpixel((20, 20)), (255, 0, 0), tolerance=40)
 
@@ -163,7 +163,7 @@ def test_noise_fits_the_limit() -> None:
     source = inspect(content)
 
     assert source.is_oversized
-    assert len(convert(source, content)) < CAPABILITIES[DEFAULT_MODEL].image_bytes
+    assert len(convert(source, content)) < CAPABILITIES[DEFAULT_MODEL].max_image_bytes
 
 
 def swapped_profile() -> bytes:

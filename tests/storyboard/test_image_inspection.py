@@ -19,7 +19,7 @@ from prefect_seedance.storyboard.image_inspection import (
     inspect_file,
 )
 
-_MODEL_LIMIT = CAPABILITIES[DEFAULT_MODEL].image_bytes
+_MODEL_LIMIT = CAPABILITIES[DEFAULT_MODEL].max_image_bytes
 
 
 def encode(image_format: str, *, frames: int = 1) -> bytes:

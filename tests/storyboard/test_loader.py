@@ -65,7 +65,7 @@ async def test_loads_a_file(folder: Path) -> None:
     parsed = await load_storyboard(str(folder / "board.yaml"))
 
     assert parsed.title == "Clouds"
-    assert [picture.stem for picture in parsed.clips[0].images] == ["dawn", "noon"]
+    assert [image.stem for image in parsed.clips[0].images] == ["dawn", "noon"]
 
 
 async def test_loads_a_folder(folder: Path) -> None:
@@ -93,7 +93,7 @@ async def test_loads_a_url(site: str, path: str) -> None:
     """Images of a downloaded storyboard are relative to its URL after redirects."""
     parsed = await load_storyboard(f"{site}/{path}/board.yaml")
 
-    assert [picture.source for picture in parsed.clips[0].images] == [
+    assert [image.source for image in parsed.clips[0].images] == [
         f"{site}/here/dawn.png",
         f"{site}/here/noon.png",
     ]
