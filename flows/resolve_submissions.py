@@ -8,12 +8,13 @@ from prefect.input import RunInput
 from prefect.runtime import flow_run
 from pydantic import Field
 
-from prefect_seedance import SeedanceCredentials
-from prefect_seedance.clips.ledger import Attempt, Ledger
+from prefect_seedance import Credentials, options
+from prefect_seedance.clips.ledger import Ledger
+from prefect_seedance.clips.records import Attempt
 from prefect_seedance.clips.submit import this_process
 from prefect_seedance.clips.unresolved import Resolver
 from prefect_seedance.errors import SeedanceError
-from prefect_seedance.orchestration.blocks import open_archive
+from prefect_seedance.orchestration.blocks import find_credentials, open_archive
 
 
 class Decision(RunInput):
@@ -28,14 +29,13 @@ class Decision(RunInput):
 
 @flow(name="resolve-submissions", flow_run_name="resolve submissions")
 async def resolve_submissions(
-    archive: str = "", credentials: str = "", answer_within_seconds: Annotated[int, Field(gt=0)] = 86_400
+    archive: options.Archive = "",
+    credentials: options.CredentialsName = "",
+    answer_within_seconds: Annotated[int, Field(gt=0)] = 86_400,
 ) -> list[str]:
     """Go through an archive's unresolved submissions, pausing for a person's decision on each.
 
     Args:
-        archive: A folder's path, s3://, gs://, az:// with a bucket, or block:NAME. Left out, the worker's
-            SEEDANCE_ARCHIVE holds.
-        credentials: Name of a Seedance Credentials block. Left out, the worker's SEEDANCE_API_KEY holds.
         answer_within_seconds: How long to wait for each decision; then the run fails, and can be run again.
 
     Returns:
@@ -43,7 +43,7 @@ async def resolve_submissions(
     """
     person = f"{flow_run.get_name()} on {this_process()}"
     resolver = Resolver(ledger=Ledger(await open_archive(archive)), resolved_by=person)
-    account = await SeedanceCredentials.find(credentials)
+    account = await find_credentials(credentials)
     return [
         await _settle(attempt, resolver, account, answer_within_seconds=answer_within_seconds)
         for attempt in await resolver.unresolved()
@@ -51,7 +51,7 @@ async def resolve_submissions(
 
 
 async def _settle(
-    attempt: Attempt, resolver: Resolver, account: SeedanceCredentials, *, answer_within_seconds: int
+    attempt: Attempt, resolver: Resolver, account: Credentials, *, answer_within_seconds: int
 ) -> str:
     """Ask about one submission until the answer can be carried out."""
     name, clip, question = attempt.intent.name, attempt.intent.fingerprint, _question(attempt)
@@ -69,7 +69,7 @@ async def _settle(
     return f"{name}: left as it is"
 
 
-async def _carry_out(answer: Decision, clip: str, resolver: Resolver, account: SeedanceCredentials) -> str:
+async def _carry_out(answer: Decision, clip: str, resolver: Resolver, account: Credentials) -> str:
     if answer.decision == "leave":
         return "left as it is"
     if answer.decision == "lost":

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError
 
 from prefect_seedance import __version__
-from prefect_seedance.cli.errors import complain
-from prefect_seedance.cli.printing import fall_silent
+from prefect_seedance.cli.errors import complain, usage_message
+from prefect_seedance.cli.exit_codes import ExitCode
+from prefect_seedance.cli.printing import silence
 from prefect_seedance.errors import SeedanceError
 
 app = App(
@@ -21,22 +22,19 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 
-# Commands are imported when they are called: only those that need Prefect pay for loading it.
-app.command("prefect_seedance.cli.demo:app", name="demo", help="See it work, without an account.")
-app.command("prefect_seedance.cli.plan:app", name="plan", help="Say what would be made, reused and billed.")
+# A command's module is imported when it is called, so only commands that need Prefect load it.
+app.command("prefect_seedance.cli.demo:app", name="demo", help="Run an example, without an account.")
+app.command("prefect_seedance.cli.plan:app", name="plan", help="Show what a run would make, reuse and bill.")
 app.command("prefect_seedance.cli.produce:app", name="produce", help="Make the clips that are missing.")
 app.command("prefect_seedance.cli.film:app", name="film", help="Join the clips of a production to a film.")
-app.command("prefect_seedance.cli.report:app", name="report", help="Write the page that shows a production.")
-app.command("prefect_seedance.cli.open:app", name="open", help="Open that page in a browser.")
-app.command("prefect_seedance.cli.ledger:app", name="ledger", help="List what an archive was asked to hold.")
-app.command("prefect_seedance.cli.resolve:app", name="resolve", help="Say what became of a submission.")
-app.command("prefect_seedance.cli.callbacks:app", name="callbacks", help="Be told what has ended.")
+app.command("prefect_seedance.cli.report:app", name="report", help="Write the report page of a production.")
+app.command("prefect_seedance.cli.open:app", name="open", help="Open the report page in a browser.")
+app.command("prefect_seedance.cli.ledger:app", name="ledger", help="List all clips that were submitted.")
+app.command(
+    "prefect_seedance.cli.resolve:app", name="resolve", help="Resolve a submission with unknown outcome."
+)
+app.command("prefect_seedance.cli.callbacks:app", name="callbacks", help="Run the callback receiver.")
 app.command("prefect_seedance.sandbox.__main__:main", name="sandbox", help="Serve a stand-in for the API.")
-
-UNEXPECTED = 1
-SETUP = 2
-INTERRUPTED = 130
-"""As shells say it: stopped by a signal before anything was begun."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -49,35 +47,30 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         return app(words) or 0
     except BrokenPipeError:
-        fall_silent(sys.stdout)
-        return UNEXPECTED
+        silence(sys.stdout)
+        return ExitCode.failed
     except (Exception, KeyboardInterrupt) as error:
         kind, message, code = _explained(error)
-        if code == UNEXPECTED and "--verbose" in words:
+        if code == ExitCode.failed and "--verbose" in words:
             raise
         return complain(kind, message, code=code, json="--json" in words)
 
 
 def _explained(error: BaseException) -> tuple[str, str, int]:
-    """Return what to call an error, what to say of it, and the exit code."""
+    """Return the kind of an error, its message, and the exit code."""
     match error:
         case CycloptsError():
-            return "UsageError", _usage(error), SETUP
+            return "UsageError", usage_message(error), ExitCode.setup
         case SeedanceError():
-            return type(error).__name__, str(error), SETUP
+            return type(error).__name__, str(error), ExitCode.setup
         case KeyboardInterrupt():
-            return "Interrupted", "Stopped before anything was begun", INTERRUPTED
-    return type(error).__name__, _unexpected(error), UNEXPECTED
-
-
-def _usage(error: CycloptsError) -> str:
-    command = " ".join(("prefect-seedance", *(error.command_chain or ())))
-    return f"{str(error).strip().rstrip('.')}. See {command} --help"
+            return "Interrupted", "Stopped before anything was begun", ExitCode.interrupted
+    return type(error).__name__, _unexpected(error), ExitCode.failed
 
 
 def _unexpected(error: BaseException) -> str:
-    said = str(error).strip() or "no message"
+    text = str(error).strip() or "no message"
     return (
-        f"This should not have happened ({type(error).__name__}: {said}). "
-        "Run it again with --verbose to see where, and report it"
+        f"This is a bug ({type(error).__name__}: {text}). "
+        "Run the command again with --verbose to see the traceback, and report it"
     )

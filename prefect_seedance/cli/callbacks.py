@@ -1,4 +1,4 @@
-"""Serve a receiver of the API's callbacks."""
+"""Run the callback receiver."""
 
 import asyncio
 import json as jsons
@@ -11,10 +11,10 @@ from typing import Annotated
 from cyclopts import App, Parameter
 from rich.text import Text
 
-from prefect_seedance.cli import history as survey
-from prefect_seedance.cli.job import Account, prepare_prefect
-from prefect_seedance.cli.options import PLAIN, Archive, Json, Verbose
+from prefect_seedance.cli.archives import open_archive
+from prefect_seedance.cli.options import PLAIN, Account, Archive, Json, Verbose
 from prefect_seedance.cli.printing import show
+from prefect_seedance.cli.produce import configure_prefect
 from prefect_seedance.clips.records import Attempt
 from prefect_seedance.errors import SetupError
 from prefect_seedance.receiver import Receiver, create_app
@@ -24,9 +24,9 @@ from prefect_seedance.storage.store import Store
 app = App(
     name="callbacks",
     default_parameter=PLAIN,
-    help_epilogue="Its public address is what runs are told with --callback-url; runs and receiver share "
-    "SEEDANCE_CALLBACK_SECRET. A callback is a hint: what became of a generation is asked of the API, and "
-    "recorded in the archive. It ends at Ctrl-C or SIGTERM, and takes up what was left open when it starts.",
+    help_epilogue="Pass its public URL to runs with --callback-url; runs and receiver share "
+    "SEEDANCE_CALLBACK_SECRET. A callback is a hint: the receiver reads the state from the API, and records "
+    "the outcome in the archive. Ctrl-C or SIGTERM ends it; the next start continues with open callbacks.",
 )
 
 
@@ -34,67 +34,67 @@ app = App(
 def callbacks(
     *,
     archive: Archive,
-    host: Annotated[str, Parameter(help="Address to listen on. [127.0.0.1]")] = "127.0.0.1",
-    port: Annotated[int, Parameter(help="Port to listen on; 0 takes any free one. [8080]")] = 8080,
+    host: Annotated[str, Parameter(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, Parameter(help="Port to listen on; 0 picks a free one.")] = 8080,
     account: Account = Account(),
     json: Json = False,
     verbose: Verbose = False,
 ) -> int:
-    """Take callbacks until told to end, and say what each led to."""
-    prepare_prefect(verbose=verbose)
-    voice = _Voice(json=json)
-    receiver, store = asyncio.run(_open(archive, account, voice))
+    """Receive callbacks until stopped, and print the outcome of each generation."""
+    configure_prefect(verbose=verbose)
+    output = _Output(json=json)
+    receiver, store = asyncio.run(_open(archive, account, output))
 
     def listening(address: str) -> None:
-        voice.say(
+        output.print(
             "listening", f"Callbacks on {address} for {store.name}", address=address, archive=store.name
         )
 
     try:
-        with voice.heard():
+        with output.warnings():
             serve(create_app(receiver), host=host, port=port, ready=listening)
     except OSError as error:
-        raise SetupError(f"Cannot listen on {host}:{port}: {error.strerror}. Name another --port") from None
-    voice.say("ended", "Ended; callbacks that are open are taken up at the next start")
+        raise SetupError(f"Cannot listen on {host}:{port}: {error.strerror}. Choose another --port") from None
+    output.print("ended", "Ended; the next start continues with open callbacks")
     return 0
 
 
-async def _open(archive: str, account: Account, voice: "_Voice") -> tuple[Receiver, Store]:
-    from prefect_seedance.orchestration import reporting  # noqa: PLC0415 -- loads Prefect
+async def _open(archive: str, account: Account, output: "_Output") -> tuple[Receiver, Store]:
+    from prefect_seedance.orchestration import events  # noqa: PLC0415 -- loads Prefect
 
-    credentials = await account.found()
+    credentials = await account.find()
     secrets = credentials.callback_secrets()
-    store = await survey.opened(archive)
+    store = await open_archive(archive)
     await store.probe()
 
     def announce(attempt: Attempt) -> None:
-        reporting.generation_ended(attempt)
-        voice.tell(attempt)
+        events.generation_ended(attempt)
+        output.outcome(attempt)
 
     client = credentials.get_client()
     return Receiver(store, client=client, secrets=secrets, announce=announce), store
 
 
-class _Voice:
-    """Says what happens, a line each: to people, or as JSON to programs."""
+class _Output:
+    """Prints events, a line each: for people, or as JSON for programs."""
 
     def __init__(self, *, json: bool) -> None:
         self._json = json
 
-    def say(self, event: str, words: str, **facts: object) -> None:
+    def print(self, event: str, text: str, **facts: object) -> None:
         now = datetime.now(UTC)
         if self._json:
-            print(jsons.dumps({"at": now.isoformat(), "event": event, **facts}), flush=True)  # noqa: T201 -- a program reads it
+            print(jsons.dumps({"at": now.isoformat(), "event": event, **facts}), flush=True)  # noqa: T201 -- the command's output
         else:
-            show(Text(f"{now.astimezone():%H:%M:%S}  {words}"))
+            show(Text(f"{now.astimezone():%H:%M:%S}  {text}"))
 
-    def tell(self, attempt: Attempt) -> None:
-        """Say how an attempt ended."""
+    def outcome(self, attempt: Attempt) -> None:
+        """Print the outcome of an attempt."""
         if attempt.outcome is None:
             return
         intent, result = attempt.intent, str(attempt.outcome.result)
         why = f": {attempt.outcome.code}" if attempt.outcome.code else ""
-        self.say(
+        self.print(
             "ended generation",
             f"{intent.name}  {result}{why}  ({attempt.generation_id})",
             clip=intent.fingerprint,
@@ -106,8 +106,8 @@ class _Voice:
         )
 
     @contextmanager
-    def heard(self) -> Iterator[None]:
-        """Say what the receiver warns of, too."""
+    def warnings(self) -> Iterator[None]:
+        """Print the receiver's warnings too."""
         log, handler = logging.getLogger("prefect_seedance.receiver"), _Handler(self)
         log.addHandler(handler)
         propagates, log.propagate = log.propagate, False
@@ -119,10 +119,10 @@ class _Voice:
 
 
 class _Handler(logging.Handler):
-    def __init__(self, voice: _Voice) -> None:
+    def __init__(self, output: _Output) -> None:
         super().__init__(logging.WARNING)
-        self._voice = voice
+        self._output = output
 
     def emit(self, record: logging.LogRecord) -> None:
-        said = record.getMessage()
-        self._voice.say("warning", said, message=said)
+        message = record.getMessage()
+        self._output.print("warning", f"warning: {message}", message=message)

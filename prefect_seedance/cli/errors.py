@@ -1,28 +1,56 @@
-"""Say what is wrong, for people and, if they listen, for programs."""
+"""Error messages, for people and for programs."""
 
 import json as jsons
 import sys
 
+from cyclopts import CycloptsError, default_name_transform
+from pydantic import ValidationError
+
+
+def option_name(field: str) -> str:
+    """Return the option of a field. It drops the unit of a duration, because ``90m`` has its own."""
+    return default_name_transform(field.removesuffix("_seconds"))
+
 
 def complain(kind: str, message: str, *, code: int, json: bool) -> int:
-    """Say why there is no result, and return the exit code.
+    """Print why there is no result, and return the exit code.
 
     Args:
-        kind: What went wrong, for programs.
-        message: What went wrong and what to do, for people.
+        kind: The kind of error, for programs.
+        message: The problem and its remedy, for people.
         code: The exit code.
-        json: Whether programs listen.
+        json: Whether to print JSON too.
     """
-    _say(message)
+    _print(message)
     if json:
-        print(jsons.dumps({"error": {"kind": kind, "message": message}, "exit_code": code}))  # noqa: T201 -- likewise
+        print(jsons.dumps({"error": {"kind": kind, "message": message}, "exit_code": code}))  # noqa: T201 -- the command's output
     return code
 
 
 def warn(message: str) -> None:
-    """Say what people should know before it goes on."""
-    _say(f"Beware: {message}")
+    """Print a warning; the command continues."""
+    _print(f"warning: {message}")
 
 
-def _say(message: str) -> None:
-    print(f"prefect-seedance: {message}", file=sys.stderr)  # noqa: T201 -- the command's voice
+def usage_message(error: CycloptsError) -> str:
+    """Describe a wrong command line in one sentence, with the page that helps."""
+    command = " ".join(("prefect-seedance", *(error.command_chain or ())))
+    cause = error.__cause__
+    text = _invalid(cause, error) if isinstance(cause, ValidationError) else str(error)
+    return f"{text.strip().rstrip('.')}. See {command} --help"
+
+
+def _invalid(invalid: ValidationError, error: CycloptsError) -> str:
+    """Name the first option with an invalid value, the problem and the value."""
+    first = invalid.errors(include_url=False)[0]
+    option = f"--{option_name(str(first['loc'][0]))}" if first["loc"] else _name(error)
+    problem = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    return f"{option}: {problem}, not {first['input']!r}"
+
+
+def _name(error: CycloptsError) -> str:
+    return error.argument.name if error.argument else "The command line"
+
+
+def _print(message: str) -> None:
+    print(f"prefect-seedance: {message}", file=sys.stderr)  # noqa: T201 -- likewise

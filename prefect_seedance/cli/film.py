@@ -9,18 +9,19 @@ from cyclopts import App
 from rich.console import RenderableType
 from rich.text import Text
 
-from prefect_seedance.cli import history as survey
-from prefect_seedance.cli.options import PLAIN, Archive, Cutting, Json, Production
+from prefect_seedance.cli.archives import open_existing
+from prefect_seedance.cli.options import PLAIN, Archive, JoinOptions, Json, Production
 from prefect_seedance.cli.printing import command, count, elapsed, program, show, unbroken
-from prefect_seedance.film import join as filming
 from prefect_seedance.film.join import Film
-from prefect_seedance.report.manifest import record, recorded
+from prefect_seedance.options import JoinStyle
+from prefect_seedance.production.steps import join_production
+from prefect_seedance.report.manifest import read_manifest, record
 from prefect_seedance.storage.store import Store
 
 app = App(
     name="film",
     default_parameter=PLAIN,
-    help_epilogue="`produce` joins a storyboard's clips by itself. What has not changed is not joined again.",
+    help_epilogue="`produce` joins the clips of a storyboard too. An unchanged film is not joined again.",
 )
 
 
@@ -30,21 +31,19 @@ def film(
     name: Production = "",
     /,
     *,
-    cutting: Cutting = Cutting(),
+    style: JoinOptions = JoinStyle(),
     json: Json = False,
 ) -> int:
-    """Join the archived clips of a production in order, and say what is missing."""
-    store, made = asyncio.run(_join(archive, name, cutting))
-    show(*([_json(store, made)] if json else _told(store, made)))
+    """Join the archived clips of a production in order, and list the missing ones."""
+    store, made = asyncio.run(_join(archive, name, style))
+    show(*([_json(store, made)] if json else _rendered(store, made)))
     return 0
 
 
-async def _join(archive: str, name: str, cutting: Cutting) -> tuple[Store, Film]:
-    store = await survey.demanded(archive)
-    manifest = await recorded(store, name)
-    made = await filming.join(
-        store, manifest.scenes, production=manifest.production, title=manifest.title, style=cutting.style
-    )
+async def _join(archive: str, name: str, style: JoinStyle) -> tuple[Store, Film]:
+    store = await open_existing(archive)
+    manifest = await read_manifest(store, name)
+    made = await join_production(manifest, store, style=style)
     await record(manifest.model_copy(update={"film": made, "film_reason": None}), store)
     return store, made
 
@@ -53,13 +52,13 @@ def _json(store: Store, made: Film) -> str:
     return jsons.dumps({"archive": store.name, **made.model_dump(mode="json")}, indent=2, ensure_ascii=False)
 
 
-def _told(store: Store, made: Film) -> Iterator[RenderableType]:
+def _rendered(store: Store, made: Film) -> Iterator[RenderableType]:
     yield unbroken(f"Film  {store.link(made.stable_key)}")
     clips = count(sum(not part.is_slate for part in made.parts), "clip")
-    how = "untouched" if made.join == "copied" else "encoded anew"
+    how = "copied" if made.join == "copied" else "re-encoded"
     yield Text(f"\n{clips}, {elapsed(made.duration_seconds)}, {made.width}×{made.height}, {how}.")
     if made.reason:
-        yield Text(f"They could not stay as they are: {made.reason}.", "dim")
+        yield Text(f"Re-encoded because {made.reason}.", "dim")
     for gap in made.gaps:
         yield Text(f"\nClip {gap.number}, {gap.name}, is missing at {elapsed(gap.at_seconds)}", "yellow")
         if gap.reason:

@@ -1,4 +1,4 @@
-"""List what an archive was asked to hold, and what became of it."""
+"""List the clips in a ledger, and the status of each."""
 
 import asyncio
 import json as jsons
@@ -12,32 +12,32 @@ from pydantic import BaseModel, ConfigDict
 from rich.console import RenderableType
 from rich.text import Text
 
-from prefect_seedance.cli import history as survey
-from prefect_seedance.cli.history import ClipHistory, State
+from prefect_seedance.cli.archives import open_existing
 from prefect_seedance.cli.options import PLAIN, Archive, Json
 from prefect_seedance.cli.printing import count, grid, show
+from prefect_seedance.clips.history import ClipHistory, ClipStatus, clip_histories
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.storage.store import Store
 
 app = App(name="ledger", default_parameter=PLAIN)
 
-_ENOUGH = 12
-"""Digits of a fingerprint that tell a million clips apart, and that `resolve` takes."""
+_PREFIX_DIGITS = 12
+"""Digits of a fingerprint that distinguish a million clips; `resolve` accepts them."""
 
-_STYLES: Mapping[State, str] = {
-    State.unresolved: "bold yellow",
-    State.failed: "red",
-    State.not_started: "red",
-    State.archived: "green",
+_STYLES: Mapping[ClipStatus, str] = {
+    ClipStatus.unresolved: "bold yellow",
+    ClipStatus.failed: "red",
+    ClipStatus.not_submitted: "red",
+    ClipStatus.archived: "green",
 }
 
 
 class Line(BaseModel):
-    """What the ledger knows of one clip.
+    """One clip of the ledger.
 
     Attributes:
         asked_at: When its last attempt began.
-        asked_by: Who began it.
+        asked_by: Host, process and flow run that submitted it.
         reason: Why there is no video.
     """
 
@@ -46,7 +46,7 @@ class Line(BaseModel):
     fingerprint: str
     name: str
     production: str
-    state: State
+    status: ClipStatus
     attempts: int
     generation_id: str | None
     asked_at: datetime
@@ -60,72 +60,72 @@ def ledger(
     archive: Archive,
     /,
     *,
-    unresolved: Annotated[bool, Parameter(help="Only clips that may have been bought.")] = False,
+    unresolved: Annotated[bool, Parameter(help="List only unresolved submissions.")] = False,
     json: Json = False,
 ) -> int:
-    """List every clip that an archive was asked to hold: its attempts, its state and its age.
+    """List every submitted clip of an archive, with its attempts, status and age.
 
     Unresolved clips come first: they were submitted, no answer is recorded, and a paid generation may exist.
     """
     lines = asyncio.run(_lines(archive))
-    chosen = [line for line in lines if line.state is State.unresolved or not unresolved]
+    chosen = [line for line in lines if line.status is ClipStatus.unresolved or not unresolved]
     if json:
         clips = [line.model_dump(mode="json") for line in chosen]
         show(jsons.dumps({"archive": archive, "clips": clips}, indent=2))
     else:
-        show(*_told(chosen))
+        show(*_rendered(chosen))
     return 0
 
 
 async def _lines(archive: str) -> Sequence[Line]:
-    """Read the whole ledger: what needs settling first, then the latest first."""
-    store = await survey.demanded(archive)
-    now, memories = datetime.now(UTC), await _memories(store)
-    lines = [_line(fingerprint, memory, now) for fingerprint, memory in memories.items() if memory.last]
-    return sorted(lines, key=lambda line: (line.state is not State.unresolved, line.age_seconds))
+    """Read the ledger: unresolved clips first, then the latest first."""
+    store = await open_existing(archive)
+    now, histories = datetime.now(UTC), await _histories(store)
+    lines = [_line(fingerprint, history, now) for fingerprint, history in histories.items() if history.last]
+    return sorted(lines, key=lambda line: (line.status is not ClipStatus.unresolved, line.age_seconds))
 
 
-async def _memories(store: Store) -> Mapping[str, ClipHistory]:
-    return await survey.recall(store, await Ledger(store).fingerprints())
+async def _histories(store: Store) -> Mapping[str, ClipHistory]:
+    return await clip_histories(store, await Ledger(store).fingerprints())
 
 
-def _line(fingerprint: str, memory: ClipHistory, now: datetime) -> Line:
-    intent, outcome = memory.attempts[-1].intent, memory.attempts[-1].outcome
-    said = outcome and ", ".join(filter(None, (outcome.code, outcome.message)))
+def _line(fingerprint: str, history: ClipHistory, now: datetime) -> Line:
+    intent, outcome = history.attempts[-1].intent, history.attempts[-1].outcome
+    reason = outcome and ", ".join(filter(None, (outcome.code, outcome.message)))
     return Line(
         fingerprint=fingerprint,
         name=intent.name,
         production=intent.production,
-        state=memory.state,
-        attempts=len(memory.attempts),
-        generation_id=memory.attempts[-1].generation_id or None,
+        status=history.status,
+        attempts=len(history.attempts),
+        generation_id=history.attempts[-1].generation_id or None,
         asked_at=intent.asked_at,
         age_seconds=int((now - intent.asked_at).total_seconds()),
         asked_by=intent.asked_by,
-        reason=said or None,
+        reason=reason or None,
     )
 
 
-def _told(lines: Sequence[Line]) -> Iterator[RenderableType]:
-    table = grid("fingerprint", "state", "age", "tries", "clip", "production", "generation")
-    table.columns[-1].overflow = "fold"  # rather than to cut what may have to be copied
+def _rendered(lines: Sequence[Line]) -> Iterator[RenderableType]:
+    table = grid("fingerprint", "status", "age", "attempts", "clip", "production", "generation")
+    table.columns[-1].overflow = "fold"  # an id must not be cut
     for line in lines:
-        state = Text(line.state, _STYLES.get(line.state, "cyan"))
-        age, tries, beginning = _age(line.age_seconds), f"{line.attempts}", line.fingerprint[:_ENOUGH]
-        table.add_row(beginning, state, age, tries, line.name, line.production, line.generation_id or "")
+        status = Text(line.status, _STYLES.get(line.status, "cyan"))
+        age, attempts, prefix = _age(line.age_seconds), f"{line.attempts}", line.fingerprint[:_PREFIX_DIGITS]
+        table.add_row(prefix, status, age, attempts, line.name, line.production, line.generation_id or "")
     if lines:
         yield table
         yield ""
     for line in lines:
         if line.reason:
-            yield Text(f"{line.name}: {line.reason}", _STYLES.get(line.state, ""))
-    counts = Counter(line.state for line in lines)
-    told = ", ".join(f"{counts[state]:,} {state}" for state in State if counts[state])
-    yield f"{count(len(lines), 'clip')}{told and ': '}{told}"
+            yield Text(f"{line.name}: {line.reason}", _STYLES.get(line.status, ""))
+    counts = Counter(line.status for line in lines)
+    totals = ", ".join(f"{counts[status]:,} {status}" for status in ClipStatus if counts[status])
+    yield f"{count(len(lines), 'clip')}{totals and ': '}{totals}"
 
 
 def _age(seconds: int) -> str:
-    """Write an age as coarsely as people remember it."""
+    """Format an age in its largest unit."""
     age = timedelta(seconds=seconds)
     if age.days:
         return count(age.days, "day")

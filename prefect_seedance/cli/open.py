@@ -15,27 +15,28 @@ from pydantic import BaseModel, ConfigDict
 from rich.console import RenderableType
 from rich.text import Text
 
-from prefect_seedance.cli import history as survey
+from prefect_seedance.cli.archives import open_existing
 from prefect_seedance.cli.options import PLAIN, Archive, Json, Production
 from prefect_seedance.cli.printing import show, unbroken
+from prefect_seedance.production.steps import report_production
 from prefect_seedance.report import formatting as words
-from prefect_seedance.report import render as reports
 from prefect_seedance.report.links import Links
-from prefect_seedance.report.manifest import production_key, recorded
+from prefect_seedance.report.manifest import production_key, read_manifest
+from prefect_seedance.report.render import PAGE
 
 app = App(
     name="open",
     default_parameter=PLAIN,
-    help_epilogue="Without a browser it says where the report is. A bucket's report gets an address that "
-    "anyone who has it can open for seven days.",
+    help_epilogue="Without a browser it prints the URL. The URL of a report in a bucket is signed: everyone "
+    "who has it can open the report for seven days.",
 )
 
 
-class Address(BaseModel):
-    """Where a browser finds a report.
+class ReportUrl(BaseModel):
+    """The URL of a report.
 
     Attributes:
-        until: Until when; None if it holds as long as the archive.
+        until: When the URL expires; None if it does not.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -51,39 +52,39 @@ def open_report(
     /,
     name: Production = "",
     *,
-    browser: Annotated[bool, Parameter(negative="--no-browser", help="Only say where it is.")] = True,
+    browser: Annotated[bool, Parameter(negative="--no-browser", help="Open a browser.")] = True,
     json: Json = False,
 ) -> int:
-    """Show the report of a production, which is written first if there is none."""
-    address = asyncio.run(_address(archive, name))
-    is_open = browser and _has_screen() and webbrowser.open(address.url)
+    """Open the report of a production, and write it first if there is none."""
+    report = asyncio.run(_find(archive, name))
+    is_open = browser and _has_display() and webbrowser.open(report.url)
     if json:
-        show(jsons.dumps({**address.model_dump(mode="json"), "is_open": is_open}, indent=2))
+        show(jsons.dumps({**report.model_dump(mode="json"), "is_open": is_open}, indent=2))
     else:
-        show(*_told(address))
+        show(*_rendered(report))
     return 0
 
 
-async def _address(archive: str, name: str) -> Address:
-    store = await survey.demanded(archive)
-    manifest = await recorded(store, name)
-    key = production_key(manifest.production, reports.PAGE)
+async def _find(archive: str, name: str) -> ReportUrl:
+    store = await open_existing(archive)
+    manifest = await read_manifest(store, name)
+    key = production_key(manifest.production, PAGE)
     if await store.size_bytes(key) is None:
-        await reports.write(manifest, store)
+        await report_production(manifest, store, price_per_second=None)
     links = await Links.of(store, key)
-    place = store.link(key)
-    unsigned = place if "://" in place else Path(place).as_uri()
+    path = store.link(key)
+    unsigned = path if "://" in path else Path(path).as_uri()
     url = (await links.to(key)).signed or unsigned
-    return Address(production=manifest.production, url=url, until=links.until)
+    return ReportUrl(production=manifest.production, url=url, until=links.until)
 
 
-def _has_screen() -> bool:
-    """Tell whether a browser would have a window: one within a terminal would take that for itself."""
+def _has_display() -> bool:
+    """Whether a browser can open a window; one in the terminal would take that over."""
     chosen = ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY")
     return sys.platform in {"darwin", "win32"} or any(os.environ.get(name) for name in chosen)
 
 
-def _told(address: Address) -> Iterator[RenderableType]:
-    yield unbroken(address.url)
-    if address.until:
-        yield Text(f"It can be opened by anyone who has it, until {words.moment(address.until)}.")
+def _rendered(report: ReportUrl) -> Iterator[RenderableType]:
+    yield unbroken(report.url)
+    if report.until:
+        yield Text(f"Everyone who has this URL can open the report until {words.moment(report.until)}.")

@@ -1,4 +1,4 @@
-"""Say what a production would make, reuse and bill, without spending anything."""
+"""Show what a run would make, reuse and bill, without spending anything."""
 
 import asyncio
 from collections import Counter
@@ -13,57 +13,59 @@ from pydantic import BaseModel, ConfigDict
 from rich.console import RenderableType
 from rich.text import Text
 
-from prefect_seedance.cli import history as survey
-from prefect_seedance.cli.history import ClipHistory, State
-from prefect_seedance.cli.options import PLAIN, Archive, Json, Price, Source, Wanted
+from prefect_seedance.cli.archives import open_archive, open_if_exists
+from prefect_seedance.cli.options import (
+    PLAIN,
+    Archive,
+    Json,
+    LoadingOptions,
+    Name,
+    Price,
+    RetryOptions,
+    Storyboard,
+)
 from prefect_seedance.cli.printing import count, grid, show
-from prefect_seedance.clips.submit import RetryPolicy, failure
+from prefect_seedance.clips.history import ClipHistory, ClipStatus, clip_histories
+from prefect_seedance.clips.submit import failure, permits_retry
+from prefect_seedance.options import Loading, RetryPolicy
 from prefect_seedance.storyboard import plan as planning
 from prefect_seedance.storyboard.image import SourceImage
+from prefect_seedance.storyboard.loader import load_storyboard
 from prefect_seedance.storyboard.plan import Plan, PlannedClip
 
 app = App(name="plan", default_parameter=PLAIN)
 
 
 class Action(StrEnum):
-    """What a production would do with a clip."""
+    """What a run would do with a clip."""
 
     make = "make"
     reuse = "reuse"
-    fetch = "fetch"
-    """It is made and paid for, and not archived yet."""
+    archive = "archive"
+    """The API has generated it, and it is not archived yet."""
     wait = "wait"
     """It is paid for and in flight."""
-    unresolved = "unresolved"
-    failed = "failed"
+    keep_unresolved = "leave unresolved"
+    keep_failed = "leave failed"
 
-
-_WORDS: Mapping[Action, str] = {
-    Action.make: "made",
-    Action.reuse: "reused",
-    Action.fetch: "fetched",
-    Action.wait: "waited for",
-    Action.unresolved: "left unresolved",
-    Action.failed: "left failed",
-}
 
 _STYLES: Mapping[Action, str] = {
     Action.make: "bold",
     Action.reuse: "green",
-    Action.fetch: "cyan",
+    Action.archive: "cyan",
     Action.wait: "cyan",
-    Action.unresolved: "bold yellow",
-    Action.failed: "red",
+    Action.keep_unresolved: "bold yellow",
+    Action.keep_failed: "red",
 }
 
 
 class ForecastImage(BaseModel):
-    """What the API would get of one image.
+    """One image, and what the API would receive.
 
     Attributes:
         width: In pixels, upright; None if the API fetches it from a URL of its own.
-        changes: What is done to it first; nothing if the API gets the file byte for byte.
-        sent_width: After that.
+        changes: Made before it is hosted; empty if the API receives the file byte for byte.
+        sent_width: After the changes.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -76,26 +78,26 @@ class ForecastImage(BaseModel):
     sent_height: int | None
 
     @classmethod
-    def of(cls, picture: SourceImage) -> Self:
-        """Tell it of a clip's picture."""
-        sent = picture.converted_size or (picture.width, picture.height)
+    def of(cls, image: SourceImage) -> Self:
+        """Describe a source image."""
+        sent = image.converted_size or (image.width, image.height)
         return cls(
-            source=picture.source,
-            width=picture.width,
-            height=picture.height,
-            changes=picture.changes,
+            source=image.source,
+            width=image.width,
+            height=image.height,
+            changes=image.changes,
             sent_width=sent[0],
             sent_height=sent[1],
         )
 
 
 class ForecastClip(BaseModel):
-    """What would become of one clip.
+    """What a run would do with one clip.
 
     Attributes:
-        images: The first frame and the last, or fewer.
-        billed_seconds: What making it would be billed.
-        reason: Why it would not be made.
+        images: The start image and the end image, or fewer.
+        billed_seconds: Of video that making it would bill.
+        reason: Why the run would not make it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -103,7 +105,7 @@ class ForecastClip(BaseModel):
     number: int
     name: str
     fingerprint: str
-    will: Action
+    action: Action
     images: tuple[ForecastImage, ...]
     duration_seconds: int
     billed_seconds: int
@@ -112,11 +114,11 @@ class ForecastClip(BaseModel):
 
 
 class Forecast(BaseModel):
-    """What would become of a production.
+    """What a run would do with a production.
 
     Attributes:
-        archive: None if it was not said, and so every clip would be made.
-        cost: Of the billed seconds, if the price of one is known.
+        archive: None if none was given, so that every clip would be made.
+        cost: Of the billed seconds; None without a price.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -131,38 +133,40 @@ class Forecast(BaseModel):
 
     @property
     def counts(self) -> Mapping[Action, int]:
-        """How many clips would be treated how."""
-        counts = Counter(clip.will for clip in self.clips)
-        return {deed: counts[deed] for deed in Action if counts[deed]}
+        """Clips per action, omitting zeros."""
+        counts = Counter(clip.action for clip in self.clips)
+        return {action: counts[action] for action in Action if counts[action]}
 
 
 @app.default
 def plan(
-    storyboard: Source,
+    storyboard: Storyboard,
     /,
     *,
     archive: Archive = "",
-    wanted: Wanted = Wanted(),
+    name: Name = "",
+    loading: LoadingOptions = Loading(),
+    retry: RetryOptions = RetryPolicy(),
     price_per_second: Price = None,
     json: Json = False,
 ) -> int:
-    """Say what would be made, reused and billed, without spending anything.
+    """Show what a run would make, reuse and bill, without spending anything.
 
-    It needs no key and asks the archive only, so what the API has finished meanwhile is not known.
+    It needs no key and reads only the archive, so it does not know what the API has finished since.
     """
-    forecast = asyncio.run(
-        _forecast(storyboard, archive=archive, wanted=wanted, price_per_second=price_per_second)
-    )
-    show(*([forecast.model_dump_json(indent=2)] if json else _told(forecast)))
+    forecast = asyncio.run(_forecast(storyboard, archive, name, loading, retry, price_per_second))
+    show(*([forecast.model_dump_json(indent=2)] if json else _rendered(forecast)))
     return 0
 
 
 async def _forecast(
-    storyboard: str, *, archive: str, wanted: Wanted, price_per_second: Decimal | None
+    storyboard: str, archive: str, name: str, loading: Loading, retry: RetryPolicy, price: Decimal | None
 ) -> Forecast:
-    reading = await wanted.read(storyboard)
-    planned = planning.plan(reading.clips, title=reading.title, name=wanted.name)
-    clips = tuple(_foreseen(planned, await _recalled(archive, planned.distinct), policy=wanted.policy))
+    parsed = await load_storyboard(
+        storyboard, prompt=loading.prompt, allow_outside=loading.allow_outside, opener=open_archive
+    )
+    planned = planning.plan(parsed.clips, title=parsed.title, name=name)
+    clips = tuple(_foreseen(planned, await _histories(archive, planned.distinct), retry))
     billed_seconds = sum(clip.billed_seconds for clip in clips)
     return Forecast(
         production=planned.name,
@@ -170,82 +174,82 @@ async def _forecast(
         model=planned.model,
         archive=archive or None,
         billed_seconds=billed_seconds,
-        cost=price_per_second and billed_seconds * price_per_second,
+        cost=price and billed_seconds * price,
         clips=clips,
     )
 
 
-async def _recalled(archive: str, clips: Iterable[PlannedClip]) -> Mapping[str, ClipHistory]:
-    store = await survey.existing(archive) if archive else None
-    return await survey.recall(store, [clip.fingerprint for clip in clips]) if store else {}
+async def _histories(archive: str, clips: Iterable[PlannedClip]) -> Mapping[str, ClipHistory]:
+    store = await open_if_exists(archive) if archive else None
+    return await clip_histories(store, [clip.fingerprint for clip in clips]) if store else {}
 
 
 def _foreseen(
-    planned: Plan, memories: Mapping[str, ClipHistory], *, policy: RetryPolicy
+    planned: Plan, histories: Mapping[str, ClipHistory], retry: RetryPolicy
 ) -> Iterator[ForecastClip]:
     firsts = {clip.number for clip in planned.distinct}
     for clip in planned.clips:
-        memory = memories.get(clip.fingerprint, ClipHistory())
-        deed = _deed(memory, policy)
-        bought = deed is Action.make and clip.number in firsts
+        history = histories.get(clip.fingerprint, ClipHistory())
+        action = _action(history, retry)
+        is_bought = action is Action.make and clip.number in firsts
         yield ForecastClip(
             number=clip.number,
             name=clip.name,
             fingerprint=clip.fingerprint,
-            will=deed,
+            action=action,
             images=tuple(map(ForecastImage.of, clip.images)),
             duration_seconds=clip.settings.duration,
-            billed_seconds=clip.settings.duration if bought else 0,
-            generation_id=memory.last.generation_id or None if memory.last else None,
-            reason=_reason(memory, deed),
+            billed_seconds=clip.settings.duration if is_bought else 0,
+            generation_id=history.last.generation_id or None if history.last else None,
+            reason=_reason(history, action),
         )
 
 
-def _deed(memory: ClipHistory, policy: RetryPolicy) -> Action:
-    outcome = memory.last and memory.last.outcome
-    if outcome and memory.state in {State.failed, State.not_started, State.lost}:
-        return Action.make if policy.permits_after(outcome) else Action.failed
-    if memory.state is State.unresolved and policy.resubmit_unresolved:
+def _action(history: ClipHistory, retry: RetryPolicy) -> Action:
+    outcome = history.last and history.last.outcome
+    if outcome and history.status in {ClipStatus.failed, ClipStatus.not_submitted, ClipStatus.lost}:
+        return Action.make if permits_retry(retry, outcome) else Action.keep_failed
+    if history.status is ClipStatus.unresolved and retry.on_unresolved == "resubmit":
         return Action.make
     return {
-        State.archived: Action.reuse,
-        State.made: Action.fetch,
-        State.in_flight: Action.wait,
-        State.being_asked: Action.wait,
-        State.unresolved: Action.unresolved,
-    }.get(memory.state, Action.make)
+        ClipStatus.archived: Action.reuse,
+        ClipStatus.generated: Action.archive,
+        ClipStatus.in_flight: Action.wait,
+        ClipStatus.submitting: Action.wait,
+        ClipStatus.unresolved: Action.keep_unresolved,
+    }.get(history.status, Action.make)
 
 
-def _reason(memory: ClipHistory, deed: Action) -> str | None:
-    last = memory.last
-    if deed is Action.failed and last and last.outcome:
+def _reason(history: ClipHistory, action: Action) -> str | None:
+    last = history.last
+    if action is Action.keep_failed and last and last.outcome:
         return str(failure(last.intent.name, last.outcome))
-    if deed is Action.unresolved and last:
-        return f"asked for by {last.intent.asked_by}, and no answer is recorded: it may be paid for already"
+    if action is Action.keep_unresolved and last:
+        return f"submitted by {last.intent.asked_by}, and no answer is recorded: it may already be paid for"
     return None
 
 
-def _told(forecast: Forecast) -> Iterator[RenderableType]:
-    table = grid("#", "clip", "would be", "billed")
+def _rendered(forecast: Forecast) -> Iterator[RenderableType]:
+    table = grid("#", "clip", "action", "billed")
     table.columns[0].justify = table.columns[3].justify = "right"
     for clip in forecast.clips:
         billed = f"{clip.billed_seconds} s" if clip.billed_seconds else ""
-        table.add_row(f"{clip.number}", clip.name, Text(_WORDS[clip.will], _STYLES[clip.will]), billed)
+        table.add_row(f"{clip.number}", clip.name, Text(clip.action, _STYLES[clip.action]), billed)
     yield Text(f"{forecast.title}: {count(len(forecast.clips), 'clip')}\n", "bold")
     yield table
-    yield from _changed(clip for clip in forecast.clips if clip.will is Action.make)
+    yield from _changed(clip for clip in forecast.clips if clip.action is Action.make)
     for clip in forecast.clips:
         if clip.reason:
-            yield Text(f"\n{clip.reason}", _STYLES[clip.will])
-    yield Text(f"\n{_sum(forecast)}")
+            yield Text(f"\n{clip.reason}", _STYLES[clip.action])
+    yield Text(f"\n{_totals(forecast)}")
 
 
 def _changed(clips: Iterable[ForecastClip]) -> Iterator[RenderableType]:
-    """List the images that the API would not get as they are."""
+    """List the images that are changed before the API receives them."""
     images = dict.fromkeys(image for clip in clips for image in clip.images if image.changes)
     if not images:
         return
-    table = grid("image", "is", "would be")
+    table = grid("image", "size", "change")
     for image in images:
         made = f"{', '.join(image.changes)}, {image.sent_width}×{image.sent_height}"
         table.add_row(PurePath(image.source).name, f"{image.width}×{image.height}", made)
@@ -253,7 +257,7 @@ def _changed(clips: Iterable[ForecastClip]) -> Iterator[RenderableType]:
     yield table
 
 
-def _sum(forecast: Forecast) -> str:
-    counts = ", ".join(f"{number:,} {_WORDS[deed]}" for deed, number in forecast.counts.items())
+def _totals(forecast: Forecast) -> str:
+    counts = ", ".join(f"{action} {number:,}" for action, number in forecast.counts.items())
     price = "" if forecast.cost is None else f", which costs {forecast.cost:,}"
     return f"{counts}. {forecast.billed_seconds:,} s of video would be billed{price}."

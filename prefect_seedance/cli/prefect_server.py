@@ -1,4 +1,4 @@
-"""A Prefect server for one command, where none is running."""
+"""Run a temporary Prefect server for one command."""
 
 import contextlib
 import os
@@ -15,13 +15,13 @@ from fastapi import FastAPI
 from prefect.context import refresh_global_settings_context
 from prefect.settings import get_current_settings
 
-from prefect_seedance.cli.subprocesses import leashed
+from prefect_seedance.cli.subprocesses import child_process
 from prefect_seedance.errors import SetupError
 
 _START_SECONDS = 120.0
-"""Usually 5 to 15; the first time it also makes its database."""
+"""Usually 5 to 15; the first start also creates the database."""
 
-_LOOK_EVERY_SECONDS = 0.1
+_CHECK_EVERY_SECONDS = 0.1
 
 
 def create() -> FastAPI:
@@ -31,14 +31,14 @@ def create() -> FastAPI:
     return create_app(ephemeral=True, final=True)
 
 
-def configured_server() -> str:
-    """Return the address of the server that the environment or Prefect's profile names, if one does."""
-    return get_current_settings().api.url or ""
+def has_server() -> bool:
+    """Whether Prefect is configured to use a server."""
+    return bool(get_current_settings().api.url)
 
 
 @contextmanager
 def temporary_server() -> Iterator[None]:
-    """Run a server, and make Prefect in this process use it.
+    """Run a server, and configure Prefect in this process to use it.
 
     Raises:
         SetupError: If it does not start.
@@ -46,7 +46,10 @@ def temporary_server() -> Iterator[None]:
     port = _free_port()
     url = f"http://127.0.0.1:{port}"
     words = ("--factory", f"{__name__}:create", "--host", "127.0.0.1", "--port", port)
-    with tempfile.TemporaryFile() as log, leashed("uvicorn", *words, "--lifespan", "on", out=log) as server:
+    with (
+        tempfile.TemporaryFile() as log,
+        child_process("uvicorn", *words, "--lifespan", "on", out=log) as server,
+    ):
         _await_health(f"{url}/api/health", server, log)
         os.environ["PREFECT_API_URL"] = f"{url}/api"
         refresh_global_settings_context()
@@ -59,11 +62,11 @@ def _await_health(url: str, server: subprocess.Popen[bytes], log: IO[bytes]) -> 
         with contextlib.suppress(httpx.TransportError):
             if httpx.get(url).is_success:
                 return
-        time.sleep(_LOOK_EVERY_SECONDS)
+        time.sleep(_CHECK_EVERY_SECONDS)
     log.seek(0)
-    said = log.read().decode(errors="replace").strip().splitlines() or ["it said nothing"]
+    output = log.read().decode(errors="replace").strip().splitlines() or ["no output"]
     raise SetupError(
-        f"The temporary Prefect server did not start ({said[-1].strip()}). Start one with "
+        f"The temporary Prefect server did not start ({output[-1].strip()}). Start one with "
         "`prefect server start`, and set PREFECT_API_URL to its address"
     )
 

@@ -1,4 +1,4 @@
-"""Print on terminals in their width and colours, and into pipes line by line."""
+"""Print to terminals in their width and colours, and to pipes line by line."""
 
 import os
 import shutil
@@ -12,16 +12,16 @@ from rich.table import Table
 from rich.text import Text
 
 _PIPE_COLUMNS = 1000
-"""No line of a pipe is broken or cut."""
+"""Wide enough that no line in a pipe is wrapped or cut."""
 
 
 def terminal(*, error: bool = False) -> Console:
-    """Return the console of our output, or of our messages."""
+    """Return the console of standard output, or of standard error."""
     return Console(stderr=error, highlight=False, emoji=False, markup=False)
 
 
 def width() -> int:
-    """Return how many columns standard output has."""
+    """Return the columns of standard output."""
     console = terminal()
     return console.width if console.is_terminal else _PIPE_COLUMNS
 
@@ -29,7 +29,7 @@ def width() -> int:
 def show(*renderables: RenderableType) -> None:
     """Print on standard output."""
     console = terminal()
-    group = Group(*renderables)  # or texts would become one, which may be broken anywhere
+    group = Group(*renderables)  # otherwise rich merges texts and wraps them anywhere
     if console.is_terminal:
         console.print(group, crop=False)
         return
@@ -37,27 +37,27 @@ def show(*renderables: RenderableType) -> None:
     with console.capture() as capture:
         console.print(group)
     for line in capture.get().splitlines():
-        print(line.rstrip())  # noqa: T201 -- this is the command's voice
+        print(line.rstrip())  # noqa: T201 -- the command's output
     sys.stdout.flush()
 
 
-def fall_silent(out: TextIO) -> None:
-    """Write nowhere from now on, because the pipe is closed; else Python complains when it ends."""
+def silence(out: TextIO) -> None:
+    """Discard further output of a closed pipe, so that Python does not complain at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
 
 
 def unbroken(text: str, style: str = "") -> Text:
-    """Return a line that stays one, so that it can be copied from a terminal of any width."""
+    """Return a line that is never wrapped, so that it can be copied from a terminal of any width."""
     return Text(text, style, no_wrap=True, overflow="ignore")
 
 
 def command(words: str) -> Text:
-    """Return a command to be copied."""
+    """Return a command to copy."""
     return unbroken(f"  {words}", "bold")
 
 
 def program() -> str:
-    """Return the word that calls this program: its name, where the shell finds it by that."""
+    """Return how to call this program: by name if it is on PATH, else by path."""
     path = Path(sys.argv[0])
     found = shutil.which(path.name)
     if found and path.absolute() == Path(found).absolute():
@@ -66,16 +66,16 @@ def program() -> str:
 
 
 def grid(*headings: str) -> Table:
-    """Return a table without lines, under dim headings."""
+    """Return a table without lines, with dim headings."""
     return Table(*headings, box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
 
 
 def count(number: int, noun: str) -> str:
-    """Write a number with its noun: ``1 clip``, ``1,000 clips``."""
+    """Format a number with its noun: ``1 clip``, ``1,000 clips``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def elapsed(seconds: float) -> str:
-    """Write a time as people read it off a clock: ``0:07``, ``12:40``, ``1:02:03``."""
+    """Format a duration as a clock does: ``0:07``, ``12:40``, ``1:02:03``."""
     whole = str(timedelta(seconds=int(seconds)))
     return whole.removeprefix("0:").removeprefix("0") if whole.startswith("0:0") else whole.removeprefix("0:")

@@ -2,94 +2,143 @@
 
 import asyncio
 import json as jsons
+import os
 import shlex
 import signal
 import sys
-from typing import Annotated
+import warnings
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Final
 
 from cyclopts import App, Parameter
 
+from prefect_seedance.cli.archives import open_archive
 from prefect_seedance.cli.errors import complain, warn
-from prefect_seedance.cli.job import Account, Extras, Job, Times, prepare_prefect
-from prefect_seedance.cli.options import PLAIN, Archive, Json, Source, Verbose, Wanted
+from prefect_seedance.cli.exit_codes import ExitCode
+from prefect_seedance.cli.options import PLAIN, Archive, Json, Name, ProduceOptions, Storyboard, Verbose
+from prefect_seedance.cli.plain_run import run_plain
+from prefect_seedance.cli.prefect_settings import configures_server
 from prefect_seedance.cli.printing import program, show, width
-from prefect_seedance.cli.progress import screen_for
-from prefect_seedance.cli.summary import account as told
+from prefect_seedance.cli.progress import Screen, screen_for
+from prefect_seedance.cli.summary import summary
 from prefect_seedance.errors import SeedanceError
-from prefect_seedance.report.manifest import ExitCode, Manifest
+from prefect_seedance.production.prepare import Prepared, prepare
+from prefect_seedance.production.settings import RunSettings
+from prefect_seedance.report.manifest import Manifest, production_key
 
 app = App(
     name="produce",
     default_parameter=PLAIN,
-    help_epilogue="Run it as often as you like: what exists is reused, what is under way is waited for, and "
-    "only what is missing is bought.\n\n"
+    help_epilogue="Run it as often as you like: clips that exist are reused, generations in flight are "
+    "waited for, and only missing clips are bought.\n\n"
     "Exit codes: 0 everything is archived; 3 a submission is unresolved; 4 generations are in flight; "
-    "1 a clip failed; 2 something was wrong before anything was spent. "
-    "Of several that hold, the first of this list is given.",
+    "1 a clip failed; 2 the set-up is wrong and nothing was spent. "
+    "If several apply, the first of this list is returned.",
 )
+
+_QUIET: Final[Mapping[str, str]] = {
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_HANDLERS_DEBUG_LEVEL": "CRITICAL",
+}
+"""Prefect's own lines would mix with ours; its server receives them all the same."""
+
+_LOUD: Final[Mapping[str, str]] = {"PREFECT_LOGGING_LEVEL": "DEBUG"}
+_NOT_TRACKED: Final[Mapping[str, str]] = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
 
 
 @app.default
 def produce(
-    storyboard: Source,
+    storyboard: Storyboard,
     /,
     *,
     archive: Archive,
-    images_url: Annotated[
-        str, Parameter(help="Where the archive's images folder can be fetched, if the archive is a folder.")
-    ] = "",
-    callback_url: Annotated[
-        str,
-        Parameter(help="Public address of a receiver, as `callbacks` serves it, to be told what has ended."),
-    ] = "",
-    no_wait: Annotated[
-        bool, Parameter(help="Leave in flight what has not ended; the same command archives it later.")
+    name: Name = "",
+    options: ProduceOptions = ProduceOptions(),
+    prefect: Annotated[
+        bool,
+        Parameter(help="Run as a flow run on a temporary Prefect server, if PREFECT_API_URL names none."),
     ] = False,
-    wanted: Wanted = Wanted(),
-    account: Account = Account(),
-    times: Times = Times(),
-    extras: Extras = Extras(),
     json: Json = False,
     verbose: Verbose = False,
 ) -> int:
-    """Make the clips that are missing, show how they get on, and return the exit code."""
+    """Make the clips that are missing, show the progress, and return the exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    prepare_prefect(verbose=verbose)
-    job = Job(
-        storyboard=storyboard,
-        archive=archive,
-        images_url=images_url,
-        wanted=wanted,
-        account=account,
-        times=times,
-        extras=extras,
-        callback_url=callback_url,
-        wait=not no_wait,
-    )
-    checked = asyncio.run(job.check())
-    if checked.doubt:
-        warn(checked.doubt)
-    with screen_for(checked.plan.title, plain=verbose, error=json) as screen:
+    configure_prefect(verbose=verbose)
+    began_at = datetime.now(UTC)
+    prepared = asyncio.run(_prepare(storyboard, archive, name, options))
+    if prepared.warning:
+        warn(prepared.warning)
+    with screen_for(prepared.plan.title, plain=verbose, error=json) as screen:
         try:
-            manifest = job.run(checked, screen)
+            manifest = _run(prepared, screen, prefect=prefect or configures_server())
+            manifest = manifest or asyncio.run(_stored_manifest(prepared, since=began_at))
         except (SeedanceError, KeyboardInterrupt) as error:
             if not screen.has_spent:
                 raise
             return _complain_late(error, json=json)
-    show(*([_json(manifest)] if json else told(manifest, again=_command(), width=width())))
-    return manifest.exit_code
+    show(*([_json(manifest)] if json else summary(manifest, again=_command(), width=width())))
+    return ExitCode[manifest.verdict.name]
+
+
+def configure_prefect(*, verbose: bool) -> None:
+    """Configure Prefect's logging before it is loaded; settings of the user take precedence."""
+    for name, value in {**_NOT_TRACKED, **(_LOUD if verbose else _QUIET)}.items():
+        os.environ.setdefault(name, value)
+    if not verbose and not sys.warnoptions:
+        warnings.simplefilter("ignore")
+
+
+async def _prepare(storyboard: str, archive: str, name: str, options: ProduceOptions) -> Prepared:
+    settings = RunSettings(
+        credentials=await options.account.find(),
+        archive=archive,
+        hosting=options.hosting,
+        retry=options.retry,
+        waiting=options.waiting,
+    )
+    return await prepare(
+        storyboard,
+        settings,
+        name=name,
+        loading=options.loading,
+        output=options.output,
+        open_archive=open_archive,
+    )
+
+
+def _run(prepared: Prepared, screen: Screen, *, prefect: bool) -> Manifest | None:
+    if not prefect:
+        return run_plain(prepared, screen)
+    from prefect_seedance.cli.flow_run import run_as_flow  # noqa: PLC0415 -- loads Prefect
+
+    return run_as_flow(prepared, screen)
+
+
+async def _stored_manifest(prepared: Prepared, *, since: datetime) -> Manifest:
+    """Read the manifest that a stopped run left in the archive.
+
+    Raises:
+        KeyboardInterrupt: If the run was stopped before it began.
+    """
+    store = await open_archive(prepared.settings.archive)
+    content = await store.read(production_key(prepared.plan.name, "manifest.json"))
+    manifest = Manifest.model_validate_json(content) if content else None
+    if manifest is None or manifest.began_at < since:
+        raise KeyboardInterrupt
+    return manifest
 
 
 def _complain_late(error: SeedanceError | KeyboardInterrupt, *, json: bool) -> int:
-    """Say that there is no account of a run that has spent something."""
-    said = str(error) or "The run was stopped"
-    message = f"{said}. What was asked for is in the ledger; run the same again to continue"
+    """Report a run that submitted clips and left no manifest."""
+    reason = str(error) or "The run was stopped"
+    message = f"{reason}. The ledger has every submission; run the same again to continue"
     return complain(type(error).__name__, message, code=ExitCode.failed, json=json)
 
 
 def _json(manifest: Manifest) -> str:
-    said = {**manifest.model_dump(mode="json"), "exit_code": manifest.exit_code}
-    return jsons.dumps(said, indent=2, ensure_ascii=False)
+    content = {**manifest.model_dump(mode="json"), "exit_code": ExitCode[manifest.verdict.name]}
+    return jsons.dumps(content, indent=2, ensure_ascii=False)
 
 
 def _command() -> str:

@@ -1,4 +1,4 @@
-"""Write the report of a production anew."""
+"""Write the report page of a production."""
 
 import asyncio
 import json as jsons
@@ -10,20 +10,20 @@ from cyclopts import App
 from rich.console import RenderableType
 from rich.text import Text
 
-from prefect_seedance.cli import history as survey
+from prefect_seedance.cli.archives import open_existing
 from prefect_seedance.cli.options import PLAIN, Archive, Json, Price, Production
 from prefect_seedance.cli.printing import command, program, show, unbroken
+from prefect_seedance.production.steps import report_production
 from prefect_seedance.report import formatting as words
-from prefect_seedance.report import render as reports
-from prefect_seedance.report.manifest import Manifest, recorded
+from prefect_seedance.report.manifest import Manifest, read_manifest
 from prefect_seedance.report.render import Report
 from prefect_seedance.storage.store import Store
 
 app = App(
     name="report",
     default_parameter=PLAIN,
-    help_epilogue="`produce` writes it by itself. The links of one in a bucket hold for seven days at most; "
-    "this signs them anew.",
+    help_epilogue="`produce` writes it too. The links of a report in a bucket are valid for at most seven "
+    "days; this command signs new ones.",
 )
 
 
@@ -31,27 +31,27 @@ app = App(
 def report(
     archive: Archive, /, name: Production = "", *, price_per_second: Price = None, json: Json = False
 ) -> int:
-    """Write the page that shows a production: its film, its clips, and what they cost."""
+    """Write the page that shows a production: its film, its clips and their cost."""
     manifest, store, written = asyncio.run(_write(archive, name, price_per_second))
-    show(*([_json(manifest, store, written)] if json else _told(manifest, store, written)))
+    show(*([_json(manifest, store, written)] if json else _rendered(manifest, store, written)))
     return 0
 
 
 async def _write(archive: str, name: str, price: Decimal | None) -> tuple[Manifest, Store, Report]:
-    store = await survey.demanded(archive)
-    manifest = await recorded(store, name)
-    return manifest, store, await reports.write(manifest, store, price_per_second=price)
+    store = await open_existing(archive)
+    manifest = await read_manifest(store, name)
+    return manifest, store, await report_production(manifest, store, price_per_second=price)
 
 
 def _json(manifest: Manifest, store: Store, written: Report) -> str:
-    said = {"production": manifest.production, "archive": store.name, **written.model_dump(mode="json")}
-    return jsons.dumps(said, indent=2)
+    content = {"production": manifest.production, "archive": store.name, **written.model_dump(mode="json")}
+    return jsons.dumps(content, indent=2)
 
 
-def _told(manifest: Manifest, store: Store, written: Report) -> Iterator[RenderableType]:
+def _rendered(manifest: Manifest, store: Store, written: Report) -> Iterator[RenderableType]:
     yield unbroken(f"Report         {store.link(written.key)}")
     yield unbroken(f"Contact sheet  {store.link(written.contact_sheet)}")
     if written.links_until:
-        yield Text(f"\nIts links hold until {words.moment(written.links_until)}.")
-    yield Text("\nLook at it:")
+        yield Text(f"\nIts links are valid until {words.moment(written.links_until)}.")
+    yield Text("\nOpen it:")
     yield command(f"{program()} open {shlex.quote(store.name)} {manifest.production}")

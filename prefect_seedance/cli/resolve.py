@@ -1,4 +1,4 @@
-"""Say what became of a submission whose answer nobody recorded."""
+"""Resolve a submission with an unknown outcome."""
 
 import asyncio
 import getpass
@@ -7,9 +7,8 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from prefect_seedance.cli import history as survey
-from prefect_seedance.cli.job import Account
-from prefect_seedance.cli.options import PLAIN, Archive, Json
+from prefect_seedance.cli.archives import open_existing
+from prefect_seedance.cli.options import PLAIN, Account, Archive, Json
 from prefect_seedance.cli.printing import show
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.records import Attempt
@@ -20,34 +19,34 @@ from prefect_seedance.errors import SetupError
 app = App(
     name="resolve",
     default_parameter=PLAIN,
-    help_epilogue="`prefect-seedance ledger ARCHIVE --unresolved` lists what is open. Both answers are kept "
-    "in the ledger, with who gave them and when.",
+    help_epilogue="`prefect-seedance ledger ARCHIVE --unresolved` lists the unresolved clips. The ledger "
+    "keeps your decision, with your name and the time.",
 )
 
 
 @app.default
 def resolve(
     archive: Archive,
-    clip: Annotated[str, Parameter(help="The clip's fingerprint, or enough of its beginning.")],
+    clip: Annotated[str, Parameter(help="The clip's fingerprint, or its first digits.")],
     /,
     *,
     adopt: Annotated[
-        str, Parameter(help="It was accepted under this id: check it with the API, and continue from there.")
+        str, Parameter(help="The API accepted it under this id: check the id with the API, and record it.")
     ] = "",
-    lost: Annotated[bool, Parameter(help="Nothing will come of it: permit another, paid attempt.")] = False,
+    lost: Annotated[bool, Parameter(help="Give the submission up, and allow another, paid attempt.")] = False,
     account: Account = Account(),
     json: Json = False,
 ) -> int:
-    """Settle one unresolved clip."""
+    """Resolve one unresolved clip: adopt its generation, or declare it lost."""
     if bool(adopt) == lost:
-        raise SetupError("Say either --adopt TASKID or --lost")
+        raise SetupError("Give either --adopt TASKID or --lost")
     attempt = asyncio.run(_resolve(archive, clip, adopt=adopt, account=account))
-    show(_json(attempt) if json else _told(attempt))
+    show(_json(attempt) if json else _rendered(attempt))
     return 0
 
 
 async def _resolve(archive: str, clip: str, *, adopt: str, account: Account) -> Attempt:
-    store = await survey.demanded(archive)
+    store = await open_existing(archive)
     resolver = Resolver(ledger=Ledger(store), resolved_by=f"{getpass.getuser()} on {this_process()}")
     if not adopt:
         return await resolver.declare_lost(clip)
@@ -56,12 +55,16 @@ async def _resolve(archive: str, clip: str, *, adopt: str, account: Account) -> 
 
 
 def _json(attempt: Attempt) -> str:
-    said = {"clip": attempt.intent.fingerprint, "name": attempt.intent.name, "attempt": attempt.intent.number}
+    facts = {
+        "clip": attempt.intent.fingerprint,
+        "name": attempt.intent.name,
+        "attempt": attempt.intent.number,
+    }
     result = attempt.outcome.result if attempt.outcome else "adopted"
-    return jsons.dumps({**said, "result": result, "generation_id": attempt.generation_id or None}, indent=2)
+    return jsons.dumps({**facts, "result": result, "generation_id": attempt.generation_id or None}, indent=2)
 
 
-def _told(attempt: Attempt) -> str:
+def _rendered(attempt: Attempt) -> str:
     name = attempt.intent.name
     if attempt.acceptance and not attempt.outcome:
         return f"{name} is adopted as {attempt.generation_id}; produce it again to wait for it and archive it"

@@ -12,23 +12,23 @@ from contextlib import contextmanager
 from typing import IO
 
 _STOP_SECONDS = 5.0
-"""How long a child may take to tidy up."""
+"""How long a child may take to clean up."""
 
 
 @contextmanager
-def leashed(
+def child_process(
     module: str, *arguments: object, out: int | IO[bytes], env: dict[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a module as a child that the terminal's Ctrl-C does not reach, and that never outlives us.
+    """Run a module as a child process that Ctrl-C does not reach and that ends with this process.
 
-    Its session is its own, so that it is there until we have said our last words to it. However we
-    end, be it by SIGKILL, the pipe that it reads is closed, and it ends too.
+    It has a session of its own, so that it still runs while this process cleans up. When this process ends,
+    even by SIGKILL, the pipe that the child reads is closed, and the child ends too.
 
     Args:
         module: As for ``python -m``.
-        arguments: The module's own.
-        out: Where its output and errors go.
-        env: Its environment, if not ours.
+        arguments: Of the module.
+        out: Receives its output and errors.
+        env: Its environment; by default this process's.
     """
     command = [sys.executable, "-m", __name__, module, *map(str, arguments)]
     child = subprocess.Popen(  # noqa: S603 -- this very interpreter

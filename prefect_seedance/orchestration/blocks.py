@@ -1,38 +1,28 @@
-"""What Prefect stores for its users: the account's credentials, and archives by name."""
+"""Blocks that store credentials, and archives by name."""
 
-import os
-from decimal import Decimal
 from typing import Self
 
 import httpx
 from prefect.blocks.abstract import CredentialsBlock
 from prefect.blocks.core import Block
 from prefect.filesystems import LocalFileSystem
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, model_validator
 
-from prefect_seedance.api.account import GENERATIONS_IN_FLIGHT, REQUESTS_PER_MINUTE, Limiter
-from prefect_seedance.api.callback_urls import CALLBACK_SECRET_VARIABLE, Callbacks, Secrets
-from prefect_seedance.api.client import SeedanceClient
-from prefect_seedance.api.models import DEFAULT_MODEL
-from prefect_seedance.api.wire import DEFAULT_BASE_URL, Provider
+from prefect_seedance.api.credentials import Credentials
 from prefect_seedance.errors import SetupError
 from prefect_seedance.orchestration.s3_block import open_bucket
+from prefect_seedance.production import session as plain
+from prefect_seedance.production.session import ARCHIVE_VARIABLE, archive_from_env
+from prefect_seedance.production.settings import StoredArchive
 from prefect_seedance.storage.locations import BLOCK_PREFIX
 from prefect_seedance.storage.store import Store
 
-API_KEY_VARIABLE = "SEEDANCE_API_KEY"
-BASE_URL_VARIABLE = "SEEDANCE_BASE_URL"
-ARCHIVE_VARIABLE = "SEEDANCE_ARCHIVE"
 
-_LIMITERS: dict[tuple[str, str], Limiter] = {}
-"""By base URL and key: all clients of an account, in all threads, share its budget."""
-
-
-class SeedanceCredentials(CredentialsBlock):
+class SeedanceCredentials(Credentials, CredentialsBlock):
     """An account at the Seedance API, and how to use it.
 
     Example:
-        Load stored credentials and ask for the state of a generation:
+        Load stored credentials and read the state of a generation:
         ```python
         from prefect_seedance import SeedanceCredentials
 
@@ -46,105 +36,29 @@ class SeedanceCredentials(CredentialsBlock):
     _block_type_slug = "seedance-credentials"
     _documentation_url = "https://github.com/prefect-seedance/prefect-seedance"  # type: ignore[assignment]  # Prefect coerces it
 
-    api_key: SecretStr = Field(description="The API key; it is sent to the base URL's host and nowhere else.")
-    base_url: str = Field(default=DEFAULT_BASE_URL, description="Where the API is.")
-    provider: Provider = Field(
-        default="auto", description="Routing strategy: auto, value (cheaper) or official."
-    )
-    model: str = Field(default=DEFAULT_MODEL, description="Id of the model, as in the API's paths.")
-    requests_per_minute: int = Field(
-        default=REQUESTS_PER_MINUTE, gt=0, description="The account's limit of requests a minute."
-    )
-    generations_in_flight: int = Field(
-        default=GENERATIONS_IN_FLIGHT, gt=0, description="The account's limit of concurrent generations."
-    )
-    price_per_second: Decimal = Field(
-        default=Decimal(0),
-        ge=0,
-        description="What a second of video costs the account, in its currency; 0 if that is not known.",
-    )
-    callback_secret: SecretStr = Field(
-        default=SecretStr(""),
-        description="What callbacks' addresses are signed with, for runs and receiver alike; otherwise "
-        "SEEDANCE_CALLBACK_SECRET. Of several, with a space between, the first signs and all are accepted.",
-    )
 
-    @classmethod
-    def from_env(cls) -> Self:
-        """Take the key from SEEDANCE_API_KEY, and the host from SEEDANCE_BASE_URL if that is set.
 
-        Raises:
-            SetupError: If there is no key.
-        """
-        api_key = os.environ.get(API_KEY_VARIABLE, "")
-        if not api_key:
-            raise SetupError(
-                f"There is no API key. Set {API_KEY_VARIABLE}, or name a stored credentials block"
-            )
-        return cls(api_key=SecretStr(api_key), base_url=os.environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL)
+async def find_credentials(credentials: Credentials | str | None) -> Credentials:
+    """Return the credentials themselves, the block stored under a name, or those of the environment.
 
-    @classmethod
-    async def find(cls, credentials: Self | str) -> Self:
-        """Return the credentials that are meant: themselves, stored under a name, or the environment's.
-
-        Raises:
-            SetupError: If there are none.
-        """
-        if isinstance(credentials, cls):
-            return credentials
-        if not credentials:
-            return cls.from_env()
-        try:
-            return await cls.aload(str(credentials))
-        except ValueError as error:
-            raise SetupError(f"There are no stored credentials named {credentials!r}: {error}") from error
-
-    @property
-    def _callback_secret(self) -> str:
-        return self.callback_secret.get_secret_value() or os.environ.get(CALLBACK_SECRET_VARIABLE, "")
-
-    def callback_secrets(self) -> Secrets:
-        """Return what callbacks' addresses are signed with.
-
-        Raises:
-            SetupError: If there is no secret, or a weak one.
-        """
-        return Secrets.parse(self._callback_secret)
-
-    def callbacks(self, base_url: str) -> Callbacks | None:
-        """Return where the API shall tell that generations have ended, or None if it shall not.
-
-        Args:
-            base_url: The receiver's public address; empty for no callbacks.
-
-        Raises:
-            SetupError: If the address is none or unencrypted, or there is no good secret.
-        """
-        if not base_url:
-            return None
-        return Callbacks.open(base_url, secret=self._callback_secret, api_url=self.base_url)
-
-    def get_client(self, *, timeout_seconds: float = 60.0) -> SeedanceClient:
-        """Return a client for this account, to be used as an async context manager.
-
-        Args:
-            timeout_seconds: Bound of one request.
-        """
-        key = self.api_key.get_secret_value()
-        limiter = _LIMITERS.setdefault((self.base_url, key), Limiter(self.requests_per_minute))
-        return SeedanceClient(
-            key,
-            base_url=self.base_url,
-            model=self.model,
-            timeout_seconds=timeout_seconds,
-            limiter=limiter,
-        )
+    Raises:
+        SetupError: If there are none.
+    """
+    if isinstance(credentials, Credentials):
+        return credentials
+    if not credentials:
+        return Credentials.from_env()
+    try:
+        stored: SeedanceCredentials = await SeedanceCredentials.aload(credentials)
+    except ValueError as error:
+        raise SetupError(f"There are no stored credentials named {credentials!r}: {error}") from error
+    return stored
 
 
 class ClipArchive(Block):
-    """Where clips and ledger live: at a URL, or where another stored block says.
+    """Where clips and ledger are stored: at a URL, or in the place that another stored block names.
 
-    Wherever an archive is asked for, ``block:NAME`` means the one that is stored under this name.
+    ``block:NAME`` refers to a stored Clip Archive wherever an archive is expected.
 
     Example:
         Load a stored archive and read its manifest of a production:
@@ -164,18 +78,18 @@ class ClipArchive(Block):
     url: str = Field(
         default="",
         title="URL",
-        description="A folder's path, or s3://, gs:// or az:// with a bucket that opens to the worker's own "
-        "environment.",
+        description="A folder's path, or s3://, gs:// or az:// with a bucket that the worker's environment "
+        "can open.",
     )
     s3_bucket: str = Field(
         default="",
         title="S3 Bucket",
-        description="Instead of a URL: the name of a stored S3 Bucket block of prefect-aws, whose folder, "
-        "credentials, region and endpoint hold.",
+        description="Instead of a URL: the name of a stored S3 Bucket block of prefect-aws, with its folder, "
+        "credentials, region and endpoint.",
     )
     local_file_system: str = Field(
         default="",
-        description="Instead of a URL: the name of a stored Local File System block, whose base path holds.",
+        description="Instead of a URL: the name of a stored Local File System block, with its base path.",
     )
 
     @model_validator(mode="after")
@@ -188,10 +102,10 @@ class ClipArchive(Block):
 
     @classmethod
     def from_env(cls) -> Self:
-        """Take the URL from SEEDANCE_ARCHIVE.
+        """Read the URL from SEEDANCE_ARCHIVE.
 
         Raises:
-            SetupError: If there is none, or it names a stored archive, which is to be loaded.
+            SetupError: If it is not set, or names a stored archive, which has to be loaded.
         """
         url = archive_from_env()
         if url.startswith(BLOCK_PREFIX):
@@ -205,7 +119,7 @@ class ClipArchive(Block):
         """Open the store.
 
         Raises:
-            SetupError: If it names no such place, or there are no credentials for it.
+            SetupError: If there is no such place, or no credentials for it.
         """
         if self.url:
             return Store.open(self.url)
@@ -220,37 +134,23 @@ async def _base_path(stored: str) -> str:
         block: LocalFileSystem = await LocalFileSystem.aload(stored)
     except ValueError as error:
         raise SetupError(f"There is no stored Local File System block named {stored!r}: {error}") from error
-    return block.basepath or "."  # where the process works, as for Prefect
+    return block.basepath or "."  # the working directory, as in Prefect
 
 
-def archive_from_env() -> str:
-    """Return the archive that SEEDANCE_ARCHIVE names, by URL or by its name after ``block:``.
-
-    Raises:
-        SetupError: If it names none.
-    """
-    archive = os.environ.get(ARCHIVE_VARIABLE, "")
-    if not archive:
-        raise SetupError(f"There is no archive. Name one, or set {ARCHIVE_VARIABLE}")
-    return archive
-
-
-async def open_archive(archive: ClipArchive | str) -> Store:
-    """Open the store that is meant: a block's, a stored one's after ``block:``, a URL's, the environment's.
+async def open_archive(archive: str | StoredArchive) -> Store:
+    """Open the store of a block, of a stored block (``block:NAME``), of a URL or of the environment.
 
     Raises:
-        SetupError: If there is none.
+        SetupError: If there is no such archive.
     """
-    if isinstance(archive, ClipArchive):
-        return await archive.open()
-    url = archive or archive_from_env()
+    url = (archive or archive_from_env()) if isinstance(archive, str) else ""
     if not url.startswith(BLOCK_PREFIX):
-        return Store.open(url)
+        return await plain.open_archive(archive)
     name = url.removeprefix(BLOCK_PREFIX)
     try:
         stored: ClipArchive = await ClipArchive.aload(name)
     except ValueError as error:
         raise SetupError(f"There is no stored archive named {name!r}: {error}") from error
     except httpx.HTTPError as error:
-        raise SetupError(f"The Prefect server cannot be asked for the archive {name!r}: {error}") from error
+        raise SetupError(f"The Prefect server did not return the archive {name!r}: {error}") from error
     return await stored.open()

@@ -10,7 +10,7 @@ from prefect.events.clients import get_events_subscriber
 from prefect.events.filters import EventFilter, EventNameFilter
 from prefect.settings import get_current_settings
 
-from prefect_seedance.orchestration.reporting import GENERATION, GENERATION_ENDED
+from prefect_seedance.orchestration.events import GENERATION, GENERATION_ENDED
 
 _log = logging.getLogger(__name__)
 

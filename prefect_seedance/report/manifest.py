@@ -1,17 +1,20 @@
-"""The account of a production: what became of every clip, and what was billed."""
+"""The manifest of a production: the status of every clip, and the bill."""
 
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from prefect_seedance.clips.archive import Clip
-from prefect_seedance.clips.ledger import Attempt, Result
+from prefect_seedance.clips.history import ClipStatus
+from prefect_seedance.clips.records import Attempt, Result
 from prefect_seedance.errors import (
+    AuthenticationError,
     ContentRejectedError,
+    DeadlineError,
     LinkExpiredError,
     SetupError,
     SubmissionUnresolvedError,
@@ -23,70 +26,61 @@ from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.plan import PlannedClip, key_name
 
 _SLATE_SECONDS = 4
-"""Where it is not known how long a missing clip was to be; the shortest there is."""
+"""Length of a slate where the clip's duration is unknown: the shortest that the model makes."""
 
 
-class Standing(StrEnum):
-    """What became of a clip in one run."""
-
-    made = "made"
-    reused = "reused"
-    """It was in the archive already."""
-    failed = "failed"
-    unresolved = "unresolved"
-    """It was submitted, and nobody knows whether it was accepted."""
-    in_flight = "in flight"
-    """It was submitted, and is not archived yet."""
-    not_submitted = "not submitted"
-
-
-def standing_of(last: Attempt | None, error: BaseException) -> Standing:
-    """Judge a clip without a video by its last attempt, and only where that leaves it open by the error."""
+def status_of(last: Attempt | None, error: BaseException) -> ClipStatus:
+    """Return the status of a clip without a video: from its last attempt and, where that is open, the error."""
     if last is None:
-        return Standing.not_submitted
+        return ClipStatus.not_submitted
     if last.undecided or isinstance(error, SubmissionUnresolvedError):
-        return Standing.unresolved
+        return ClipStatus.unresolved
     if last.outcome is None:
-        return Standing.in_flight
+        return ClipStatus.in_flight
     if last.outcome.result is Result.success:
         has_expired = last.outcome.expires_at is None or datetime.now(UTC) >= last.outcome.expires_at
         is_gone = has_expired and isinstance(error, LinkExpiredError)
-        return Standing.failed if is_gone else Standing.in_flight
+        return ClipStatus.failed if is_gone else ClipStatus.in_flight
     if last.outcome.result is Result.failed or isinstance(error, ContentRejectedError):
-        return Standing.failed
-    return Standing.not_submitted
+        return ClipStatus.failed
+    return ClipStatus.not_submitted
 
 
-class ExitCode:
-    """What the command line's exit code says."""
+class Verdict(StrEnum):
+    """The most urgent thing that a production leaves to do."""
 
-    complete = 0
-    failed = 1
-    setup = 2
-    unresolved = 3
-    in_flight = 4
+    complete = "complete"
+    """Nothing: every clip is archived."""
+    unresolved = "unresolved"
+    """Resolve a submission."""
+    in_flight = "in flight"
+    """Run it again, once generations have ended."""
+    setup = "setup"
+    """Correct the set-up; nothing was spent."""
+    failed = "failed"
+    """Correct a clip, or pay for it again."""
 
 
 class Entry(BaseModel):
-    """What became of one clip.
+    """The status of one clip.
 
     Attributes:
-        standing: A clip that falls short of what was demanded of it has failed, and is there.
-        duration_seconds: Of the clip as it was asked for; None in the oldest manifests.
-        billed_seconds: Of video, submitted by this run; whether a failed generation is billed, the
-            API does not say, so it counts.
-        reason: Why there is no video, and what to do about it; or what else should be known.
-        cause: The kind of error behind the reason.
-        inspection: What looking at the video has found; None if nobody has looked.
-        seams: How well the video meets its images and the next clip; None if nobody has looked.
+        status: Failed for an archived clip means that it misses the required similarity.
+        duration_seconds: Of the clip as planned; None in the oldest manifests.
+        billed_seconds: Of video, submitted by this run. Failed generations count, because the API does
+            not document whether it bills them.
+        reason: Why there is no video and the remedy, or a remark.
+        cause: Name of the error class behind the reason.
+        inspection: Findings of the inspection; None if the video was not inspected.
+        seams: Similarity to its images and to the next clip; None if the video was not inspected.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", validate_by_name=True, validate_by_alias=True)
 
     number: int
     name: str
     fingerprint: str
-    standing: Standing
+    status: Annotated[ClipStatus, Field(validation_alias=AliasChoices("status", "standing"))]
     duration_seconds: int | None = None
     billed_seconds: int = 0
     attempt: int | None = None
@@ -103,7 +97,7 @@ class Entry(BaseModel):
     def of(
         cls,
         clip: PlannedClip,
-        standing: Standing,
+        status: ClipStatus,
         *,
         attempt: Attempt | None = None,
         archived: Clip | None = None,
@@ -111,13 +105,13 @@ class Entry(BaseModel):
         note: str | None = None,
         billed_seconds: int = 0,
     ) -> Self:
-        """Put together what is known of a clip."""
+        """Return the entry of a clip."""
         outcome = attempt.outcome if attempt else None
         return cls(
             number=clip.number,
             name=clip.name,
             fingerprint=clip.fingerprint,
-            standing=standing,
+            status=status,
             duration_seconds=clip.settings.duration,
             billed_seconds=billed_seconds,
             attempt=attempt.intent.number if attempt else archived and archived.attempt,
@@ -130,23 +124,23 @@ class Entry(BaseModel):
         )
 
     def at(self, clip: PlannedClip) -> Self:
-        """Return this entry for another place of the same clip, which is billed at the first only."""
+        """Return this entry for a repetition of the clip, which is billed only where it occurs first."""
         if clip.number == self.number:
             return self
         return self.model_copy(update={"number": clip.number, "name": clip.name, "billed_seconds": 0})
 
 
 class Manifest(BaseModel):
-    """What became of all clips of a production in one run.
+    """The status of all clips of a production after one run.
 
     Attributes:
-        schema_version: Grows whenever a reader of an older version would misread this one.
+        schema_version: Raised whenever an older reader would misread this version.
         archive: URL of the store; clips' keys are below it.
         clips: In the storyboard's order.
-        film: The clips joined; None if no film was wanted, or none could be made.
-        film_reason: Why no film could be made.
-        report: Key of the page that shows all this; None if none was wanted, or none could be written.
-        report_reason: Why none could be written.
+        film: The joined clips; None if no film was wanted or it could not be made.
+        film_reason: Why the film could not be made.
+        report: Key of the report page; None if it was not wanted or could not be written.
+        report_reason: Why the report could not be written.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -170,19 +164,19 @@ class Manifest(BaseModel):
         return sum(entry.billed_seconds for entry in self.clips)
 
     @property
-    def counts(self) -> Mapping[Standing, int]:
-        """How many clips stand how, without those that none does."""
-        counts = Counter(entry.standing for entry in self.clips)
-        return {standing: counts[standing] for standing in Standing if counts[standing]}
+    def counts(self) -> Mapping[ClipStatus, int]:
+        """Clips per status, omitting zeros."""
+        counts = Counter(entry.status for entry in self.clips)
+        return {status: counts[status] for status in ClipStatus if counts[status]}
 
     @property
     def is_complete(self) -> bool:
-        """Whether every clip is in the archive, and as good as was demanded."""
-        return all(entry.clip and entry.standing is not Standing.failed for entry in self.clips)
+        """Whether every clip is archived and none failed."""
+        return all(entry.clip and entry.status is not ClipStatus.failed for entry in self.clips)
 
     @property
     def scenes(self) -> tuple[Scene, ...]:
-        """What a film of the production consists of."""
+        """The scenes of the film, in order."""
         return tuple(
             Scene(
                 number=entry.number,
@@ -196,37 +190,39 @@ class Manifest(BaseModel):
         )
 
     @property
-    def exit_code(self) -> int:
-        """The most urgent of what is left to do: settle, wait on, mend."""
+    def verdict(self) -> Verdict:
+        """The most urgent thing left to do: resolve, then wait, then repair."""
         if self.is_complete:
-            return ExitCode.complete
-        if self.counts.get(Standing.unresolved):
-            return ExitCode.unresolved
-        if self.counts.get(Standing.in_flight) or any(entry.cause == "DeadlineError" for entry in self.clips):
-            return ExitCode.in_flight
-        spent = self.billed_seconds or self.counts.get(Standing.made)
-        fine = {Standing.made, Standing.reused}
-        refused = {entry.cause for entry in self.clips if entry.standing not in fine} <= {
-            "AuthenticationError",
-            "SetupError",
+            return Verdict.complete
+        if self.counts.get(ClipStatus.unresolved):
+            return Verdict.unresolved
+        if self.counts.get(ClipStatus.in_flight) or any(
+            entry.cause == DeadlineError.__name__ for entry in self.clips
+        ):
+            return Verdict.in_flight
+        spent = self.billed_seconds or self.counts.get(ClipStatus.made)
+        fine = {ClipStatus.made, ClipStatus.reused}
+        refused = {entry.cause for entry in self.clips if entry.status not in fine} <= {
+            AuthenticationError.__name__,
+            SetupError.__name__,
         }
-        return ExitCode.setup if refused and not spent else ExitCode.failed
+        return Verdict.setup if refused and not spent else Verdict.failed
 
     def summary(self) -> str:
-        """Say it in one line."""
-        counts = ", ".join(f"{count} {standing}" for standing, count in self.counts.items())
+        """Summarize the production in one line."""
+        counts = ", ".join(f"{count} {status}" for status, count in self.counts.items())
         return f"{self.title}: {counts}; {self.billed_seconds} s billed"
 
 
-async def recorded(store: Store, name: str) -> Manifest:
-    """Read the account of a production, or of the only one there is.
+async def read_manifest(store: Store, name: str) -> Manifest:
+    """Read the manifest of a production, by default of the only one.
 
     Args:
         store: The archive.
-        name: The production's name or title; empty if there is one only.
+        name: The production's name or title; empty if the archive has only one.
 
     Raises:
-        SetupError: If there is none, or several.
+        SetupError: If there is none, or several match.
     """
     keys = await store.keys("productions/")
     known = [key.split("/")[1] for key in keys if key.endswith("/manifest.json")]
@@ -240,16 +236,16 @@ async def recorded(store: Store, name: str) -> Manifest:
         return Manifest.model_validate_json(content or b"")
     except ValidationError:
         raise SetupError(
-            f"The manifest of {wanted!r} in {store.name} is damaged; produce it again to write it anew"
+            f"The manifest of {wanted!r} in {store.name} is damaged; produce it again to rewrite it"
         ) from None
 
 
 async def record(manifest: Manifest, store: Store) -> None:
-    """Leave the account in the archive, over an older one."""
+    """Store the manifest, replacing an older one."""
     key = production_key(manifest.production, "manifest.json")
     await store.put(key, manifest.model_dump_json(indent=2).encode())
 
 
 def production_key(production: str, file: str) -> str:
-    """Return where a file of a production lies in the archive."""
+    """Return the key of a file of a production."""
     return f"productions/{production}/{file}"

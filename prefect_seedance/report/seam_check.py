@@ -1,68 +1,75 @@
-"""Say in an account what looking at its clips has found."""
+"""Apply the required similarity of cuts to the manifest."""
 
 from collections.abc import Mapping, Sequence
 
+from prefect_seedance.clips.history import ClipStatus
+from prefect_seedance.errors import SeamError
 from prefect_seedance.film.seams import ClipInspection, Seams, Similarity
-from prefect_seedance.report.manifest import Entry, Manifest, Standing
-
-Nexts = Mapping[int, Similarity]
-"""By a clip's number: its last picture, and the first one of the next clip."""
+from prefect_seedance.report.manifest import Entry, Manifest
 
 
-def reviewed(
-    manifest: Manifest, looks: Mapping[str, ClipInspection], nexts: Nexts, *, min_seam: float = 0.0
+def check_seams(
+    manifest: Manifest,
+    inspections: Mapping[str, ClipInspection],
+    following: Mapping[int, Similarity],
+    *,
+    min_similarity: float = 0.0,
 ) -> Manifest:
-    """Add what was found, and fail the clips that fall short of what is demanded.
+    """Add what the inspections found, and fail the clips below the required similarity.
 
     Args:
-        manifest: What became of the clips.
-        looks: What each is like by itself, by fingerprint.
-        nexts: How they meet each other.
-        min_seam: How alike pictures must be that should be one; 0 demands nothing.
+        manifest: With every clip of the production.
+        inspections: By fingerprint.
+        following: By a clip's number: its last frame compared with the first frame of the next clip.
+        min_similarity: Structural similarity from 0 to 1; 0 accepts all.
     """
-    entries = [_seen(entry, looks.get(entry.fingerprint), nexts) for entry in manifest.clips]
-    judged = [_judged(entry, _faults(entries, place, min_seam)) for place, entry in enumerate(entries)]
-    return manifest.model_copy(update={"clips": tuple(judged)})
+    entries = [_inspected(entry, inspections.get(entry.fingerprint), following) for entry in manifest.clips]
+    checked = [
+        _checked(entry, _faults(entries, index, min_similarity)) for index, entry in enumerate(entries)
+    ]
+    return manifest.model_copy(update={"clips": tuple(checked)})
 
 
-def _seen(entry: Entry, look: ClipInspection | None, nexts: Nexts) -> Entry:
-    if look is None:
+def _inspected(entry: Entry, inspection: ClipInspection | None, following: Mapping[int, Similarity]) -> Entry:
+    if inspection is None:
         return entry
-    seams = Seams(start=look.start, end=look.end, next=nexts.get(entry.number))
-    return entry.model_copy(update={"inspection": look.inspection, "seams": seams})
+    seams = Seams(start=inspection.start, end=inspection.end, next=following.get(entry.number))
+    return entry.model_copy(update={"inspection": inspection.inspection, "seams": seams})
 
 
-def _faults(entries: Sequence[Entry], place: int, least: float) -> Mapping[str, float]:
-    """List what of a clip falls short, and by how much it is alike.
+def _faults(entries: Sequence[Entry], index: int, minimum: float) -> Mapping[str, float]:
+    """List the similarities of a clip that are too low.
 
-    If two clips do not meet, the one that is less like the picture between them has to answer for it;
-    the later one, if that is not known.
+    Where two clips do not meet, the one that is less similar to their common image fails; if that is
+    unknown, the later one.
     """
-    seams = entries[place].seams or Seams()
-    found = {"its image, at its start,": seams.start, "its image, at its end,": seams.end}
-    before = entries[place - 1].seams if place else None
+    seams = entries[index].seams or Seams()
+    found = {"its start image": seams.start, "its end image": seams.end}
+    before = entries[index - 1].seams if index else None
     if before and before.next and _ssim(seams.start) <= _ssim(before.end):
         found["the clip before it"] = before.next
-    after = entries[place + 1].seams if place + 1 < len(entries) else None
+    after = entries[index + 1].seams if index + 1 < len(entries) else None
     if seams.next and after and _ssim(seams.end) < _ssim(after.start):
         found["the clip after it"] = seams.next
     return {
-        name: likeness.ssim
-        for name, likeness in found.items()
-        if likeness and likeness.ssim is not None and likeness.ssim < least
+        name: similarity.ssim
+        for name, similarity in found.items()
+        if similarity and similarity.ssim is not None and similarity.ssim < minimum
     }
 
 
-def _ssim(likeness: Similarity | None) -> float:
-    return 1.0 if likeness is None or likeness.ssim is None else likeness.ssim
+def _ssim(similarity: Similarity | None) -> float:
+    return 1.0 if similarity is None or similarity.ssim is None else similarity.ssim
 
 
-def _judged(entry: Entry, faults: Mapping[str, float]) -> Entry:
+def _checked(entry: Entry, faults: Mapping[str, float]) -> Entry:
     if not faults:
         return entry
-    said = ", ".join(f"{name} by {ssim:.2f}" for name, ssim in faults.items())
+    found = ", ".join(f"{ssim:.2f} to {name}" for name, ssim in faults.items())
     reason = (
-        f"{entry.name} is too little like {said}. It is archived, and stays in the film; "
+        f"{entry.name} has too low a similarity: {found}. It is archived and stays in the film; "
         "raise its 'take' in the storyboard to buy another version"
     )
-    return entry.model_copy(update={"standing": Standing.failed, "reason": reason, "cause": "SeamError"})
+    return entry.model_copy(
+        update={"status": ClipStatus.failed, "reason": reason, "cause": SeamError.__name__}
+    )

@@ -4,7 +4,8 @@ import pytest
 
 from prefect_seedance.api.wire import ClipInput, ClipSettings, GenerateRequest
 from prefect_seedance.clips.archive import Clip
-from prefect_seedance.clips.ledger import Acceptance, Attempt, Intent, Outcome, Result
+from prefect_seedance.clips.history import ClipStatus
+from prefect_seedance.clips.records import Acceptance, Attempt, Intent, Outcome, Result
 from prefect_seedance.errors import (
     AuthenticationError,
     ContentRejectedError,
@@ -15,8 +16,7 @@ from prefect_seedance.errors import (
     RateLimitedError,
     SubmissionUnresolvedError,
 )
-from prefect_seedance.clips.history import ClipStatus
-from prefect_seedance.report.manifest import Entry, ExitCode, Manifest, , status_of
+from prefect_seedance.report.manifest import Entry, Manifest, Verdict, status_of
 from prefect_seedance.storyboard.plan import PlannedClip
 from prefect_seedance.video.probe import VideoFacts
 
@@ -127,20 +127,20 @@ REFUSED = entry(ClipStatus.not_submitted, cause="AuthenticationError")
 POOR = entry(ClipStatus.not_submitted, cause="InsufficientFundsError")
 
 EXITS = [
-    pytest.param([MADE, REUSED], ExitCode.complete, id="complete"),
-    pytest.param([MADE, FAILED], ExitCode.failed, id="failed"),
-    pytest.param([MADE, FAILED, IN_FLIGHT], ExitCode.in_flight, id="in flight before failed"),
-    pytest.param([FAILED, IN_FLIGHT, UNRESOLVED], ExitCode.unresolved, id="unresolved before all"),
-    pytest.param([REFUSED, REUSED], ExitCode.setup, id="key refused, nothing spent"),
-    pytest.param([REFUSED, MADE], ExitCode.failed, id="key refused, something spent"),
-    pytest.param([POOR], ExitCode.failed, id="balance too low"),
+    pytest.param([MADE, REUSED], Verdict.complete, id="complete"),
+    pytest.param([MADE, FAILED], Verdict.failed, id="failed"),
+    pytest.param([MADE, FAILED, IN_FLIGHT], Verdict.in_flight, id="in flight before failed"),
+    pytest.param([FAILED, IN_FLIGHT, UNRESOLVED], Verdict.unresolved, id="unresolved before all"),
+    pytest.param([REFUSED, REUSED], Verdict.setup, id="key refused, nothing spent"),
+    pytest.param([REFUSED, MADE], Verdict.failed, id="key refused, something spent"),
+    pytest.param([POOR], Verdict.failed, id="balance too low"),
 ]
 
 
-@pytest.mark.parametrize(("entries", "code"), EXITS)
-def test_exit_code(entries: list[Entry], code: int) -> None:
+@pytest.mark.parametrize(("entries", "verdict"), EXITS)
+def test_verdict(entries: list[Entry], verdict: Verdict) -> None:
     """The exit code is the most urgent of what is left to do."""
-    assert manifest(*entries).exit_code == code
+    assert manifest(*entries).verdict is verdict
 
 
 def test_summary_counts() -> None:

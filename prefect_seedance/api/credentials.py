@@ -1,0 +1,105 @@
+"""An account at the API: its key, host, model and limits."""
+
+import os
+from decimal import Decimal
+from typing import Self
+
+from pydantic import BaseModel, Field, SecretStr
+
+from prefect_seedance.api.account import GENERATIONS_IN_FLIGHT, REQUESTS_PER_MINUTE, Limiter
+from prefect_seedance.api.callback_urls import CALLBACK_SECRET_VARIABLE, Callbacks, Secrets
+from prefect_seedance.api.client import SeedanceClient
+from prefect_seedance.api.models import DEFAULT_MODEL
+from prefect_seedance.api.wire import DEFAULT_BASE_URL, Provider
+from prefect_seedance.errors import SetupError
+
+API_KEY_VARIABLE = "SEEDANCE_API_KEY"
+BASE_URL_VARIABLE = "SEEDANCE_BASE_URL"
+
+_LIMITERS: dict[tuple[str, str], Limiter] = {}
+"""By base URL and key: all clients of an account, in all threads, share its budget."""
+
+
+class Credentials(BaseModel):
+    """An account at the Seedance API, and how to use it.
+
+    The Prefect block `SeedanceCredentials` has the same fields and can be passed wherever this is.
+    """
+
+    api_key: SecretStr = Field(description="The API key. It is sent to the base URL's host and nowhere else.")
+    base_url: str = Field(default=DEFAULT_BASE_URL, description="Base URL of the API.")
+    provider: Provider = Field(
+        default="auto", description="Routing strategy: auto, value (cheaper) or official."
+    )
+    model: str = Field(default=DEFAULT_MODEL, description="Id of the model, as in the API's paths.")
+    requests_per_minute: int = Field(
+        default=REQUESTS_PER_MINUTE, gt=0, description="The account's limit of requests per minute."
+    )
+    generations_in_flight: int = Field(
+        default=GENERATIONS_IN_FLIGHT, gt=0, description="The account's limit of concurrent generations."
+    )
+    price_per_second: Decimal = Field(
+        default=Decimal(0),
+        ge=0,
+        description="Price of one second of video, in the account's currency; 0 if unknown.",
+    )
+    callback_secret: SecretStr = Field(
+        default=SecretStr(""),
+        description="Secret that signs callback URLs, the same for runs and receiver. Default: "
+        "SEEDANCE_CALLBACK_SECRET. Several secrets are separated by a space: the first signs, all are accepted.",
+    )
+
+    @classmethod
+    def from_env(cls) -> Self:
+        """Read the key from SEEDANCE_API_KEY, and the base URL from SEEDANCE_BASE_URL if that is set.
+
+        Raises:
+            SetupError: If there is no key.
+        """
+        api_key = os.environ.get(API_KEY_VARIABLE, "")
+        if not api_key:
+            raise SetupError(
+                f"There is no API key. Set {API_KEY_VARIABLE}, or name a stored credentials block"
+            )
+        return cls(api_key=SecretStr(api_key), base_url=os.environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL)
+
+    @property
+    def _secret(self) -> str:
+        return self.callback_secret.get_secret_value() or os.environ.get(CALLBACK_SECRET_VARIABLE, "")
+
+    def callback_secrets(self) -> Secrets:
+        """Return the secrets that sign callback URLs.
+
+        Raises:
+            SetupError: If there is no secret, or a weak one.
+        """
+        return Secrets.parse(self._secret)
+
+    def callbacks(self, base_url: str) -> Callbacks | None:
+        """Return the signed callback URLs below a receiver's public URL, or None without a URL.
+
+        Args:
+            base_url: The receiver's public URL; empty to poll instead.
+
+        Raises:
+            SetupError: If the URL is invalid or unencrypted, or there is no good secret.
+        """
+        if not base_url:
+            return None
+        return Callbacks.open(base_url, secret=self._secret, api_url=self.base_url)
+
+    def get_client(self, *, timeout_seconds: float = 60.0) -> SeedanceClient:
+        """Return a client for this account, to be used as an async context manager.
+
+        Args:
+            timeout_seconds: Bound of one request.
+        """
+        key = self.api_key.get_secret_value()
+        limiter = _LIMITERS.setdefault((self.base_url, key), Limiter(self.requests_per_minute))
+        return SeedanceClient(
+            key,
+            base_url=self.base_url,
+            model=self.model,
+            timeout_seconds=timeout_seconds,
+            limiter=limiter,
+        )

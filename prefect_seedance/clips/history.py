@@ -1,0 +1,90 @@
+"""The status of a clip, as the archive knows it."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from prefect_seedance.clips.archive import Clip, find_clip
+from prefect_seedance.clips.ledger import CONCURRENT_READS, Ledger
+from prefect_seedance.clips.records import Attempt, Result
+from prefect_seedance.storage.store import Store
+
+
+class ClipStatus(StrEnum):
+    """Where a clip is on its way from the storyboard to the archive."""
+
+    new = "new"
+    """It was never submitted."""
+    queued = "queued"
+    """It waits for one of the account's slots."""
+    submitting = "submitting"
+    """A run submits it, or may still record the answer."""
+    unresolved = "unresolved"
+    """It was submitted, and no run knows whether the API accepted it."""
+    in_flight = "in flight"
+    """The API accepted it, and it is not archived yet."""
+    generated = "generated"
+    """The API finished it, and it is not archived yet."""
+    archiving = "archiving"
+    archived = "archived"
+    made = "made"
+    """This run archived it."""
+    reused = "reused"
+    """An earlier run archived it."""
+    failed = "failed"
+    not_submitted = "not submitted"
+    """The last submission was refused or never arrived; nothing was billed."""
+    lost = "lost"
+    """A person declared the last submission lost."""
+
+
+_STATUS_OF_RESULT: Mapping[Result, ClipStatus] = {
+    Result.success: ClipStatus.generated,
+    Result.failed: ClipStatus.failed,
+    Result.not_started: ClipStatus.not_submitted,
+    Result.lost: ClipStatus.lost,
+}
+
+
+@dataclass(frozen=True)
+class ClipHistory:
+    """The records of one clip.
+
+    Attributes:
+        attempts: The oldest first.
+        clip: The archived video; None if there is none.
+    """
+
+    attempts: tuple[Attempt, ...] = ()
+    clip: Clip | None = None
+
+    @property
+    def last(self) -> Attempt | None:
+        """The latest attempt."""
+        return self.attempts[-1] if self.attempts else None
+
+    @property
+    def status(self) -> ClipStatus:
+        """The status that the records show."""
+        if self.clip:
+            return ClipStatus.archived
+        if self.last is None:
+            return ClipStatus.new
+        if self.last.undecided:
+            return ClipStatus.submitting if self.last.settling_seconds else ClipStatus.unresolved
+        if self.last.outcome is None:
+            return ClipStatus.in_flight
+        return _STATUS_OF_RESULT[self.last.outcome.result]
+
+
+async def clip_histories(store: Store, fingerprints: Iterable[str]) -> Mapping[str, ClipHistory]:
+    """Read the records of these clips, by fingerprint."""
+    ledger, readers = Ledger(store), asyncio.Semaphore(CONCURRENT_READS)
+
+    async def read(fingerprint: str) -> tuple[str, ClipHistory]:
+        async with readers:
+            attempts, clip = await asyncio.gather(ledger.attempts(fingerprint), find_clip(store, fingerprint))
+        return fingerprint, ClipHistory(attempts, clip)
+
+    return dict(await asyncio.gather(*map(read, fingerprints)))

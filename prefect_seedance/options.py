@@ -1,0 +1,230 @@
+"""The options of a production: each default, bound and help text once, for every way to start one."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+MAX_IMAGES_LIFETIME_SECONDS: Final = 7 * 24 * 3600.0
+"""No bucket signs for longer.
+Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-presigned-url.html, read 2026-11."""
+
+MAX_CROSSFADE_SECONDS: Final = 2.0
+"""Half of the shortest clip, so that a part of each sound track plays alone."""
+
+_UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600}
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")
+
+
+@dataclass(frozen=True)
+class Help:
+    """The help text of an option, for the command line, for forms and for schemas."""
+
+    description: str
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {**handler(schema), "description": self.description}
+
+
+def _seconds(value: object) -> object:
+    """Read ``90``, ``90s``, ``90m`` or ``2h`` as seconds; leave anything but text to pydantic."""
+    if not isinstance(value, str):
+        return value
+    match = _DURATION.fullmatch(value.strip())
+    if not match:
+        raise ValueError("write seconds, or a duration such as 90m or 2h")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
+"""A positive number of seconds; text such as ``90m`` or ``2h`` is converted."""
+
+Storyboard = Annotated[
+    str,
+    Help(
+        "A YAML or JSON file, or a folder of images: a path, an object in a bucket (s3://, gs://, az://), or "
+        "block:NAME/KEY in a stored archive. Or the URL of a file."
+    ),
+]
+Archive = Annotated[
+    str,
+    Help(
+        "Where clips and ledger are stored: a folder's path; s3://, gs:// or az:// with a bucket; or "
+        "block:NAME, a Clip Archive block in Prefect. Default: SEEDANCE_ARCHIVE."
+    ),
+]
+CredentialsName = Annotated[
+    str, Help("Name of a Seedance Credentials block in Prefect. Default: the key in SEEDANCE_API_KEY.")
+]
+ProductionName = Annotated[str, Help("Name of the production. Default: the title.")]
+ExistingProduction = Annotated[
+    str, Help("Name or title of the production. Not needed if the archive has only one.")
+]
+
+Prompt = Annotated[str, Help("Prompt for every transition, if the storyboard is a folder of images.")]
+AllowOutside = Annotated[
+    bool, Help("Allow images outside the storyboard's folder, given by an absolute path.")
+]
+
+ImagesUrl = Annotated[
+    str, Help("Public URL of the archive's images folder, if the archive is a folder and cannot sign URLs.")
+]
+ImagesLifetime = Annotated[
+    Seconds,
+    Field(le=MAX_IMAGES_LIFETIME_SECONDS),
+    Help("How long the API can fetch local images from a bucket, at most 7 days."),
+]
+
+RetryFailed = Annotated[bool, Help("Pay again for clips that failed for a reason other than their content.")]
+RetryRejected = Annotated[bool, Help("Pay again for clips whose content was rejected.")]
+OnUnresolved = Annotated[
+    Literal["report", "resubmit"],
+    Help(
+        "Submissions with an unknown outcome: report them, or submit them again, which may pay for a clip "
+        "twice."
+    ),
+]
+
+Deadline = Annotated[
+    Seconds,
+    Help("How long to wait in all. Generations still in flight continue; the next run archives them."),
+]
+Timeout = Annotated[Seconds, Help("Bound of one request.")]
+FirstPoll = Annotated[
+    Seconds | None,
+    Help("Time from acceptance to the first poll. Default: the shortest time in which the model finishes."),
+]
+PollEvery = Annotated[Seconds, Help("Time between two polls of a generation.")]
+CallbackUrl = Annotated[
+    str, Help("Public URL of a callback receiver, see `prefect-seedance callbacks`. Default: poll.")
+]
+Wait = Annotated[
+    bool, Help("Wait for generations in flight. If not, the run submits and ends; a later run archives.")
+]
+
+Film = Annotated[bool, Help("Join the clips to a film.")]
+Join = Annotated[
+    Literal["auto", "exact"],
+    Help(
+        "auto copies clips of the same format without re-encoding; exact re-encodes all and drops the frame "
+        "that both clips show at a cut."
+    ),
+]
+Gaps = Annotated[
+    Literal["skip", "slate"],
+    Help("Where a clip is missing: skip it, or show a slate for as long as the clip would last."),
+]
+Crossfade = Annotated[
+    Annotated[float, BeforeValidator(_seconds), Field(ge=0, le=MAX_CROSSFADE_SECONDS)],
+    Help("How long the sounds of two clips overlap at their cut; more than 0 re-encodes all."),
+]
+MinSimilarity = Annotated[
+    float,
+    Field(ge=0, le=1),
+    Help(
+        "Fail clips whose first or last frame is less similar to its image or to the next clip than this "
+        "(structural similarity, for example 0.8). 0 accepts all."
+    ),
+]
+WithReport = Annotated[bool, Help("Write the report page.")]
+PricePerSecond = Annotated[
+    Decimal | None,
+    Field(ge=0),
+    Help("Price of one second of video, in your currency. Default: the price in the credentials."),
+]
+
+
+class _Options(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Loading(_Options):
+    """How to load the storyboard."""
+
+    prompt: Prompt = ""
+    allow_outside: AllowOutside = False
+
+
+class Hosting(_Options):
+    """How the API can fetch local images."""
+
+    images_url: ImagesUrl = ""
+    images_lifetime_seconds: ImagesLifetime = 24 * 3600.0
+
+
+class RetryPolicy(_Options):
+    """Which clips to pay for again, once per run.
+
+    A submission that started nothing costs nothing, so the next run always submits it again.
+    """
+
+    retry_failed: RetryFailed = False
+    retry_rejected: RetryRejected = False
+    on_unresolved: OnUnresolved = "report"
+
+
+class Waiting(_Options):
+    """How long to wait for generations, and how often to poll.
+
+    The default deadline leaves room for a full queue and ends before the next run of an hourly schedule.
+    """
+
+    deadline_seconds: Deadline = 3600.0
+    timeout_seconds: Timeout = 60.0
+    first_poll_seconds: FirstPoll = None
+    poll_every_seconds: PollEvery = 2.0
+    callback_url: CallbackUrl = ""
+    wait: Wait = True
+
+
+class JoinStyle(_Options):
+    """How to join clips to a film."""
+
+    join: Join = "auto"
+    gaps: Gaps = "skip"
+    crossfade_seconds: Crossfade = 0.0
+
+    @property
+    def must_encode(self) -> bool:
+        """Whether all clips are re-encoded, even if they have the same format."""
+        return self.join == "exact" or self.crossfade_seconds > 0
+
+
+class Output(JoinStyle):
+    """What to make of the clips: a film, a report, and checks of the cuts."""
+
+    film: Annotated[Film | None, Help("Join the clips to a film. Default: yes for a storyboard.")] = None
+    min_similarity: MinSimilarity = 0.0
+    report: WithReport = True
+    price_per_second: PricePerSecond = None
+
+    @property
+    def style(self) -> JoinStyle:
+        """The part that decides how clips are joined."""
+        return JoinStyle(**{name: getattr(self, name) for name in JoinStyle.model_fields})
+
+    @property
+    def needs_inspection(self) -> bool:
+        """Whether clips have to be inspected."""
+        return bool(self.film or self.report or self.min_similarity)
+
+
+def describe(options: type[BaseModel], field: str) -> str:
+    """Return the help text of a field of an option class."""
+    return _help_in(options.model_fields[field].metadata)
+
+
+def help_text(option: Any) -> str:  # noqa: ANN401 -- an `Annotated` alias has no type of its own
+    """Return the help text of an option of this module, such as `Archive`."""
+    return _help_in(option.__metadata__)
+
+
+def _help_in(metadata: Iterable[object]) -> str:
+    return [each.description for each in metadata if isinstance(each, Help)][-1]

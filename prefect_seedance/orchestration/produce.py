@@ -1,0 +1,112 @@
+"""Make a production in one call: as Prefect tasks in a flow run, as plain coroutines elsewhere."""
+
+import logging
+from dataclasses import replace
+
+from prefect import get_run_logger
+
+from prefect_seedance.api.credentials import Credentials
+from prefect_seedance.options import Hosting, Loading, Output, RetryPolicy, Waiting
+from prefect_seedance.orchestration import artifacts, events
+from prefect_seedance.orchestration.blocks import find_credentials, open_archive
+from prefect_seedance.orchestration.cancellation import in_good_order
+from prefect_seedance.orchestration.session import shared_session
+from prefect_seedance.orchestration.states import flow_run
+from prefect_seedance.orchestration.steps import TaskSteps
+from prefect_seedance.production.prepare import Prepared, prepare
+from prefect_seedance.production.progress import OnProgress, Progress, ignore
+from prefect_seedance.production.run import run
+from prefect_seedance.production.settings import RunSettings, StoredArchive
+from prefect_seedance.production.steps import PlainSteps
+from prefect_seedance.report.manifest import Manifest
+from prefect_seedance.storyboard.loader import Source
+from prefect_seedance.storyboard.parser import ParsedStoryboard
+
+_log = logging.getLogger(__name__)
+
+
+async def produce(
+    storyboard: Source | ParsedStoryboard,
+    *,
+    archive: str | StoredArchive = "",
+    credentials: Credentials | str = "",
+    name: str = "",
+    loading: Loading = Loading(),
+    hosting: Hosting = Hosting(),
+    retry: RetryPolicy = RetryPolicy(),
+    waiting: Waiting = Waiting(),
+    output: Output = Output(),
+    on_progress: OnProgress = ignore,
+) -> Manifest:
+    """Make all clips of a storyboard that the archive lacks, and return the manifest.
+
+    The same call serves the first run, the retry after a crash, the run after an edit and the scheduled run:
+    clips that exist are reused, generations in flight are waited for, and only missing clips are bought. A
+    clip that fails does not stop the others.
+
+    In a flow run each step is a task run. In a sync flow call ``asyncio.run(produce(...))``. Outside of a
+    flow run no Prefect server is needed.
+
+    Args:
+        storyboard: A file's path or URL, a folder of images, a `Storyboard` or `ClipList`, or the result of
+            `load_storyboard`.
+        archive: Where clips and ledger are stored: a folder's path, ``s3://``, ``gs://``, ``az://``, a block,
+            or ``block:NAME``. Default: the environment's ``SEEDANCE_ARCHIVE``.
+        credentials: The account, or the name of a stored credentials block. Default: the environment's
+            ``SEEDANCE_API_KEY``.
+        name: Name of the production. Default: the storyboard's title.
+        loading: How to load the storyboard.
+        hosting: How the API can fetch local images.
+        retry: Which failed clips to pay for again.
+        waiting: How long to wait, and how often to poll.
+        output: What to make of the clips.
+        on_progress: Called for every step of a clip.
+
+    Returns:
+        The status of every clip.
+
+    Raises:
+        StoryboardError: If the storyboard has mistakes; nothing was spent.
+        SetupError: If the credentials, the archive, the images' hosting or the callbacks are wrong;
+            nothing was spent.
+    """
+    settings = RunSettings(
+        credentials=await find_credentials(credentials),
+        archive=archive,
+        hosting=hosting,
+        retry=retry,
+        waiting=waiting,
+    )
+    prepared = await prepare(
+        storyboard, settings, name=name, loading=loading, output=output, open_archive=open_archive
+    )
+    if prepared.warning:
+        warn(prepared.warning)
+    return await run_prepared(prepared, on_progress=on_progress)
+
+
+async def run_prepared(prepared: Prepared, *, on_progress: OnProgress = ignore) -> Manifest:
+    """Run a prepared production, in a flow run as tasks.
+
+    SIGTERM cancels it, so that answers that are on their way are recorded.
+    """
+    in_flow = artifacts.in_flow_run()
+    continued_by = () if prepared.settings.waiting.wait else events.continuation()
+    settings = replace(prepared.settings, asked_by=flow_run(), continued_by=continued_by)
+    prepared, finished = replace(prepared, settings=settings), set[str]()
+
+    def count(progress: Progress) -> None:
+        if progress.is_final:
+            finished.add(progress.clip.fingerprint)
+        on_progress(progress)
+
+    async with shared_session(settings) as shared:
+        steps = (TaskSteps if in_flow else PlainSteps)(session=shared.session, settings=settings)
+        async with artifacts.progress(prepared.plan, lambda: len(finished)):
+            return await in_good_order(run(prepared, session=shared.session, steps=steps, on_progress=count))
+
+
+def warn(text: str) -> None:
+    """Log a warning in the flow run, or in Python's log outside of one."""
+    logger = get_run_logger() if artifacts.in_flow_run() else _log
+    logger.warning("%s", text)

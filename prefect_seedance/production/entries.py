@@ -1,0 +1,67 @@
+"""The manifest's entry of a clip, from what the ledger records."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from prefect_seedance.clips.history import ClipStatus
+from prefect_seedance.clips.ledger import Ledger
+from prefect_seedance.clips.records import Attempt
+from prefect_seedance.clips.submit import describe_run
+from prefect_seedance.clips.unresolved import unresolved_message
+from prefect_seedance.errors import SeedanceError, SubmissionUnresolvedError
+from prefect_seedance.production.settings import RunSettings
+from prefect_seedance.report.manifest import Entry, status_of
+from prefect_seedance.storyboard.plan import PlannedClip
+
+
+@dataclass(kw_only=True)
+class Bookkeeper:
+    """Accounts for the clips of one run.
+
+    Attributes:
+        seen: Attempts of this run, by fingerprint, in case the ledger cannot be read later.
+    """
+
+    ledger: Ledger
+    settings: RunSettings
+    began_at: datetime
+    seen: dict[str, Attempt] = field(default_factory=dict)
+
+    async def explain(self, clip: PlannedClip, error: BaseException) -> Entry:
+        """Return the entry of a clip without a video."""
+        try:
+            attempts = await self.ledger.attempts(clip.fingerprint)
+        except SeedanceError:
+            if clip.fingerprint not in self.seen:
+                return Entry.of(clip, ClipStatus.unresolved, error=error)
+            attempts = (self.seen[clip.fingerprint],)
+        last = attempts[-1] if attempts else None
+        if last and last.undecided and not isinstance(error, SubmissionUnresolvedError):
+            error = SubmissionUnresolvedError(unresolved_message(self.ledger, last.intent))
+        return Entry.of(
+            clip, status_of(last, error), attempt=last, error=error, billed_seconds=self.billed_seconds(last)
+        )
+
+    def billed_seconds(self, attempt: Attempt | None) -> int:
+        """Return the seconds of video that this run submitted with an attempt."""
+        if attempt is None:
+            return 0
+        is_ours = attempt.intent.asked_at >= self.began_at and attempt.intent.asked_by == self._author
+        return attempt.billed_seconds if is_ours else 0
+
+    async def resubmitted(self, attempt: Attempt) -> str | None:
+        """Name the unresolved attempts that this run gave up in order to submit this one."""
+        if self.settings.retry.on_unresolved != "resubmit":
+            return None
+        given_up = [
+            str(each.intent.number)
+            for each in await self.ledger.attempts(attempt.intent.fingerprint)
+            if each.outcome and each.outcome.resolved_by == self._author
+        ]
+        if not given_up:
+            return None
+        return f"attempt {', '.join(given_up)} was unresolved and was submitted again: it may be billed twice"
+
+    @property
+    def _author(self) -> str:
+        return describe_run(self.settings.asked_by)

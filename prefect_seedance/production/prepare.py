@@ -1,0 +1,90 @@
+"""Check everything about a production that can be checked for free."""
+
+from dataclasses import dataclass, replace
+
+from prefect_seedance.clips.archive import Clip
+from prefect_seedance.clips.history import clip_histories
+from prefect_seedance.clips.image_hosting import ImageHost
+from prefect_seedance.options import Loading, Output
+from prefect_seedance.production.session import OpenArchive, open_archive
+from prefect_seedance.production.settings import RunSettings
+from prefect_seedance.storage.objects import Objects
+from prefect_seedance.storyboard.loader import Source, load_storyboard
+from prefect_seedance.storyboard.parser import ParsedStoryboard
+from prefect_seedance.storyboard.plan import Plan, plan
+from prefect_seedance.storyboard.schema import Storyboard
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A production that was found to be in order, ready to run.
+
+    Attributes:
+        storyboard: As it was parsed.
+        archived: The clips that the archive has, by fingerprint.
+        settings: With the name of the production.
+        output: With every open choice made.
+        warning: A doubt that does not stop the run; empty if there is none.
+    """
+
+    storyboard: ParsedStoryboard
+    plan: Plan
+    archived: dict[str, Clip]
+    settings: RunSettings
+    output: Output
+    warning: str = ""
+
+
+async def prepare(
+    storyboard: Source | ParsedStoryboard,
+    settings: RunSettings,
+    *,
+    name: str = "",
+    loading: Loading = Loading(),
+    output: Output = Output(),
+    open_archive: OpenArchive = open_archive,
+) -> Prepared:
+    """Load and plan a production, and check the account, the archive and the images.
+
+    It spends nothing and stores nothing but a probe, which it deletes.
+
+    Raises:
+        StoryboardError: If the storyboard has mistakes.
+        SetupError: If the archive, the callbacks or the images' hosting are wrong.
+    """
+    credentials = settings.credentials
+    credentials.callbacks(settings.waiting.callback_url)
+    parsed = await load_storyboard(
+        storyboard,
+        model=credentials.model,
+        prompt=loading.prompt,
+        allow_outside=loading.allow_outside,
+        opener=open_archive,
+    )
+    planned = plan(parsed.clips, title=parsed.title, name=name, model=credentials.model)
+    store = await open_archive(settings.archive)
+    await store.probe()
+    known = await clip_histories(store, [clip.fingerprint for clip in planned.distinct])
+    archived = {fingerprint: history.clip for fingerprint, history in known.items() if history.clip}
+    host = ImageHost(
+        store=store,
+        objects=Objects(open_archive),
+        images_url=settings.hosting.images_url,
+        lifetime_seconds=settings.hosting.images_lifetime_seconds,
+    )
+    missing = [clip for clip in planned.distinct if clip.fingerprint not in archived]
+    return Prepared(
+        storyboard=parsed,
+        plan=planned,
+        archived=archived,
+        settings=replace(settings, production=planned.name),
+        output=_decided(output, parsed),
+        warning=await host.check(image for clip in missing for image in clip.images),
+    )
+
+
+def _decided(output: Output, parsed: ParsedStoryboard) -> Output:
+    """Join a film by default where the clips are one: those of a storyboard, not those of a list."""
+    if output.film is not None:
+        return output
+    return output.model_copy(update={"film": isinstance(parsed.storyboard, Storyboard)})

@@ -1,0 +1,40 @@
+"""Report each step of a clip to the caller."""
+
+import logging
+from collections.abc import Callable
+from typing import NamedTuple
+
+from prefect_seedance.clips.history import ClipStatus
+from prefect_seedance.storyboard.plan import PlannedClip
+
+_log = logging.getLogger(__name__)
+
+
+class Progress(NamedTuple):
+    """The status of one clip.
+
+    Attributes:
+        detail: The state in the API's own word, while the clip is in flight.
+        is_final: Whether the run has finished with the clip.
+    """
+
+    clip: PlannedClip
+    status: ClipStatus
+    detail: str = ""
+    is_final: bool = False
+
+
+OnProgress = Callable[[Progress], None]
+"""Called for every step of a clip; an exception in it is logged and harms nothing."""
+
+
+def ignore(_: Progress) -> None:
+    """Report nothing."""
+
+
+def notify(on_progress: OnProgress, progress: Progress) -> None:
+    """Call back, so that a faulty callback cannot harm clips that are paid for."""
+    try:
+        on_progress(progress)
+    except Exception:  # noqa: BLE001 -- foreign code
+        _log.exception("The progress callback failed for %s, %s", progress.clip.name, progress.status)

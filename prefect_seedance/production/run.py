@@ -1,0 +1,209 @@
+"""Run a prepared production: every clip on its own, then the manifest, then film and report."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from prefect_seedance.api.wire import Generation
+from prefect_seedance.clips.history import ClipStatus
+from prefect_seedance.clips.records import Attempt, Result, clip_prefix
+from prefect_seedance.clips.submit import failure
+from prefect_seedance.errors import ArchiveError, DeadlineError, SeedanceError
+from prefect_seedance.film.seams import ClipInspection
+from prefect_seedance.production.entries import Bookkeeper
+from prefect_seedance.production.outputs import OutputMaker
+from prefect_seedance.production.prepare import Prepared
+from prefect_seedance.production.progress import OnProgress, Progress, ignore, notify
+from prefect_seedance.production.session import Session
+from prefect_seedance.production.steps import Steps
+from prefect_seedance.report.manifest import Entry, Manifest, production_key
+from prefect_seedance.storyboard.plan import PlannedClip
+
+_log = logging.getLogger(__name__)
+
+
+async def run(
+    prepared: Prepared, *, session: Session, steps: Steps, on_progress: OnProgress = ignore
+) -> Manifest:
+    """Make what is missing, and return the manifest.
+
+    A run that is cancelled stores the manifest before it ends.
+    """
+    began_at = datetime.now(UTC)
+    production = Production(
+        prepared=prepared,
+        session=session,
+        steps=steps,
+        on_progress=on_progress,
+        deadline=asyncio.get_running_loop().time() + prepared.settings.waiting.deadline_seconds,
+        began_at=began_at,
+        books=Bookkeeper(ledger=session.ledger, settings=prepared.settings, began_at=began_at),
+    )
+    return await production.run()
+
+
+@dataclass(kw_only=True)
+class Production:
+    """One run of one production.
+
+    Attributes:
+        deadline: By the event loop's clock.
+        entries: The clips that the run has finished with, by fingerprint.
+        inspections: Of archived clips, by fingerprint.
+        left: The slots of generations that the run leaves in flight.
+    """
+
+    prepared: Prepared
+    session: Session
+    steps: Steps
+    on_progress: OnProgress
+    deadline: float
+    began_at: datetime
+    books: Bookkeeper
+    entries: dict[str, Entry] = field(default_factory=dict)
+    inspections: dict[str, ClipInspection] = field(default_factory=dict)
+    left: list[contextlib.AsyncExitStack] = field(default_factory=list)
+
+    async def run(self) -> Manifest:
+        """Make what is missing, and account for it even if the run is cancelled."""
+        prepared, plan = self.prepared, self.prepared.plan
+        outputs = OutputMaker(
+            output=prepared.output,
+            settings=prepared.settings,
+            steps=self.steps,
+            inspector=self.session.inspector,
+        )
+        words = prepared.storyboard.storyboard.model_dump_json(indent=2, exclude_none=True)
+        await self.session.store.put(production_key(plan.name, "storyboard.json"), words.encode())
+        try:
+            with self._listening():
+                await asyncio.gather(*[self._finish(clip, outputs) for clip in plan.distinct])
+        finally:
+            for slot in self.left:
+                await slot.aclose()
+            manifest = await asyncio.shield(self._conclude())
+        return await outputs.make(manifest, self.inspections)
+
+    async def _finish(self, clip: PlannedClip, outputs: OutputMaker) -> None:
+        """Make or reuse a clip, then inspect it; a failure does not affect the other clips."""
+        archived = self.prepared.archived.get(clip.fingerprint)
+        if archived:
+            self._note(clip, Entry.of(clip, ClipStatus.reused, archived=archived))
+        else:
+            self._note(clip, await self._attempt(clip))
+        archived = self.entries[clip.fingerprint].clip
+        if archived and outputs.output.needs_inspection:
+            inspection = await outputs.inspect(archived, clip)
+            if inspection:
+                self.inspections[clip.fingerprint] = inspection
+
+    async def _attempt(self, clip: PlannedClip) -> Entry:
+        """Make a clip, or explain why it could not be made."""
+        try:
+            return await self._make(clip)
+        except Exception as error:  # noqa: BLE001 -- becomes the clip's entry
+            if not isinstance(error, SeedanceError):
+                _log.exception("%s failed unexpectedly", clip.name)
+            return await self.books.explain(clip, error)
+
+    async def _make(self, clip: PlannedClip) -> Entry:
+        steps, left = self.steps, self._seconds_left
+        self._notify(clip, ClipStatus.queued)
+        async with contextlib.AsyncExitStack() as slot:
+            await self._take_slot(slot, clip)
+            self._notify(clip, ClipStatus.submitting)
+            attempt = await steps.submit(clip, deadline_seconds=left())
+            self.books.seen[clip.fingerprint] = attempt
+            self._notify(clip, ClipStatus.in_flight)
+            attempt = await steps.wait(attempt, deadline_seconds=left())
+            if attempt.outcome is None:
+                return self._leave_in_flight(slot, clip, attempt)
+        if attempt.outcome and attempt.outcome.result is not Result.success:
+            raise failure(clip.name, attempt.outcome)
+        self._notify(clip, ClipStatus.archiving)
+        archived = await steps.archive(attempt, deadline_seconds=left())
+        return Entry.of(
+            clip,
+            ClipStatus.made,
+            attempt=attempt,
+            archived=archived,
+            billed_seconds=self.books.billed_seconds(attempt),
+            note=await self.books.resubmitted(attempt),
+        )
+
+    async def _take_slot(self, slot: contextlib.AsyncExitStack, clip: PlannedClip) -> None:
+        """Take one of the account's slots for generations, until the stack is closed."""
+        await slot.enter_async_context(self.session.slots)
+        if len(self.left) >= self.prepared.settings.credentials.generations_in_flight:
+            raise DeadlineError(
+                f"{clip.name} is not submitted: the account's limit of concurrent generations is reached. "
+                "It cost nothing; run again once some have ended"
+            )
+
+    def _leave_in_flight(self, slot: contextlib.AsyncExitStack, clip: PlannedClip, attempt: Attempt) -> Entry:
+        """Account for a generation that the run does not wait for, and keep its slot until the run ends."""
+        is_last = len(self.left) + 1 == self.prepared.settings.credentials.generations_in_flight
+        # The last slot is passed on, so that the clips in the queue learn that there is none left.
+        self.left.append(slot if is_last else slot.pop_all())
+        billed_seconds = self.books.billed_seconds(attempt)
+        return Entry.of(clip, ClipStatus.in_flight, attempt=attempt, billed_seconds=billed_seconds)
+
+    async def _conclude(self) -> Manifest:
+        """Account for every clip, and store the manifest."""
+        plan = self.prepared.plan
+        stopped = DeadlineError("The run was stopped; run the same again to continue")
+        left = [clip for clip in plan.distinct if clip.fingerprint not in self.entries]
+        explained = await asyncio.gather(*[self.books.explain(clip, stopped) for clip in left])
+        for clip, entry in zip(left, explained, strict=True):
+            self._note(clip, entry)
+        manifest = Manifest(
+            production=plan.name,
+            title=plan.title,
+            model=plan.model,
+            archive=self.session.store.url,
+            began_at=self.began_at,
+            ended_at=datetime.now(UTC),
+            clips=tuple(self.entries[clip.fingerprint].at(clip) for clip in plan.clips),
+        )
+        try:
+            await self.steps.record(manifest)
+            await self._sweep()
+        except ArchiveError:  # a manifest that cannot be stored is still returned and shown
+            _log.exception("The manifest of %s is not in the archive", plan.name)
+        return manifest
+
+    async def _sweep(self) -> None:
+        plan = self.prepared.plan
+        clips = [clip_prefix(clip.fingerprint) for clip in plan.distinct]
+        await self.session.store.sweep([*clips, "images/", production_key(plan.name, "")])
+
+    @contextlib.contextmanager
+    def _listening(self) -> Iterator[None]:
+        """Report the states of this production's generations as progress."""
+        clips = {clip.fingerprint: clip for clip in self.prepared.plan.distinct}
+
+        def changed(attempt: Attempt, generation: Generation) -> None:
+            if clip := clips.get(attempt.intent.fingerprint):
+                self._notify(clip, ClipStatus.in_flight, detail=generation.state)
+
+        listeners = self.session.poller.watchers
+        listeners.add(changed)
+        try:
+            yield
+        finally:
+            listeners.discard(changed)
+
+    def _note(self, clip: PlannedClip, entry: Entry) -> None:
+        self.entries[clip.fingerprint] = entry
+        self._notify(clip, entry.status, is_final=True)
+
+    def _notify(
+        self, clip: PlannedClip, status: ClipStatus, *, detail: str = "", is_final: bool = False
+    ) -> None:
+        notify(self.on_progress, Progress(clip, status, detail, is_final))
+
+    def _seconds_left(self) -> float:
+        return self.deadline - asyncio.get_running_loop().time()

@@ -1,0 +1,113 @@
+"""Everything that is open while clips are made."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from prefect_seedance.api.client import SeedanceClient
+from prefect_seedance.api.download import Downloader
+from prefect_seedance.clips.archive import Archivist
+from prefect_seedance.clips.image_hosting import ImageHost
+from prefect_seedance.clips.ledger import Ledger
+from prefect_seedance.clips.poll import Poller, Polling
+from prefect_seedance.errors import SetupError
+from prefect_seedance.film.seams import Inspector
+from prefect_seedance.options import Hosting
+from prefect_seedance.production.settings import RunSettings, StoredArchive
+from prefect_seedance.storage.locations import BLOCK_PREFIX
+from prefect_seedance.storage.objects import Objects
+from prefect_seedance.storage.store import Store
+
+ARCHIVE_VARIABLE = "SEEDANCE_ARCHIVE"
+
+_IMAGES_AT_ONCE = 4
+"""Images in memory at a time, each of up to 100 MB, though hardly any is that large."""
+
+OpenArchive = Callable[[str | StoredArchive], Awaitable[Store]]
+"""Opens the store of an archive."""
+
+
+async def open_archive(archive: str | StoredArchive) -> Store:
+    """Open a folder, a bucket, or the archive that SEEDANCE_ARCHIVE names.
+
+    Raises:
+        SetupError: If there is no such archive, or its name is one that Prefect stores.
+    """
+    if not isinstance(archive, str):
+        return await archive.open()
+    url = archive or archive_from_env()
+    if url.startswith(BLOCK_PREFIX):
+        raise SetupError(f"The archive {url} is a block in Prefect; give its URL, or produce it in a flow")
+    return Store.open(url)
+
+
+def archive_from_env() -> str:
+    """Return the archive that SEEDANCE_ARCHIVE names: a URL, or ``block:NAME``.
+
+    Raises:
+        SetupError: If it is not set.
+    """
+    archive = os.environ.get(ARCHIVE_VARIABLE, "")
+    if not archive:
+        raise SetupError(f"There is no archive. Name one, or set {ARCHIVE_VARIABLE}")
+    return archive
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """The open client, poller and archive of a run.
+
+    Attributes:
+        slots: One for each generation that the account may have in flight.
+        hosting: One for each image that may be in memory, on its way to the archive.
+        objects: Reads images that are objects in a store themselves.
+        turns: By image, which clip stores it, so that two clips do not store it twice.
+    """
+
+    client: SeedanceClient
+    poller: Poller
+    store: Store
+    ledger: Ledger
+    archivist: Archivist
+    inspector: Inspector
+    slots: asyncio.Semaphore
+    hosting: asyncio.Semaphore
+    objects: Objects
+    turns: dict[str, asyncio.Lock] = field(default_factory=dict)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, settings: RunSettings, *, open_archive: OpenArchive = open_archive
+    ) -> AsyncIterator["Session"]:
+        """Open a session for one account and one archive."""
+        store, waiting = await open_archive(settings.archive), settings.waiting
+        polling = Polling(first_seconds=waiting.first_poll_seconds, every_seconds=waiting.poll_every_seconds)
+        async with (
+            settings.credentials.get_client(timeout_seconds=waiting.timeout_seconds) as client,
+            Downloader() as downloader,
+            Poller(client, pace=polling) as poller,
+        ):
+            yield cls(
+                client=client,
+                poller=poller,
+                store=store,
+                ledger=Ledger(store),
+                archivist=Archivist(store=store, client=client, downloader=downloader),
+                inspector=Inspector(store=store),
+                slots=asyncio.Semaphore(settings.credentials.generations_in_flight),
+                hosting=asyncio.Semaphore(_IMAGES_AT_ONCE),
+                objects=Objects(open_archive),
+            )
+
+    def image_host(self, hosting: Hosting) -> ImageHost:
+        """Return the host that makes a run's images available to the API."""
+        return ImageHost(
+            store=self.store,
+            objects=self.objects,
+            turns=self.turns,
+            images_url=hosting.images_url,
+            lifetime_seconds=hosting.images_lifetime_seconds,
+        )

@@ -1,0 +1,37 @@
+"""The settings of one run: who pays, where clips are stored, and how."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from prefect_seedance.api.credentials import Credentials
+from prefect_seedance.options import Hosting, RetryPolicy, Waiting
+from prefect_seedance.storage.store import Store
+
+
+class StoredArchive(Protocol):
+    """An archive that knows how to open its store, such as the Prefect block `ClipArchive`."""
+
+    async def open(self) -> Store:
+        """Open the store."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """Who pays for clips, where they are stored and how they are made: a value to pass to tasks.
+
+    Attributes:
+        archive: A folder's path or a URL, a block, or ``block:NAME``; empty for ``SEEDANCE_ARCHIVE``.
+        production: The name of the production, for people who read the ledger.
+        asked_by: What runs, besides host and process; for people who read the ledger.
+        continued_by: Names of Prefect resources that continue the production once a generation has
+            ended, if the run does not wait; as in `Intent`.
+    """
+
+    credentials: Credentials
+    archive: str | StoredArchive = ""
+    production: str = ""
+    hosting: Hosting = Hosting()
+    retry: RetryPolicy = RetryPolicy()
+    waiting: Waiting = Waiting()
+    asked_by: str = ""
+    continued_by: tuple[str, ...] = ()

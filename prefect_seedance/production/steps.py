@@ -1,0 +1,159 @@
+"""The steps that make a production, each a coroutine."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Protocol
+
+from prefect_seedance.api.wire import GenerateRequest
+from prefect_seedance.clips.archive import Clip
+from prefect_seedance.clips.records import Attempt
+from prefect_seedance.clips.submit import Submitter
+from prefect_seedance.errors import ArchiveError
+from prefect_seedance.film.join import Film, join_clips
+from prefect_seedance.film.seams import ClipInspection
+from prefect_seedance.options import JoinStyle
+from prefect_seedance.production.session import Session
+from prefect_seedance.production.settings import RunSettings
+from prefect_seedance.report.manifest import Manifest, record
+from prefect_seedance.report.render import Report, render_report
+from prefect_seedance.storage.store import Store
+from prefect_seedance.storyboard.image import SourceImage
+from prefect_seedance.storyboard.plan import PlannedClip
+
+_REPORT_SECONDS = 300.0
+"""A hundred clips take some seconds; a store that does not answer must not hold up the run."""
+
+
+class Steps(Protocol):
+    """What a production consists of; run as plain coroutines, or as tasks of Prefect."""
+
+    async def submit(self, clip: PlannedClip, *, deadline_seconds: float) -> Attempt:
+        """Submit a clip, unless the ledger shows that a run has done so."""
+
+    async def wait(self, attempt: Attempt, *, deadline_seconds: float) -> Attempt:
+        """Wait until a generation has ended."""
+
+    async def archive(self, attempt: Attempt, *, deadline_seconds: float) -> Clip:
+        """Download, verify and store the video of a successful attempt."""
+
+    async def inspect(self, clip: Clip, *, images: Sequence[SourceImage]) -> ClipInspection:
+        """Inspect an archived clip, and compare it with its images."""
+
+    async def record(self, manifest: Manifest) -> None:
+        """Store the manifest."""
+
+    async def join(self, manifest: Manifest, *, style: JoinStyle) -> Film:
+        """Join the archived clips to a film."""
+
+    async def report(self, manifest: Manifest, *, price_per_second: Decimal | None) -> Report:
+        """Write the report page."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainSteps:
+    """The steps as plain coroutines, in an open session."""
+
+    session: Session
+    settings: RunSettings
+
+    async def submit(self, clip: PlannedClip, *, deadline_seconds: float) -> Attempt:
+        """Submit a clip, unless the ledger shows that a run has done so.
+
+        Raises:
+            SeedanceError: As `Submitter.submit` does.
+        """
+        session, settings = self.session, self.settings
+        submitter = Submitter(
+            client=session.client,
+            ledger=session.ledger,
+            production=settings.production,
+            asked_by=settings.asked_by,
+            policy=settings.retry,
+            callbacks=settings.credentials.callbacks(settings.waiting.callback_url),
+            waits=settings.waiting.wait,
+            continued_by=settings.continued_by,
+        )
+        host = session.image_host(settings.hosting)
+
+        async def compose() -> GenerateRequest:
+            async with session.hosting:
+                urls = [await host.host(image) for image in clip.images]
+            return GenerateRequest(provider=settings.credentials.provider, input=clip.input(urls))
+
+        return await submitter.submit(clip, compose=compose, deadline=_deadline(deadline_seconds))
+
+    async def wait(self, attempt: Attempt, *, deadline_seconds: float) -> Attempt:
+        """Wait until a generation has ended, or poll once if the run does not wait.
+
+        Raises:
+            DeadlineError: If the deadline comes first; the generation continues.
+            SeedanceError: If the API refuses to answer; the generation continues.
+        """
+        poller, ledger = self.session.poller, self.session.ledger
+        if not self.settings.waiting.wait:
+            return await poller.poll_once(attempt, ledger=ledger)
+        return await poller.wait(attempt, ledger=ledger, deadline=_deadline(deadline_seconds))
+
+    async def archive(self, attempt: Attempt, *, deadline_seconds: float) -> Clip:
+        """Download, verify and store the video of a successful attempt, unless it is archived.
+
+        Raises:
+            ArchiveError: As `Archivist.archive` does.
+        """
+        return await self.session.archivist.archive(attempt, deadline=_deadline(deadline_seconds))
+
+    async def inspect(self, clip: Clip, *, images: Sequence[SourceImage]) -> ClipInspection:
+        """Inspect an archived clip, unless that has been done.
+
+        Raises:
+            ArchiveError: As `Inspector.inspect` does.
+        """
+        return await self.session.inspector.inspect(clip, images)
+
+    async def record(self, manifest: Manifest) -> None:
+        """Store the manifest.
+
+        Raises:
+            ArchiveError: If the archive cannot be written.
+        """
+        await record(manifest, self.session.store)
+
+    async def join(self, manifest: Manifest, *, style: JoinStyle) -> Film:
+        """Join the archived clips to a film, unless that has been done."""
+        return await join_production(manifest, self.session.store, style=style)
+
+    async def report(self, manifest: Manifest, *, price_per_second: Decimal | None) -> Report:
+        """Write the report page."""
+        return await report_production(manifest, self.session.store, price_per_second=price_per_second)
+
+
+async def join_production(manifest: Manifest, store: Store, *, style: JoinStyle) -> Film:
+    """Join a production's archived clips to a film, unless that has been done.
+
+    Raises:
+        ArchiveError: As `join_clips` does.
+    """
+    return await join_clips(
+        store, manifest.scenes, production=manifest.production, title=manifest.title, style=style
+    )
+
+
+async def report_production(manifest: Manifest, store: Store, *, price_per_second: Decimal | None) -> Report:
+    """Write a production's report page.
+
+    Raises:
+        ArchiveError: As `render_report` does, or if it takes longer than five minutes.
+    """
+    try:
+        async with asyncio.timeout(_REPORT_SECONDS):
+            return await render_report(manifest, store, price_per_second=price_per_second)
+    except TimeoutError:
+        raise ArchiveError(
+            f"The archive {store.name} took more than {_REPORT_SECONDS:.0f} s for the report"
+        ) from None
+
+
+def _deadline(seconds: float) -> float:
+    return asyncio.get_running_loop().time() + seconds
