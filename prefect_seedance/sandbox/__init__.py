@@ -1,4 +1,4 @@
-"""A local stand-in for the Seedance API: strict, honest in its books, and able to misbehave."""
+"""A local stand-in for the Seedance API with strict validation, complete books and scripted faults."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Settings", "create_app", "serve"]
 
-_HOMES = {"Settings": "options", "create_app": "app", "serve": "server"}
+_MODULES = {"Settings": "options", "create_app": "app", "serve": "server"}
 
 
 def __getattr__(name: str) -> object:
-    """Import a public name when it is first used, so that the package itself costs nothing."""
-    if name not in _HOMES:
+    """Import a public name on first use, so that importing the package is cheap."""
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

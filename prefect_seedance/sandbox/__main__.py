@@ -19,7 +19,7 @@ _DEFAULTS = Settings()
 @app.default
 def main(settings: Annotated[Settings, Parameter(name="*")] = _DEFAULTS) -> None:
     """Serve a stand-in for the Seedance API until it is interrupted."""
-    # Imported late, so that help and mistakes in options are answered at once.
+    # Imported late, so that help texts and option errors appear without delay.
     from prefect_seedance.sandbox.faults import PlanError  # noqa: PLC0415  # see above
     from prefect_seedance.sandbox.server import serve  # noqa: PLC0415  # see above
 
@@ -30,6 +30,6 @@ def main(settings: Annotated[Settings, Parameter(name="*")] = _DEFAULTS) -> None
 
 
 if __name__ == "__main__":
-    # An interrupt while modules are still being imported shall end the process without a traceback.
+    # Ctrl-C during the imports must end the process without a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     app()

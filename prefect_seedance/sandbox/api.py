@@ -1,4 +1,4 @@
-"""The two endpoints of the API."""
+"""The two endpoints of the Seedance API."""
 
 import json
 import secrets
@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from prefect_seedance.sandbox.books import Books
-from prefect_seedance.sandbox.contract import MODELS, Submission, complaint
+from prefect_seedance.sandbox.contract import MODELS, Submission, first_error
 from prefect_seedance.sandbox.engine import Engine
 from prefect_seedance.sandbox.envelope import RefusalError, success
 from prefect_seedance.sandbox.faults import Call, Faults, Subject
@@ -19,7 +19,7 @@ from prefect_seedance.sandbox.options import Settings
 
 
 class Api:
-    """Answers submissions and status reads."""
+    """Handle submissions and status reads."""
 
     def __init__(self, settings: Settings, *, books: Books, faults: Faults, engine: Engine) -> None:
         self._keys = [key for key in (settings.api_key, settings.other_api_key) if key]
@@ -29,7 +29,7 @@ class Api:
         self._engine = engine
 
     def routes(self) -> Sequence[BaseRoute]:
-        """Return where the endpoints are."""
+        """Return the routes of the endpoints."""
         return [
             Route("/api/v1/generateTask/{model}", self.submit, methods=["POST"]),
             Route("/api/v1/statusTask/{model}", self.status, methods=["GET"]),
@@ -39,18 +39,18 @@ class Api:
         """Start a generation."""
         self._books.receive_submit()
         fault = self._faults.draw(Subject("submit", clip=_prompt(await request.body())))
-        return await fault.answer(Call(request, self._accept))
+        return await fault.respond(Call(request, self._accept))
 
     async def status(self, request: Request) -> ASGIApp:
-        """Tell how far a generation is."""
+        """Return the status of a generation."""
         task_id = request.query_params.get("taskId", "")
         self._books.receive_status_read(task_id)
         account = self._books.accounts.get(task_id)
         fault = self._faults.draw(Subject.of("status", account.generation if account else None))
-        return await fault.answer(Call(request, self._tell))
+        return await fault.respond(Call(request, self._read_status))
 
     async def _accept(self, request: Request) -> Response:
-        key = self._admit(request)
+        key = self._authorize(request)
         model = request.path_params["model"]
         submission = _submission(
             model, await request.body(), content_type=request.headers.get("content-type", "")
@@ -59,9 +59,9 @@ class Api:
         generation = await self._engine.accept(submission, model=model, api_key=key, origin=origin)
         return success({"taskId": generation.task_id})
 
-    async def _tell(self, request: Request) -> Response:
-        key = self._admit(request)
-        model = _known(request.path_params["model"])
+    async def _read_status(self, request: Request) -> Response:
+        key = self._authorize(request)
+        model = _require_known_model(request.path_params["model"])
         task_id = request.query_params.get("taskId", "")
         if not task_id:
             raise RefusalError(400, "taskId: required in the query")
@@ -70,36 +70,38 @@ class Api:
             raise RefusalError(404, f"taskId: no such task {task_id}")
         return success(account.generation.status())
 
-    def _admit(self, request: Request) -> str:
-        """Return the request's key if it is good and its minute not full."""
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        keys = [key for key in self._keys if secrets.compare_digest(key.encode(), given.strip().encode())]
+    def _authorize(self, request: Request) -> str:
+        """Return the request's API key after checking it and the rate limit."""
+        scheme, _, sent = request.headers.get("authorization", "").partition(" ")
+        keys = [key for key in self._keys if secrets.compare_digest(key.encode(), sent.strip().encode())]
         if scheme.lower() != "bearer" or not keys:
-            raise RefusalError(401, "the API key is missing or wrong; send Authorization: Bearer KEY")
+            raise RefusalError(401, "the API key is missing or invalid; send Authorization: Bearer KEY")
         if self._books.admitted.count() >= self._requests_per_minute:
-            raise RefusalError(429, f"more than {self._requests_per_minute} requests in a minute")
+            raise RefusalError(
+                429, f"rate limit: more than {self._requests_per_minute} requests within a minute"
+            )
         self._books.admitted.add()
         return keys[0]
 
 
-def _known(model: str) -> str:
+def _require_known_model(model: str) -> str:
     if model not in MODELS:
-        raise RefusalError(404, f"model: unknown {model}; known are {', '.join(MODELS)}")
+        raise RefusalError(404, f"model: unknown model {model}; known models: {', '.join(MODELS)}")
     return model
 
 
 def _submission(model: str, body: bytes, *, content_type: str) -> Submission:
-    accepted = MODELS[_known(model)]
+    accepted = MODELS[_require_known_model(model)]
     if content_type.partition(";")[0].strip().lower() != "application/json":
         raise RefusalError(400, "Content-Type: must be application/json")
     try:
         return accepted.model_validate_json(body)
     except ValidationError as error:
-        raise RefusalError(400, complaint(error)) from error
+        raise RefusalError(400, first_error(error)) from error
 
 
 def _prompt(body: bytes) -> str:
-    """Return the prompt of a body that may be anything."""
+    """Return the prompt of a request body, or an empty string if it cannot be found."""
     try:
         return str(json.loads(body)["input"]["prompt"])
     except (ValueError, TypeError, KeyError, RecursionError):

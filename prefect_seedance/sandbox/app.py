@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from prefect_seedance.sandbox.api import Api
 from prefect_seedance.sandbox.books import Books
-from prefect_seedance.sandbox.callbacks import Courier
+from prefect_seedance.sandbox.callbacks import CallbackSender
 from prefect_seedance.sandbox.control import Control
 from prefect_seedance.sandbox.engine import Engine
 from prefect_seedance.sandbox.envelope import RefusalError, on_refusal
@@ -18,33 +18,40 @@ from prefect_seedance.sandbox.faults import Faults, load_plan
 from prefect_seedance.sandbox.fetching import Fetcher
 from prefect_seedance.sandbox.files import Files, Hosted
 from prefect_seedance.sandbox.options import Settings
-from prefect_seedance.sandbox.studio import Studio
+from prefect_seedance.sandbox.renderer import Renderer
 
 
 def create_app(settings: Settings) -> Starlette:
-    """Build a sandbox that works under a server and, without one, under httpx's ASGI transport.
+    """Build a sandbox for an ASGI server or for httpx's ASGI transport.
 
     Raises:
-        PlanError: The plan of faults cannot be understood.
+        PlanError: The fault plan is invalid.
     """
 
-    async def itself(scope: Scope, receive: Receive, send: Send) -> None:
+    async def own_app(scope: Scope, receive: Receive, send: Send) -> None:
         await app(scope, receive, send)
 
     books = Books()
     faults = Faults(load_plan(settings.faults) if settings.faults else (), seed=settings.seed)
-    studio = Studio(frame_rate=settings.frame_rate)
-    fetcher = Fetcher(itself)
-    courier = Courier(books, speed=settings.speed)
-    engine = Engine(settings, books=books, faults=faults, studio=studio, fetcher=fetcher, courier=courier)
+    renderer = Renderer(frame_rate=settings.frame_rate)
+    fetcher = Fetcher(own_app)
+    callback_sender = CallbackSender(books, speed=settings.speed)
+    engine = Engine(
+        settings,
+        books=books,
+        faults=faults,
+        renderer=renderer,
+        fetcher=fetcher,
+        callback_sender=callback_sender,
+    )
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
         await engine.reset()
         await fetcher.close()
-        await courier.close()
-        studio.close()
+        await callback_sender.close()
+        renderer.close()
 
     app = Starlette(
         routes=[

@@ -1,4 +1,4 @@
-"""The books: everything that happened to the sandbox, for tests and campaigns to judge by."""
+"""The books: a record of all requests, generations and bytes, which tests and campaigns check."""
 
 from collections import defaultdict
 from collections.abc import Container
@@ -8,16 +8,16 @@ from prefect_seedance.sandbox.clock import unix_ms
 from prefect_seedance.sandbox.generation import Generation
 from prefect_seedance.sandbox.minute import SlidingMinute
 
-# What only the API itself may be sent: anywhere else it is a leak.
+# Headers for the API alone; sent to any other endpoint, they are a leak.
 _FOREIGN_HEADERS = ("authorization", "proxy-authorization", "cookie")
 
-# The end of a shorter key would give away too much of it.
-_LEAST_KEY_LENGTH = 8
+# Four characters of a shorter key would reveal too much of it.
+_MIN_KEY_LENGTH = 8
 
 
 @dataclass(frozen=True)
 class ForeignHeader:
-    """A header that should not have come where it came."""
+    """A header that a client sent to an endpoint where it does not belong."""
 
     where: str
     header: str
@@ -27,7 +27,7 @@ class ForeignHeader:
 
 @dataclass(frozen=True)
 class CallbackAttempt:
-    """One delivery of a callback and what came of it: an HTTP status, or why there was none."""
+    """One delivery of a callback and its result: an HTTP status, or the name of the error."""
 
     at_ms: int
     outcome: int | str
@@ -35,7 +35,7 @@ class CallbackAttempt:
 
 @dataclass
 class Account:
-    """What is counted for one generation."""
+    """The counters of one generation."""
 
     generation: Generation
     billed_seconds: int
@@ -45,7 +45,7 @@ class Account:
     callbacks: list[CallbackAttempt] = field(default_factory=list)
 
     def entry(self) -> dict[str, object]:
-        """Write the account down; of the API key only its end, and that only of a long one."""
+        """Return the account as JSON data; it includes the last four characters of a long API key."""
         generation, submission = self.generation, self.generation.submission
         key = generation.api_key
         return {
@@ -61,7 +61,7 @@ class Account:
             "state": generation.state,
             "fail_code": generation.failure.code if generation.failure else None,
             "billed_seconds": self.billed_seconds,
-            "api_key_end": key[-4:] if len(key) >= _LEAST_KEY_LENGTH else "",
+            "api_key_end": key[-4:] if len(key) >= _MIN_KEY_LENGTH else "",
             "status_reads": self.status_reads,
             "file_requests": self.file_requests,
             "file_bytes": self.file_bytes,
@@ -71,11 +71,11 @@ class Account:
 
 @dataclass
 class Books:
-    """Counts, tells, and is the only memory of the sandbox."""
+    """The counters and accounts of the sandbox, which keeps no other state of past requests."""
 
     accounts: dict[str, Account] = field(default_factory=dict)
     accepted: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    """The ids that each identity was accepted under."""
+    """The task ids accepted for each identity."""
     submits_received: int = 0
     status_reads: int = 0
     file_requests: int = 0
@@ -86,27 +86,27 @@ class Books:
     received: SlidingMinute = field(default_factory=SlidingMinute)
     """All API requests."""
     admitted: SlidingMinute = field(default_factory=SlidingMinute)
-    """The API requests that were not over the limit."""
+    """The API requests within the rate limit."""
     foreign_headers: list[ForeignHeader] = field(default_factory=list)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Reset all counters and accounts."""
         vars(self).update(vars(Books()))
 
     def receive_submit(self) -> None:
-        """Count a submit request, whatever comes of it."""
+        """Count a submit request, accepted or not."""
         self.received.add()
         self.submits_received += 1
 
     def receive_status_read(self, task_id: str) -> None:
-        """Count a status read, also of an id that nobody knows."""
+        """Count a status read, including one of an unknown id."""
         self.received.add()
         self.status_reads += 1
         if task_id in self.accounts:
             self.accounts[task_id].status_reads += 1
 
     def accept(self, generation: Generation) -> Account:
-        """Open the account of a generation, which is paid for from now on."""
+        """Open the account of a generation and bill it."""
         account = Account(generation, billed_seconds=generation.submission.input.duration)
         self.accounts[generation.task_id] = account
         self.accepted[generation.identity].append(generation.task_id)
@@ -116,29 +116,29 @@ class Books:
         return account
 
     def receive_file_request(self, task_id: str) -> None:
-        """Count a request for a result."""
+        """Count a request for a result file."""
         self.file_requests += 1
         if task_id in self.accounts:
             self.accounts[task_id].file_requests += 1
 
     def send_file_bytes(self, task_id: str, count: int) -> None:
-        """Count bytes of a result on their way out."""
+        """Count the bytes sent of a result file."""
         self.file_bytes += count
         if task_id in self.accounts:
             self.accounts[task_id].file_bytes += count
 
-    def notice_headers(self, where: str, *, path: str, headers: Container[str]) -> None:
-        """Complain about headers that belong to the API alone."""
+    def record_headers(self, where: str, *, path: str, headers: Container[str]) -> None:
+        """Record headers that only the API may receive."""
         self.foreign_headers += [
             ForeignHeader(where, header, path, unix_ms()) for header in _FOREIGN_HEADERS if header in headers
         ]
 
     def duplicates(self) -> dict[str, list[str]]:
-        """Return the identities that were accepted more than once, with the ids under which."""
+        """Return the identities accepted more than once, with their task ids."""
         return {identity: ids for identity, ids in self.accepted.items() if len(ids) > 1}
 
     def totals(self) -> dict[str, int]:
-        """Return the sums over everything."""
+        """Return the totals over all generations and requests."""
         return {
             "accepted": len(self.accounts),
             "paid_seconds": self.paid_seconds,
@@ -155,10 +155,10 @@ class Books:
         }
 
     def report(self) -> dict[str, object]:
-        """Return all of it."""
+        """Return the books as JSON data."""
         return {
             "totals": self.totals(),
             "duplicates": self.duplicates(),
-            "foreign_headers": [asdict(complaint) for complaint in self.foreign_headers],
+            "foreign_headers": [asdict(first_error) for first_error in self.foreign_headers],
             "generations": [account.entry() for account in self.accounts.values()],
         }

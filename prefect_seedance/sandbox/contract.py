@@ -1,4 +1,4 @@
-"""What the API accepts, as the contract states it."""
+"""Validation of submissions against the API's contract."""
 
 import hashlib
 import ipaddress
@@ -22,7 +22,7 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host name or address is this machine."""
+    """Return whether a host name or address is a loopback address."""
     address = _address(host)
     return host == "localhost" or (address is not None and address.is_loopback)
 
@@ -51,14 +51,16 @@ def _image_url(url: str) -> str:
 def _callback_url(url: str) -> str:
     host = _host(url)
     if not is_loopback(host) and not (url.lower().startswith("https:") and _is_public(host)):
-        raise PydanticCustomError("callback", "must be public HTTPS (only loopback may do without)")
+        raise PydanticCustomError(
+            "callback", "must be a public https URL (http and private hosts are allowed on loopback only)"
+        )
     return url
 
 
-def _offered(duration: int) -> int:
+def _supported_duration(duration: int) -> int:
     if duration not in PROCESSING_SECONDS:
-        offered = ", ".join(str(seconds) for seconds in PROCESSING_SECONDS)
-        raise PydanticCustomError("duration", "must be one of {offered} seconds", {"offered": offered})
+        supported = ", ".join(str(seconds) for seconds in PROCESSING_SECONDS)
+        raise PydanticCustomError("duration", "must be one of {supported} seconds", {"supported": supported})
     return duration
 
 
@@ -72,7 +74,7 @@ class Input(_Strict):
     mode: Literal["text-to-video", "image-to-video"]
     prompt: Annotated[str, Field(min_length=3, max_length=2500)]
     image_urls: tuple[Annotated[str, AfterValidator(_image_url)], ...] = ()
-    duration: Annotated[int, AfterValidator(_offered)]
+    duration: Annotated[int, AfterValidator(_supported_duration)]
     resolution: Literal["480p", "720p"]
     aspect_ratio: Literal["1:1", "16:9", "9:16", "21:9", "3:4", "4:3"] = "1:1"
     sound: bool
@@ -81,9 +83,9 @@ class Input(_Strict):
     @model_validator(mode="after")
     def _count_images(self) -> Self:
         if self.mode == "text-to-video" and "image_urls" in self.model_fields_set:
-            raise PydanticCustomError("images", "image_urls is for image-to-video only")
+            raise PydanticCustomError("images", "image_urls is allowed for image-to-video only")
         if self.mode == "image-to-video" and len(self.image_urls) not in (1, 2):
-            raise PydanticCustomError("images", "image_urls must hold 1 or 2 URLs for image-to-video")
+            raise PydanticCustomError("images", "image_urls must contain 1 or 2 URLs for image-to-video")
         return self
 
 
@@ -96,29 +98,29 @@ class Submission(_Strict):
     input: Input
 
     @model_validator(mode="after")
-    def _demand_callback_url(self) -> Self:
+    def _require_callback_url(self) -> Self:
         if self.request_type == "callback" and not self.callback_url:
-            raise PydanticCustomError("callback", "callback_url is required if request_type is callback")
+            raise PydanticCustomError("callback", "callback_url is required when request_type is callback")
         return self
 
 
-# A sibling model is a line here and its own Submission.
+# To support another model, add its Submission here.
 MODELS: Mapping[str, type[Submission]] = {"seedance-1-5-pro": Submission}
 
 
 def identity(model: str, submission: Submission) -> str:
-    """Return what two submissions share exactly when they ask for the same video.
+    """Return a key that is equal for two submissions exactly when they request the same video.
 
-    Queries of image URLs are left out, because signatures in them change while the image does not.
+    It ignores the queries of image URLs: a signature changes while the image stays the same.
     """
-    asked = submission.input.model_dump(mode="json")
-    asked["image_urls"] = [url.partition("?")[0] for url in submission.input.image_urls]
-    canonical = json.dumps([model, asked], sort_keys=True, ensure_ascii=False)
+    requested = submission.input.model_dump(mode="json")
+    requested["image_urls"] = [url.partition("?")[0] for url in submission.input.image_urls]
+    canonical = json.dumps([model, requested], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]
 
 
-def complaint(error: ValidationError) -> str:
-    """Return one line that names the first field that is wrong, and how."""
+def first_error(error: ValidationError) -> str:
+    """Return one line with the first invalid field and its error."""
     first = error.errors(include_url=False, include_context=False)[0]
     field = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":

@@ -1,4 +1,4 @@
-"""The sandbox's own endpoints: read the books, reset, and script faults."""
+"""The sandbox's own endpoints, which read the books, reset the sandbox and script faults."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from prefect_seedance.sandbox.faults import Faults, PlanError, read_plan
 
 
 class Control:
-    """Answers tests and campaigns on this machine, and nobody else."""
+    """Control of the sandbox from this machine only."""
 
     def __init__(self, *, books: Books, faults: Faults, engine: Engine) -> None:
         self._books = books
@@ -22,7 +22,7 @@ class Control:
         self._engine = engine
 
     def routes(self) -> Sequence[BaseRoute]:
-        """Return where the endpoints are."""
+        """Return the routes of the endpoints."""
         return [
             Route("/sandbox/books", self.books, methods=["GET"]),
             Route("/sandbox/reset", self.reset, methods=["POST"]),
@@ -32,40 +32,40 @@ class Control:
         ]
 
     async def books(self, request: Request) -> JSONResponse:
-        """Tell what happened."""
-        _demand_loopback(request)
+        """Return the books."""
+        _require_loopback(request)
         return JSONResponse(self._books.report())
 
     async def reset(self, request: Request) -> JSONResponse:
-        """Stop all generations, empty the books, and let the rules count anew."""
-        _demand_loopback(request)
+        """Stop all generations, empty the books, and restart the counters of all rules."""
+        _require_loopback(request)
         await self._engine.reset()
         self._faults.restart()
         return JSONResponse(self._books.report())
 
     async def faults(self, request: Request) -> JSONResponse:
-        """Tell which rules are in force, and how often each has struck."""
-        _demand_loopback(request)
+        """Return the active rules, and how often each has triggered."""
+        _require_loopback(request)
         return JSONResponse(self._faults.report())
 
     async def script(self, request: Request) -> JSONResponse:
-        """Put a plan in force instead of the present one."""
-        _demand_loopback(request)
+        """Replace the fault plan."""
+        _require_loopback(request)
         try:
             self._faults.rules = read_plan(await request.json())
         except PlanError as error:
             raise RefusalError(400, str(error)) from error
         except ValueError as error:
-            raise RefusalError(400, "the plan is not JSON") from error
+            raise RefusalError(400, "the plan is not valid JSON") from error
         return JSONResponse(self._faults.report())
 
     async def clear(self, request: Request) -> JSONResponse:
-        """Let nothing go wrong from now on."""
-        _demand_loopback(request)
+        """Remove all faults."""
+        _require_loopback(request)
         self._faults.rules = ()
         return JSONResponse(self._faults.report())
 
 
-def _demand_loopback(request: Request) -> None:
+def _require_loopback(request: Request) -> None:
     if request.client is None or not is_loopback(request.client.host):
-        raise RefusalError(403, "the sandbox can be controlled from its own machine only")
+        raise RefusalError(403, "the sandbox accepts control requests from its own machine only")

@@ -1,24 +1,24 @@
-"""The engine that takes accepted generations through their lives."""
+"""The engine that runs accepted generations."""
 
 import asyncio
 import secrets
 
 from prefect_seedance.sandbox.books import Account, Books
-from prefect_seedance.sandbox.callbacks import Courier
+from prefect_seedance.sandbox.callbacks import CallbackSender
 from prefect_seedance.sandbox.clock import now
 from prefect_seedance.sandbox.contract import Submission, identity
 from prefect_seedance.sandbox.envelope import RefusalError
-from prefect_seedance.sandbox.fate import Failure, Fate, foresee
+from prefect_seedance.sandbox.fate import Failure, Fate, default_fate
 from prefect_seedance.sandbox.faults import Faults, Subject
 from prefect_seedance.sandbox.fetching import Fetcher, FetchError
-from prefect_seedance.sandbox.generation import Film, Generation
+from prefect_seedance.sandbox.generation import Generation, Video
+from prefect_seedance.sandbox.images import UnusableImageError
 from prefect_seedance.sandbox.options import Settings
-from prefect_seedance.sandbox.pictures import UnusablePictureError
-from prefect_seedance.sandbox.studio import Studio
+from prefect_seedance.sandbox.renderer import Renderer
 
 
 class Engine:
-    """Accepts submissions and lets each generation live in a task of its own."""
+    """Accept submissions and run each generation in its own task."""
 
     def __init__(
         self,
@@ -26,23 +26,23 @@ class Engine:
         *,
         books: Books,
         faults: Faults,
-        studio: Studio,
+        renderer: Renderer,
         fetcher: Fetcher,
-        courier: Courier,
+        callback_sender: CallbackSender,
     ) -> None:
         self._settings = settings
         self._books = books
         self._faults = faults
-        self._studio = studio
+        self._studio = renderer
         self._fetcher = fetcher
-        self._courier = courier
-        self._lives: set[asyncio.Task[None]] = set()
+        self._callback_sender = callback_sender
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def accept(self, submission: Submission, *, model: str, api_key: str, origin: str) -> Generation:
-        """Start a generation, and with it the bill.
+        """Start a generation and bill it.
 
         Raises:
-            RefusalError: The balance is spent, or too many generations are in flight.
+            RefusalError: The balance does not cover it, or too many generations are in flight.
         """
         self._check_limits(submission)
         generation = Generation(
@@ -53,70 +53,72 @@ class Engine:
             origin=origin,
             fate=self._fate(submission, model=model),
         )
-        life = asyncio.create_task(self._live(self._books.accept(generation)))
-        self._lives.add(life)
-        life.add_done_callback(self._lives.discard)
+        task = asyncio.create_task(self._run(self._books.accept(generation)))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         if generation.fate.delivery.before_answer:
-            await asyncio.wait([life])
+            await asyncio.wait([task])
         return generation
 
     def _check_limits(self, submission: Submission) -> None:
         balance = self._settings.balance_seconds
         if balance is not None and self._books.paid_seconds + submission.input.duration > balance:
-            raise RefusalError(402, f"the balance does not cover {submission.input.duration} more seconds")
+            raise RefusalError(402, f"the balance does not cover another {submission.input.duration} seconds")
         if self._books.in_flight >= self._settings.max_in_flight:
-            raise RefusalError(429, f"{self._settings.max_in_flight} generations are in flight already")
+            raise RefusalError(
+                429, f"limit reached: {self._settings.max_in_flight} generations are in flight"
+            )
 
     def _fate(self, submission: Submission, *, model: str) -> Fate:
-        asked = identity(model, submission)
-        nth = len(self._books.accepted[asked])
-        fate = foresee(
-            f"{self._settings.seed} {asked} {nth}",
+        requested = identity(model, submission)
+        nth = len(self._books.accepted[requested])
+        fate = default_fate(
+            f"{self._settings.seed} {requested} {nth}",
             duration=submission.input.duration,
             speed=self._settings.speed,
         )
-        fate = self._faults.draw(Subject("generation", submission.input.prompt)).foretell(fate)
+        fate = self._faults.draw(Subject("generation", submission.input.prompt)).alter_fate(fate)
         if submission.request_type == "callback":
-            fate = self._faults.draw(Subject("callback", submission.input.prompt)).foretell(fate)
+            fate = self._faults.draw(Subject("callback", submission.input.prompt)).alter_fate(fate)
         return fate
 
-    async def _live(self, account: Account) -> None:
+    async def _run(self, account: Account) -> None:
         generation = account.generation
         try:
             await asyncio.sleep(generation.fate.pending_seconds)
             generation.begin()
-            await self._courier.forge(account)
+            await self._callback_sender.forge(account)
             await self._process(generation)
         finally:
             self._books.in_flight -= 1
         if generation.submission.request_type == "callback":
-            await self._courier.deliver(account)
+            await self._callback_sender.deliver(account)
 
     async def _process(self, generation: Generation) -> None:
         ready_at = now() + generation.fate.processing_seconds
         try:
-            film = None if generation.fate.failure else await self._produce(generation)
+            video = None if generation.fate.failure else await self._produce(generation)
         except FetchError as error:
             generation.fail(error.failure)
             return
-        except UnusablePictureError as error:
+        except UnusableImageError as error:
             generation.fail(Failure("UNSUPPORTED_FORMAT", str(error)))
             return
         await asyncio.sleep(ready_at - now())
-        generation.end(film)
+        generation.end(video)
 
-    async def _produce(self, generation: Generation) -> Film:
-        asked = generation.submission.input
-        pictures = [
+    async def _produce(self, generation: Generation) -> Video:
+        requested = generation.submission.input
+        images = [
             self._studio.keep(await self._fetcher.fetch(url, origin=generation.origin))
-            for url in asked.image_urls
+            for url in requested.image_urls
         ]
-        return await self._studio.make(asked, pictures)
+        return await self._studio.make(requested, images)
 
     async def reset(self) -> None:
-        """Stop all generations and forget them."""
-        lives = list(self._lives)
-        for life in lives:
-            life.cancel()
-        await asyncio.gather(*lives, return_exceptions=True)
+        """Stop all generations and empty the books."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._books.clear()

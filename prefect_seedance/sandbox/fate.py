@@ -1,11 +1,11 @@
-"""How a generation will go, decided when it is accepted."""
+"""The course of a generation, decided when it is accepted."""
 
 from dataclasses import dataclass, field
 from random import Random
 
 from prefect_seedance.sandbox.contract import PROCESSING_SECONDS
 
-# The contract says nothing of the time before processing; a moment shows clients that the state exists.
+# The contract gives no time for `pending`; one second is enough for clients to observe the state.
 _PENDING_SECONDS = (1.0, 3.0)
 
 
@@ -19,21 +19,21 @@ class Failure:
 
 @dataclass(frozen=True)
 class Delivery:
-    """How the callback travels; times are in real seconds."""
+    """How the callback is delivered; times are in real seconds."""
 
     copies: int = 1
     delay_seconds: float = 0.0
     after_another_seconds: float = 0.0
-    """For how long to let another generation's callback go first."""
+    """Maximum time to wait for another generation's callback to be sent first."""
     before_answer: bool = False
-    """Whether the answer to the submit waits until the callback has been delivered."""
+    """Whether the response to the submission waits until the callback has been delivered."""
     forged: int = 0
-    """How many posts somebody else sends to the callback's address before the generation has ended."""
+    """Number of forged callbacks posted before the generation ends."""
 
 
 @dataclass(frozen=True)
 class Fate:
-    """The course of one generation; times are in real seconds, speed applied."""
+    """The course of one generation; times are in real seconds, with the speed applied."""
 
     pending_seconds: float
     processing_seconds: float
@@ -42,12 +42,12 @@ class Fate:
     delivery: Delivery = field(default_factory=Delivery)
 
 
-def foresee(asked: str, *, duration: int, speed: float) -> Fate:
-    """Return the course of a generation when nothing goes wrong.
+def default_fate(request: str, *, duration: int, speed: float) -> Fate:
+    """Return the course of a generation without faults.
 
-    It depends on nothing but what was asked, so that the order in which clips arrive changes nothing.
+    It depends on the request alone, so that the order of submissions does not change it.
     """
-    chance = Random(asked)  # noqa: S311  # nothing secret
+    chance = Random(request)  # noqa: S311  # not used for security
     return Fate(
         pending_seconds=chance.uniform(*_PENDING_SECONDS) / speed,
         processing_seconds=chance.uniform(*PROCESSING_SECONDS[duration]) / speed,

@@ -1,4 +1,4 @@
-"""Images fetched from their URLs, the way the provider would."""
+"""Download of images by URL, as the provider does it."""
 
 import asyncio
 from collections.abc import Mapping
@@ -12,43 +12,43 @@ from prefect_seedance.sandbox.outbound import open_client
 # Source: contract.md, `image_urls`.
 _MAX_BYTES = 10_000_000
 
-# Long enough for a slow host, short beside the shortest processing time.
+# Enough for a slow host, and well below the shortest processing time of 40 s.
 _TIMEOUT_SECONDS = 20.0
 
-# Bounds both connections and memory: this many images of at most 10 MB at a time.
-_AT_ONCE = 8
+# Limits connections and memory: each image has at most 10 MB.
+_MAX_CONCURRENT = 8
 
-_WORDS: Mapping[str, str] = {
-    "INVALID_IMAGE_URL": "the image cannot be reached",
+_MESSAGES: Mapping[str, str] = {
+    "INVALID_IMAGE_URL": "the image URL cannot be reached",
     "IMAGE_DOWNLOAD_FAILED": "the image could not be downloaded",
-    "IMAGE_TOO_LARGE": "the image has more than 10 MB",
+    "IMAGE_TOO_LARGE": "the image is larger than 10 MB",
 }
 
 
 class FetchError(Exception):
-    """An image could not be had."""
+    """An image cannot be downloaded."""
 
     def __init__(self, code: str, url: str) -> None:
         super().__init__(code)
-        self.failure = Failure(code, f"{_WORDS[code]}: {url}")
+        self.failure = Failure(code, f"{_MESSAGES[code]}: {url}")
 
 
 class Fetcher:
-    """Reads images over HTTP; those that the sandbox itself hosts without a detour through the network."""
+    """Download images over HTTP, and read images hosted by this sandbox without the network."""
 
     def __init__(self, own_app: ASGIApp) -> None:
         self._outside = open_client(timeout_seconds=_TIMEOUT_SECONDS)
         self._inside = httpx.AsyncClient(transport=httpx.ASGITransport(own_app))
-        self._gate = asyncio.Semaphore(_AT_ONCE)
+        self._slots = asyncio.Semaphore(_MAX_CONCURRENT)
 
     async def fetch(self, url: str, *, origin: str) -> bytes:
-        """Return the bytes behind a URL; those that begin with `origin` are the sandbox's own.
+        """Return the bytes of an image; URLs that begin with `origin` are the sandbox's own.
 
         Raises:
-            FetchError: Unreachable, broken off, or larger than the API takes.
+            FetchError: The image is unreachable, incomplete or larger than 10 MB.
         """
         client = self._inside if url.startswith(f"{origin}/") else self._outside
-        async with self._gate:
+        async with self._slots:
             try:
                 async with (
                     asyncio.timeout(_TIMEOUT_SECONDS),
@@ -75,9 +75,9 @@ async def _read(response: httpx.Response, url: str) -> bytes:
     if response.is_client_error:
         raise FetchError("INVALID_IMAGE_URL", url)
     response.raise_for_status()
-    picture = bytearray()
+    image = bytearray()
     async for chunk in response.aiter_bytes():
-        picture += chunk
-        if len(picture) > _MAX_BYTES:
+        image += chunk
+        if len(image) > _MAX_BYTES:
             raise FetchError("IMAGE_TOO_LARGE", url)
-    return bytes(picture)
+    return bytes(image)

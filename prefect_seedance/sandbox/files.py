@@ -1,4 +1,4 @@
-"""The files that can be fetched: results, and a folder of the caller's own."""
+"""The files that clients can download: results, and a folder of their own images."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ from prefect_seedance.sandbox.faults import Call, Faults, Subject
 
 
 class Files:
-    """Serves results, as a host of its own would: without a key, and with ranges."""
+    """Serve result files like a separate file host: without an API key, and with range requests."""
 
     def __init__(self, *, books: Books, faults: Faults, lifetime_seconds: float) -> None:
         self._books = books
@@ -24,74 +24,74 @@ class Files:
         self._lifetime_seconds = lifetime_seconds
 
     def routes(self) -> Sequence[BaseRoute]:
-        """Return where results are; the mirror is what a redirect leads to, and knows no faults."""
+        """Return the routes of results; `/mirror` is the target of redirects and has no faults."""
         return [
             Route("/files/{task_id}-{number:int}.mp4", self.file, methods=["GET", "HEAD"]),
             Route("/mirror/{task_id}-{number:int}.mp4", self.mirror, methods=["GET", "HEAD"]),
         ]
 
     async def file(self, request: Request) -> ASGIApp:
-        """Send a result."""
+        """Send a result file, subject to faults."""
         self._receive(request)
         account = self._books.accounts.get(request.path_params["task_id"])
         fault = self._faults.draw(Subject.of("file", account.generation if account else None))
-        return self._counted(request, await fault.answer(Call(request, self._film)))
+        return self._counted(request, await fault.respond(Call(request, self._video)))
 
     async def mirror(self, request: Request) -> ASGIApp:
-        """Send a result, come what may."""
+        """Send a result file without faults."""
         self._receive(request)
-        return self._counted(request, await self._film(request))
+        return self._counted(request, await self._video(request))
 
     def _receive(self, request: Request) -> None:
-        self._books.notice_headers("file", path=request.url.path, headers=request.headers)
+        self._books.record_headers("file", path=request.url.path, headers=request.headers)
         self._books.receive_file_request(request.path_params["task_id"])
 
-    def _counted(self, request: Request, answer: ASGIApp) -> ASGIApp:
+    def _counted(self, request: Request, response: ASGIApp) -> ASGIApp:
         task_id = request.path_params["task_id"]
-        return Counted(answer, lambda count: self._books.send_file_bytes(task_id, count))
+        return Counted(response, lambda count: self._books.send_file_bytes(task_id, count))
 
-    async def _film(self, request: Request) -> Response:
+    async def _video(self, request: Request) -> Response:
         account = self._books.accounts.get(request.path_params["task_id"])
         if account is None or request.path_params["number"] > account.generation.fate.videos:
-            raise RefusalError(404, "no such file")
-        film, ended_at = account.generation.film, account.generation.ended_at
-        if film is None:
-            raise RefusalError(404, "no such file yet")
+            raise RefusalError(404, "the file does not exist")
+        video, ended_at = account.generation.video, account.generation.ended_at
+        if video is None:
+            raise RefusalError(404, "the file does not exist yet")
         if now() - ended_at > self._lifetime_seconds:
             raise RefusalError(403, "the URL has expired")
-        return FileResponse(film.path, headers={"etag": f'"{film.digest}"'})
+        return FileResponse(video.path, headers={"etag": f'"{video.digest}"'})
 
 
 class Hosted:
-    """Serves a folder, so that local images have URLs."""
+    """Serve a folder, so that local images have URLs."""
 
     def __init__(self, folder: Path, *, books: Books) -> None:
         self._files = StaticFiles(directory=folder)
         self._books = books
 
     def routes(self) -> Sequence[BaseRoute]:
-        """Return where the folder is."""
+        """Return the route of the folder."""
         return [Mount("/hosted", app=self)]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send a file of the folder."""
+        """Send a file from the folder."""
         request = Request(scope)
-        self._books.notice_headers("hosted", path=request.url.path, headers=request.headers)
+        self._books.record_headers("hosted", path=request.url.path, headers=request.headers)
         await self._files(scope, receive, send)
 
 
 class Counted:
-    """An answer whose bytes are counted on their way out."""
+    """A response whose body bytes are counted as they are sent."""
 
-    def __init__(self, answer: ASGIApp, count: Callable[[int], None]) -> None:
-        self._answer = answer
+    def __init__(self, response: ASGIApp, count: Callable[[int], None]) -> None:
+        self._response = response
         self._count = count
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the answer."""
+        """Send the response."""
 
         async def counted(message: Message) -> None:
             await send(message)
             self._count(len(message.get("body", b"")))
 
-        await self._answer(scope, receive, counted)
+        await self._response(scope, receive, counted)

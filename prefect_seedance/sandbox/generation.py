@@ -1,4 +1,4 @@
-"""One generation: what was asked, how it will go, and how far it is."""
+"""One generation: its request, its course and its state."""
 
 import json
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ State = Literal["pending", "processing", "success", "failed"]
 
 
 @dataclass(frozen=True)
-class Film:
+class Video:
     """A rendered video."""
 
     path: Path
@@ -31,7 +31,7 @@ class Generation:
     submission: Submission
     api_key: str
     origin: str
-    """Where the submission was sent to, without a trailing slash; result URLs begin with it."""
+    """The base URL of the submission, without a trailing slash; result URLs begin with it."""
     fate: Fate
     state: State = "pending"
     created_ms: int = field(default_factory=unix_ms)
@@ -39,16 +39,16 @@ class Generation:
     started_at: float = 0.0
     ended_at: float = 0.0
     failure: Failure | None = None
-    film: Film | None = None
+    video: Video | None = None
 
     @cached_property
     def identity(self) -> str:
-        """What all submissions for the same video share."""
+        """The key that all submissions for the same video share."""
         return identity(self.model, self.submission)
 
     @property
     def prompt(self) -> str:
-        """The words that describe the clip."""
+        """The prompt of the clip."""
         return self.submission.input.prompt
 
     @property
@@ -58,17 +58,17 @@ class Generation:
 
     @property
     def in_flight(self) -> bool:
-        """Whether it still counts against the limit of concurrent generations."""
+        """Whether it counts towards the limit of concurrent generations."""
         return self.state in ("pending", "processing")
 
     def begin(self) -> None:
-        """Go from pending to processing."""
+        """Change the state from pending to processing."""
         self.state, self.started_at = "processing", now()
 
-    def end(self, film: Film | None) -> None:
-        """End as decided: with a film, or the way the fate says."""
-        self.film = film
-        self._end("success" if film else "failed", self.fate.failure)
+    def end(self, video: Video | None) -> None:
+        """End with a video, or with the failure that the fate specifies."""
+        self.video = video
+        self._end("success" if video else "failed", self.fate.failure)
 
     def fail(self, failure: Failure) -> None:
         """End without a video."""
@@ -79,13 +79,13 @@ class Generation:
         self.state, self.ended_at = state, now()
 
     def result_urls(self) -> Sequence[str]:
-        """Return where the videos can be fetched."""
+        """Return the URLs of the videos."""
         return [
             f"{self.origin}/files/{self.task_id}-{number}.mp4" for number in range(1, self.fate.videos + 1)
         ]
 
     def status(self) -> dict[str, object]:
-        """Return the `data` of a status answer."""
+        """Return the `data` of a status response."""
         data: dict[str, object] = {"taskId": self.task_id, "state": self.state, "createTime": self.created_ms}
         if self.in_flight:
             return data

@@ -1,4 +1,4 @@
-"""A count of what happened within the last minute."""
+"""A count of events within the last minute."""
 
 from collections import deque
 
@@ -8,20 +8,20 @@ _SECONDS = 60.0
 
 
 class SlidingMinute:
-    """Counts events in a window of sixty seconds that moves along."""
+    """Count events in a sliding window of sixty seconds."""
 
     def __init__(self) -> None:
-        self._moments: deque[float] = deque()
+        self._times: deque[float] = deque()
         self.worst = 0
 
     def add(self) -> None:
         """Count one event now."""
-        self._moments.append(now())
+        self._times.append(now())
         self.worst = max(self.worst, self.count())
 
     def count(self) -> int:
-        """Return how many events the last sixty seconds saw."""
+        """Return the number of events in the last sixty seconds."""
         oldest = now() - _SECONDS
-        while self._moments and self._moments[0] <= oldest:
-            self._moments.popleft()
-        return len(self._moments)
+        while self._times and self._times[0] <= oldest:
+            self._times.popleft()
+        return len(self._times)

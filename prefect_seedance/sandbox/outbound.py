@@ -1,4 +1,4 @@
-"""HTTP from the sandbox to others."""
+"""HTTP requests from the sandbox to other hosts."""
 
 import functools
 import ssl
@@ -8,12 +8,12 @@ import httpx
 
 @functools.cache
 def _tls() -> ssl.SSLContext:
-    """Load the certificates once, for that takes longer than everything else at the start."""
+    """Load the certificates once; it is the slowest step of starting a sandbox."""
     return httpx.create_ssl_context()
 
 
 def open_client(*, timeout_seconds: float) -> httpx.AsyncClient:
-    """Return a client that goes straight to its host, and leaves no connection open behind it."""
+    """Return a client that ignores proxy settings and keeps no idle connections."""
     return httpx.AsyncClient(
         verify=_tls(),
         timeout=timeout_seconds,

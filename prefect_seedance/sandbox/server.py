@@ -1,4 +1,4 @@
-"""The sandbox as a process of its own."""
+"""The HTTP server of the sandbox."""
 
 import contextlib
 import logging
@@ -16,11 +16,11 @@ from prefect_seedance.sandbox.options import Settings
 def serve(settings: Settings) -> None:
     """Serve until SIGINT or SIGTERM; call it from the main thread.
 
-    Prints one line with the address once the sandbox answers, and nothing else.
+    Prints one line with the URL when the sandbox is ready, and nothing else.
 
     Raises:
-        OSError: The address is taken or not this machine's.
-        PlanError: The plan of faults cannot be understood.
+        OSError: The address is in use or not available on this machine.
+        PlanError: The fault plan is invalid.
     """
     app = create_app(settings)
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
@@ -32,7 +32,7 @@ def serve(settings: Settings) -> None:
             log_config=None,
             log_level="error",
             access_log=False,
-            # As long as gateways keep idle connections, so that no client reuses one that is just closing.
+            # As long as gateways keep idle connections: with less, a client may reuse a closing one.
             timeout_keep_alive=75,
             server_header=False,
             timeout_graceful_shutdown=0,
@@ -43,7 +43,7 @@ def serve(settings: Settings) -> None:
 
 
 class _Server(uvicorn.Server):
-    """Says when it is ready, and hangs up at once when it shall end."""
+    """A server that prints its URL when ready, and closes all connections at once on shutdown."""
 
     def __init__(self, config: uvicorn.Config, *, host: str) -> None:
         super().__init__(config)
@@ -52,10 +52,10 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         for listener in sockets or ():
-            print(f"Sandbox API on http://{self._host}:{listener.getsockname()[1]}", flush=True)  # noqa: T201  # the one line that tells callers the port
+            print(f"Sandbox API on http://{self._host}:{listener.getsockname()[1]}", flush=True)  # noqa: T201  # callers read the port from this line
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # Answers that are under way, hanging ones too, break off on purpose: nothing to report.
+        # Aborting unfinished responses is intended, so uvicorn must not log it as an error.
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         for connection in list(self.server_state.connections):
             connection.transport.abort()
@@ -64,17 +64,17 @@ class _Server(uvicorn.Server):
 
 @contextlib.contextmanager
 def _stopped_by_signals(server: uvicorn.Server) -> Iterator[None]:
-    """Make signals stop the server, and no more than that.
+    """Stop the server on SIGINT or SIGTERM without ending the process.
 
-    Uvicorn raises a signal again once it has stopped, which would end the process before it can tidy up.
+    Uvicorn raises the signal again after it has stopped, which would end the process before cleanup.
     """
 
     def stop(*_: object) -> None:
         server.should_exit = True
 
-    former = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        for number, handler in former.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""The gentle chords that films sound with."""
+"""The soundtrack of videos: a soft chord."""
 
 import functools
 import io
@@ -22,7 +22,7 @@ _CHORDS = (
 
 @functools.cache
 def chord(number: int, *, seconds: int) -> bytes:
-    """Return an MP4 with one AAC track; the few there are take longer to make than a short film."""
+    """Return an MP4 with one AAC track; cached, because encoding takes longer than a short video."""
     track = io.BytesIO()
     with av.open(track, "w", format="mp4") as container:
         stream = container.add_stream("aac", rate=_SAMPLE_RATE, layout="stereo")

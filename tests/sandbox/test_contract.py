@@ -1,12 +1,12 @@
-"""The API as contract.md states it."""
+"""The API according to contract.md."""
 
 import json
 from collections.abc import Callable
 
 import pytest
 
-from prefect_seedance.sandbox.fate import foresee
-from tests.sandbox.conftest import STATUS, SUBMIT, Caller, text_input
+from prefect_seedance.sandbox.fate import default_fate
+from tests.sandbox.conftest import STATUS, SUBMIT, Client, text_input
 
 IMAGE = "https://images.example/dawn.png"
 
@@ -46,14 +46,14 @@ def image_input(**changes: object) -> dict[str, object]:
         ),
     ],
 )
-async def test_valid_body_accepted(here: Callable[..., Caller], body: dict[str, object]) -> None:
-    """Everything that the contract allows gets an id."""
-    answer = await here(speed=0.001).post(body)
+async def test_valid_body_accepted(in_process: Callable[..., Client], body: dict[str, object]) -> None:
+    """The API accepts every body that the contract allows."""
+    response = await in_process(speed=0.001).post(body)
 
-    assert answer.status_code == 200
-    assert answer.json()["code"] == 200
-    assert answer.json()["message"] == "success"
-    assert answer.json()["data"]["taskId"].startswith("task_")
+    assert response.status_code == 200
+    assert response.json()["code"] == 200
+    assert response.json()["message"] == "success"
+    assert response.json()["data"]["taskId"].startswith("task_")
 
 
 @pytest.mark.parametrize(
@@ -110,47 +110,47 @@ async def test_valid_body_accepted(here: Callable[..., Caller], body: dict[str, 
         ),
     ],
 )
-async def test_invalid_body_refused(here: Callable[..., Caller], body: object, field: str) -> None:
-    """Everything else is 400, names the field, and costs nothing."""
-    caller = here()
+async def test_invalid_body_refused(in_process: Callable[..., Client], body: object, field: str) -> None:
+    """The API refuses any other body with 400 and the field name, without billing."""
+    caller = in_process()
 
-    answer = await caller.post(body)
+    response = await caller.post(body)
 
-    assert answer.status_code == answer.json()["code"] == 400
-    assert field in answer.json()["message"]
-    assert answer.json()["data"] is None
+    assert response.status_code == response.json()["code"] == 400
+    assert field in response.json()["message"]
+    assert response.json()["data"] is None
     assert (await caller.totals())["accepted"] == 0
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"input=1"])
-async def test_non_json_refused(here: Callable[..., Caller], content: bytes) -> None:
-    """A body that is not JSON is 400."""
-    caller = here()
+async def test_non_json_refused(in_process: Callable[..., Client], content: bytes) -> None:
+    """The API refuses a body that is not JSON with 400."""
+    caller = in_process()
     headers = {**caller.authorization, "Content-Type": "application/json"}
 
-    answer = await caller.http.post(SUBMIT, content=content, headers=headers)
+    response = await caller.http.post(SUBMIT, content=content, headers=headers)
 
-    assert answer.status_code == answer.json()["code"] == 400
-    assert "JSON" in answer.json()["message"]
+    assert response.status_code == response.json()["code"] == 400
+    assert "JSON" in response.json()["message"]
 
 
-async def test_content_type_demanded(here: Callable[..., Caller]) -> None:
-    """A body that does not call itself JSON is 400, whatever it holds."""
-    caller = here()
+async def test_content_type_required(in_process: Callable[..., Client]) -> None:
+    """The API refuses a valid body with another content type with 400."""
+    caller = in_process()
     headers = {**caller.authorization, "Content-Type": "text/plain"}
 
-    answer = await caller.http.post(SUBMIT, content=json.dumps({"input": text_input()}), headers=headers)
+    response = await caller.http.post(SUBMIT, content=json.dumps({"input": text_input()}), headers=headers)
 
-    assert answer.status_code == 400
-    assert "Content-Type" in answer.json()["message"]
+    assert response.status_code == 400
+    assert "Content-Type" in response.json()["message"]
 
 
 @pytest.mark.parametrize(
     "authorization", [None, "Bearer wrong", "Bearer", "Basic sandbox-key", "sandbox-key"]
 )
-async def test_key_demanded(here: Callable[..., Caller], authorization: str | None) -> None:
-    """Both endpoints answer 401 without the right bearer key."""
-    caller = here()
+async def test_key_required(in_process: Callable[..., Client], authorization: str | None) -> None:
+    """Both endpoints return 401 without a valid bearer key."""
+    caller = in_process()
     headers = {} if authorization is None else {"Authorization": authorization}
 
     submit = await caller.http.post(SUBMIT, json={"input": text_input()}, headers=headers)
@@ -160,9 +160,9 @@ async def test_key_demanded(here: Callable[..., Caller], authorization: str | No
     assert (status.status_code, status.json()["code"], status.json()["data"]) == (401, 401, None)
 
 
-async def test_unknown_model_refused(here: Callable[..., Caller]) -> None:
-    """A model that nobody knows is 404 at both endpoints."""
-    caller = here()
+async def test_unknown_model_refused(in_process: Callable[..., Client]) -> None:
+    """Both endpoints return 404 for an unknown model."""
+    caller = in_process()
     task_id = await caller.submit()
 
     submit = await caller.http.post(
@@ -177,9 +177,9 @@ async def test_unknown_model_refused(here: Callable[..., Caller]) -> None:
     assert "model" in status.json()["message"]
 
 
-async def test_unknown_task_refused(here: Callable[..., Caller]) -> None:
-    """An id that nobody knows is 404, and no id at all is 400."""
-    caller = here()
+async def test_unknown_task_refused(in_process: Callable[..., Client]) -> None:
+    """An unknown id returns 404, and a missing id 400."""
+    caller = in_process()
 
     unknown = await caller.read("task_unknown")
     missing = await caller.http.get(STATUS, headers=caller.authorization)
@@ -189,20 +189,20 @@ async def test_unknown_task_refused(here: Callable[..., Caller]) -> None:
     assert "taskId" in missing.json()["message"]
 
 
-async def test_foreign_task_hidden(here: Callable[..., Caller]) -> None:
-    """Another customer's generation is as good as unknown."""
-    caller = here(other_api_key="another-key")
+async def test_foreign_task_hidden(in_process: Callable[..., Client]) -> None:
+    """Another customer's generation returns 404."""
+    caller = in_process(other_api_key="another-key")
     task_id = await caller.submit()
 
-    answer = await Caller(caller.http, "another-key").read(task_id)
+    response = await Client(caller.http, "another-key").read(task_id)
 
-    assert answer.status_code == 404
+    assert response.status_code == 404
     assert (await caller.read(task_id)).status_code == 200
 
 
-async def test_balance_runs_out(here: Callable[..., Caller]) -> None:
-    """Seconds that the balance does not cover are 402 and start nothing."""
-    caller = here(balance_seconds=10)
+async def test_balance_runs_out(in_process: Callable[..., Client]) -> None:
+    """A submission that exceeds the balance returns 402 and starts nothing."""
+    caller = in_process(balance_seconds=10)
     await caller.submit(duration=8)
 
     refused = await caller.post({"input": text_input(duration=4)})
@@ -211,9 +211,9 @@ async def test_balance_runs_out(here: Callable[..., Caller]) -> None:
     assert (await caller.totals())["paid_seconds"] == 8
 
 
-async def test_requests_limited(here: Callable[..., Caller]) -> None:
-    """Requests beyond the minute's number are 429 at both endpoints."""
-    caller = here(requests_per_minute=2)
+async def test_requests_limited(in_process: Callable[..., Client]) -> None:
+    """Both endpoints return 429 above the rate limit."""
+    caller = in_process(requests_per_minute=2)
     task_id = await caller.submit()
     await caller.read(task_id)
 
@@ -224,9 +224,9 @@ async def test_requests_limited(here: Callable[..., Caller]) -> None:
     assert (await caller.totals())["accepted"] == 1
 
 
-async def test_generations_limited(here: Callable[..., Caller]) -> None:
-    """Generations beyond the number in flight are 429, until one has ended."""
-    caller = here(max_in_flight=1)
+async def test_generations_limited(in_process: Callable[..., Client]) -> None:
+    """Submissions above the limit in flight return 429 until a generation ends."""
+    caller = in_process(max_in_flight=1)
     first = await caller.submit()
 
     refused = await caller.post({"input": text_input()})
@@ -236,9 +236,9 @@ async def test_generations_limited(here: Callable[..., Caller]) -> None:
     assert await caller.submit()
 
 
-async def test_other_pages_enveloped(here: Callable[..., Caller]) -> None:
-    """Wrong paths and methods are answered in the envelope too."""
-    caller = here()
+async def test_unknown_routes_enveloped(in_process: Callable[..., Client]) -> None:
+    """Unknown paths and methods return an envelope, too."""
+    caller = in_process()
 
     path, method = await caller.http.get("/api/v2"), await caller.http.get(SUBMIT)
 
@@ -246,9 +246,9 @@ async def test_other_pages_enveloped(here: Callable[..., Caller]) -> None:
     assert method.json() == {"code": 405, "message": "Method Not Allowed", "data": None}
 
 
-async def test_states_follow_time(here: Callable[..., Caller]) -> None:
-    """A generation is pending, then processing, then has its result, each with the contract's fields."""
-    caller = here(speed=100)
+async def test_states_follow_time(in_process: Callable[..., Client]) -> None:
+    """A generation is pending, processing, then successful, each with the contract's fields."""
+    caller = in_process(speed=100)
     task_id = await caller.submit()
 
     pending = await caller.status(task_id)
@@ -263,9 +263,9 @@ async def test_states_follow_time(here: Callable[..., Caller]) -> None:
     assert await caller.status(task_id) == success
 
 
-async def test_times_reported(here: Callable[..., Caller]) -> None:
-    """What the API tells of times is how long it took."""
-    caller = here(speed=200)
+async def test_times_reported(in_process: Callable[..., Client]) -> None:
+    """The reported times match the actual duration."""
+    caller = in_process(speed=200)
 
     status = await caller.ended(await caller.submit())
 
@@ -275,9 +275,9 @@ async def test_times_reported(here: Callable[..., Caller]) -> None:
 
 @pytest.mark.parametrize(("duration", "least", "most"), [(4, 40, 60), (8, 60, 90), (12, 90, 120)])
 def test_times_match_duration(duration: int, least: float, most: float) -> None:
-    """Processing takes as long as the contract says for each duration, divided by the speed."""
+    """Processing takes as long as the contract specifies for each duration, divided by the speed."""
     times = [
-        foresee(str(number), duration=duration, speed=speed).processing_seconds * speed
+        default_fate(str(number), duration=duration, speed=speed).processing_seconds * speed
         for number in range(200)
         for speed in (1, 50)
     ]
@@ -287,7 +287,9 @@ def test_times_match_duration(duration: int, least: float, most: float) -> None:
 
 
 def test_request_decides_times() -> None:
-    """The same request has the same fate, and another request another."""
-    one, again, other = (foresee(asked, duration=4, speed=1) for asked in ("the sea", "the sea", "the moon"))
+    """Equal requests have equal fates, and different requests different ones."""
+    one, again, other = (
+        default_fate(request, duration=4, speed=1) for request in ("the sea", "the sea", "the moon")
+    )
 
     assert one == again != other

@@ -1,4 +1,4 @@
-"""Faults of downloads, as a plain client meets them."""
+"""Faults of downloads."""
 
 import asyncio
 import io
@@ -11,15 +11,15 @@ import httpx
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from prefect_seedance.sandbox.faults.tampering import Clipped
-from tests.sandbox.conftest import Caller
+from prefect_seedance.sandbox.faults.tampering import Truncated
+from tests.sandbox.conftest import Client
 
 
 @dataclass
 class Result:
-    """A video to fetch, and what it should be."""
+    """A result video with its URL and expected content."""
 
-    caller: Caller
+    caller: Client
     url: str
     content: bytes
 
@@ -29,56 +29,56 @@ class Result:
         return await self.caller.http.get(self.url, headers={"Range": wanted} if wanted else {})
 
     async def received(self, fault: str, **parameters: object) -> tuple[int, bytes]:
-        """Return the declared length, and what came before the connection closed."""
+        """Return the declared length, and the bytes received before the connection closed."""
         await self.caller.script({"kind": "file", "fault": fault, **parameters})
         content = bytearray()
 
-        async def read(answer: httpx.Response) -> None:
-            async for chunk in answer.aiter_bytes():
+        async def read(response: httpx.Response) -> None:
+            async for chunk in response.aiter_bytes():
                 content.extend(chunk)
 
-        async with self.caller.http.stream("GET", self.url) as answer:
+        async with self.caller.http.stream("GET", self.url) as response:
             with pytest.raises(httpx.RemoteProtocolError):
-                await read(answer)
-        return int(answer.headers["content-length"]), bytes(content)
+                await read(response)
+        return int(response.headers["content-length"]), bytes(content)
 
 
 @pytest.fixture
-async def result(there: Caller) -> Result:
-    url = await there.film_url()
-    return Result(there, url, (await there.http.get(url)).content)
+async def result(api: Client) -> Result:
+    url = await api.video_url()
+    return Result(api, url, (await api.http.get(url)).content)
 
 
 @pytest.mark.parametrize(
-    ("place", "length"),
+    ("position", "length"),
     [
         pytest.param({"at_byte": 0}, lambda _: 0, id="first byte"),
         pytest.param({"at_byte": 1000}, lambda _: 1000, id="byte 1000"),
         pytest.param({"at_share": 0.5}, lambda whole: whole // 2, id="half"),
     ],
 )
-async def test_truncated(result: Result, place: dict[str, object], length: Callable[[int], int]) -> None:
-    """A file can break off anywhere, and the connection with it."""
-    declared, content = await result.received("truncate", **place)
+async def test_truncated(result: Result, position: dict[str, object], length: Callable[[int], int]) -> None:
+    """A truncated download closes the connection at the given position."""
+    declared, content = await result.received("truncate", **position)
 
     assert declared == len(result.content)
     assert content == result.content[: length(declared)]
 
 
 @pytest.mark.parametrize("kept", [0, 1000, 70_000])
-async def test_truncated_unnoticed(result: Result, kept: int) -> None:
-    """A file can break off anywhere and look complete."""
-    answer = await result.get("truncate", at_byte=kept, consistent=True)
+async def test_truncated_consistently(result: Result, kept: int) -> None:
+    """A consistently truncated download declares the shorter length."""
+    response = await result.get("truncate", at_byte=kept, consistent=True)
 
-    assert answer.status_code == 200
-    assert answer.content == result.content[:kept]
-    assert int(answer.headers["content-length"]) == kept < len(result.content)
+    assert response.status_code == 200
+    assert response.content == result.content[:kept]
+    assert int(response.headers["content-length"]) == kept < len(result.content)
 
 
-async def test_truncated_without_server(here: Callable[..., Caller]) -> None:
-    """Without a connection to close, httpx tells of a broken one all the same."""
-    caller = here()
-    url = await caller.film_url()
+async def test_truncated_without_server(in_process: Callable[..., Client]) -> None:
+    """Without a real connection, httpx raises a read error for a truncated download."""
+    caller = in_process()
+    url = await caller.video_url()
     whole = (await caller.http.get(url)).content
 
     await caller.script({"kind": "file", "fault": "truncate", "at_byte": 1000, "consistent": True})
@@ -91,15 +91,15 @@ async def test_truncated_without_server(here: Callable[..., Caller]) -> None:
 
 
 async def test_truncated_part_resumes(result: Result) -> None:
-    """A part can break off as well, and the next part goes on from there."""
+    """A truncated range request can be resumed with another range request."""
     await result.caller.script({"kind": "file", "fault": "truncate", "at_byte": 500, "times": 2})
     content = b""
 
     for _ in range(3):
         headers = {"Range": f"bytes={len(content)}-"}
-        async with result.caller.http.stream("GET", result.url, headers=headers) as answer:
+        async with result.caller.http.stream("GET", result.url, headers=headers) as response:
             try:
-                async for chunk in answer.aiter_bytes():
+                async for chunk in response.aiter_bytes():
                     content += chunk
             except httpx.RemoteProtocolError:
                 assert len(content) % 500 == 0
@@ -108,10 +108,10 @@ async def test_truncated_part_resumes(result: Result) -> None:
 
 
 async def test_nothing_follows_end() -> None:
-    """An answer that goes on after its last byte is not passed on."""
+    """A truncated response ignores messages after its last byte."""
     messages: list[Message] = []
 
-    async def answer(_scope: Scope, _receive: Receive, send: Send) -> None:
+    async def response(_scope: Scope, _receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"9")]})
         for last in (False, False, True):
             await send({"type": "http.response.body", "body": b"123", "more_body": not last})
@@ -122,14 +122,14 @@ async def test_nothing_follows_end() -> None:
     async def send(message: Message) -> None:
         messages.append(message)
 
-    await Clipped(answer, sent=lambda _: 4, declared=lambda _: 4)({"method": "GET"}, receive, send)
+    await Truncated(response, sent=lambda _: 4, declared=lambda _: 4)({"method": "GET"}, receive, send)
 
     assert [message.get("body") for message in messages] == [None, b"123", b"1"]
     assert [message.get("more_body") for message in messages] == [None, True, False]
 
 
 async def test_length_too_long(result: Result) -> None:
-    """A file can promise more than comes."""
+    """A response can declare more bytes than it sends."""
     declared, content = await result.received("wrong-length", by=10)
 
     assert declared == len(result.content) + 10
@@ -137,24 +137,24 @@ async def test_length_too_long(result: Result) -> None:
 
 
 async def test_length_too_short(result: Result) -> None:
-    """A file can promise less than it has."""
-    answer = await result.get("wrong-length", by=-10)
+    """A response can declare fewer bytes than the file has."""
+    response = await result.get("wrong-length", by=-10)
 
-    assert answer.content == result.content[:-10]
+    assert response.content == result.content[:-10]
 
 
 async def test_length_wrong_in_head(result: Result) -> None:
-    """HEAD lies as GET does, and is answered."""
+    """HEAD declares the same wrong length as GET."""
     await result.caller.script({"kind": "file", "fault": "wrong-length", "by": 10})
 
-    answer = await result.caller.http.head(result.url)
+    response = await result.caller.http.head(result.url)
 
-    assert int(answer.headers["content-length"]) == len(result.content) + 10
+    assert int(response.headers["content-length"]) == len(result.content) + 10
 
 
 @pytest.mark.parametrize("count", [1, 5])
 async def test_bits_flipped(result: Result, count: int) -> None:
-    """Single bits can be wrong, the same ones each time."""
+    """Some bits are inverted, the same ones for the same seed."""
     first, second = await result.get("flip-bits", count=count), await result.get("flip-bits", count=count)
     other = await result.get("flip-bits", count=count, seed=1)
 
@@ -164,37 +164,37 @@ async def test_bits_flipped(result: Result, count: int) -> None:
 
 
 async def test_page_instead(result: Result) -> None:
-    """A web page can come instead of a video."""
-    answer = await result.get("html")
+    """The response can be a web page instead of a video."""
+    response = await result.get("html")
 
-    assert answer.status_code == 200
-    assert answer.headers["content-type"].startswith("text/html")
-    assert b"<html" in answer.content or b"<!doctype html>" in answer.content
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/html")
+    assert b"<html" in response.content or b"<!doctype html>" in response.content
 
 
 async def test_empty(result: Result) -> None:
-    """A video can have no bytes."""
-    answer = await result.get("empty")
+    """The response can be empty."""
+    response = await result.get("empty")
 
-    assert (answer.status_code, answer.headers["content-length"], answer.content) == (200, "0", b"")
+    assert (response.status_code, response.headers["content-length"], response.content) == (200, "0", b"")
 
 
 async def test_expired(result: Result) -> None:
-    """A URL can expire before its time."""
+    """A URL can expire early."""
     assert (await result.get("expired")).status_code == 403
 
 
 @pytest.mark.parametrize("status", [404, 500, 503])
 async def test_refused(result: Result, status: int) -> None:
-    """Any status can be the answer."""
+    """The response can have any error status."""
     assert (await result.get("answer", status=status)).status_code == status
 
 
 @pytest.mark.parametrize(
     ("fault", "error"), [("drop", httpx.RemoteProtocolError), ("hang", httpx.ReadTimeout)]
 )
-async def test_no_answer(result: Result, fault: str, error: type[Exception]) -> None:
-    """A download can go without an answer."""
+async def test_no_response(result: Result, fault: str, error: type[Exception]) -> None:
+    """A download can receive no response."""
     result.caller.http.timeout = httpx.Timeout(0.2)
 
     with pytest.raises(error):
@@ -202,52 +202,52 @@ async def test_no_answer(result: Result, fault: str, error: type[Exception]) -> 
 
 
 async def test_redirected(result: Result) -> None:
-    """Another host can have the file, and the way there ends."""
-    answer = await result.get("redirect")
-    followed = await result.caller.http.get(answer.headers["location"])
+    """A redirect leads to another host, which serves the file."""
+    response = await result.get("redirect")
+    followed = await result.caller.http.get(response.headers["location"])
 
-    assert answer.status_code == 302
-    assert httpx.URL(answer.headers["location"]).host == "localhost"
+    assert response.status_code == 302
+    assert httpx.URL(response.headers["location"]).host == "localhost"
     assert followed.content == result.content
 
 
 async def test_redirected_anywhere(result: Result) -> None:
-    """The other host can be any."""
-    answer = await result.get("redirect", to="https://cdn.example/film.mp4")
+    """A redirect can lead to any URL."""
+    response = await result.get("redirect", to="https://cdn.example/film.mp4")
 
-    assert answer.headers["location"] == "https://cdn.example/film.mp4"
+    assert response.headers["location"] == "https://cdn.example/film.mp4"
 
 
-async def test_drips(result: Result) -> None:
-    """A file can come slowly, and whole."""
-    asked_at = time.monotonic()
-    answer = await result.get("drip", bytes_per_second=4 * len(result.content))
+async def test_slow_download(result: Result) -> None:
+    """A slow download is complete."""
+    started_at = time.monotonic()
+    response = await result.get("drip", bytes_per_second=4 * len(result.content))
 
-    assert answer.content == result.content
-    assert 0.1 < time.monotonic() - asked_at < 1
+    assert response.content == result.content
+    assert 0.1 < time.monotonic() - started_at < 1
 
 
 async def test_huge_but_valid(result: Result) -> None:
-    """A file can be far too long and still play."""
-    answer = await result.get("huge", megabytes=3)
+    """A huge file is still a valid video."""
+    response = await result.get("huge", megabytes=3)
 
-    assert len(answer.content) == len(result.content) + 3_000_000
-    with av.open(io.BytesIO(answer.content), "r") as container:
+    assert len(response.content) == len(result.content) + 3_000_000
+    with av.open(io.BytesIO(response.content), "r") as container:
         assert sum(1 for _ in container.decode(video=0)) == 8
 
 
 @pytest.mark.parametrize("fault", ["no-range", "huge"])
 async def test_range_ignored(result: Result, fault: str) -> None:
-    """A host can know no ranges."""
-    answer = await result.get(fault, wanted="bytes=10-", **({"megabytes": 1} if fault == "huge" else {}))
+    """A host can ignore range requests."""
+    response = await result.get(fault, wanted="bytes=10-", **({"megabytes": 1} if fault == "huge" else {}))
 
-    assert answer.status_code == 200
-    assert "accept-ranges" not in answer.headers
-    assert answer.content.startswith(result.content)
+    assert response.status_code == 200
+    assert "accept-ranges" not in response.headers
+    assert response.content.startswith(result.content)
 
 
-async def test_client_leaves_early(result: Result) -> None:
-    """A client that gives up a slow download leaves nothing behind."""
+async def test_client_disconnects_early(result: Result) -> None:
+    """The sandbox keeps working after a client aborts a slow download."""
     await result.caller.script({"kind": "file", "fault": "drip", "bytes_per_second": 100})
 
     with pytest.raises(TimeoutError):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.sandbox.conftest import Caller
+from tests.sandbox.conftest import Client
 
 Receive = Callable[..., Any]
 
@@ -17,190 +17,190 @@ def by_callback(url: str) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("code", ["CONTENT_VIOLATION", "GENERATION_FAILED", "SOMETHING_NEW"])
-async def test_generation_fails(there: Caller, code: str) -> None:
-    """A generation can fail with any code, and is billed."""
-    await there.script({"kind": "generation", "fault": "fail", "code": code, "message": "no such luck"})
+async def test_generation_fails(api: Client, code: str) -> None:
+    """A generation can fail with any code, and is billed nevertheless."""
+    await api.script({"kind": "generation", "fault": "fail", "code": code, "message": "no such luck"})
 
-    status = await there.ended(await there.submit())
+    status = await api.ended(await api.submit())
 
     assert (status["state"], status["failCode"], status["failMsg"]) == ("failed", code, "no such luck")
-    assert (await there.books())["generations"][0]["fail_code"] == code
-    assert (await there.totals())["paid_seconds"] == 4
+    assert (await api.books())["generations"][0]["fail_code"] == code
+    assert (await api.totals())["paid_seconds"] == 4
 
 
-async def test_generation_takes_longer(there: Caller) -> None:
-    """A generation can take many times as long as usual."""
-    await there.script({"kind": "generation", "fault": "take-longer", "factor": 8})
+async def test_generation_takes_longer(api: Client) -> None:
+    """Processing can take a multiple of the usual time."""
+    await api.script({"kind": "generation", "fault": "take-longer", "factor": 8})
 
-    status = await there.ended(await there.submit())
+    status = await api.ended(await api.submit())
 
     assert 8 * 40 <= status["costTime"] <= 8 * 60 + 200
 
 
-async def test_generation_never_ends(there: Caller) -> None:
-    """A generation can stay in processing."""
-    await there.script({"kind": "generation", "fault": "never-end"})
-    task_id = await there.submit()
+async def test_generation_never_ends(api: Client) -> None:
+    """A generation can stay in processing forever."""
+    await api.script({"kind": "generation", "fault": "never-end"})
+    task_id = await api.submit()
 
     await asyncio.sleep(0.3)
 
-    assert (await there.status(task_id))["state"] == "processing"
+    assert (await api.status(task_id))["state"] == "processing"
 
 
-async def test_two_results(there: Caller) -> None:
-    """A generation can have two results, both of them files."""
-    await there.script({"kind": "generation", "fault": "two-urls"})
+async def test_two_results(api: Client) -> None:
+    """A generation can have two results with one file each."""
+    await api.script({"kind": "generation", "fault": "two-urls"})
 
-    status = await there.ended(await there.submit())
+    status = await api.ended(await api.submit())
     urls = json.loads(status["resultJson"])["resultUrls"]
 
     assert len(set(urls)) == 2
-    assert [(await there.http.get(url)).status_code for url in urls] == [200, 200]
+    assert [(await api.http.get(url)).status_code for url in urls] == [200, 200]
 
 
-async def test_callback_delivered(there: Caller, receive: Receive) -> None:
-    """Without faults one callback comes, with the envelope of a status answer and without a key."""
+async def test_callback_delivered(api: Client, receive: Receive) -> None:
+    """Without faults the sandbox posts one callback, with the envelope of a status and without a key."""
     receiver, url = await receive()
 
-    task_id = await there.submit(by_callback(url))
+    task_id = await api.submit(by_callback(url))
     await receiver.has(1)
 
-    assert receiver.bodies == [(await there.read(task_id)).json()]
+    assert receiver.bodies == [(await api.read(task_id)).json()]
     assert receiver.bodies[0]["data"]["state"] == "success"
     assert b"authorization" not in receiver.requests[0].lower()
     assert b"application/json" in receiver.requests[0].lower()
-    [attempt] = (await there.books())["generations"][0]["callbacks"]
+    [attempt] = (await api.books())["generations"][0]["callbacks"]
     assert attempt["outcome"] == 200
 
 
-async def test_failure_called_back(there: Caller, receive: Receive) -> None:
-    """A failure is an end too."""
-    await there.script({"kind": "generation", "fault": "fail", "code": "NSFW"})
+async def test_failure_delivered(api: Client, receive: Receive) -> None:
+    """A failed generation posts a callback."""
+    await api.script({"kind": "generation", "fault": "fail", "code": "NSFW"})
     receiver, url = await receive()
 
-    await there.submit(by_callback(url))
+    await api.submit(by_callback(url))
     await receiver.has(1)
 
     assert receiver.bodies[0]["data"]["failCode"] == "NSFW"
 
 
-async def test_no_callback_unasked(there: Caller, receive: Receive) -> None:
-    """A polled generation calls nobody, even if it names a URL."""
+async def test_no_callback_when_polled(api: Client, receive: Receive) -> None:
+    """A polled generation posts no callback, even with a callback URL."""
     receiver, url = await receive()
 
-    await there.ended(await there.submit({"callback_url": url}))
+    await api.ended(await api.submit({"callback_url": url}))
     await asyncio.sleep(0.05)
 
     assert receiver.bodies == []
 
 
-async def test_callback_redelivered(there: Caller, receive: Receive) -> None:
-    """A callback that is not taken comes again with growing gaps, four times in all."""
+async def test_callback_redelivered(api: Client, receive: Receive) -> None:
+    """A callback not answered with 200 is posted four times in total, with growing gaps."""
     receiver, url = await receive(500, 404, 302, 503, 503)
 
-    await there.submit(by_callback(url))
+    await api.submit(by_callback(url))
     await receiver.has(4)
     await asyncio.sleep(0.3)
 
-    gaps = [later - earlier for earlier, later in zip(receiver.moments, receiver.moments[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in zip(receiver.times, receiver.times[1:], strict=False)]
     assert len(receiver.bodies) == 4
     assert 0.03 <= gaps[0] < gaps[1] < gaps[2]
-    outcomes = [attempt["outcome"] for attempt in (await there.books())["generations"][0]["callbacks"]]
+    outcomes = [attempt["outcome"] for attempt in (await api.books())["generations"][0]["callbacks"]]
     assert outcomes == [500, 404, 302, 503]
 
 
-async def test_callback_to_nobody(there: Caller) -> None:
-    """A receiver that is not there is noted, and the generation ends all the same."""
-    task_id = await there.submit(by_callback("http://127.0.0.1:1/hook"))
+async def test_receiver_unreachable(api: Client) -> None:
+    """An unreachable receiver is recorded, and the generation still ends."""
+    task_id = await api.submit(by_callback("http://127.0.0.1:1/hook"))
 
-    await there.ended(task_id)
+    await api.ended(task_id)
     await asyncio.sleep(0.05)
 
-    attempts = (await there.books())["generations"][0]["callbacks"]
+    attempts = (await api.books())["generations"][0]["callbacks"]
     assert attempts[0]["outcome"] == "ConnectError"
 
 
-async def test_callback_never_comes(there: Caller, receive: Receive) -> None:
-    """A callback can be lost."""
-    await there.script({"kind": "callback", "fault": "never"})
+async def test_callback_lost(api: Client, receive: Receive) -> None:
+    """A callback can be omitted."""
+    await api.script({"kind": "callback", "fault": "never"})
     receiver, url = await receive()
 
-    await there.ended(await there.submit(by_callback(url)))
+    await api.ended(await api.submit(by_callback(url)))
     await asyncio.sleep(0.05)
 
     assert receiver.bodies == []
 
 
-async def test_callback_comes_twice(there: Caller, receive: Receive) -> None:
-    """A callback can come twice though it was taken."""
-    await there.script({"kind": "callback", "fault": "twice"})
+async def test_callback_duplicated(api: Client, receive: Receive) -> None:
+    """A callback can be posted twice although the first was answered with 200."""
+    await api.script({"kind": "callback", "fault": "twice"})
     receiver, url = await receive()
 
-    await there.submit(by_callback(url))
+    await api.submit(by_callback(url))
     await receiver.has(2)
 
     assert receiver.bodies[0] == receiver.bodies[1]
 
 
-async def test_callback_comes_late(there: Caller, receive: Receive) -> None:
-    """A callback can come long after the end."""
-    await there.script({"kind": "callback", "fault": "late", "seconds": 0.3})
+async def test_callback_late(api: Client, receive: Receive) -> None:
+    """A callback can be posted long after the end."""
+    await api.script({"kind": "callback", "fault": "late", "seconds": 0.3})
     receiver, url = await receive()
 
-    await there.ended(await there.submit(by_callback(url)))
+    await api.ended(await api.submit(by_callback(url)))
     early = len(receiver.bodies)
     await receiver.has(1)
 
     assert early == 0
 
 
-async def test_callbacks_change_places(there: Caller, receive: Receive) -> None:
-    """A callback can be overtaken by that of a later generation."""
-    await there.script({"kind": "callback", "fault": "reorder", "nth": 1})
+async def test_callbacks_reordered(api: Client, receive: Receive) -> None:
+    """A callback can be posted after that of a later generation."""
+    await api.script({"kind": "callback", "fault": "reorder", "nth": 1})
     receiver, url = await receive()
 
-    first = await there.submit(by_callback(url))
-    await there.ended(first)
-    second = await there.submit(by_callback(url), prompt="a later clip")
+    first = await api.submit(by_callback(url))
+    await api.ended(first)
+    second = await api.submit(by_callback(url), prompt="a later clip")
     await receiver.has(2)
 
     assert [body["data"]["taskId"] for body in receiver.bodies] == [second, first]
 
 
-async def test_callback_waits_in_vain(there: Caller, receive: Receive) -> None:
-    """A callback that nobody overtakes comes in the end."""
-    await there.script({"kind": "callback", "fault": "reorder", "at_most_seconds": 0.1})
+async def test_reorder_times_out(api: Client, receive: Receive) -> None:
+    """A reordered callback is posted after its maximum wait."""
+    await api.script({"kind": "callback", "fault": "reorder", "at_most_seconds": 0.1})
     receiver, url = await receive()
 
-    await there.submit(by_callback(url))
+    await api.submit(by_callback(url))
     await receiver.has(1)
 
     assert len(receiver.bodies) == 1
 
 
-async def test_callback_before_answer(there: Caller, receive: Receive) -> None:
-    """A callback can be there before the submit is answered."""
-    await there.script({"kind": "callback", "fault": "before-answer"})
+async def test_callback_before_answer(api: Client, receive: Receive) -> None:
+    """A callback can arrive before the response to the submission."""
+    await api.script({"kind": "callback", "fault": "before-answer"})
     receiver, url = await receive()
 
-    task_id = await there.submit(by_callback(url))
+    task_id = await api.submit(by_callback(url))
 
     assert [body["data"]["taskId"] for body in receiver.bodies] == [task_id]
 
 
-async def test_forger_posts_first(there: Caller, receive: Receive) -> None:
-    """Somebody else can claim that all is over, under an id of his own, before the callback comes."""
-    await there.script({"kind": "callback", "fault": "forge", "posts": 2})
+async def test_forged_callbacks_first(api: Client, receive: Receive) -> None:
+    """Forged callbacks with another id can arrive before the real one."""
+    await api.script({"kind": "callback", "fault": "forge", "posts": 2})
     receiver, url = await receive()
 
-    task_id = await there.submit(by_callback(url))
+    task_id = await api.submit(by_callback(url))
     await receiver.has(3)
 
     assert [body["data"]["taskId"] for body in receiver.bodies] == ["task_forged"] * 2 + [task_id]
 
 
-async def test_callback_header_noticed(there: Caller) -> None:
-    """A receiver that sends a key back is noted."""
+async def test_callback_header_recorded(api: Client) -> None:
+    """A receiver that responds with an API header is recorded."""
 
     async def leak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -209,7 +209,7 @@ async def test_callback_header_noticed(there: Caller) -> None:
 
     async with await asyncio.start_server(leak, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"
-        await there.script({"kind": "callback", "fault": "before-answer"})
-        await there.submit(by_callback(url))
+        await api.script({"kind": "callback", "fault": "before-answer"})
+        await api.submit(by_callback(url))
 
-    assert (await there.books())["foreign_headers"][0]["where"] == "callback"
+    assert (await api.books())["foreign_headers"][0]["where"] == "callback"

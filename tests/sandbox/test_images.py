@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.sandbox.conftest import Caller
+from tests.sandbox.conftest import Client
 
 
 @pytest.fixture
@@ -27,13 +27,13 @@ def folder(tmp_path: Path) -> Path:
         pytest.param("http://127.0.0.1:1/dawn.png", "INVALID_IMAGE_URL", id="refused"),
         pytest.param("http://sandbox.test/hosted/large.png", "IMAGE_TOO_LARGE", id="large"),
         pytest.param("http://sandbox.test/hosted/moving.gif", "UNSUPPORTED_FORMAT", id="GIF"),
-        pytest.param("http://sandbox.test/hosted/page.jpg", "UNSUPPORTED_FORMAT", id="no picture"),
+        pytest.param("http://sandbox.test/hosted/page.jpg", "UNSUPPORTED_FORMAT", id="not an image"),
         pytest.param("http://sandbox.test/hosted/broken.png", "UNSUPPORTED_FORMAT", id="broken"),
     ],
 )
-async def test_bad_image_fails(here: Callable[..., Caller], folder: Path, url: str, code: str) -> None:
-    """The generation is accepted, fails, and says why."""
-    caller = here(serve=folder)
+async def test_bad_image_fails(in_process: Callable[..., Client], folder: Path, url: str, code: str) -> None:
+    """A generation with an unusable image is accepted and fails with a reason."""
+    caller = in_process(serve=folder)
     fine = "http://sandbox.test/hosted/fine.png"
 
     status = await caller.ended(await caller.submit(mode="image-to-video", image_urls=[fine, url]))
@@ -44,8 +44,8 @@ async def test_bad_image_fails(here: Callable[..., Caller], folder: Path, url: s
     assert set(status) == {"taskId", "state", "createTime", "completeTime", "costTime", "failCode", "failMsg"}
 
 
-async def test_server_trouble_named(here: Callable[..., Caller]) -> None:
-    """A host that breaks off is another failure than a URL that leads nowhere."""
+async def test_interrupted_download_named(in_process: Callable[..., Client]) -> None:
+    """An interrupted download has another failure code than an unreachable URL."""
 
     async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -54,18 +54,18 @@ async def test_server_trouble_named(here: Callable[..., Caller]) -> None:
 
     async with await asyncio.start_server(hang_up, "127.0.0.1", 0) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/dawn.png"
-        caller = here()
+        caller = in_process()
         status = await caller.ended(await caller.submit(mode="image-to-video", image_urls=[url]))
 
     assert status["failCode"] == "IMAGE_DOWNLOAD_FAILED"
 
 
-async def test_large_image_just_fits(here: Callable[..., Caller], tmp_path: Path) -> None:
-    """An image of exactly 10 MB is taken."""
+async def test_large_image_just_fits(in_process: Callable[..., Client], tmp_path: Path) -> None:
+    """An image of exactly 10 MB is accepted."""
     Image.new("RGB", (64, 64), "red").save(tmp_path / "fine.png")
     fine = (tmp_path / "fine.png").read_bytes()
     (tmp_path / "full.png").write_bytes(fine + bytes(10_000_000 - len(fine)))
-    caller = here(serve=tmp_path)
+    caller = in_process(serve=tmp_path)
 
     status = await caller.ended(
         await caller.submit(mode="image-to-video", image_urls=["http://sandbox.test/hosted/full.png"])

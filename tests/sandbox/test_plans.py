@@ -1,4 +1,4 @@
-"""Plans: what they may say, and which request meets which rule."""
+"""Validation of fault plans, and selection of rules."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,11 +7,11 @@ import pytest
 
 from prefect_seedance.sandbox.faults import Faults, PlanError, Subject, load_plan, read_plan
 from prefect_seedance.sandbox.faults.table import FAULTS
-from tests.sandbox.conftest import Caller
+from tests.sandbox.conftest import Client
 
 
-def strikes(rule: dict[str, object], *subjects: Subject, seed: int = 0) -> Sequence[bool]:
-    """Return at which of the subjects the rule strikes."""
+def triggered(rule: dict[str, object], *subjects: Subject, seed: int = 0) -> Sequence[bool]:
+    """Return for each subject whether the rule triggers."""
     faults = Faults(read_plan({"rules": [rule]}), seed=seed)
     return [faults.draw(subject) is faults.rules[0].fault for subject in subjects]
 
@@ -48,7 +48,7 @@ def reads(count: int, clip: str = "the sea") -> Sequence[Subject]:
     ids=str,
 )
 def test_bad_plan_named(plan: object, words: Sequence[str]) -> None:
-    """A plan that is wrong says where, what, and what would be right."""
+    """The error of an invalid plan names the rule, the field and the expected value."""
     with pytest.raises(PlanError) as caught:
         read_plan(plan)
 
@@ -57,40 +57,40 @@ def test_bad_plan_named(plan: object, words: Sequence[str]) -> None:
 
 @pytest.mark.parametrize("content", [b"rules: [", b"\xff\xfe\x00"])
 def test_bad_file_named(tmp_path: Path, content: bytes) -> None:
-    """A file that is no YAML is a plan's mistake like any other."""
+    """A plan that is not YAML raises a plan error."""
     (tmp_path / "plan.yaml").write_bytes(content)
 
     with pytest.raises(PlanError, match="not YAML"):
         load_plan(tmp_path / "plan.yaml")
 
 
-def test_yaml_plan_read(tmp_path: Path) -> None:
-    """YAML and JSON plans have one shape."""
+def test_yaml_plan_parsed(tmp_path: Path) -> None:
+    """A YAML plan has the same structure as a JSON plan."""
     (tmp_path / "plan.yaml").write_text("rules:\n- kind: status\n  fault: drop\n  times: 2\n")
 
     faults = Faults(load_plan(tmp_path / "plan.yaml"), seed=0)
 
-    assert faults.report() == {"rules": [{"kind": "status", "times": 2, "fault": "drop", "struck": 0}]}
+    assert faults.report() == {"rules": [{"kind": "status", "times": 2, "fault": "drop", "triggered": 0}]}
 
 
 def test_every_fault_documented() -> None:
-    """Every fault in the table says what it does."""
+    """Every fault in the table has a docstring."""
     faults = [fault for by_name in FAULTS.values() for fault in by_name.values()]
 
     assert all(fault.__doc__ for fault in faults)
     assert len(faults) > 40
 
 
-def test_kind_chosen() -> None:
-    """A rule strikes its own kind of request only."""
+def test_select_kind() -> None:
+    """A rule triggers for requests of its own kind only."""
     subjects = [Subject("submit"), Subject("status"), Subject("file")]
 
-    assert strikes({"kind": "status", "fault": "drop"}, *subjects) == [False, True, False]
+    assert triggered({"kind": "status", "fault": "drop"}, *subjects) == [False, True, False]
 
 
-def test_nth_chosen() -> None:
-    """A rule can strike the third match alone."""
-    assert strikes({"kind": "status", "fault": "drop", "nth": 3}, *reads(5)) == [
+def test_select_nth() -> None:
+    """A rule can trigger for the third match only."""
+    assert triggered({"kind": "status", "fault": "drop", "nth": 3}, *reads(5)) == [
         False,
         False,
         True,
@@ -99,82 +99,87 @@ def test_nth_chosen() -> None:
     ]
 
 
-def test_first_ones_chosen() -> None:
-    """A rule can strike the first two matches."""
-    assert strikes({"kind": "status", "fault": "drop", "times": 2}, *reads(4)) == [True, True, False, False]
+def test_select_first_matches() -> None:
+    """A rule can trigger for the first two matches."""
+    assert triggered({"kind": "status", "fault": "drop", "times": 2}, *reads(4)) == [True, True, False, False]
 
 
-def test_each_clip_counted() -> None:
-    """Ordinals can count for each clip by itself."""
+def test_count_each_clip() -> None:
+    """A rule can count the matches of each clip separately."""
     subjects = [*reads(2, "the sea"), *reads(2, "the moon")]
 
-    together = strikes({"kind": "status", "fault": "drop", "nth": 1}, *subjects)
-    apart = strikes({"kind": "status", "fault": "drop", "nth": 1, "each_clip": True}, *subjects)
+    together = triggered({"kind": "status", "fault": "drop", "nth": 1}, *subjects)
+    apart = triggered({"kind": "status", "fault": "drop", "nth": 1, "each_clip": True}, *subjects)
 
     assert together == [True, False, False, False]
     assert apart == [True, False, True, False]
 
 
-def test_clip_chosen() -> None:
-    """A rule can strike clips whose prompt holds a word, and counts no others."""
+def test_select_clip() -> None:
+    """A rule can trigger for clips whose prompt contains a word, and counts these only."""
     subjects = [*reads(1, "the sea"), *reads(1, "the moon"), *reads(1, "moonlight")]
 
-    assert strikes({"kind": "status", "fault": "drop", "clip": "moon", "nth": 2}, *subjects) == [
+    assert triggered({"kind": "status", "fault": "drop", "clip": "moon", "nth": 2}, *subjects) == [
         False,
         False,
         True,
     ]
 
 
-def test_share_drawn() -> None:
-    """A share strikes about that often, the same way for one seed, and another way for another."""
+def test_select_share() -> None:
+    """A rule triggers for about the given share, reproducibly for a seed."""
     rule = {"kind": "status", "fault": "drop", "share": 0.25}
 
-    drawn = strikes(rule, *reads(1000))
+    drawn = triggered(rule, *reads(1000))
 
     assert 200 < sum(drawn) < 300
-    assert drawn == strikes(rule, *reads(1000))
-    assert drawn != strikes(rule, *reads(1000), seed=1)
+    assert drawn == triggered(rule, *reads(1000))
+    assert drawn != triggered(rule, *reads(1000), seed=1)
 
 
-def test_share_of_broken_text() -> None:
-    """A prompt that is no proper text can be drawn too."""
-    assert strikes({"kind": "submit", "fault": "drop", "share": 1.0}, Subject("submit", "\ud800")) == [True]
+def test_share_of_lone_surrogate() -> None:
+    """A share works for a prompt with a lone surrogate."""
+    assert triggered({"kind": "submit", "fault": "drop", "share": 1.0}, Subject("submit", "\ud800")) == [True]
 
 
 def test_share_ignores_order() -> None:
-    """What is drawn for a clip does not depend on the clips that come between."""
+    """The draws for a clip do not depend on the other clips."""
     rule = {"kind": "status", "fault": "drop", "share": 0.5}
     mixed = [
         subject for pair in zip(reads(50, "the sea"), reads(50, "the moon"), strict=True) for subject in pair
     ]
 
-    assert strikes(rule, *mixed)[::2] == strikes(rule, *reads(50, "the sea"))
+    assert triggered(rule, *mixed)[::2] == triggered(rule, *reads(50, "the sea"))
 
 
 def test_window_since_acceptance() -> None:
-    """A rule can strike while a generation has a certain age, and not where there is none."""
+    """A rule can trigger for a range of ages, and never without a generation."""
     rule = {"kind": "status", "fault": "drop", "since": "acceptance", "after_seconds": 1, "until_seconds": 2}
     subjects = [Subject("status", age_seconds=age) for age in (0.5, 1.0, 1.9, 2.0, None)]
 
-    assert strikes(rule, *subjects) == [False, True, True, False, False]
+    assert triggered(rule, *subjects) == [False, True, True, False, False]
 
 
-def test_state_chosen() -> None:
-    """A rule can strike in one state, and a fault that shows in one state waits for it."""
+def test_select_state() -> None:
+    """A rule can select a state, and some faults apply to certain states only."""
     subjects = [Subject("status", state=state) for state in ("pending", "processing", "success", "failed")]
 
-    assert strikes({"kind": "status", "fault": "drop", "state": "failed"}, *subjects) == [
+    assert triggered({"kind": "status", "fault": "drop", "state": "failed"}, *subjects) == [
         False,
         False,
         False,
         True,
     ]
-    assert strikes({"kind": "status", "fault": "no-urls", "nth": 1}, *subjects) == [False, False, True, False]
+    assert triggered({"kind": "status", "fault": "no-urls", "nth": 1}, *subjects) == [
+        False,
+        False,
+        True,
+        False,
+    ]
 
 
 def test_first_rule_decides() -> None:
-    """Of two rules that match, the first strikes and the second does not count."""
+    """When two rules match, the first triggers and the second does not count."""
     faults = Faults(
         read_plan(
             {
@@ -191,42 +196,42 @@ def test_first_rule_decides() -> None:
 
     assert drawn[:2] == [rule.fault for rule in faults.rules]
     assert drawn[2] not in drawn[:2]
-    assert [rule.struck for rule in faults.rules] == [1, 1]
+    assert [rule.triggered for rule in faults.rules] == [1, 1]
 
 
-async def test_faults_scripted_over_http(there: Caller) -> None:
-    """A plan can be put, read with what it did, and taken away while the sandbox runs."""
+async def test_faults_scripted_over_http(api: Client) -> None:
+    """A plan can be set, read with its counters, and removed while the sandbox runs."""
     rule = {"kind": "status", "fault": "answer", "status": 500, "times": 1}
 
-    await there.script(rule)
-    task_id = await there.submit()
-    codes = [(await there.read(task_id)).status_code for _ in range(2)]
-    report = (await there.http.get("/sandbox/faults")).json()
-    cleared = (await there.http.delete("/sandbox/faults")).json()
+    await api.script(rule)
+    task_id = await api.submit()
+    codes = [(await api.read(task_id)).status_code for _ in range(2)]
+    report = (await api.http.get("/sandbox/faults")).json()
+    cleared = (await api.http.delete("/sandbox/faults")).json()
 
     assert codes == [500, 200]
-    assert report == {"rules": [{**rule, "struck": 1}]}
+    assert report == {"rules": [{**rule, "triggered": 1}]}
     assert cleared == {"rules": []}
 
 
-async def test_reset_counts_anew(there: Caller) -> None:
-    """After a reset the rules are still in force, and count from the beginning."""
-    await there.script({"kind": "status", "fault": "answer", "status": 500, "times": 1})
-    codes = [(await there.read("task_unknown")).status_code for _ in range(2)]
+async def test_reset_restarts_counters(api: Client) -> None:
+    """A reset keeps the rules and restarts their counters."""
+    await api.script({"kind": "status", "fault": "answer", "status": 500, "times": 1})
+    codes = [(await api.read("task_unknown")).status_code for _ in range(2)]
 
-    await there.http.post("/sandbox/reset")
-    codes += [(await there.read("task_unknown")).status_code]
+    await api.http.post("/sandbox/reset")
+    codes += [(await api.read("task_unknown")).status_code]
 
     assert codes == [500, 404, 500]
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b'{"rules": [{"kind": "submit", "fault": "explode"}]}'])
-async def test_bad_plan_refused(there: Caller, content: bytes) -> None:
-    """A plan that cannot be understood is 400 and leaves the old one in force."""
-    await there.script({"kind": "status", "fault": "drop"})
+async def test_bad_plan_refused(api: Client, content: bytes) -> None:
+    """An invalid plan returns 400, and the previous one stays active."""
+    await api.script({"kind": "status", "fault": "drop"})
 
-    answer = await there.http.put("/sandbox/faults", content=content)
+    response = await api.http.put("/sandbox/faults", content=content)
 
-    assert answer.status_code == 400
-    assert answer.json()["message"]
-    assert len((await there.http.get("/sandbox/faults")).json()["rules"]) == 1
+    assert response.status_code == 400
+    assert response.json()["message"]
+    assert len((await api.http.get("/sandbox/faults")).json()["rules"]) == 1

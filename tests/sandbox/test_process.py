@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from prefect_seedance.sandbox.__main__ import app
-from tests.sandbox.conftest import KEY, PATIENCE_SECONDS, SUBMIT, address, start, text_input
+from tests.sandbox.conftest import KEY, SUBMIT, TIMEOUT_SECONDS, address, start, text_input
 
 
 def leftovers(folder: Path) -> list[str]:
@@ -19,14 +19,14 @@ def leftovers(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_signal_ends_cleanly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals) -> None:
-    """A signal ends it at once, in silence and without leftovers, whatever is under way."""
+    """A signal stops a busy sandbox at once, without output and without temporary files."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     headers = {"Authorization": f"Bearer {KEY}"}
     with start("--frame-rate", 60, "--speed", 1000) as process:
         url = address(process)
         for prompt in ("one", "two", "three"):
-            asked = text_input(prompt=prompt, duration=12, resolution="720p")
-            httpx.post(url + SUBMIT, json={"input": asked}, headers=headers)
+            requested = text_input(prompt=prompt, duration=12, resolution="720p")
+            httpx.post(url + SUBMIT, json={"input": requested}, headers=headers)
         httpx.put(f"{url}/sandbox/faults", json={"rules": [{"kind": "submit", "fault": "hang"}]})
         hanging = ThreadPoolExecutor(1).submit(
             httpx.post, url + SUBMIT, json={"input": text_input()}, headers=headers
@@ -35,83 +35,83 @@ def test_signal_ends_cleanly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nu
             hanging.result(timeout=0.2)
         busy = leftovers(tmp_path)
 
-        asked_at = time.monotonic()
+        started_at = time.monotonic()
         process.send_signal(number)
-        said = process.communicate(timeout=PATIENCE_SECONDS)
+        output = process.communicate(timeout=TIMEOUT_SECONDS)
 
-    assert said == ("", "")
+    assert output == ("", "")
     assert process.returncode == 0
     assert isinstance(hanging.exception(), httpx.TransportError)
-    assert time.monotonic() - asked_at < 2
+    assert time.monotonic() - started_at < 2
     assert len(busy) == 1, busy
     assert leftovers(tmp_path) == []
 
 
 def failure(*options: object) -> str:
-    """Return what the command says when it ends at once."""
+    """Return the error with which the command exits."""
     with pytest.raises(SystemExit) as ended:
         app([str(option) for option in options])
     assert ended.value.code != 0
     return str(ended.value)
 
 
-def test_taken_port_explained() -> None:
-    """A port that is taken is one line, not a traceback."""
+def test_used_port_explained() -> None:
+    """A port in use is reported in one line, without a traceback."""
     with socket.create_server(("127.0.0.1", 0)) as other:
-        said = failure("--port", other.getsockname()[1])
+        output = failure("--port", other.getsockname()[1])
 
-    assert said.startswith("The sandbox cannot start:")
-    assert "in use" in said
+    assert output.startswith("The sandbox cannot start:")
+    assert "in use" in output
 
 
 def test_bad_plan_explained(tmp_path: Path) -> None:
-    """A plan that cannot be understood is one line that names the fault."""
+    """An invalid plan is reported in one line that names the fault."""
     (tmp_path / "plan.yaml").write_text("rules:\n- kind: submit\n  fault: explode\n")
 
-    said = failure("--port", 0, "--faults", tmp_path / "plan.yaml")
+    output = failure("--port", 0, "--faults", tmp_path / "plan.yaml")
 
-    assert said.startswith("The sandbox cannot start: rule 1:")
-    assert "explode" in said
+    assert output.startswith("The sandbox cannot start: rule 1:")
+    assert "explode" in output
 
 
 @pytest.mark.parametrize(
     ("option", "value"), [("--speed", 0), ("--serve", "/nowhere"), ("--frame-rate", "x")]
 )
 def test_bad_option_explained(capsys: pytest.CaptureFixture[str], option: str, value: object) -> None:
-    """An option that is wrong is named."""
+    """The error names the invalid option."""
     failure(option, value)
 
     assert option.strip("-").replace("-", "_") in capsys.readouterr().err.replace("-", "_")
 
 
-def test_plan_in_force_from_start(tmp_path: Path) -> None:
-    """A plan given as a file is in force at once."""
+def test_plan_active_from_start(tmp_path: Path) -> None:
+    """A plan given as a file is active from the start."""
     (tmp_path / "plan.yaml").write_text("rules:\n- {kind: submit, fault: answer, status: 503, times: 1}\n")
     headers = {"Authorization": f"Bearer {KEY}"}
 
     with start("--faults", tmp_path / "plan.yaml") as process:
         url = address(process)
-        answers = [
+        codes = [
             httpx.post(url + SUBMIT, json={"input": text_input()}, headers=headers).status_code
             for _ in range(2)
         ]
         process.terminate()
 
-    assert answers == [503, 200]
+    assert codes == [503, 200]
 
 
-def test_broken_off_request_is_no_news() -> None:
-    """A client that is killed while it sends is passed over in silence, and starts nothing."""
+def test_aborted_request_ignored() -> None:
+    """A request that is aborted while it is sent starts nothing and is not logged."""
     with start() as process:
         url = httpx.URL(address(process))
-        with socket.create_connection((url.host, url.port or 0)) as dying:
-            dying.sendall(
+        with socket.create_connection((url.host, url.port or 0)) as aborted:
+            aborted.sendall(
                 f"POST {SUBMIT} HTTP/1.1\r\nHost: sandbox\r\nContent-Length: 100\r\n\r\n{{".encode()
             )
             time.sleep(0.2)
         totals = httpx.get(f"{url}/sandbox/books").json()["totals"]
         process.terminate()
-        said = process.communicate(timeout=PATIENCE_SECONDS)
+        output = process.communicate(timeout=TIMEOUT_SECONDS)
 
-    assert said == ("", "")
+    assert output == ("", "")
     assert (totals["submits_received"], totals["accepted"]) == (1, 0)

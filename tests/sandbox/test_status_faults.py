@@ -1,4 +1,4 @@
-"""Faults of status reads, as a plain client meets them."""
+"""Faults of status reads, as a plain client triggers them."""
 
 import asyncio
 import json
@@ -6,45 +6,45 @@ import json
 import httpx
 import pytest
 
-from tests.sandbox.conftest import Caller
+from tests.sandbox.conftest import Client
 
 
-async def test_not_found_for_a_while(there: Caller) -> None:
-    """A new id can be unknown at first."""
-    await there.script(
+async def test_not_found_for_a_while(api: Client) -> None:
+    """A new id can be unknown for a while."""
+    await api.script(
         {"kind": "status", "fault": "answer", "status": 404, "since": "acceptance", "until_seconds": 0.2}
     )
-    task_id = await there.submit()
+    task_id = await api.submit()
 
-    early = await there.read(task_id)
+    early = await api.read(task_id)
     await asyncio.sleep(0.2)
-    late = await there.read(task_id)
+    late = await api.read(task_id)
 
     assert (early.status_code, late.status_code) == (404, 200)
 
 
-async def test_outage_has_an_end(there: Caller) -> None:
-    """Everything can be out of order for a time."""
-    task_id = await there.submit()
-    await there.script(
+async def test_outage_ends(api: Client) -> None:
+    """All reads can fail for a limited time."""
+    task_id = await api.submit()
+    await api.script(
         {"kind": "status", "fault": "answer", "status": 503, "after_seconds": 0.1, "until_seconds": 0.3}
     )
 
     codes = []
     for _ in range(3):
-        codes.append((await there.read(task_id)).status_code)
+        codes.append((await api.read(task_id)).status_code)
         await asyncio.sleep(0.16)
 
     assert codes == [200, 503, 200]
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
-async def test_refused(there: Caller, status: int) -> None:
-    """Any status can be the answer."""
-    await there.script({"kind": "status", "fault": "answer", "status": status, "retry_after": 1, "times": 1})
-    task_id = await there.submit()
+async def test_refused(api: Client, status: int) -> None:
+    """The response can have any error status."""
+    await api.script({"kind": "status", "fault": "answer", "status": status, "retry_after": 1, "times": 1})
+    task_id = await api.submit()
 
-    refused, fine = await there.read(task_id), await there.read(task_id)
+    refused, fine = await api.read(task_id), await api.read(task_id)
 
     assert refused.status_code == refused.json()["code"] == status
     assert refused.headers["retry-after"] == "1"
@@ -61,58 +61,58 @@ async def test_refused(there: Caller, status: int) -> None:
     ],
     ids=str,
 )
-async def test_no_answer(there: Caller, fault: dict[str, object], error: type[Exception]) -> None:
-    """A read can go without an answer."""
-    await there.script({"kind": "status", **fault})
-    task_id = await there.submit()
-    there.http.timeout = httpx.Timeout(0.1)
+async def test_no_response(api: Client, fault: dict[str, object], error: type[Exception]) -> None:
+    """A read can receive no response."""
+    await api.script({"kind": "status", **fault})
+    task_id = await api.submit()
+    api.http.timeout = httpx.Timeout(0.1)
 
     with pytest.raises(error):
-        await there.read(task_id)
+        await api.read(task_id)
 
 
-async def test_garbled(there: Caller) -> None:
-    """An answer can be no JSON."""
-    await there.script({"kind": "status", "fault": "garbage"})
+async def test_garbled(api: Client) -> None:
+    """The response can be invalid JSON."""
+    await api.script({"kind": "status", "fault": "garbage"})
 
     with pytest.raises(ValueError, match=r"utf-8|delimiter|control"):
-        (await there.read(await there.submit())).json()
+        (await api.read(await api.submit())).json()
 
 
-async def test_code_hidden(there: Caller) -> None:
-    """An HTTP 200 can carry another code."""
-    await there.script({"kind": "status", "fault": "hidden-code", "code": 404})
+async def test_code_hidden(api: Client) -> None:
+    """A response with HTTP 200 can contain an error code."""
+    await api.script({"kind": "status", "fault": "hidden-code", "code": 404})
 
-    answer = await there.read(await there.submit())
+    response = await api.read(await api.submit())
 
-    assert (answer.status_code, answer.json()["code"]) == (200, 404)
-
-
-async def test_data_null(there: Caller) -> None:
-    """An answer can say success and nothing else."""
-    await there.script({"kind": "status", "fault": "null-data"})
-
-    answer = await there.read(await there.submit())
-
-    assert answer.json() == {"code": 200, "message": "success", "data": None}
+    assert (response.status_code, response.json()["code"]) == (200, 404)
 
 
-async def test_state_unknown(there: Caller) -> None:
-    """A state can be a word that nobody knows."""
-    await there.script({"kind": "status", "fault": "unknown-state", "word": "paused"})
+async def test_data_null(api: Client) -> None:
+    """A response can report success without data."""
+    await api.script({"kind": "status", "fault": "null-data"})
 
-    assert (await there.status(await there.submit()))["state"] == "paused"
+    response = await api.read(await api.submit())
+
+    assert response.json() == {"code": 200, "message": "success", "data": None}
 
 
-async def test_state_goes_back(there: Caller) -> None:
-    """A generation that was processing can be pending again, and one that had ended can go on."""
-    await there.script({"kind": "generation", "fault": "never-end", "clip": "never"})
-    endless, ended = await there.submit(prompt="never ending"), await there.submit()
-    await there.until(endless, "processing")
-    await there.ended(ended)
-    await there.script({"kind": "status", "fault": "step-back"})
+async def test_state_unknown(api: Client) -> None:
+    """The state can be an unknown word."""
+    await api.script({"kind": "status", "fault": "unknown-state", "word": "paused"})
 
-    backward = [await there.status(endless), await there.status(ended)]
+    assert (await api.status(await api.submit()))["state"] == "paused"
+
+
+async def test_state_goes_back(api: Client) -> None:
+    """A generation can appear to return to an earlier state."""
+    await api.script({"kind": "generation", "fault": "never-end", "clip": "never"})
+    endless, ended = await api.submit(prompt="never ending"), await api.submit()
+    await api.until(endless, "processing")
+    await api.ended(ended)
+    await api.script({"kind": "status", "fault": "step-back"})
+
+    backward = [await api.status(endless), await api.status(ended)]
 
     assert [status["state"] for status in backward] == ["pending", "processing"]
     assert all(set(status) == {"taskId", "state", "createTime"} for status in backward)
@@ -121,25 +121,25 @@ async def test_state_goes_back(there: Caller) -> None:
 @pytest.mark.parametrize(
     ("fault", "result"), [("no-urls", '{"resultUrls": []}'), ("broken-result", '{"resultUrls": ["http')]
 )
-async def test_result_useless(there: Caller, fault: str, result: str) -> None:
-    """A success can lack its result, and reads before the success do not use the fault up."""
-    await there.script({"kind": "status", "fault": fault, "times": 1})
-    task_id = await there.submit()
+async def test_result_useless(api: Client, fault: str, result: str) -> None:
+    """A success can lack its result; earlier reads do not use up the fault."""
+    await api.script({"kind": "status", "fault": fault, "times": 1})
+    task_id = await api.submit()
 
-    useless, useful = await there.ended(task_id), await there.status(task_id)
+    useless, useful = await api.ended(task_id), await api.status(task_id)
 
     assert useless["state"] == "success"
     assert useless["resultJson"] == result
     assert json.loads(useful["resultJson"])["resultUrls"]
 
 
-async def test_one_state_chosen(there: Caller) -> None:
-    """A rule can wait for a state."""
-    await there.script({"kind": "status", "fault": "answer", "status": 500, "state": "success"})
-    task_id = await there.submit()
+async def test_rule_waits_for_state(api: Client) -> None:
+    """A rule can apply to one state only."""
+    await api.script({"kind": "status", "fault": "answer", "status": 500, "state": "success"})
+    task_id = await api.submit()
 
     async with asyncio.timeout(5):
-        while (answer := await there.read(task_id)).status_code == 200:
-            assert answer.json()["data"]["state"] != "success"
+        while (response := await api.read(task_id)).status_code == 200:
+            assert response.json()["data"]["state"] != "success"
 
-    assert answer.status_code == 500
+    assert response.status_code == 500

@@ -1,4 +1,4 @@
-"""Faults of submissions, as a plain client meets them."""
+"""Faults of submissions, as a plain client triggers them."""
 
 import asyncio
 import time
@@ -7,12 +7,12 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from tests.sandbox.conftest import Caller, text_input
+from tests.sandbox.conftest import Client, text_input
 
 BODY = {"input": text_input()}
 
 
-async def accepted(caller: Caller) -> int:
+async def accepted(caller: Client) -> int:
     return (await caller.totals())["accepted"]
 
 
@@ -22,122 +22,122 @@ async def accepted(caller: Caller) -> int:
     [(False, httpx.RemoteProtocolError), (True, httpx.ReadError)],
     ids=["orderly", "reset"],
 )
-async def test_dropped(there: Caller, fault: str, paid: int, *, reset: bool, error: type[Exception]) -> None:
-    """The connection closes without an answer, before or after the generation has begun."""
-    await there.script({"kind": "submit", "fault": fault, "reset": reset})
+async def test_dropped(api: Client, fault: str, paid: int, *, reset: bool, error: type[Exception]) -> None:
+    """The connection closes without a response, before or after the generation starts."""
+    await api.script({"kind": "submit", "fault": fault, "reset": reset})
 
     with pytest.raises(error):
-        await there.post(BODY)
+        await api.post(BODY)
 
-    assert await accepted(there) == paid
+    assert await accepted(api) == paid
 
 
 @pytest.mark.parametrize(("fault", "paid"), [("hang", 0), ("accept-then-hang", 1)])
-async def test_hung(there: Caller, fault: str, paid: int) -> None:
-    """No answer comes while the client waits."""
-    await there.script({"kind": "submit", "fault": fault})
+async def test_hung(api: Client, fault: str, paid: int) -> None:
+    """The sandbox sends no response while the client waits."""
+    await api.script({"kind": "submit", "fault": fault})
 
     with pytest.raises(httpx.ReadTimeout):
-        await there.post(BODY, timeout_seconds=0.1)
+        await api.post(BODY, timeout_seconds=0.1)
 
-    assert await accepted(there) == paid
+    assert await accepted(api) == paid
 
 
-async def test_hung_for_a_while(there: Caller) -> None:
-    """A hanging connection closes when its time is over."""
-    await there.script({"kind": "submit", "fault": "hang", "seconds": 0.1})
+async def test_hung_for_a_while(api: Client) -> None:
+    """A hanging connection closes after its time."""
+    await api.script({"kind": "submit", "fault": "hang", "seconds": 0.1})
 
     with pytest.raises(httpx.RemoteProtocolError):
-        await there.post(BODY)
+        await api.post(BODY)
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 429, 500, 502, 503, 504])
-async def test_rejected(there: Caller, status: int) -> None:
-    """Any status can be the answer, and nothing has begun."""
-    await there.script({"kind": "submit", "fault": "answer", "status": status})
+async def test_rejected(api: Client, status: int) -> None:
+    """The response can have any error status, and no generation starts."""
+    await api.script({"kind": "submit", "fault": "answer", "status": status})
 
-    answer = await there.post(BODY)
+    response = await api.post(BODY)
 
-    assert answer.status_code == answer.json()["code"] == status
-    assert answer.json()["data"] is None
-    assert "retry-after" not in answer.headers
-    assert await accepted(there) == 0
+    assert response.status_code == response.json()["code"] == status
+    assert response.json()["data"] is None
+    assert "retry-after" not in response.headers
+    assert await accepted(api) == 0
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
-async def test_accepted_and_failed(there: Caller, status: int) -> None:
-    """A server error can hide a generation that has begun."""
-    await there.script({"kind": "submit", "fault": "accept-then-answer", "status": status})
+async def test_accepted_and_failed(api: Client, status: int) -> None:
+    """A server error can hide a started generation."""
+    await api.script({"kind": "submit", "fault": "accept-then-answer", "status": status})
 
-    assert (await there.post(BODY)).status_code == status
-    assert await accepted(there) == 1
+    assert (await api.post(BODY)).status_code == status
+    assert await accepted(api) == 1
 
 
 @pytest.mark.parametrize("value", [7, "Wed, 21 Oct 2026 07:28:00 GMT"])
-async def test_retry_after_sent(there: Caller, value: int | str) -> None:
-    """A refusal can say when to come again, in seconds or as a date."""
-    await there.script({"kind": "submit", "fault": "answer", "status": 429, "retry_after": value})
+async def test_retry_after_sent(api: Client, value: int | str) -> None:
+    """A refusal can include Retry-After in seconds or as a date."""
+    await api.script({"kind": "submit", "fault": "answer", "status": 429, "retry_after": value})
 
-    assert (await there.post(BODY)).headers["retry-after"] == str(value)
+    assert (await api.post(BODY)).headers["retry-after"] == str(value)
 
 
 @pytest.mark.parametrize(("fault", "paid"), [("garbage", 0), ("accept-then-garbage", 1)])
-async def test_garbled(there: Caller, fault: str, paid: int) -> None:
-    """An answer can be no JSON."""
-    await there.script({"kind": "submit", "fault": fault})
+async def test_garbled(api: Client, fault: str, paid: int) -> None:
+    """The response can be invalid JSON."""
+    await api.script({"kind": "submit", "fault": fault})
 
-    answer = await there.post(BODY)
+    response = await api.post(BODY)
 
-    assert answer.status_code == 200
+    assert response.status_code == 200
     with pytest.raises(ValueError, match=r"utf-8|delimiter|control"):
-        answer.json()
-    assert await accepted(there) == paid
+        response.json()
+    assert await accepted(api) == paid
 
 
 @pytest.mark.parametrize(("fault", "paid"), [("hidden-code", 0), ("accept-then-hidden-code", 1)])
-async def test_code_hidden(there: Caller, fault: str, paid: int) -> None:
-    """An HTTP 200 can carry another code."""
-    await there.script({"kind": "submit", "fault": fault, "code": 500})
+async def test_code_hidden(api: Client, fault: str, paid: int) -> None:
+    """A response with HTTP 200 can contain an error code."""
+    await api.script({"kind": "submit", "fault": fault, "code": 500})
 
-    answer = await there.post(BODY)
+    response = await api.post(BODY)
 
-    assert (answer.status_code, answer.json()["code"], answer.json()["data"]) == (200, 500, None)
-    assert await accepted(there) == paid
-
-
-async def test_id_missing(there: Caller) -> None:
-    """An acceptance can come without an id."""
-    await there.script({"kind": "submit", "fault": "accept-without-id"})
-
-    answer = await there.post(BODY)
-
-    assert answer.json() == {"code": 200, "message": "success", "data": {}}
-    assert await accepted(there) == 1
+    assert (response.status_code, response.json()["code"], response.json()["data"]) == (200, 500, None)
+    assert await accepted(api) == paid
 
 
-async def test_slow_but_fine(there: Caller) -> None:
-    """A slow answer is an answer."""
-    await there.script({"kind": "submit", "fault": "slow", "seconds": 0.2})
+async def test_id_missing(api: Client) -> None:
+    """An acceptance can lack the id."""
+    await api.script({"kind": "submit", "fault": "accept-without-id"})
 
-    asked_at = time.monotonic()
-    answer = await there.post(BODY)
+    response = await api.post(BODY)
 
-    assert answer.json()["data"]["taskId"]
-    assert time.monotonic() - asked_at >= 0.2
+    assert response.json() == {"code": 200, "message": "success", "data": {}}
+    assert await accepted(api) == 1
+
+
+async def test_slow_but_fine(api: Client) -> None:
+    """A slow response is valid."""
+    await api.script({"kind": "submit", "fault": "slow", "seconds": 0.2})
+
+    started_at = time.monotonic()
+    response = await api.post(BODY)
+
+    assert response.json()["data"]["taskId"]
+    assert time.monotonic() - started_at >= 0.2
 
 
 @pytest.mark.parametrize("fault", ["accept-then-drop", "accept-without-id"])
-async def test_refusal_stays(there: Caller, fault: str) -> None:
-    """What the API refuses anyway is not accepted for a fault's sake."""
-    await there.script({"kind": "submit", "fault": fault})
+async def test_refusal_stays(api: Client, fault: str) -> None:
+    """A fault does not accept a submission that the API refuses."""
+    await api.script({"kind": "submit", "fault": fault})
 
-    assert (await there.post({"input": {}})).status_code == 400
-    assert await accepted(there) == 0
+    assert (await api.post({"input": {}})).status_code == 400
+    assert await accepted(api) == 0
 
 
-async def test_works_without_server(here: Callable[..., Caller]) -> None:
-    """Without a connection to close, httpx tells of a broken one all the same."""
-    caller = here()
+async def test_works_without_server(in_process: Callable[..., Client]) -> None:
+    """Without a real connection, httpx raises a read error for a dropped one."""
+    caller = in_process()
     await caller.script({"kind": "submit", "fault": "accept-then-drop"})
 
     with pytest.raises(httpx.ReadError):
@@ -146,15 +146,15 @@ async def test_works_without_server(here: Callable[..., Caller]) -> None:
     assert await accepted(caller) == 1
 
 
-async def test_many_hang_at_once(there: Caller) -> None:
-    """Connections that hang do not keep others waiting."""
-    await there.script({"kind": "submit", "fault": "accept-then-hang", "clip": "stuck"})
+async def test_many_hang_at_once(api: Client) -> None:
+    """Hanging connections do not block others."""
+    await api.script({"kind": "submit", "fault": "accept-then-hang", "clip": "stuck"})
     stuck = [
-        asyncio.ensure_future(there.post({"input": text_input(prompt="stuck")}, timeout_seconds=1))
+        asyncio.ensure_future(api.post({"input": text_input(prompt="stuck")}, timeout_seconds=1))
         for _ in range(20)
     ]
 
-    await there.film_url(prompt="free")
+    await api.video_url(prompt="free")
 
     assert {type(error) for error in await asyncio.gather(*stuck, return_exceptions=True)} == {
         httpx.ReadTimeout

@@ -1,4 +1,4 @@
-"""Faults: what shall go wrong, scripted by rules."""
+"""Faults of the sandbox, scripted by rules."""
 
 from collections.abc import Sequence
 
@@ -12,24 +12,24 @@ _NO_FAULT = Fault()
 
 
 class Faults:
-    """The rules in force; of those that a subject meets, the first decides."""
+    """The active rules; the first one that triggers decides."""
 
     def __init__(self, rules: Sequence[Rule] = (), *, seed: int) -> None:
         self.rules = rules
         self._seed = seed
 
     def draw(self, subject: Subject) -> Fault:
-        """Return the fault that strikes now, which may be none."""
+        """Return the fault for a subject; by default, one that changes nothing."""
         for number, rule in enumerate(self.rules):
-            if rule.meets(subject, seed=f"{self._seed} {number}"):
+            if rule.triggers(subject, seed=f"{self._seed} {number}"):
                 return rule.fault
         return _NO_FAULT
 
     def report(self) -> dict[str, object]:
-        """Return the rules, and how often each has struck."""
+        """Return the rules, and how often each has triggered."""
         return {"rules": [rule.report() for rule in self.rules]}
 
     def restart(self) -> None:
-        """Let all rules count from now."""
+        """Restart the counters of all rules."""
         for rule in self.rules:
             rule.restart()

@@ -1,4 +1,4 @@
-"""What every fault is: a change to an answer, or to the fate of a generation."""
+"""The base class of faults, which change a response or the fate of a generation."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -16,32 +16,32 @@ EVERY_STATE = frozenset({"pending", "processing", "success", "failed"})
 
 @dataclass(frozen=True)
 class Call:
-    """A request, and what the sandbox does with it if nothing goes wrong."""
+    """A request, with the endpoint that handles it without faults."""
 
     request: Request
     endpoint: Callable[[Request], Awaitable[Response]]
 
-    async def honest(self) -> Response:
-        """Do and answer what the contract says.
+    async def proceed(self) -> Response:
+        """Handle the request according to the contract.
 
         Raises:
-            RefusalError: The contract says no; that stays so, whatever the fault.
+            RefusalError: The contract requires a refusal; a fault does not replace it.
         """
         return await self.endpoint(self.request)
 
 
 class Fault(BaseModel):
-    """No fault at all; its heirs override one of the two methods."""
+    """A fault that changes nothing; subclasses override one of the two methods."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    strikes: ClassVar[frozenset[str]] = EVERY_STATE
-    """The states of a generation in which the fault shows; elsewhere a rule does not count."""
+    states: ClassVar[frozenset[str]] = EVERY_STATE
+    """The states of a generation to which the fault applies; a rule ignores the others."""
 
-    async def answer(self, call: Call) -> ASGIApp:
-        """Answer a request."""
-        return await call.honest()
+    async def respond(self, call: Call) -> ASGIApp:
+        """Respond to a request."""
+        return await call.proceed()
 
-    def foretell(self, fate: Fate) -> Fate:
-        """Decide how a generation will go."""
+    def alter_fate(self, fate: Fate) -> Fate:
+        """Change the fate of a generation."""
         return fate

@@ -1,4 +1,4 @@
-"""Plans: faults as a person or a campaign writes them."""
+"""Fault plans, parsed from YAML or JSON."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,14 +14,14 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class PlanError(ValueError):
-    """A plan cannot be understood; the message names the rule, the field and what would be right."""
+    """A plan is invalid; the message names the rule, the field and the expected value."""
 
 
 def load_plan(path: Path) -> list[Rule]:
     """Read a plan from a YAML file.
 
     Raises:
-        PlanError: It is not YAML, or not a plan.
+        PlanError: The file is not YAML, or not a valid plan.
     """
     try:
         return read_plan(yaml.safe_load(path.read_text(encoding="utf-8")))
@@ -30,13 +30,13 @@ def load_plan(path: Path) -> list[Rule]:
 
 
 def read_plan(plan: object) -> list[Rule]:
-    """Read a plan: a mapping whose one field `rules` holds a list.
+    """Read a plan, which is a mapping with one field, `rules`, that contains a list.
 
     Raises:
-        PlanError: Something in it is unknown, missing or out of range.
+        PlanError: A field is unknown, missing or out of range.
     """
     if not isinstance(plan, Mapping) or set(plan) != {"rules"} or not isinstance(plan["rules"], list):
-        raise PlanError("a plan is a mapping with one field, rules, that holds a list")
+        raise PlanError("a plan is a mapping with one field, rules, that contains a list")
     return [_read_rule(rule, place=f"rule {number}") for number, rule in enumerate(plan["rules"], start=1)]
 
 
@@ -48,7 +48,7 @@ def _read_rule(rule: object, *, place: str) -> Rule:
     name = rule.get("fault")
     faults = FAULTS[selector.kind]
     if not isinstance(name, str) or name not in faults:
-        raise PlanError(f"{place}: unknown {selector.kind} fault {name!r}; known are {', '.join(faults)}")
+        raise PlanError(f"{place}: unknown {selector.kind} fault {name!r}; known faults: {', '.join(faults)}")
     parameters = {
         key: value for key, value in rule.items() if key not in Selector.model_fields and key != "fault"
     }
@@ -59,12 +59,14 @@ def _checked(model: type[Model], fields: Mapping[object, object], *, place: str)
     try:
         return model.model_validate(fields)
     except ValidationError as error:
-        raise PlanError(f"{place}: {_complaint(error, model)}") from error
+        raise PlanError(f"{place}: {_first_error(error, model)}") from error
 
 
-def _complaint(error: ValidationError, model: type[BaseModel]) -> str:
+def _first_error(error: ValidationError, model: type[BaseModel]) -> str:
     first = error.errors(include_url=False, include_context=False)[0]
     field = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        return f"{field}: unknown field; its own parameters are: {', '.join(model.model_fields) or 'none'}"
+        return (
+            f"{field}: unknown field; the fault's parameters are: {', '.join(model.model_fields) or 'none'}"
+        )
     return f"{field}: {first['msg']}" if field else first["msg"]

@@ -1,4 +1,4 @@
-"""Rules: which request meets which fault."""
+"""The rules that decide when a fault occurs."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ Kind = Literal["submit", "status", "file", "generation", "callback"]
 
 @dataclass(frozen=True)
 class Subject:
-    """What a rule looks at."""
+    """The request or generation that a rule is matched against."""
 
     kind: Kind
     clip: str = ""
@@ -28,14 +28,14 @@ class Subject:
 
     @classmethod
     def of(cls, kind: Kind, generation: Generation | None) -> Self:
-        """Look at a generation, if there is one."""
+        """Describe a generation, if there is one."""
         if generation is None:
             return cls(kind)
         return cls(kind, generation.prompt, generation.state, generation.age_seconds)
 
 
 class Selector(BaseModel):
-    """The part of a rule that says where and when the fault strikes; seconds are real ones."""
+    """The part of a rule that selects where and when the fault occurs; times are in real seconds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -53,15 +53,15 @@ class Selector(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.nth is not None and self.times is not None:
-            raise PydanticCustomError("ordinal", "nth and times exclude each other")
+            raise PydanticCustomError("ordinal", "nth and times cannot be combined")
         if self.state is not None and self.kind != "status":
-            raise PydanticCustomError("state", "state is for status only")
+            raise PydanticCustomError("state", "state is allowed for status only")
         if self.since == "acceptance" and self.kind not in ("status", "file"):
-            raise PydanticCustomError("since", "since acceptance is for status and file only")
+            raise PydanticCustomError("since", "since: acceptance is allowed for status and file only")
         return self
 
-    def sees(self, subject: Subject, *, started_at: float) -> bool:
-        """Tell whether kind, clip, state and time fit."""
+    def matches(self, subject: Subject, *, started_at: float) -> bool:
+        """Return whether kind, clip, state and time match."""
         age = now() - started_at if self.since == "start" else subject.age_seconds
         return (
             subject.kind == self.kind
@@ -71,8 +71,8 @@ class Selector(BaseModel):
             and self.after_seconds <= age < (self.until_seconds or float("inf"))
         )
 
-    def counts(self, number: int) -> bool:
-        """Tell whether the fault strikes at this match, counted from 1."""
+    def includes(self, number: int) -> bool:
+        """Return whether the fault occurs at this match, counted from 1."""
         if self.nth is not None:
             return number == self.nth
         return self.times is None or number <= self.times
@@ -80,41 +80,41 @@ class Selector(BaseModel):
 
 @dataclass
 class Rule:
-    """A selector, its fault, and what they have seen so far."""
+    """A selector with its fault and its counters."""
 
     selector: Selector
     name: str
     fault: Fault
     started_at: float = field(default_factory=now)
-    struck: int = 0
-    _sights: Counter[str] = field(default_factory=Counter)
-    _matches: Counter[str] = field(default_factory=Counter)
+    triggered: int = 0
+    _matched: Counter[str] = field(default_factory=Counter)
+    _drawn: Counter[str] = field(default_factory=Counter)
 
-    def meets(self, subject: Subject, *, seed: str) -> bool:
-        """Tell whether the fault strikes now, and count."""
+    def triggers(self, subject: Subject, *, seed: str) -> bool:
+        """Count a match, and return whether the fault occurs."""
         if (
-            not self.selector.sees(subject, started_at=self.started_at)
-            or subject.state not in self.fault.strikes
+            not self.selector.matches(subject, started_at=self.started_at)
+            or subject.state not in self.fault.states
         ):
             return False
-        self._sights[subject.clip] += 1
-        # Drawn per clip, so that the order in which clips arrive changes nothing.
-        drawn = f"{seed} {subject.clip!a} {self._sights[subject.clip]}"
-        if Random(drawn).random() >= self.selector.share:  # noqa: S311  # nothing secret
+        self._matched[subject.clip] += 1
+        # Drawn for each clip separately, so that the order of clips does not matter.
+        drawn = f"{seed} {subject.clip!a} {self._matched[subject.clip]}"
+        if Random(drawn).random() >= self.selector.share:  # noqa: S311  # not used for security
             return False
         counter = subject.clip if self.selector.each_clip else ""
-        self._matches[counter] += 1
-        strikes = self.selector.counts(self._matches[counter])
-        self.struck += strikes
-        return strikes
+        self._drawn[counter] += 1
+        occurs = self.selector.includes(self._drawn[counter])
+        self.triggered += occurs
+        return occurs
 
     def report(self) -> dict[str, object]:
-        """Return the rule as it was written, and how often it struck."""
+        """Return the rule as written, with the number of times it triggered."""
         written = self.selector.model_dump(exclude_unset=True) | {"fault": self.name}
-        return written | self.fault.model_dump(exclude_unset=True) | {"struck": self.struck}
+        return written | self.fault.model_dump(exclude_unset=True) | {"triggered": self.triggered}
 
     def restart(self) -> None:
-        """Begin to count, and the time, from now."""
-        self.started_at, self.struck = now(), 0
-        self._sights.clear()
-        self._matches.clear()
+        """Reset the counters and the start time."""
+        self.started_at, self.triggered = now(), 0
+        self._matched.clear()
+        self._drawn.clear()

@@ -1,9 +1,9 @@
-"""All faults, by the kind of thing they happen to and by name."""
+"""All faults, by kind and name."""
 
 from collections.abc import Mapping
 
-from prefect_seedance.sandbox.faults.answers import Answer, Drop, Garbage, Hang, HiddenCode, Slow
-from prefect_seedance.sandbox.faults.fates import (
+from prefect_seedance.sandbox.faults.fault import Fault
+from prefect_seedance.sandbox.faults.generations import (
     BeforeAnswer,
     Fail,
     Forge,
@@ -15,9 +15,10 @@ from prefect_seedance.sandbox.faults.fates import (
     Twice,
     TwoUrls,
 )
-from prefect_seedance.sandbox.faults.fault import Fault
+from prefect_seedance.sandbox.faults.responses import Answer, Drop, Garbage, Hang, HiddenCode, Slow
 from prefect_seedance.sandbox.faults.rules import Kind
-from prefect_seedance.sandbox.faults.submitting import (
+from prefect_seedance.sandbox.faults.status_data import BrokenResult, NoUrls, NullData, StepBack, UnknownState
+from prefect_seedance.sandbox.faults.submissions import (
     AcceptThenAnswer,
     AcceptThenDrop,
     AcceptThenGarbage,
@@ -25,7 +26,6 @@ from prefect_seedance.sandbox.faults.submitting import (
     AcceptThenHiddenCode,
     AcceptWithoutId,
 )
-from prefect_seedance.sandbox.faults.telling import BrokenResult, NoUrls, NullData, StepBack, UnknownState
 from prefect_seedance.sandbox.faults.transfers import (
     Drip,
     Empty,

@@ -1,4 +1,4 @@
-"""Answers that are changed on their way out."""
+"""Responses that are changed while they are sent."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,29 +7,30 @@ from random import Random
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from prefect_seedance.sandbox.connection import cut
+from prefect_seedance.sandbox.connection import close_connection
 
-# How often a slow transfer sends a bit.
-_DROPS_PER_SECOND = 10
+# Chunks per second of a slow transfer.
+_CHUNKS_PER_SECOND = 10
 
-# A box that ends with the file and that players skip. Source: ISO/IEC 14496-12, size 0 and type `free`.
+# A box that extends to the end of the file and that players skip.
+# Source: ISO/IEC 14496-12, size 0 and type `free`.
 _FREE_BOX = b"\0\0\0\0free"
 
 _CHUNK = bytes(1 << 16)
 
 
-class Clipped:
-    """An answer that sends and declares other lengths than its own."""
+class Truncated:
+    """A response that sends and declares other lengths than its own."""
 
     def __init__(
-        self, answer: ASGIApp, *, sent: Callable[[int], int], declared: Callable[[int], int]
+        self, response: ASGIApp, *, sent: Callable[[int], int], declared: Callable[[int], int]
     ) -> None:
-        self._answer = answer
+        self._response = response
         self._sent = sent
         self._declared = declared
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send as much as shall be sent, and close the connection if more was declared."""
+        """Send the chosen length, and close the connection if more was declared."""
         left = missing = 0
         ended = False
 
@@ -49,21 +50,21 @@ class Clipped:
                 ended = left == 0 or not message.get("more_body", False)
                 await send({**message, "body": body, "more_body": not ended or missing > 0})
 
-        await self._answer(scope, receive, clipped)
+        await self._response(scope, receive, clipped)
         if missing:
-            await cut(scope, receive)
+            await close_connection(scope, receive)
 
 
 class Flipped:
-    """An answer some of whose bits are turned over."""
+    """A response with some bits inverted."""
 
-    def __init__(self, answer: ASGIApp, *, count: int, chance: Random) -> None:
-        self._answer = answer
+    def __init__(self, response: ASGIApp, *, count: int, chance: Random) -> None:
+        self._response = response
         self._count = count
         self._chance = chance
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the damaged answer."""
+        """Send the damaged response."""
         flips: dict[int, int] = {}
         position = 0
 
@@ -81,39 +82,39 @@ class Flipped:
                 message = {**message, "body": bytes(body)}
             await send(message)
 
-        await self._answer(scope, receive, flipped)
+        await self._response(scope, receive, flipped)
 
 
 class Dripping:
-    """An answer that arrives slowly."""
+    """A response that is sent slowly."""
 
-    def __init__(self, answer: ASGIApp, *, bytes_per_second: int) -> None:
-        self._answer = answer
-        self._drop_bytes = bytes_per_second // _DROPS_PER_SECOND
+    def __init__(self, response: ASGIApp, *, bytes_per_second: int) -> None:
+        self._response = response
+        self._chunk_bytes = bytes_per_second // _CHUNKS_PER_SECOND
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the answer a little at a time."""
+        """Send the response in small chunks."""
 
         async def drip(message: Message) -> None:
             body = message.get("body", b"")
-            while len(body) > self._drop_bytes:
-                await send({**message, "body": body[: self._drop_bytes], "more_body": True})
-                await asyncio.sleep(1 / _DROPS_PER_SECOND)
-                body = body[self._drop_bytes :]
+            while len(body) > self._chunk_bytes:
+                await send({**message, "body": body[: self._chunk_bytes], "more_body": True})
+                await asyncio.sleep(1 / _CHUNKS_PER_SECOND)
+                body = body[self._chunk_bytes :]
             await send(message if message["type"] == "http.response.start" else {**message, "body": body})
 
-        await self._answer(scope, receive, drip)
+        await self._response(scope, receive, drip)
 
 
 class Padded:
-    """An MP4 that goes on after its end with padding that players skip."""
+    """An MP4 followed by padding that players skip."""
 
-    def __init__(self, answer: ASGIApp, *, padding_bytes: int) -> None:
-        self._answer = answer
+    def __init__(self, response: ASGIApp, *, padding_bytes: int) -> None:
+        self._response = response
         self._padding_bytes = padding_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the answer and its padding."""
+        """Send the response and its padding."""
 
         async def padded(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -125,7 +126,7 @@ class Padded:
             if not message.get("more_body", False):
                 await self._pad(send)
 
-        await self._answer(scope, receive, padded)
+        await self._response(scope, receive, padded)
 
     async def _pad(self, send: Send) -> None:
         padding, left = _FREE_BOX, self._padding_bytes
@@ -137,13 +138,13 @@ class Padded:
 
 
 class Rangeless:
-    """An answer from a host that knows no ranges."""
+    """A response from a host that does not support range requests."""
 
-    def __init__(self, answer: ASGIApp) -> None:
-        self._answer = answer
+    def __init__(self, response: ASGIApp) -> None:
+        self._response = response
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send all of it."""
+        """Send the whole file."""
 
         async def rangeless(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -151,4 +152,4 @@ class Rangeless:
             await send(message)
 
         headers = [(name, value) for name, value in scope["headers"] if name != b"range"]
-        await self._answer({**scope, "headers": headers}, receive, rangeless)
+        await self._response({**scope, "headers": headers}, receive, rangeless)

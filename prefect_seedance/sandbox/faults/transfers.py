@@ -1,4 +1,4 @@
-"""Faults of a file on its way."""
+"""Faults of file downloads."""
 
 from collections.abc import Callable
 from random import Random
@@ -11,14 +11,14 @@ from starlette.types import ASGIApp
 
 from prefect_seedance.sandbox.envelope import refused
 from prefect_seedance.sandbox.faults.fault import Call, Fault
-from prefect_seedance.sandbox.faults.tampering import Clipped, Dripping, Flipped, Padded, Rangeless
+from prefect_seedance.sandbox.faults.tampering import Dripping, Flipped, Padded, Rangeless, Truncated
 
 
 class Truncate(Fault):
-    """Break off at a byte, or at a share of the length.
+    """Stop at a byte, or at a share of the length.
 
-    If `consistent`, the answer claims that this was all; otherwise it claims the full length and the
-    connection is closed.
+    If `consistent`, the response declares the shorter length; otherwise it declares the full length and
+    closes the connection.
     """
 
     at_byte: Annotated[int, Field(ge=0)] | None = None
@@ -28,73 +28,73 @@ class Truncate(Fault):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if (self.at_byte is None) == (self.at_share is None):
-            raise PydanticCustomError("place", "give either at_byte or at_share")
+            raise PydanticCustomError("position", "give either at_byte or at_share")
         return self
 
-    def _place(self, length: int) -> int:
+    def _position(self, length: int) -> int:
         return self.at_byte if self.at_byte is not None else int(length * (self.at_share or 0))
 
-    async def answer(self, call: Call) -> ASGIApp:
-        """Send the beginning."""
-        declared: Callable[[int], int] = self._place if self.consistent else (lambda length: length)
-        return Clipped(await call.honest(), sent=self._place, declared=declared)
+    async def respond(self, call: Call) -> ASGIApp:
+        """Send the beginning of the file."""
+        declared: Callable[[int], int] = self._position if self.consistent else (lambda length: length)
+        return Truncated(await call.proceed(), sent=self._position, declared=declared)
 
 
 class WrongLength(Fault):
-    """Claim a length that is `by` bytes more, or if negative fewer, than the file has."""
+    """Declare a length that differs from the file's by `by` bytes, which may be negative."""
 
     by: int
 
-    async def answer(self, call: Call) -> ASGIApp:
-        """Send the file under a wrong length."""
-        return Clipped(
-            await call.honest(), sent=lambda length: length, declared=lambda length: length + self.by
+    async def respond(self, call: Call) -> ASGIApp:
+        """Send the file with the wrong length."""
+        return Truncated(
+            await call.proceed(), sent=lambda length: length, declared=lambda length: length + self.by
         )
 
 
 class FlipBits(Fault):
-    """Turn over some bits, always the same ones for one `seed` and length."""
+    """Invert some bits, which depend on `seed` and the length only."""
 
     count: Annotated[int, Field(ge=1)] = 1
     seed: int = 0
 
-    async def answer(self, call: Call) -> ASGIApp:
+    async def respond(self, call: Call) -> ASGIApp:
         """Send a damaged file."""
-        chance = Random(self.seed)  # noqa: S311  # nothing secret
-        return Flipped(await call.honest(), count=self.count, chance=chance)
+        chance = Random(self.seed)  # noqa: S311  # not used for security
+        return Flipped(await call.proceed(), count=self.count, chance=chance)
 
 
 class Html(Fault):
     """Send a web page instead of the video, with status 200."""
 
-    async def answer(self, _call: Call) -> ASGIApp:
-        """Send a page."""
+    async def respond(self, _call: Call) -> ASGIApp:
+        """Send the page."""
         return HTMLResponse("<!doctype html><title>Please wait</title><p>Your download will begin shortly.")
 
 
 class Empty(Fault):
-    """Send a video of no bytes."""
+    """Send an empty video."""
 
-    async def answer(self, _call: Call) -> ASGIApp:
-        """Send nothing."""
+    async def respond(self, _call: Call) -> ASGIApp:
+        """Send an empty body."""
         return Response(b"", media_type="video/mp4")
 
 
 class Expired(Fault):
-    """Say that the URL has expired."""
+    """Refuse with 403, because the URL has expired."""
 
-    async def answer(self, _call: Call) -> ASGIApp:
-        """Refuse."""
+    async def respond(self, _call: Call) -> ASGIApp:
+        """Refuse the request."""
         return refused(403, "the URL has expired")
 
 
 class Redirect(Fault):
-    """Lead to another host: to `to`, or to this sandbox under its other loopback name."""
+    """Redirect to `to`, or by default to this sandbox under its other loopback name."""
 
     to: Annotated[str, Field(min_length=1)] | None = None
 
-    async def answer(self, call: Call) -> ASGIApp:
-        """Point elsewhere."""
+    async def respond(self, call: Call) -> ASGIApp:
+        """Send the redirect."""
         here = call.request.url
         other = "localhost" if here.hostname != "localhost" else "127.0.0.1"
         mirror = here.replace(hostname=other, path=here.path.replace("/files/", "/mirror/"))
@@ -106,24 +106,24 @@ class Drip(Fault):
 
     bytes_per_second: Annotated[int, Field(ge=10)]
 
-    async def answer(self, call: Call) -> ASGIApp:
-        """Send it drop by drop."""
-        return Dripping(await call.honest(), bytes_per_second=self.bytes_per_second)
+    async def respond(self, call: Call) -> ASGIApp:
+        """Send the file at the given rate."""
+        return Dripping(await call.proceed(), bytes_per_second=self.bytes_per_second)
 
 
 class Huge(Fault):
-    """Send the whole file and megabytes of MP4 padding after it, so that it is long and yet valid."""
+    """Send the whole file followed by megabytes of MP4 padding, so that it is large but valid."""
 
     megabytes: Annotated[int, Field(ge=1)]
 
-    async def answer(self, call: Call) -> ASGIApp:
-        """Send far too much."""
-        return Rangeless(Padded(await call.honest(), padding_bytes=self.megabytes * 1_000_000))
+    async def respond(self, call: Call) -> ASGIApp:
+        """Send the file and the padding."""
+        return Rangeless(Padded(await call.proceed(), padding_bytes=self.megabytes * 1_000_000))
 
 
 class NoRange(Fault):
-    """Send the whole file, whatever range was asked for."""
+    """Send the whole file and ignore the requested range."""
 
-    async def answer(self, call: Call) -> ASGIApp:
-        """Ignore the range."""
-        return Rangeless(await call.honest())
+    async def respond(self, call: Call) -> ASGIApp:
+        """Send the whole file."""
+        return Rangeless(await call.proceed())

@@ -1,4 +1,4 @@
-"""Films, decoded and looked at."""
+"""Rendered videos, decoded and checked."""
 
 import io
 import itertools
@@ -10,33 +10,33 @@ import av
 import pytest
 from PIL import Image, ImageChops, ImageStat
 
-from prefect_seedance.sandbox.film import InterruptedFilmError, Recipe, shoot
-from prefect_seedance.sandbox.pictures import frame_size, load, paint
-from tests.sandbox.conftest import Caller
+from prefect_seedance.sandbox.images import draw_cards, frame_size, load
+from prefect_seedance.sandbox.video import RenderInterruptedError, VideoSpec, render
+from tests.sandbox.conftest import Client
 
 SIZE = frame_size("480p", "16:9")
 
 
-def recipe(*pictures: Path, **changes: object) -> Recipe:
+def spec(*images: Path, **changes: object) -> VideoSpec:
     fields: dict[str, object] = {
-        "words": "slow dolly in towards the lighthouse",
+        "prompt": "slow dolly in towards the lighthouse",
         "size": SIZE,
         "seconds": 4,
         "frame_rate": 4,
         "sound": False,
         "fixed_lens": False,
     }
-    return Recipe(pictures=pictures, **(fields | changes))  # type: ignore[arg-type]  # fields of any type
+    return VideoSpec(images=images, **(fields | changes))  # type: ignore[arg-type]  # the values have various types
 
 
-def film(path: Path, *pictures: Path, **changes: object) -> Path:
-    shoot(recipe(*pictures, **changes), path / "film.mp4", interrupted=lambda: False)
-    return path / "film.mp4"
+def rendered(path: Path, *images: Path, **changes: object) -> Path:
+    render(spec(*images, **changes), path / "video.mp4", interrupted=lambda: False)
+    return path / "video.mp4"
 
 
 def frames(source: Path | io.BytesIO) -> list[Image.Image]:
     with av.open(source, "r") as container:
-        return [frame.to_image() for frame in container.decode(video=0)]  # type: ignore[no-untyped-call]  # as in av
+        return [frame.to_image() for frame in container.decode(video=0)]  # type: ignore[no-untyped-call]  # PyAV leaves it untyped
 
 
 def difference(one: Image.Image, other: Image.Image) -> float:
@@ -44,7 +44,7 @@ def difference(one: Image.Image, other: Image.Image) -> float:
 
 
 def loudness(source: Path) -> float:
-    """Return the highest amplitude, from 0 to 1."""
+    """Return the peak amplitude, from 0 to 1."""
     with av.open(source, "r") as container:
         planes = [memoryview(frame.planes[0]).cast("f") for frame in container.decode(audio=0)]
         return max(max(plane) for plane in planes)
@@ -53,30 +53,30 @@ def loudness(source: Path) -> float:
 @pytest.mark.parametrize("resolution", ["480p", "720p"])
 @pytest.mark.parametrize("ratio", ["1:1", "16:9", "9:16", "21:9", "3:4", "4:3"])
 def test_size_fits_ratio(tmp_path: Path, resolution: str, ratio: str) -> None:
-    """Every resolution and ratio gives an even size within about 2 percent, and a video of that size."""
+    """Every resolution and ratio gives an even size within about 2 percent of the ratio."""
     width, height = size = frame_size(resolution, ratio)
 
-    with av.open(film(tmp_path, size=size, frame_rate=1)) as container:
+    with av.open(rendered(tmp_path, size=size, frame_rate=1)) as container:
         stream = container.streams.video[0]
         made = (stream.width, stream.height)
 
     assert made == size
     assert width % 2 == height % 2 == 0
-    # 864x496, the contract's own example for 16:9, is off by 2.02 percent.
+    # The contract's example for 16:9, 864x496, deviates by 2.02 percent.
     assert float(Fraction(width, height) / Fraction(ratio.replace(":", "/"))) == pytest.approx(1, abs=0.021)
 
 
-def test_sizes_named_in_contract() -> None:
-    """The sizes that the contract names are kept."""
+def test_sizes_match_contract() -> None:
+    """The sizes given in the contract are used."""
     assert frame_size("480p", "16:9") == (864, 496)
     assert frame_size("720p", "16:9") == (1280, 720)
 
 
 @pytest.mark.parametrize("seconds", [4, 8, 12])
 @pytest.mark.parametrize("sound", [True, False])
-def test_film_as_asked(tmp_path: Path, seconds: int, *, sound: bool) -> None:
-    """H.264 in yuv420p of the right length, and AAC in stereo if there shall be sound."""
-    with av.open(film(tmp_path, seconds=seconds, sound=sound, frame_rate=2)) as container:
+def test_video_matches_spec(tmp_path: Path, seconds: int, *, sound: bool) -> None:
+    """A video is H.264 in yuv420p of the requested length, with stereo AAC if sound is on."""
+    with av.open(rendered(tmp_path, seconds=seconds, sound=sound, frame_rate=2)) as container:
         video = container.streams.video[0]
         audio = list(container.streams.audio)
         duration = Fraction(container.duration or 0, av.time_base)
@@ -91,15 +91,15 @@ def test_film_as_asked(tmp_path: Path, seconds: int, *, sound: bool) -> None:
 
 
 def test_sound_is_gentle(tmp_path: Path) -> None:
-    """The tone can be heard and does not clip."""
-    assert 0.1 < loudness(film(tmp_path, sound=True, frame_rate=1)) < 0.5
+    """The sound is audible and does not clip."""
+    assert 0.1 < loudness(rendered(tmp_path, sound=True, frame_rate=1)) < 0.5
 
 
-def test_images_stand_at_ends(tmp_path: Path, hosted: Path) -> None:
-    """The first frame is the start image and the last the end image, cropped to the frame."""
+def test_images_at_both_ends(tmp_path: Path, hosted: Path) -> None:
+    """The first frame shows the start image and the last frame the end image, both cropped."""
     dawn, noon = hosted / "dawn.png", hosted / "noon.jpg"
 
-    made = frames(film(tmp_path, dawn, noon))
+    made = frames(rendered(tmp_path, dawn, noon))
 
     assert difference(made[0], load(dawn, SIZE)) < 3
     assert difference(made[-1], load(noon, SIZE)) < 3
@@ -107,8 +107,8 @@ def test_images_stand_at_ends(tmp_path: Path, hosted: Path) -> None:
 
 
 def test_blend_is_smooth(tmp_path: Path, hosted: Path) -> None:
-    """Pictures change slowly at the ends, fastest in the middle, and never by a jump."""
-    made = frames(film(tmp_path, hosted / "dawn.png", hosted / "noon.jpg"))
+    """Frames change slowly at the ends and fastest in the middle, without jumps."""
+    made = frames(rendered(tmp_path, hosted / "dawn.png", hosted / "noon.jpg"))
 
     steps = [difference(one, other) for one, other in itertools.pairwise(made)]
 
@@ -117,9 +117,9 @@ def test_blend_is_smooth(tmp_path: Path, hosted: Path) -> None:
 
 
 def test_single_image_zooms(tmp_path: Path, hosted: Path) -> None:
-    """One image begins the film, and the camera goes in, unless it is fixed."""
-    moving = frames(film(tmp_path, hosted / "dawn.png"))
-    still = frames(film(tmp_path, hosted / "dawn.png", fixed_lens=True))
+    """A video of one image begins with it and zooms in, unless the lens is fixed."""
+    moving = frames(rendered(tmp_path, hosted / "dawn.png"))
+    still = frames(rendered(tmp_path, hosted / "dawn.png", fixed_lens=True))
 
     assert difference(moving[0], load(hosted / "dawn.png", SIZE)) < 3
     assert difference(moving[0], moving[-1]) > 2
@@ -127,7 +127,7 @@ def test_single_image_zooms(tmp_path: Path, hosted: Path) -> None:
 
 
 def test_images_cover_frame(tmp_path: Path) -> None:
-    """An image of another shape is cropped around its middle, not squeezed."""
+    """An image with another aspect ratio is cropped around its centre."""
     image = Image.new("RGB", (400, 1000), "red")
     image.paste("blue", (0, 400, 400, 600))
     image.save(tmp_path / "tall.png")
@@ -139,44 +139,46 @@ def test_images_cover_frame(tmp_path: Path) -> None:
     assert difference(frame, Image.new("RGB", (800, 400), "blue")) < 1
 
 
-def test_words_are_painted(tmp_path: Path) -> None:
-    """Without images, the words decide the picture."""
-    made = frames(film(tmp_path))
+def test_prompt_is_drawn(tmp_path: Path) -> None:
+    """Without images, the frames depend on the prompt."""
+    made = frames(rendered(tmp_path))
 
-    assert difference(made[0], paint(recipe().words, SIZE)[0]) < 4
-    assert difference(made[0], frames(film(tmp_path, words="another prompt"))[0]) > 4
+    assert difference(made[0], draw_cards(spec().prompt, SIZE)[0]) < 4
+    assert difference(made[0], frames(rendered(tmp_path, prompt="another prompt"))[0]) > 4
 
 
 def test_index_comes_first(tmp_path: Path) -> None:
-    """A player can begin before the file has arrived."""
-    content = film(tmp_path, sound=True).read_bytes()
+    """The index precedes the data, so that playback can start during the download."""
+    content = rendered(tmp_path, sound=True).read_bytes()
 
     assert content.index(b"moov") < content.index(b"mdat")
 
 
-def test_same_recipe_same_bytes(tmp_path: Path, hosted: Path) -> None:
-    """The same images and settings make the same file, and the same name."""
-    first = film(tmp_path, hosted / "dawn.png", sound=True).read_bytes()
-    second = film(tmp_path, hosted / "dawn.png", sound=True).read_bytes()
+def test_equal_specs_equal_bytes(tmp_path: Path, hosted: Path) -> None:
+    """Equal images and settings give equal bytes and equal digests."""
+    first = rendered(tmp_path, hosted / "dawn.png", sound=True).read_bytes()
+    second = rendered(tmp_path, hosted / "dawn.png", sound=True).read_bytes()
 
     assert first == second
-    assert recipe(hosted / "dawn.png").digest == recipe(hosted / "dawn.png", words="other words").digest
-    assert recipe().digest != recipe(words="other words").digest
+    assert spec(hosted / "dawn.png").digest == spec(hosted / "dawn.png", prompt="another prompt").digest
+    assert spec().digest != spec(prompt="another prompt").digest
 
 
 def test_closing_interrupts(tmp_path: Path) -> None:
-    """A film that nobody needs any more is given up."""
-    with pytest.raises(InterruptedFilmError):
-        shoot(recipe(), tmp_path / "film.mp4", interrupted=lambda: True)
+    """Rendering stops when it is interrupted."""
+    with pytest.raises(RenderInterruptedError):
+        render(spec(), tmp_path / "video.mp4", interrupted=lambda: True)
 
 
 @pytest.mark.parametrize("names", [["dawn.png"], ["noon.jpg", "dusk.webp"]])
-async def test_film_through_api(here: Callable[..., Caller], hosted: Path, names: Sequence[str]) -> None:
-    """The whole way: images by URL, film by URL."""
-    caller = here(frame_rate=6)
+async def test_video_through_api(
+    in_process: Callable[..., Client], hosted: Path, names: Sequence[str]
+) -> None:
+    """The API reads images by URL and returns a video by URL."""
+    caller = in_process(frame_rate=6)
     urls = [f"http://sandbox.test/hosted/{name}?signature=1" for name in names]
 
-    url = await caller.film_url(mode="image-to-video", image_urls=urls, sound=True, fixed_lens=True)
+    url = await caller.video_url(mode="image-to-video", image_urls=urls, sound=True, fixed_lens=True)
     made = frames(io.BytesIO((await caller.http.get(url)).content))
 
     assert len(made) == 24

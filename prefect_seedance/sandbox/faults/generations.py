@@ -1,4 +1,4 @@
-"""Faults of a generation's course, and of its callback."""
+"""Faults of generations and of their callbacks."""
 
 from dataclasses import replace
 from typing import Annotated
@@ -6,60 +6,60 @@ from typing import Annotated
 from pydantic import Field
 
 from prefect_seedance.sandbox.fate import Delivery, Failure, Fate
-from prefect_seedance.sandbox.faults.answers import Seconds
 from prefect_seedance.sandbox.faults.fault import Fault
+from prefect_seedance.sandbox.faults.responses import Seconds
 
 
 class Fail(Fault):
-    """End as failed, with any code."""
+    """Fail the generation, with any code."""
 
     code: Annotated[str, Field(min_length=1)]
     message: str = "a scripted fault"
 
-    def foretell(self, fate: Fate) -> Fate:
-        """Decide for failure."""
+    def alter_fate(self, fate: Fate) -> Fate:
+        """Set the failure."""
         return replace(fate, failure=Failure(self.code, self.message))
 
 
 class TakeLonger(Fault):
-    """Take many times as long as usual."""
+    """Multiply the processing time."""
 
     factor: Annotated[float, Field(gt=0)]
 
-    def foretell(self, fate: Fate) -> Fate:
-        """Stretch the processing."""
+    def alter_fate(self, fate: Fate) -> Fate:
+        """Set the processing time."""
         return replace(fate, processing_seconds=fate.processing_seconds * self.factor)
 
 
 class NeverEnd(Fault):
-    """Stay in processing for good."""
+    """Stay in processing forever."""
 
-    def foretell(self, fate: Fate) -> Fate:
-        """Let it go on."""
+    def alter_fate(self, fate: Fate) -> Fate:
+        """Set an infinite processing time."""
         return replace(fate, processing_seconds=float("inf"))
 
 
 class TwoUrls(Fault):
-    """End with two results."""
+    """Succeed with two results."""
 
-    def foretell(self, fate: Fate) -> Fate:
-        """Decide for two videos."""
+    def alter_fate(self, fate: Fate) -> Fate:
+        """Set two videos."""
         return replace(fate, videos=2)
 
 
 class Never(Fault):
     """Deliver no callback."""
 
-    def foretell(self, fate: Fate) -> Fate:
-        """Keep it."""
+    def alter_fate(self, fate: Fate) -> Fate:
+        """Set no copies."""
         return replace(fate, delivery=Delivery(copies=0))
 
 
 class Twice(Fault):
     """Deliver the callback twice."""
 
-    def foretell(self, fate: Fate) -> Fate:
-        """Copy it."""
+    def alter_fate(self, fate: Fate) -> Fate:
+        """Set two copies."""
         return replace(fate, delivery=Delivery(copies=2))
 
 
@@ -68,34 +68,34 @@ class Late(Fault):
 
     seconds: Seconds
 
-    def foretell(self, fate: Fate) -> Fate:
-        """Hold it back."""
+    def alter_fate(self, fate: Fate) -> Fate:
+        """Set the delay."""
         return replace(fate, delivery=Delivery(delay_seconds=self.seconds))
 
 
 class Reorder(Fault):
-    """Let the callback of a generation that ended later go first, if one comes in time."""
+    """Wait for the callback of another generation and deliver after it, if one is sent in time."""
 
     at_most_seconds: Annotated[float, Field(gt=0)] = 30.0
 
-    def foretell(self, fate: Fate) -> Fate:
-        """Let another go first."""
+    def alter_fate(self, fate: Fate) -> Fate:
+        """Set the maximum wait."""
         return replace(fate, delivery=Delivery(after_another_seconds=self.at_most_seconds))
 
 
 class BeforeAnswer(Fault):
-    """Answer the submit only after the generation has ended and its callback is delivered."""
+    """Respond to the submission only after the generation has ended and its callback is delivered."""
 
-    def foretell(self, fate: Fate) -> Fate:
-        """Let the callback overtake the answer."""
+    def alter_fate(self, fate: Fate) -> Fate:
+        """Delay the response."""
         return replace(fate, delivery=Delivery(before_answer=True))
 
 
 class Forge(Fault):
-    """Let somebody who knows the callback's address post that all is over, long before it is."""
+    """Post forged callbacks that report success before the generation ends, as an attacker could."""
 
     posts: Annotated[int, Field(ge=1)] = 1
 
-    def foretell(self, fate: Fate) -> Fate:
-        """Let the forger go first."""
+    def alter_fate(self, fate: Fate) -> Fate:
+        """Set the number of forged callbacks."""
         return replace(fate, delivery=Delivery(forged=self.posts))

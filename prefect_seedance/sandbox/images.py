@@ -1,4 +1,4 @@
-"""The pictures that a video begins and ends with."""
+"""The first and the last image of a video."""
 
 import colorsys
 import hashlib
@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 Size = tuple[int, int]
 
-# The contract leaves the exact sizes open but for 16:9; all are even and within about 2 % of their ratio.
+# The contract gives exact sizes for 16:9 only; the others are even and within about 2 % of their ratio.
 _SIZES: Mapping[str, Mapping[str, Size]] = {
     "480p": {
         "1:1": (640, 640),
@@ -33,8 +33,8 @@ _SIZES: Mapping[str, Mapping[str, Size]] = {
 _FORMATS = ("JPEG", "PNG", "WEBP")
 
 
-class UnusablePictureError(Exception):
-    """The bytes are no picture that the API takes."""
+class UnusableImageError(Exception):
+    """The file is not an image that the API supports."""
 
 
 def frame_size(resolution: str, aspect_ratio: str) -> Size:
@@ -43,15 +43,15 @@ def frame_size(resolution: str, aspect_ratio: str) -> Size:
 
 
 def load(path: Path, size: Size) -> Image.Image:
-    """Return the picture in a file, cropped to cover the frame.
+    """Load an image and crop it to cover the frame.
 
     Raises:
-        UnusablePictureError: It is broken, too large to decode, or not JPG, PNG or WebP.
+        UnusableImageError: It is damaged, too large to decode, or not JPG, PNG or WebP.
     """
     try:
-        with Image.open(path, formats=_FORMATS) as picture:
-            picture.draft("RGB", size)
-            upright = ImageOps.exif_transpose(picture).convert("RGB")
+        with Image.open(path, formats=_FORMATS) as image:
+            image.draft("RGB", size)
+            upright = ImageOps.exif_transpose(image).convert("RGB")
     except (
         OSError,
         SyntaxError,
@@ -59,24 +59,24 @@ def load(path: Path, size: Size) -> Image.Image:
         Image.DecompressionBombError,
         Image.DecompressionBombWarning,
     ) as error:
-        raise UnusablePictureError("the image cannot be decoded as JPG, PNG or WebP") from error
+        raise UnusableImageError("the image cannot be decoded as JPG, PNG or WebP") from error
     return ImageOps.fit(upright, size, Image.Resampling.LANCZOS)
 
 
-def paint(words: str, size: Size) -> tuple[Image.Image, Image.Image]:
-    """Return two pictures of the same words, whose colours the words decide."""
-    hue = hashlib.sha256(words.encode()).digest()[0] / 256
-    return _card(words, size, hue=hue), _card(words, size, hue=(hue + 0.2) % 1.0)
+def draw_cards(prompt: str, size: Size) -> tuple[Image.Image, Image.Image]:
+    """Draw two images with the prompt as text; the colours depend on the prompt."""
+    hue = hashlib.sha256(prompt.encode()).digest()[0] / 256
+    return _card(prompt, size, hue=hue), _card(prompt, size, hue=(hue + 0.2) % 1.0)
 
 
-def _card(words: str, size: Size, *, hue: float) -> Image.Image:
+def _card(prompt: str, size: Size, *, hue: float) -> Image.Image:
     sky = ImageOps.colorize(
         Image.linear_gradient("L").resize(size),
         black=_colour(hue, 0.25),
         white=_colour((hue + 0.15) % 1.0, 0.75),
     )
     font = ImageFont.load_default(size=max(16, size[0] // 24))
-    text = "\n".join(textwrap.wrap(words, width=36)[:8])
+    text = "\n".join(textwrap.wrap(prompt, width=36)[:8])
     ImageDraw.Draw(sky).multiline_text(
         (size[0] / 2, size[1] / 2), text, fill="white", font=font, anchor="mm", align="center"
     )

@@ -1,4 +1,4 @@
-"""Faults that put something else in the place of an answer."""
+"""Faults that replace or delay a response."""
 
 import asyncio
 from typing import Annotated
@@ -15,63 +15,63 @@ Seconds = Annotated[float, Field(ge=0)]
 
 
 class Drop(Fault):
-    """Close the connection without an answer, orderly or by a reset."""
+    """Close the connection without a response, in order or by a reset."""
 
     reset: bool = False
 
-    async def answer(self, _call: Call) -> ASGIApp:
+    async def respond(self, _call: Call) -> ASGIApp:
         """Drop the connection."""
         return Dropped(reset=self.reset)
 
 
 class Hang(Fault):
-    """Give no answer and keep the connection open until the client leaves or the time is over."""
+    """Send no response and keep the connection open until the client disconnects or the time is over."""
 
     seconds: Seconds = 3600.0
 
-    async def answer(self, _call: Call) -> ASGIApp:
-        """Let the client wait."""
+    async def respond(self, _call: Call) -> ASGIApp:
+        """Keep the client waiting."""
         return Hung(seconds=self.seconds)
 
 
 class Slow(Fault):
-    """Wait, then do and answer as usual."""
+    """Wait, then handle the request as usual."""
 
     seconds: Seconds
 
-    async def answer(self, call: Call) -> ASGIApp:
-        """Answer late."""
+    async def respond(self, call: Call) -> ASGIApp:
+        """Respond late."""
         await asyncio.sleep(self.seconds)
-        return await call.honest()
+        return await call.proceed()
 
 
 class Answer(Fault):
-    """Refuse with an HTTP status; `retry_after` is sent as it stands, seconds or a date."""
+    """Refuse with an HTTP status; `retry_after` is sent unchanged, as seconds or a date."""
 
     status: Annotated[int, Field(ge=400, le=599)]
     message: str = "a scripted fault"
     retry_after: int | str | None = None
 
-    async def answer(self, _call: Call) -> ASGIApp:
-        """Refuse."""
+    async def respond(self, _call: Call) -> ASGIApp:
+        """Refuse the request."""
         headers = {} if self.retry_after is None else {"retry-after": str(self.retry_after)}
         return refused(self.status, self.message, headers=headers)
 
 
 class HiddenCode(Fault):
-    """Refuse in the envelope only, inside an HTTP 200."""
+    """Respond with HTTP 200 and an error code in the envelope."""
 
     code: Annotated[int, Field(ge=201)]
     message: str = "a scripted fault"
 
-    async def answer(self, _call: Call) -> ASGIApp:
-        """Refuse, and look well."""
+    async def respond(self, _call: Call) -> ASGIApp:
+        """Refuse the request in the envelope."""
         return JSONResponse(enveloped(None, code=self.code, message=self.message))
 
 
 class Garbage(Fault):
-    """Answer 200 with bytes that are no JSON, though they claim to be."""
+    """Respond with HTTP 200 and invalid JSON that is declared as JSON."""
 
-    async def answer(self, _call: Call) -> ASGIApp:
-        """Answer nonsense."""
+    async def respond(self, _call: Call) -> ASGIApp:
+        """Send invalid JSON."""
         return Response(b'{"code": 200, "message": "succ\xff\xfe\x00', media_type="application/json")
