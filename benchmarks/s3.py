@@ -88,12 +88,12 @@ def send(folder: Path) -> None:
 
 def whole_step(home: Path, env: dict[str, str]) -> None:
     """Archive a real video of 1 GiB: fetch it from a URL, look into it, store it."""
-    from prefect_seedance.sandbox.film import Recipe, shoot
+    from prefect_seedance.sandbox.video import VideoSpec, render
 
     served = home / "served"
     served.mkdir()
-    recipe = Recipe((), "clouds", (832, 480), seconds=4, frame_rate=24, sound=True, fixed_lens=False)
-    shoot(recipe, served / "film.mp4", interrupted=lambda: False)
+    recipe = VideoSpec((), "clouds", (832, 480), seconds=4, frame_rate=24, sound=True, fixed_lens=False)
+    render(recipe, served / "film.mp4", interrupted=lambda: False)
     with (served / "film.mp4").open("ab") as file:  # a box that players pass over
         file.write(LARGE_BYTES.to_bytes(4, "big") + b"free")
     _write(served / "film.mp4", LARGE_BYTES - 8, mode="ab")
@@ -109,7 +109,7 @@ def archive(url: str) -> None:
     from prefect_seedance.api.download import Downloader
     from prefect_seedance.api.wire import ClipInput, GenerateRequest
     from prefect_seedance.clips.archive import Archivist
-    from prefect_seedance.clips.ledger import Acceptance, Attempt, Intent, Outcome, Result
+    from prefect_seedance.clips.records import Acceptance, Attempt, Intent, Outcome, Result
     from prefect_seedance.storage.store import Store
 
     now = datetime.now(UTC)

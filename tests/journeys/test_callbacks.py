@@ -163,7 +163,7 @@ def test_callbacks_come_anyhow(
     manifest = make(len(faults) + 1, start_receiver(archive))
 
     assert manifest.counts == {"made": 6}
-    assert [rule["struck"] for rule in sandbox.rules()] == [1] * 5
+    assert [rule["triggered"] for rule in sandbox.rules()] == [1] * 5
     assert sandbox.totals()["accepted"] == 6
     assert sandbox.totals()["duplicates"] == 0
     assert reads(sandbox)[-2] <= 2, "but for the one that a forger hints at before it has ended"
@@ -365,7 +365,7 @@ def test_leaves_in_flight(
     second = run_cli(*command, *options, env=env)
 
     assert first.returncode == 4, first.stderr
-    assert [clip["standing"] for clip in json.loads(first.stdout)["clips"]] == ["in flight"] * 3
+    assert [clip["status"] for clip in json.loads(first.stdout)["clips"]] == ["in flight"] * 3
     assert second.returncode == 0, second.stderr
     assert reads(sandbox) == [1] * 3
     assert sandbox.totals()["accepted"] == 3
@@ -385,7 +385,7 @@ def test_leaves_no_more_than_permitted(make: Make, sandbox: Sandbox) -> None:
     first, second = (make(5, None, **options) for _ in range(2))
 
     assert first.counts == second.counts == {"in flight": 2, "not submitted": 3}
-    assert first.exit_code == second.exit_code == 4
+    assert first.verdict is second.verdict is Verdict.in_flight
     assert "as many generations as the account permits" in (first.clips[-1].reason or "")
     assert sandbox.totals()["accepted"] == 2
 

@@ -52,7 +52,7 @@ class Run:
         says: What the reason must contain.
     """
 
-    standing: str
+    status: str
     exit_code: int
     cause: str | None = None
     posts: int = 0
@@ -60,17 +60,17 @@ class Run:
     says: tuple[str, ...] = ()
 
 
-REUSED = Run(standing="reused", exit_code=0)
-TAKEN_IN = Run(standing="made", exit_code=0)
-BOUGHT = Run(standing="made", exit_code=0, posts=1, accepted=1)
-FAILED = Run(standing="failed", exit_code=1)
+REUSED = Run(status="reused", exit_code=0)
+TAKEN_IN = Run(status="made", exit_code=0)
+BOUGHT = Run(status="made", exit_code=0, posts=1, accepted=1)
+FAILED = Run(status="failed", exit_code=1)
 OPEN = Run(
-    standing="unresolved",
+    status="unresolved",
     exit_code=3,
     cause="SubmissionUnresolvedError",
-    says=("prefect-seedance resolve", "a paid generation may exist", "not bought again"),
+    says=("prefect-seedance resolve", "a paid generation may exist", "not submitted again"),
 )
-IN_FLIGHT = Run(standing="in flight", exit_code=4)
+IN_FLIGHT = Run(status="in flight", exit_code=4)
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def unresolved(rule: Rule, *, accepted: int = 1) -> Row:
 
 def refused(rule: Rule, cause: str, *, exit_code: int = 1) -> Row:
     """Nothing was started, so that the next run may ask again."""
-    first = Run(standing="not submitted", exit_code=exit_code, cause=cause, posts=1)
+    first = Run(status="not submitted", exit_code=exit_code, cause=cause, posts=1)
     return Row(rule, first, BOUGHT)
 
 
@@ -268,7 +268,7 @@ GENERATION = [
         for code in _CONTENT
     ],
     *[
-        failed(generation("fail", code=code), "GenerationFailedError", code, "Mend its prompt or image")
+        failed(generation("fail", code=code), "GenerationFailedError", code, "Correct its prompt or image")
         for code in _INPUT
     ],
     *[
@@ -348,7 +348,7 @@ class Studio:
     def kept_out(self) -> Counter[str]:
         """Count the submissions of each prompt that the present rules kept from being accepted."""
         rules = [rule for rule in self.sandbox.rules() if rule["kind"] == "submit"]
-        return Counter({rule["clip"]: rule["struck"] for rule in rules if rule["fault"] in _KEEP_OUT})
+        return Counter({rule["clip"]: rule["triggered"] for rule in rules if rule["fault"] in _KEEP_OUT})
 
     def accepted(self) -> Counter[str]:
         """Count what was accepted of each prompt."""
@@ -439,7 +439,7 @@ def _play(studio: Studio) -> Mapping[str, Played]:
         prompt: Played(
             entry,
             stored=bool(list(studio.stored(entry, "").glob("clip-*.mp4"))),
-            exit_code=manifests[0].model_copy(update={"clips": (entry,)}).exit_code,
+            exit_code=ExitCode[manifests[0].model_copy(update={"clips": (entry,)}).verdict.name],
             posts=posts[prompt],
             accepted=accepted[prompt],
         )
@@ -451,7 +451,7 @@ def _play(studio: Studio) -> Mapping[str, Played]:
 
 def _check(played: Played, expected: Run) -> None:
     entry = played.entry
-    assert (entry.standing, entry.cause) == (expected.standing, expected.cause), entry.reason
+    assert (entry.status, entry.cause) == (expected.status, expected.cause), entry.reason
     assert (played.posts, played.accepted) == (expected.posts, expected.accepted)
     assert played.exit_code == expected.exit_code
     assert played.stored == (entry.clip is not None)
@@ -483,7 +483,7 @@ def _check_archived(studio: Studio, entry: Entry) -> None:
 def test_bill_is_true(table: Table) -> None:
     """Of what is not open, exactly what the API accepted is billed, and in the run that asked for it."""
     for played in (*table.first.values(), *table.second.values()):
-        if played.entry.standing != "unresolved":
+        if played.entry.status != "unresolved":
             assert played.entry.billed_seconds == 4 * played.accepted, played.entry.name
 
 
@@ -518,10 +518,10 @@ def test_refused_account_stops_batch(studio: Studio, code: int, cause: str, exit
     studio.sandbox.faults()
     healed = asyncio.run(studio.make(f"account {code}", prompts))
 
-    assert {(entry.standing, entry.cause) for entry in stopped.clips} == {("not submitted", cause)}
-    assert (stopped.exit_code, stopped.billed_seconds) == (exit_code, 0)
+    assert {(entry.status, entry.cause) for entry in stopped.clips} == {("not submitted", cause)}
+    assert (ExitCode[stopped.verdict.name], stopped.billed_seconds) == (exit_code, 0)
     assert sent <= 16
-    assert {entry.standing for entry in healed.clips} == {"made"}
+    assert {entry.status for entry in healed.clips} == {"made"}
 
 
 def test_limit_without_end(studio: Studio) -> None:
@@ -536,10 +536,10 @@ def test_limit_without_end(studio: Studio) -> None:
     studio.sandbox.faults()
     healed = asyncio.run(studio.make("limit", prompts, url=alias))
 
-    assert {(entry.standing, entry.cause) for entry in limited.clips} == {("not submitted", "DeadlineError")}
-    assert (limited.exit_code, limited.billed_seconds) == (4, 0)
+    assert {(entry.status, entry.cause) for entry in limited.clips} == {("not submitted", "DeadlineError")}
+    assert (ExitCode[limited.verdict.name], limited.billed_seconds) == (4, 0)
     assert sent < 20
-    assert {entry.standing for entry in healed.clips} == {"made"}
+    assert {entry.status for entry in healed.clips} == {"made"}
 
 
 def test_outage_is_outlasted(studio: Studio) -> None:
@@ -553,8 +553,8 @@ def test_outage_is_outlasted(studio: Studio) -> None:
 
     outlasted = asyncio.run(studio.make("outage", prompts))
 
-    assert {entry.standing for entry in outlasted.clips} == {"made"}
-    assert outlasted.exit_code == 0
+    assert {entry.status for entry in outlasted.clips} == {"made"}
+    assert ExitCode[outlasted.verdict.name] == 0
     assert studio.sandbox.totals()["submits_received"] - before == 3
 
 
@@ -567,9 +567,9 @@ def test_unreachable_api_costs_nothing(studio: Studio) -> None:
     )
     healed = asyncio.run(studio.make("unreachable", prompts))
 
-    assert [(entry.standing, entry.cause) for entry in away.clips] == [("not submitted", "DeadlineError")]
-    assert (away.exit_code, away.billed_seconds) == (4, 0)
-    assert [entry.standing for entry in healed.clips] == ["made"]
+    assert [(entry.status, entry.cause) for entry in away.clips] == [("not submitted", "DeadlineError")]
+    assert (ExitCode[away.verdict.name], away.billed_seconds) == (4, 0)
+    assert [entry.status for entry in healed.clips] == ["made"]
 
 
 def test_rival_runs_share_clips(studio: Studio) -> None:
@@ -592,5 +592,5 @@ def test_rival_runs_share_clips(studio: Studio) -> None:
 
     accepted = studio.accepted()
     assert [accepted[prompt] for prompt in prompts] == [1] * 16
-    assert {entry.standing for entry in (*one.clips, *other.clips)} == {"made"}
+    assert {entry.status for entry in (*one.clips, *other.clips)} == {"made"}
     assert one.billed_seconds + other.billed_seconds == 4 * 16
