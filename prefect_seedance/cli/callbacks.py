@@ -67,12 +67,12 @@ async def _open(archive: str, account: Account, output: "_Output") -> tuple[Rece
     store = await open_archive(archive)
     await store.probe()
 
-    def announce(attempt: Attempt) -> None:
+    def on_outcome(attempt: Attempt) -> None:
         events.generation_ended(attempt)
         output.outcome(attempt)
 
     client = credentials.get_client()
-    return Receiver(store, client=client, secrets=secrets, announce=announce), store
+    return Receiver(store, client=client, secrets=secrets, on_outcome=on_outcome), store
 
 
 class _Output:

@@ -10,18 +10,12 @@ from pathlib import Path
 from typing import Final
 
 from prefect_seedance.errors import SetupError, StoryboardError
+from prefect_seedance.options import MAX_IMAGES_LIFETIME_SECONDS, Hosting
 from prefect_seedance.storage.locations import Location
 from prefect_seedance.storage.objects import Objects
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard import image_fit
 from prefect_seedance.storyboard.image import SourceImage
-
-LIFETIME_SECONDS: Final = 24 * 3600.0
-"""Of a signed URL; the provider fetches the image when the generation leaves its queue."""
-
-MOST_LIFETIME_SECONDS: Final = 7 * 24 * 3600.0
-"""No bucket signs for longer.
-Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-presigned-url.html, read 2026-11."""
 
 _MAKERS: Final = ThreadPoolExecutor(2, thread_name_prefix="seedance-images")
 """As many images are in the making at once; the largest that we take needs half a gigabyte of memory."""
@@ -43,7 +37,7 @@ class ImageHost:
     objects: Objects
     turns: dict[str, asyncio.Lock] = field(default_factory=dict)
     images_url: str = ""
-    lifetime_seconds: float = LIFETIME_SECONDS
+    lifetime_seconds: float = Hosting().images_lifetime_seconds
 
     async def check(self, pictures: Iterable[SourceImage]) -> str:
         """Make sure that every picture can be hosted, before anything is spent.
@@ -55,7 +49,7 @@ class ImageHost:
             SetupError: If there are local images, and no address under which to fetch them; or if their
                 URLs cannot be signed for so long.
         """
-        if not 0 < self.lifetime_seconds <= MOST_LIFETIME_SECONDS:
+        if not 0 < self.lifetime_seconds <= MAX_IMAGES_LIFETIME_SECONDS:
             raise SetupError(
                 f"URLs of images cannot be signed for {self.lifetime_seconds:,.0f} s; "
                 "ask for more than nothing and at most 7 days"

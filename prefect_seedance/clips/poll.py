@@ -1,7 +1,6 @@
-"""Wait for generations to end: one schedule of looks for all of a process."""
+"""Wait for generations to end, with one schedule of polls for the whole process."""
 
 import asyncio
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,259 +8,232 @@ from types import TracebackType
 from typing import Self
 
 from prefect_seedance.api.client import SeedanceClient
-from prefect_seedance.api.models import CAPABILITIES
 from prefect_seedance.api.wire import Generation
 from prefect_seedance.clips.delay_queue import DelayQueue
-from prefect_seedance.clips.ledger import Acceptance, Attempt, Ledger, Outcome
-from prefect_seedance.errors import ArchiveError, DeadlineError, NotFoundError, SeedanceError, may_repeat_read
+from prefect_seedance.clips.generation_times import GenerationTimes
+from prefect_seedance.clips.ledger import Ledger
+from prefect_seedance.clips.pending import PendingGeneration, is_final
+from prefect_seedance.clips.records import Acceptance, Attempt, Outcome
+from prefect_seedance.errors import ArchiveError, DeadlineError, NotFoundError, SeedanceError, may_retry_read
+from prefect_seedance.options import Waiting
 
-_LOOKERS = 16
+_CONCURRENT_POLLS = 16
 """Status reads under way at once, however many generations are in flight."""
 
 _SHARE_OF_BUDGET = 0.5
-"""Of the account's requests; the rest is for submissions and for others who use the account."""
+"""Share of the account's requests that polls may use; the rest is for submissions and other programs."""
 
-_LEAST_PAUSE_SECONDS = 1.0
-"""Between two status reads of one generation, however often somebody says that it has ended."""
+_MIN_PAUSE_SECONDS = 1.0
+"""Least time between two status reads of one generation, however often callbacks or events report its end."""
 
-_LONGEST_PAUSE_SECONDS = 30.0
-"""After repeated trouble; an outage ends without anyone telling us."""
+_MAX_PAUSE_SECONDS = 30.0
+"""Longest time between two status reads after repeated errors: no event reports the end of an outage."""
 
-Watcher = Callable[[Attempt, Generation], None]
-"""Is told whenever a generation's state is another than before."""
+Listener = Callable[[Attempt, Generation], None]
+"""Called whenever the state of a generation has changed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Polling:
-    """How often to look.
+    """How often to poll.
 
     Attributes:
-        first_seconds: From acceptance to the first look; by default when the first results can be there.
-        every_seconds: From look to look while the request budget is wide.
-        settling_seconds: How long a generation may be unknown to the API, or have succeeded without a
-            URL, before it is believed.
-        callback_seconds: How much longer to leave a generation alone whose callback is awaited; by
-            default the slowest result can be there by then, and a callback that nobody took has come
-            again. Also the time between looks while callbacks arrive.
-        ledger_seconds: How often to see meanwhile whether somebody who was told has recorded its end.
+        first_seconds: Time from acceptance to the first poll. Default: the shortest time in which a
+            generation of its kind finishes.
+        every_seconds: Time between two polls of a generation, unless the request budget requires more.
+        settling_seconds: How long a 404 and a success without a URL count as not settled yet.
+        callback_seconds: How much later to poll if a callback is expected; by default the slowest
+            generation has ended by then, and the API has delivered a missed callback again. Also the time
+            between two polls while callbacks arrive.
+        ledger_seconds: Time between two reads of the ledger, where the receiver records outcomes.
     """
 
     first_seconds: float | None = None
-    every_seconds: float = 2.0
+    every_seconds: float = Waiting().poll_every_seconds
     settling_seconds: float = 60.0
     callback_seconds: float = 60.0
     ledger_seconds: float = 5.0
 
 
-@dataclass(eq=False)
-class _Watch:
-    """One generation that is waited for; all times are by the event loop's clock.
-
-    Attributes:
-        awaits_callback: Whether somebody else is told when it has ended, and will record it.
-        quiet_since: Since when a callback, or another look, may be waited for.
-        is_woken: Whether somebody said that it has ended, and nobody has looked since.
-    """
-
-    attempt: Attempt
-    ledger: Ledger
-    awaits_callback: bool
-    began: float
-    quiet_since: float
-    ended: asyncio.Future[Generation | Attempt]
-    last_read: float = -math.inf
-    is_woken: bool = False
-    state: str = ""
-    troubles: int = 0
-    last_trouble: str = ""
-
-
 class Poller:
-    """Watches over all generations of one event loop. Use as an async context manager.
+    """Polls all generations of one event loop. Use as an async context manager.
 
-    A fixed number of coroutines take the looks that are due from a heap, so nothing grows with the
-    generations in flight but the heap; and the more there are, the wider apart are their looks.
+    A fixed number of coroutines takes due polls from a heap, so only the heap grows with the number of
+    generations in flight. The more there are, the longer the time between two polls of each.
 
     Attributes:
-        watchers: Are told of every new state of every generation.
+        listeners: Called for every new state of every generation.
     """
 
     def __init__(self, client: SeedanceClient, *, pace: Polling = Polling()) -> None:
-        self.watchers: set[Watcher] = set()
+        self.listeners: set[Listener] = set()
         self._client = client
         self._pace = pace
-        self._watches: set[_Watch] = set()
-        self._agenda: DelayQueue[_Watch] = DelayQueue()
+        self._pending: set[PendingGeneration] = set()
+        self._queue: DelayQueue[PendingGeneration] = DelayQueue()
         self._callbacks_fail = False
-        self._shortest: dict[tuple[str, int], float] = {}
-        self._lookers: list[asyncio.Task[None]] = []
+        self._times = GenerationTimes()
+        self._workers: list[asyncio.Task[None]] = []
         self._closed = False
 
     async def __aenter__(self) -> Self:
-        self._lookers = [asyncio.create_task(self._look_when_due()) for _ in range(_LOOKERS)]
+        self._workers = [asyncio.create_task(self._poll_when_due()) for _ in range(_CONCURRENT_POLLS)]
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._closed = True
-        for looker in self._lookers:
-            looker.cancel()
-        await asyncio.gather(*self._lookers, return_exceptions=True)
+        for worker in self._workers:
+            worker.cancel()
+        await asyncio.gather(*self._workers, return_exceptions=True)
 
     async def wait(
-        self, attempt: Attempt, *, ledger: Ledger, deadline: float, is_told: bool = False
+        self, attempt: Attempt, *, ledger: Ledger, deadline: float, has_callback: bool = False
     ) -> Attempt:
-        """Return the attempt with its recorded outcome, once its generation has ended.
+        """Wait until the generation has ended, and return the attempt with its recorded outcome.
 
-        Transient trouble is outlasted until the deadline. Where the API was asked to call back, whoever
-        it calls records the outcome: then the ledger is looked at, and the API only if no call comes.
+        Transient errors are retried until the deadline. If the attempt requested a callback, the receiver
+        records the outcome: then poll the ledger, and the API only if the callback is overdue.
 
         Args:
             attempt: One that was accepted.
             ledger: Where the outcome is recorded.
             deadline: By the event loop's clock.
-            is_told: It is said to have ended: look at once.
+            has_callback: Whether its callback has arrived, so that it is polled at once.
 
         Raises:
-            DeadlineError: If the deadline came first; the generation goes on.
-            SeedanceError: If the API refuses to tell; the generation goes on.
+            DeadlineError: The deadline came first; the generation continues.
+            SeedanceError: The API refuses to answer; the generation continues.
         """
         if attempt.outcome or not attempt.acceptance:
             return attempt
-        watch = self._watch(attempt, attempt.acceptance, ledger=ledger, is_told=is_told)
+        pending = self._add(attempt, attempt.acceptance, ledger=ledger, has_callback=has_callback)
         try:
             async with asyncio.timeout_at(deadline):
-                found = await watch.ended
+                found = await pending.ended
         except TimeoutError:
-            raise DeadlineError(_still_in_flight(watch)) from None
+            raise DeadlineError(str(pending)) from None
         finally:
-            watch.ended.cancel()
-            self._watches.discard(watch)
-            self._agenda.drop(watch)
+            pending.ended.cancel()
+            self._pending.discard(pending)
+            self._queue.drop(pending)
         if isinstance(found, Attempt):
             return found
         return await ledger.conclude(attempt, Outcome.of_generation(found, model=attempt.intent.model))
 
     async def poll_once(self, attempt: Attempt, *, ledger: Ledger) -> Attempt:
-        """Return the attempt with its outcome if it has one by now; reads its status once at most.
+        """Return the attempt, with its outcome if it has ended; read its status once at most.
 
         Raises:
-            SeedanceError: If the API refuses to tell; the generation goes on.
+            SeedanceError: The API refuses to answer; the generation continues.
         """
         attempt = await ledger.refreshed(attempt)
         if attempt.outcome or not attempt.acceptance:
             return attempt
-        older = _age_seconds(attempt.acceptance) - self._first_look_seconds(attempt)
-        if older < 0:
+        overdue = _age_seconds(attempt.acceptance) - self._first_poll_seconds(attempt)
+        if overdue < 0:
             return attempt
-        is_settling = older < self._pace.settling_seconds
+        is_settling = overdue < self._pace.settling_seconds
         try:
             generation = await self._status(attempt)
         except SeedanceError as error:
-            if may_repeat_read(error) or (isinstance(error, NotFoundError) and is_settling):
+            if may_retry_read(error) or (isinstance(error, NotFoundError) and is_settling):
                 return attempt
             raise
-        if not _is_final(generation, is_settling=is_settling):
+        if not is_final(generation, is_settling=is_settling):
             return attempt
         outcome = Outcome.of_generation(generation, model=attempt.intent.model)
         return await ledger.conclude(attempt, outcome)
 
     def wake(self, generation_id: str) -> None:
-        """Look at a generation at once, because somebody says that it has ended."""
+        """Poll a generation at once, because a callback or an event reports its end."""
         now = asyncio.get_running_loop().time()
-        for watch in self._watches:
-            if watch.attempt.generation_id == generation_id:
-                watch.is_woken = True
-                self._agenda.put(watch, now)
+        for pending in self._pending:
+            if pending.attempt.generation_id == generation_id:
+                pending.is_woken = True
+                self._queue.put(pending, now)
 
-    def _watch(self, attempt: Attempt, acceptance: Acceptance, *, ledger: Ledger, is_told: bool) -> _Watch:
+    def _add(
+        self, attempt: Attempt, acceptance: Acceptance, *, ledger: Ledger, has_callback: bool
+    ) -> PendingGeneration:
         now = asyncio.get_running_loop().time()
-        first = 0.0 if is_told else self._first_look_seconds(attempt) - _age_seconds(acceptance)
-        watch = _Watch(
+        first = 0.0 if has_callback else self._first_poll_seconds(attempt) - _age_seconds(acceptance)
+        pending = PendingGeneration(
             attempt=attempt,
             ledger=ledger,
-            awaits_callback=attempt.awaits_callback and not is_told,
+            awaits_callback=attempt.awaits_callback and not has_callback,
             began=now,
             quiet_since=now + first,
             ended=asyncio.get_running_loop().create_future(),
         )
-        self._watches.add(watch)
-        self._agenda.put(watch, now + max(0.0, first))
-        return watch
+        self._pending.add(pending)
+        self._queue.put(pending, now + max(0.0, first))
+        return pending
 
-    def _first_look_seconds(self, attempt: Attempt) -> float:
+    def _first_poll_seconds(self, attempt: Attempt) -> float:
         if self._pace.first_seconds is not None:
             return self._pace.first_seconds
-        model, duration = attempt.intent.model, attempt.intent.request.input.duration
-        expected = CAPABILITIES[model].generation_seconds[duration][0]
-        return min(expected, self._shortest.get((model, duration), math.inf))
+        return self._times.shortest_seconds(attempt)
 
-    def _learn(self, attempt: Attempt, generation: Generation) -> None:
-        """Remember the shortest time a generation of this kind took: the next may take no longer."""
-        if took := generation.processing_seconds:
-            kind = (attempt.intent.model, attempt.intent.request.input.duration)
-            self._shortest[kind] = min(took, self._shortest.get(kind, math.inf))
-
-    async def _look_when_due(self) -> None:
-        """Take looks one after the other, as one of several that do."""
+    async def _poll_when_due(self) -> None:
+        """Poll one generation after the other, as one of several workers."""
         while not self._closed:
-            watch = await self._agenda.next()
-            if not watch.ended.done():
-                await self._look(watch)
+            pending = await self._queue.next()
+            if not pending.ended.done():
+                await self._poll(pending)
 
-    async def _look(self, watch: _Watch) -> None:
-        """See whether a generation's end is recorded, or read its status; look again later if it has none."""
+    async def _poll(self, pending: PendingGeneration) -> None:
+        """Find the recorded outcome or read the status; schedule the next poll if it has not ended."""
         was_woken = False
         try:
-            if watch.awaits_callback and await self._is_recorded(watch):
+            if pending.awaits_callback and await self._is_recorded(pending):
                 return
-            if not self._may_read(watch):
-                self._look_later(watch)
+            if not self._may_read(pending):
+                self._poll_later(pending)
                 return
-            was_woken, watch.is_woken = watch.is_woken, False
-            generation = await self._read(watch)
-            self._take_in(watch, generation, was_woken=was_woken)
-        except Exception as error:  # noqa: BLE001 -- handed on to whoever waits, or outlasted
-            if may_repeat_read(error) or (isinstance(error, NotFoundError) and self._is_settling(watch)):
-                watch.troubles += 1
-                watch.last_trouble = str(error)
-                watch.is_woken |= was_woken
-                self._look_later(watch)
-            elif not watch.ended.done():
-                watch.ended.set_exception(error)
+            was_woken, pending.is_woken = pending.is_woken, False
+            generation = await self._read(pending)
+            self._process(pending, generation, was_woken=was_woken)
+        except Exception as error:  # noqa: BLE001 -- retried, or raised by wait()
+            if may_retry_read(error) or (isinstance(error, NotFoundError) and self._is_settling(pending)):
+                pending.errors += 1
+                pending.last_error = str(error)
+                pending.is_woken |= was_woken
+                self._poll_later(pending)
+            elif not pending.ended.done():
+                pending.ended.set_exception(error)
 
-    async def _is_recorded(self, watch: _Watch) -> bool:
-        """End the watch if somebody who was told has recorded how the generation ended."""
+    async def _is_recorded(self, pending: PendingGeneration) -> bool:
+        """End the wait if the receiver has recorded the outcome."""
         try:
-            attempt = await watch.ledger.refreshed(watch.attempt)
+            attempt = await pending.ledger.refreshed(pending.attempt)
         except ArchiveError:
-            return False  # the API can be asked all the same
+            return False  # the API can answer too
         if attempt.outcome is None:
             return False
         self._callbacks_fail = False
         if attempt.outcome.generation:
-            self._tell(watch, attempt.outcome.generation)
-        if not watch.ended.done():
-            watch.ended.set_result(attempt)
+            self._notify(pending, attempt.outcome.generation)
+        pending.end(attempt)
         return True
 
-    def _may_read(self, watch: _Watch) -> bool:
-        """Tell whether it is time to ask the API, which costs of the account's budget."""
+    def _may_read(self, pending: PendingGeneration) -> bool:
+        """Return whether a status read is due; each counts against the account's request budget."""
         now = asyncio.get_running_loop().time()
-        if watch.is_woken:
-            return now >= watch.last_read + _LEAST_PAUSE_SECONDS
-        quiet = self._pace.callback_seconds if watch.awaits_callback and not self._callbacks_fail else 0.0
-        return now >= watch.quiet_since + quiet
+        if pending.is_woken:
+            return now >= pending.last_read + _MIN_PAUSE_SECONDS
+        quiet = self._pace.callback_seconds if pending.awaits_callback and not self._callbacks_fail else 0.0
+        return now >= pending.quiet_since + quiet
 
-    async def _read(self, watch: _Watch) -> Generation:
-        """Read a status, so that the next read of it, however early it is asked for, comes after a pause."""
+    async def _read(self, pending: PendingGeneration) -> Generation:
+        """Read the status; the pause before the next read begins when this one has ended."""
         clock = asyncio.get_running_loop().time
-        watch.last_read = clock()
+        pending.last_read = clock()
         try:
-            return await self._status(watch.attempt)
+            return await self._status(pending.attempt)
         finally:
-            watch.last_read = clock()
+            pending.last_read = clock()
 
     async def _status(self, attempt: Attempt) -> Generation:
         intent = attempt.intent
@@ -269,54 +241,39 @@ class Poller:
             attempt.generation_id, model=intent.model, base_url=intent.base_url, patience_seconds=0
         )
 
-    def _tell(self, watch: _Watch, generation: Generation) -> None:
-        self._learn(watch.attempt, generation)
-        if generation.state != watch.state:
-            watch.state = generation.state
-            for tell in self.watchers:
-                tell(watch.attempt, generation)
+    def _notify(self, pending: PendingGeneration, generation: Generation) -> None:
+        self._times.observe(pending.attempt, generation)
+        if generation.state != pending.state:
+            pending.state = generation.state
+            for listener in self.listeners:
+                listener(pending.attempt, generation)
 
-    def _take_in(self, watch: _Watch, generation: Generation, *, was_woken: bool) -> None:
-        watch.troubles = 0
-        self._tell(watch, generation)
-        is_final = _is_final(generation, is_settling=self._is_settling(watch))
-        if watch.awaits_callback and is_final:
+    def _process(self, pending: PendingGeneration, generation: Generation, *, was_woken: bool) -> None:
+        pending.errors = 0
+        self._notify(pending, generation)
+        has_ended = is_final(generation, is_settling=self._is_settling(pending))
+        if pending.awaits_callback and has_ended:
             self._callbacks_fail = not was_woken
-        watch.quiet_since = watch.last_read
-        if not is_final:
-            self._look_later(watch)
-        elif not watch.ended.done():
-            watch.ended.set_result(generation)
+        pending.quiet_since = pending.last_read
+        if not has_ended:
+            self._poll_later(pending)
+        else:
+            pending.end(generation)
 
-    def _look_later(self, watch: _Watch) -> None:
-        a_second = self._client.limiter.requests_per_minute / 60 * _SHARE_OF_BUDGET
-        interval = max(self._pace.every_seconds, len(self._watches) / a_second)
-        pause = max(interval, min(interval * 2 ** min(watch.troubles, 10), _LONGEST_PAUSE_SECONDS))
+    def _poll_later(self, pending: PendingGeneration) -> None:
+        reads_per_second = self._client.limiter.requests_per_minute / 60 * _SHARE_OF_BUDGET
+        interval = max(self._pace.every_seconds, len(self._pending) / reads_per_second)
+        pause = max(interval, min(interval * 2 ** min(pending.errors, 10), _MAX_PAUSE_SECONDS))
         now = asyncio.get_running_loop().time()
-        if watch.is_woken and not watch.troubles:
-            pause = watch.last_read + _LEAST_PAUSE_SECONDS - now
-        elif watch.awaits_callback and not self._callbacks_fail:
+        if pending.is_woken and not pending.errors:
+            pause = pending.last_read + _MIN_PAUSE_SECONDS - now
+        elif pending.awaits_callback and not self._callbacks_fail:
             pause = max(self._pace.ledger_seconds, pause)
-        self._agenda.put(watch, now + pause)
+        self._queue.put(pending, now + pause)
 
-    def _is_settling(self, watch: _Watch) -> bool:
-        return asyncio.get_running_loop().time() - watch.began < self._pace.settling_seconds
-
-
-def _is_final(generation: Generation, *, is_settling: bool) -> bool:
-    """Tell whether a state is the last; success without a URL is only believed after a while."""
-    lacks_result = generation.state == "success" and not generation.result_urls
-    return generation.has_ended and not (lacks_result and is_settling)
+    def _is_settling(self, pending: PendingGeneration) -> bool:
+        return asyncio.get_running_loop().time() - pending.began < self._pace.settling_seconds
 
 
 def _age_seconds(acceptance: Acceptance) -> float:
     return max(0.0, (datetime.now(UTC) - acceptance.accepted_at).total_seconds())
-
-
-def _still_in_flight(watch: _Watch) -> str:
-    trouble = f"; the last look failed: {watch.last_trouble}" if watch.troubles else ""
-    return (
-        f"{watch.attempt.intent.name} is still in flight as generation {watch.attempt.generation_id} "
-        f"({watch.state or 'not looked at yet'}){trouble}. It goes on and is paid for once: "
-        "run the same again to wait on and archive it"
-    )

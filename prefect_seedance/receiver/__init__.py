@@ -1,4 +1,4 @@
-"""Take the API's callbacks as hints, and record what became of the generations that they tell of."""
+"""The callback endpoint: record the outcome of each generation that the API reports as ended."""
 
 from prefect_seedance.receiver.app import Receiver, create_app
 

@@ -1,4 +1,4 @@
-"""The receiver as an ASGI application: believes nothing, and answers once a hint is written down."""
+"""The receiver as an ASGI application, which trusts no callback and responds once a hint is stored."""
 
 import asyncio
 import json
@@ -17,44 +17,50 @@ from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.errors import ArchiveError
 from prefect_seedance.receiver.hints import Hints
-from prefect_seedance.receiver.reader import Announce, Reader, is_given_up
+from prefect_seedance.receiver.recorder import OnOutcome, OutcomeRecorder, is_declared_lost
 from prefect_seedance.storage.store import Store
 
-_BODY_BYTES = 64 * 1024
+_MAX_BODY_BYTES = 64 * 1024
 """A callback is an envelope of some hundred bytes."""
 
 _BODY_SECONDS = 10.0
 _RECORDING_SECONDS = 20.0
-"""The API waits 30 s, and then delivers again. Source: the provider's public pages, read 2026-11."""
+"""The API waits 30 s for a response, and then delivers again.
+Source: the provider's public pages, read 2026-11."""
 
 _READY_SECONDS = 5.0
-_LONGEST_ID = 200
+_MAX_ID_CHARACTERS = 200
 
 
 class Receiver:
-    """Takes callbacks for one archive and one account. Use as an async context manager.
+    """Receives callbacks for one archive and one account. Use as an async context manager.
 
     Args:
         store: The archive.
-        client: The account that pays; is opened and closed with the receiver.
-        secrets: What callbacks' addresses are signed with.
-        announce: Is told of every attempt whose outcome was recorded, at once.
+        client: The account that pays; opened and closed with the receiver.
+        secrets: Sign and verify callback URLs.
+        on_outcome: Called with every attempt whose outcome is recorded.
     """
 
     def __init__(
-        self, store: Store, *, client: SeedanceClient, secrets: Secrets, announce: Announce = lambda _: None
+        self,
+        store: Store,
+        *,
+        client: SeedanceClient,
+        secrets: Secrets,
+        on_outcome: OnOutcome = lambda _: None,
     ) -> None:
         self._store = store
         self._client = client
         self._secrets = secrets
         self._ledger = Ledger(store)
         self._hints = Hints(store)
-        self._reader = Reader(self._ledger, self._hints, client=client, announce=announce)
+        self._recorder = OutcomeRecorder(self._ledger, self._hints, client=client, on_outcome=on_outcome)
         self._exits = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         await self._exits.enter_async_context(self._client)
-        await self._exits.enter_async_context(self._reader)
+        await self._exits.enter_async_context(self._recorder)
         return self
 
     async def __aexit__(
@@ -63,7 +69,7 @@ class Receiver:
         await self._exits.aclose()
 
     def routes(self) -> Sequence[BaseRoute]:
-        """Return where the endpoints are, to be mounted in another application that opens the receiver."""
+        """Return the routes, to mount in another application that opens the receiver."""
         return [
             Route("/callbacks/{token}", self.callback, methods=["POST"]),
             Route("/health", self.health, methods=["GET"]),
@@ -71,35 +77,35 @@ class Receiver:
         ]
 
     async def callback(self, request: Request) -> Response:
-        """Write a hint down, and answer; whoever cannot know our secret learns nothing."""
-        place = self._secrets.place(request.path_params["token"])
-        if place is None:
+        """Store a hint, then respond; without a valid token the response is 404 and nothing else happens."""
+        ref = self._secrets.verify(request.path_params["token"])
+        if ref is None:
             return Response(status_code=404)
-        if self._reader.knows(place):
+        if self._recorder.poll_again(ref):
             return Response()
         try:
             async with asyncio.timeout(_BODY_SECONDS):
-                generation_id = _named(await _body(request))
+                generation_id = _generation_id(await _body(request))
         except (TimeoutError, ClientDisconnect):
             return Response(status_code=408)
         try:
             async with asyncio.timeout(_RECORDING_SECONDS):
-                attempt = await self._ledger.attempt(*place)
+                attempt = await self._ledger.attempt(*ref)
                 if attempt is None:
                     return Response(status_code=404)
-                if attempt.outcome is None or is_given_up(attempt):
+                if attempt.outcome is None or is_declared_lost(attempt):
                     await self._hints.record(attempt, generation_id)
         except (TimeoutError, ArchiveError):
             return Response(status_code=503)
-        self._reader.follow(attempt)
+        self._recorder.follow(attempt)
         return Response()
 
     async def health(self, _: Request) -> Response:
-        """Tell that we live."""
+        """Respond as long as the process runs."""
         return PlainTextResponse("alive\n")
 
     async def ready(self, _: Request) -> Response:
-        """Tell whether callbacks can be written down."""
+        """Respond with 200 if the archive answers, so that hints can be stored; otherwise with 503."""
         try:
             async with asyncio.timeout(_READY_SECONDS):
                 await self._store.keys("probes/")
@@ -109,7 +115,7 @@ class Receiver:
 
 
 def create_app(receiver: Receiver) -> Starlette:
-    """Return an application of its own, which opens the receiver for as long as it is served."""
+    """Return an application that opens the receiver at startup and closes it at shutdown."""
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -120,22 +126,25 @@ def create_app(receiver: Receiver) -> Starlette:
 
 
 async def _body(request: Request) -> bytes:
-    """Read a body; of one that is too long to be a callback's, nothing."""
+    """Read the body; return nothing if it is too long for a callback."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > _BODY_BYTES:
+        if len(body) > _MAX_BODY_BYTES:
             return b""
     return bytes(body)
 
 
-def _named(body: bytes) -> str | None:
-    """Return the id that a callback names, which is all that is ever taken from it."""
+def _generation_id(body: bytes) -> str | None:
+    """Return the id in a callback's body, the only part of it that is ever used."""
     try:
-        named = json.loads(body)["data"]["taskId"]
+        found = json.loads(body)["data"]["taskId"]
     except (ValueError, TypeError, LookupError, RecursionError):
         return None
     is_id = (
-        isinstance(named, str) and 0 < len(named) <= _LONGEST_ID and named.isascii() and named.isprintable()
+        isinstance(found, str)
+        and 0 < len(found) <= _MAX_ID_CHARACTERS
+        and found.isascii()
+        and found.isprintable()
     )
-    return named if is_id else None
+    return found if is_id else None

@@ -1,23 +1,22 @@
-"""Hints that a generation has ended: written down before the callback is answered, beside its records."""
+"""Callbacks as hints, stored beside the attempt's records before the receiver responds."""
 
-import re
 from datetime import UTC, datetime
+from typing import Final
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from prefect_seedance.api.callback_urls import AttemptRef
-from prefect_seedance.clips.records import Attempt
+from prefect_seedance.clips.records import ATTEMPT_KEY, OUTCOME_FILE, Attempt
 from prefect_seedance.storage.store import Store
 
-_HINT = "called.json"
-_HINT_KEY = re.compile(rf"(clips/([^/]+)/attempt-(\d+)/){re.escape(_HINT)}")
+_HINT_FILE: Final = "called.json"
 
 
 class Hint(BaseModel):
-    """What a callback says, which proves nothing.
+    """The content of a callback, which proves nothing.
 
     Attributes:
-        generation_id: The id that it names; None if it names none.
+        generation_id: The id in its body, if there is one.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -27,28 +26,30 @@ class Hint(BaseModel):
 
 
 class Hints:
-    """The first hint at each attempt, in the ledger's own store; like its records, never changed."""
+    """The first hint for each attempt, stored in the archive and never changed."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     async def record(self, attempt: Attempt, generation_id: str | None) -> None:
-        """Write a hint down, unless there is one."""
+        """Store a hint, unless the attempt has one."""
         hint = Hint(called_at=datetime.now(UTC), generation_id=generation_id)
-        await self._store.create(attempt.key + _HINT, hint.model_dump_json(indent=2).encode())
+        await self._store.create(attempt.key + _HINT_FILE, hint.model_dump_json(indent=2).encode())
 
     async def generation_id(self, attempt: Attempt) -> str | None:
-        """Return the id that the first hint at an attempt named."""
-        content = await self._store.read(attempt.key + _HINT)
+        """Return the id in the first hint for an attempt; None if there is none, or it cannot be read."""
+        content = await self._store.read(attempt.key + _HINT_FILE)
         try:
             return Hint.model_validate_json(content or b"").generation_id
         except ValidationError:
             return None
 
-    async def open(self) -> tuple[AttemptRef, ...]:
-        """List the attempts that were hinted at and have no outcome."""
+    async def pending(self) -> tuple[AttemptRef, ...]:
+        """List the attempts that have a hint and no outcome."""
         keys = set(await self._store.keys("clips/"))
-        found = [match for key in keys if (match := _HINT_KEY.fullmatch(key))]
+        found = [match for key in keys if (match := ATTEMPT_KEY.match(key)) and key == match[0] + _HINT_FILE]
         return tuple(
-            AttemptRef(match[2], int(match[3])) for match in found if f"{match[1]}outcome.json" not in keys
+            AttemptRef(match["fingerprint"], int(match["number"]))
+            for match in found
+            if match[0] + OUTCOME_FILE not in keys
         )

@@ -12,8 +12,9 @@ import pytest
 from prefect_seedance.api.account import Limiter
 from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.api.wire import ClipInput, GenerateRequest
-from prefect_seedance.clips.ledger import Acceptance, Attempt, Intent, Ledger, Result
+from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.poll import Poller, Polling
+from prefect_seedance.clips.records import Acceptance, Attempt, Intent, Result
 from prefect_seedance.errors import AuthenticationError, DeadlineError, FailKind, NotFoundError
 from prefect_seedance.storage.store import Store
 
@@ -115,7 +116,7 @@ async def test_records_success(ledger: Ledger) -> None:
     ("code", "kind"),
     [
         ("CONTENT_VIOLATION", FailKind.content),
-        ("GENERATION_FAILED", FailKind.passing),
+        ("GENERATION_FAILED", FailKind.transient),
         ("X", FailKind.unknown),
     ],
 )
@@ -287,7 +288,7 @@ async def test_state_going_back_is_told(ledger: Ledger) -> None:
     told: list[str] = []
 
     async with waiter(api) as waiting:
-        waiting.watchers.add(lambda _, generation: told.append(generation.state))
+        waiting.listeners.add(lambda _, generation: told.append(generation.state))
         await waiting.wait(accepted(), ledger=ledger, deadline=soon())
 
     assert told == ["pending", "processing", "pending", "processing", "success"]

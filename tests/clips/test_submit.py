@@ -11,8 +11,9 @@ import pytest
 from prefect_seedance.api.callback_urls import Callbacks, Secrets
 from prefect_seedance.api.client import SeedanceClient, Sending
 from prefect_seedance.api.wire import ClipSettings, GenerateRequest
-from prefect_seedance.clips.ledger import Attempt, Ledger, Outcome, Result
-from prefect_seedance.clips.submit import RetryPolicy, Submitter
+from prefect_seedance.clips.ledger import Ledger
+from prefect_seedance.clips.records import Attempt, Outcome, Result
+from prefect_seedance.clips.submit import Submitter
 from prefect_seedance.errors import (
     ArchiveError,
     AuthenticationError,
@@ -24,6 +25,7 @@ from prefect_seedance.errors import (
     SeedanceError,
     SubmissionUnresolvedError,
 )
+from prefect_seedance.options import RetryPolicy
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.plan import PlannedClip
 
@@ -183,7 +185,7 @@ async def test_outage_leads_to_new_attempt(ledger: Ledger) -> None:
 
 REFUSED = [
     pytest.param(400, SeedanceError, FailKind.input, id="400"),
-    pytest.param(401, AuthenticationError, FailKind.passing, id="401"),
+    pytest.param(401, AuthenticationError, FailKind.transient, id="401"),
     pytest.param(402, InsufficientFundsError, FailKind.money, id="402"),
     pytest.param(403, ContentRejectedError, FailKind.content, id="403"),
     pytest.param(404, SeedanceError, FailKind.input, id="404"),
@@ -233,7 +235,7 @@ async def test_rejected_content_waits_for_consent(ledger: Ledger) -> None:
 
 async def _failed(ledger: Ledger, code: str) -> None:
     attempt = (await ledger.attempts(CLIP.fingerprint))[-1]
-    kind = FailKind.content if code == "NSFW" else FailKind.passing
+    kind = FailKind.content if code == "NSFW" else FailKind.transient
     await ledger.conclude(
         attempt, Outcome(result=Result.failed, ended_at=datetime.now(UTC), kind=kind, code=code)
     )
@@ -296,7 +298,7 @@ async def test_abandoned_claim_is_unresolved(ledger: Ledger) -> None:
     )
     await ledger.claim(old)
 
-    with pytest.raises(SubmissionUnresolvedError, match="attempt 1 was begun"):
+    with pytest.raises(SubmissionUnresolvedError, match="attempt 1 was submitted"):
         await submit(submitter(api, ledger))
 
     assert not api.sent
@@ -311,7 +313,7 @@ async def test_resubmits_only_if_told(ledger: Ledger) -> None:
     )
     await ledger.claim(old)
 
-    attempt = await submit(submitter(api, ledger, policy=RetryPolicy(resubmit_unresolved=True)))
+    attempt = await submit(submitter(api, ledger, policy=RetryPolicy(on_unresolved="resubmit")))
 
     lost, _ = await ledger.attempts(CLIP.fingerprint)
     assert attempt.intent.number == 2

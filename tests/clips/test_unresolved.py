@@ -113,7 +113,7 @@ async def test_settling_is_left_alone(ledger: Ledger, resolver: Resolver) -> Non
     """While its author may still record the answer, nobody else decides."""
     await claimed(ledger, "abcd", settles_in=HOUR)
 
-    with pytest.raises(SetupError, match="may still be answered"):
+    with pytest.raises(SetupError, match="may still record an answer"):
         await resolver.declare_lost("abcd")
 
 

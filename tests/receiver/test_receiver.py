@@ -110,7 +110,7 @@ async def receiving(store: Store, api: Api) -> AsyncIterator[Story]:
     """Open a receiver as a server does."""
     story = Story(store, api)
     client = SeedanceClient("key", transport=api)
-    receiver = Receiver(store, client=client, secrets=SECRETS, announce=story.announced.append)
+    receiver = Receiver(store, client=client, secrets=SECRETS, on_outcome=story.announced.append)
     transport = httpx.ASGITransport(create_app(receiver))
     async with receiver, httpx.AsyncClient(transport=transport, base_url="http://receiver") as story.http:
         yield story

@@ -45,7 +45,7 @@ async def test_recorded_end_needs_no_look(ledger: Ledger) -> None:
     api, told = Api(lambda _: success()), list[str]()
 
     async with waiter(api, _PACE) as waiting:
-        waiting.watchers.add(lambda _, generation: told.append(generation.state))
+        waiting.listeners.add(lambda _, generation: told.append(generation.state))
         ending = asyncio.create_task(ends(called(), ledger, after=0.5))
         attempt = await waiting.wait(called(), ledger=ledger, deadline=soon())
 
