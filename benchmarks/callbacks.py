@@ -1,4 +1,4 @@
-"""Measure how soon a hundred clips are known to have ended, with callbacks and without.
+"""Measure how soon the ends of a hundred clips are recorded, with and without callbacks.
 
 Run: .venv/bin/python -m benchmarks.callbacks [CLIPS] [SPEED]
 """
@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def measure(folder: Path, sandbox: Sandbox, server: str, *, fault: str) -> None:
-    """Produce clips once, and print what it took."""
+    """Run one production, and print its figures."""
     archive = folder / f"archive-{fault}"
     env = environment(
         folder,
@@ -47,24 +47,24 @@ def measure(folder: Path, sandbox: Sandbox, server: str, *, fault: str) -> None:
     with running(*command, env=env, stdout=-1) as receiver:
         assert receiver.stdout
         url = json.loads(receiver.stdout.readline())["address"]
-        began = time.monotonic()
-        command = (BIN / "prefect-seedance", "produce", clips, "--archive", archive, "--callback-url", url)
-        with running(*command, env=env, stdout=-3) as run:
+        started = time.monotonic()
+        produce = (BIN / "prefect-seedance", "produce", clips, "--archive", archive, "--callback-url", url)
+        with running(*produce, env=env, stdout=-3) as run:
             code = run.wait()
-        took = time.monotonic() - began
-        said = {
-            "callbacks": fault or "as they should",
+        took = time.monotonic() - started
+        case = {
+            "callbacks": fault or "once",
             "clips": CLIPS,
             "exit code": code,
             "seconds": round(took),
         }
-        print(json.dumps({**said, **figures(archive, sandbox)}), flush=True)
+        print(json.dumps({**case, **figures(archive, sandbox)}), flush=True)
         if not fault:
             print(json.dumps(attack(url, sandbox)), flush=True)
 
 
 def figures(archive: Path, sandbox: Sandbox) -> Mapping[str, object]:
-    """Tell how long after each end it was recorded, and what the API was asked."""
+    """Return the delay from the end of each generation to its record, and the number of status reads."""
     found = [(path, json.loads(path.read_text())) for path in archive.glob("clips/*/*/outcome.json")]
     after = sorted(
         path.stat().st_mtime - outcome["generation"]["answer"]["completeTime"] / 1000
@@ -83,30 +83,30 @@ def figures(archive: Path, sandbox: Sandbox) -> Mapping[str, object]:
 
 
 def attack(url: str, sandbox: Sandbox) -> Mapping[str, object]:
-    """Post replayed and forged callbacks, and tell what came of them."""
+    """Post replayed and forged callbacks, and return the statuses and the status reads they caused."""
     before = sandbox.totals()["status_reads"]
     tokens = [each["callback_url"].rpartition("/")[2] for each in sandbox.books()["generations"]]
     forged = [token[:-2] + "AA" for token in tokens]
-    began = time.monotonic()
+    started = time.monotonic()
     statuses = [_post(url, tokens, posts=POSTS // 2), _post(url, forged, posts=POSTS // 2)]
-    took = time.monotonic() - began
+    took = time.monotonic() - started
     return {
         "posts": POSTS,
-        "answers to replayed, forged": statuses,
+        "statuses of replayed, forged": statuses,
         "posts a second": round(POSTS / took),
         "status reads they caused": sandbox.totals()["status_reads"] - before,
     }
 
 
-def _post(url: str, tokens: Sequence[str], *, posts: int) -> Any:  # noqa: ANN401 -- JSON
+def _post(url: str, tokens: Sequence[str], *, posts: int) -> Any:  # noqa: ANN401  # JSON
     body = json.dumps({"code": 200, "data": {"taskId": "task_forged", "state": "success"}})
     connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=30)
     statuses = set()
     for number in range(posts):
         connection.request("POST", f"/callbacks/{tokens[number % len(tokens)]}", body)
-        answer = connection.getresponse()
-        answer.read()
-        statuses.add(answer.status)
+        response = connection.getresponse()
+        response.read()
+        statuses.add(response.status)
     connection.close()
     return sorted(statuses)
 

@@ -1,4 +1,4 @@
-"""Measure how long importing takes: ours against Prefect's, in turns, each in a fresh process.
+"""Measure the import time of this package and of Prefect, alternating, each in a fresh process.
 
 Run: .venv/bin/python benchmarks/import_time.py
 """
@@ -12,14 +12,14 @@ ROUNDS = 7
 
 
 def seconds(statement: str) -> float:
-    """Time a fresh interpreter that runs one statement."""
-    began = time.perf_counter()
+    """Return how long a fresh interpreter takes for one statement."""
+    started = time.perf_counter()
     subprocess.run([sys.executable, "-c", statement], check=True)
-    return time.perf_counter() - began
+    return time.perf_counter() - started
 
 
 def main() -> None:
-    """Print the medians, without the interpreter's own start, and their ratio."""
+    """Print the medians, excluding interpreter startup, and their ratios."""
     statements = ("pass", "import prefect", "import prefect_seedance", "import prefect_seedance.api.client")
     rounds = [[seconds(statement) for statement in statements] for _ in range(ROUNDS)]
     bare, prefect, ours, client = (statistics.median(times) for times in zip(*rounds, strict=True))

@@ -1,4 +1,4 @@
-"""Measure what a thousand clips in flight cost one process: memory, CPU, requests, time.
+"""Measure memory, CPU, requests and time of one process with a thousand clips in flight.
 
 Run: .venv/bin/python benchmarks/in_flight.py [CLIPS]
 """
@@ -18,7 +18,7 @@ CLIPS = int(sys.argv[1]) if len(sys.argv) > 1 and sys.argv[1].isdigit() else 100
 
 
 def main() -> None:
-    """Start a server, the sandbox and a producer as processes of their own, and print the figures."""
+    """Run a server, the sandbox and a producer as separate processes, and print the figures."""
     with tempfile.TemporaryDirectory() as home:
         environment = {
             **os.environ,
@@ -43,21 +43,21 @@ def main() -> None:
         try:
             assert sandbox.stdout
             environment["SEEDANCE_BASE_URL"] = sandbox.stdout.readline().split()[-1]
-            _await_health("http://127.0.0.1:4299/api/health")
+            _wait_for_health("http://127.0.0.1:4299/api/health")
             command = [sys.executable, __file__, "produce", home, str(CLIPS)]
             subprocess.run(command, env=environment, check=True)
-            with urllib.request.urlopen(environment["SEEDANCE_BASE_URL"] + "/sandbox/books") as answer:  # noqa: S310
-                print(json.dumps(json.load(answer)["totals"]))
+            with urllib.request.urlopen(environment["SEEDANCE_BASE_URL"] + "/sandbox/books") as response:  # noqa: S310  # loopback
+                print(json.dumps(json.load(response)["totals"]))
         finally:
             for process in (sandbox, server):
                 process.terminate()
                 process.wait()
 
 
-def _await_health(url: str) -> None:
+def _wait_for_health(url: str) -> None:
     for _ in range(120):
         try:
-            urllib.request.urlopen(url)  # noqa: S310 -- loopback
+            urllib.request.urlopen(url)  # noqa: S310  # loopback
         except OSError:
             time.sleep(0.5)
         else:
@@ -65,7 +65,7 @@ def _await_health(url: str) -> None:
 
 
 def produce(home: str, clips: int) -> None:
-    """Produce that many clips of four seconds in one process."""
+    """Produce the given number of four-second clips in one process."""
     from prefect import flow
 
     from prefect_seedance import ClipList, ClipSpec
@@ -73,7 +73,7 @@ def produce(home: str, clips: int) -> None:
 
     before = resource.getrusage(resource.RUSAGE_SELF)
     idle_mb = before.ru_maxrss / 1024
-    asked = ClipList(
+    clip_list = ClipList(
         title="Benchmark",
         defaults={"resolution": "480p"},
         clips=tuple(ClipSpec(prompt=f"drifting clouds, number {number}") for number in range(clips)),
@@ -81,12 +81,12 @@ def produce(home: str, clips: int) -> None:
 
     @flow
     async def benchmark() -> int:
-        manifest = await make(asked, archive=str(Path(home) / "archive"))
+        manifest = await make(clip_list, archive=str(Path(home) / "archive"))
         return sum(entry.clip is not None for entry in manifest.clips)
 
-    began = time.monotonic()
+    started = time.monotonic()
     archived = asyncio.run(benchmark())
-    took = time.monotonic() - began
+    took = time.monotonic() - started
     used = resource.getrusage(resource.RUSAGE_SELF)
     print(
         f"{archived} of {clips} clips in {took:.0f} s; CPU {used.ru_utime + used.ru_stime:.0f} s; "

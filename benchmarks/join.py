@@ -1,4 +1,4 @@
-"""Join a hundred clips to a film, beside `ffmpeg -f concat -c copy` in the same run.
+"""Join a hundred clips to a film, and compare with `ffmpeg -f concat -c copy`.
 
 Usage: python benchmarks/join.py [clips]
 """
@@ -23,23 +23,24 @@ from PIL import Image
 
 from prefect_seedance.api.wire import ClipInput, GenerateRequest
 from prefect_seedance.clips.archive import Clip
-from prefect_seedance.film import join as film
-from prefect_seedance.film.assembly import Scene, Style
+from prefect_seedance.film.assembly import Scene
+from prefect_seedance.film.join import join_clips
+from prefect_seedance.options import JoinStyle
 from prefect_seedance.storage.store import Store
-from prefect_seedance.video import probe as media
+from prefect_seedance.video.probe import probe
 
 CLIPS = int(sys.argv[2] if sys.argv[1:2] == ["join"] else (sys.argv[1:2] or ["100"])[0])
 SIZE, RATE, SECONDS, DIFFERENT, ROUNDS = (1280, 720), 24, 8, 4, 3
 
 
 def main() -> None:
-    """Make clips, join them in both ways in turns, and print the best of each."""
+    """Encode clips, join them with each program in turn, and print the best figures of each."""
     ffmpeg = shutil.which("ffmpeg")
     if not ffmpeg:
         sys.exit("ffmpeg is missing: apt-get install ffmpeg")
     with tempfile.TemporaryDirectory() as home:
         videos = [_video(Path(home, f"{number}.mp4"), number=number) for number in range(DIFFERENT)]
-        clips = [videos[place % DIFFERENT] for place in range(CLIPS)]
+        clips = [videos[number % DIFFERENT] for number in range(CLIPS)]
         listed = Path(home, "list.txt")
         listed.write_text("".join(f"file {path}\n" for path in clips))
         theirs = [ffmpeg, "-v", "error", "-y", "-f", "concat", "-safe", "0", "-i", str(listed), "-c", "copy"]
@@ -47,12 +48,12 @@ def main() -> None:
         figures: dict[str, list[dict[str, float]]] = {}
         for _ in range(ROUNDS):
             out = f"{home}/theirs.mp4"
-            for name, words in (
+            for name, command in (
                 ("ffmpeg", [*theirs, out]),
-                ("ffmpeg, index in front", [*theirs, "-movflags", "+faststart", out]),
-                ("film.join", [sys.executable, __file__, "join", str(CLIPS), home]),
+                ("ffmpeg, index first", [*theirs, "-movflags", "+faststart", out]),
+                ("join_clips", [sys.executable, __file__, "join", str(CLIPS), home]),
             ):
-                figures.setdefault(name, []).append(_measured(words))
+                figures.setdefault(name, []).append(_measured(command))
         size = Path(out).stat().st_size / 1e6
     print(f"{CLIPS} clips of {SECONDS} s, {SIZE[0]}×{SIZE[1]} with sound, {size:,.0f} MB")
     for name, runs in figures.items():
@@ -60,30 +61,30 @@ def main() -> None:
         print(f"{name:24}", "  ".join(f"{key} {value:,.2f}" for key, value in best.items()))
 
 
-def _measured(words: list[str]) -> dict[str, float]:
-    """Run a command; it may print figures of its own."""
-    began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
+def _measured(command: list[str]) -> dict[str, float]:
+    """Run a command, and return its time, its CPU time and the figures it prints."""
+    started, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         sys.exit(done.stderr)
     figures = {
-        "wall s": time.monotonic() - began,
+        "wall s": time.monotonic() - started,
         "CPU s": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
     }
     return {**figures, **json.loads(done.stdout or "{}")}
 
 
 def join(home: str) -> None:
-    """Join what is archived, and print how long that took without starting Python."""
+    """Join the archived clips, and print the figures without Python's startup."""
     store = Store.open(f"{home}/archive")
     scenes = [_scene(store, number) for number in range(1, CLIPS + 1)]
     before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    began, cpu = time.monotonic(), time.process_time()
-    made = asyncio.run(film.join(store, scenes, production="long", title="Long", style=Style()))
+    started, cpu = time.monotonic(), time.process_time()
+    made = asyncio.run(join_clips(store, scenes, production="long", title="Long", style=JoinStyle()))
     assert made.join == "copied"
     figures = {
-        "of which joining, wall s": time.monotonic() - began,
+        "of which joining, wall s": time.monotonic() - started,
         "joining, CPU s": time.process_time() - cpu,
         "peak MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "of which before MB": before_kb / 1024,
@@ -93,9 +94,9 @@ def join(home: str) -> None:
 
 
 async def _archive(home: str, clips: list[Path]) -> None:
-    """Put the clips into an archive, each under an identity of its own."""
+    """Store the clips in an archive, each under its own fingerprint."""
     store = Store.open(f"{home}/archive")
-    facts = {path: media.probe(path) for path in set(clips)}
+    facts = {path: probe(path) for path in set(clips)}
     for number, path in enumerate(clips, 1):
         content = path.read_bytes()
         clip = Clip(
@@ -132,16 +133,17 @@ def _video(path: Path, *, number: int) -> Path:
         video.pix_fmt = "yuv420p"
         audio = out.add_stream("aac", rate=48_000, layout="stereo")
         noise = Image.frombytes("RGB", (64, 36), os.urandom(64 * 36 * 3)).resize(SIZE)
-        for place in range(SECONDS * RATE):
-            out.mux(video.encode(av.VideoFrame.from_image(noise.rotate(place + number))))
+        for index in range(SECONDS * RATE):
+            frame = av.VideoFrame.from_image(noise.rotate(index + number))  # type: ignore[no-untyped-call]  # untyped in PyAV
+            out.mux(video.encode(frame))
         out.mux(video.encode(None))
         for start in range(0, SECONDS * 48_000, 1024):
-            frame = av.AudioFrame(format="fltp", layout="stereo", samples=1024)
-            frame.sample_rate, frame.pts = 48_000, start
+            sound = av.AudioFrame(format="fltp", layout="stereo", samples=1024)
+            sound.sample_rate, sound.pts = 48_000, start
             wave = array("f", (math.sin((start + k) / (10 + number)) / 4 for k in range(1024))).tobytes()
-            for plane in frame.planes:
+            for plane in sound.planes:
                 plane.update(wave)
-            out.mux(audio.encode(frame))
+            out.mux(audio.encode(sound))
         out.mux(audio.encode(None))
     return path
 

@@ -1,4 +1,4 @@
-"""Measure how long a report takes, how large it is, and how much memory: for 100 and for 1,000 clips."""
+"""Measure the time, size and memory of a report for 100 and for 1,000 clips."""
 
 import asyncio
 import resource
@@ -11,12 +11,12 @@ from pathlib import Path
 from PIL import Image
 
 ROOT = Path(__file__).parents[1]
-_PICTURES = ROOT / "examples/lighthouse/images"
+_IMAGES = ROOT / "examples/lighthouse/images"
 _MEGA = 1_000_000
 
 
 async def archive(folder: Path, clips: int) -> Path:
-    """Fill a folder with so many clips, their ledger, and stills of 640 × 360, as rich as paintings."""
+    """Fill a folder with clips, their ledger, and detailed stills of 640 × 360."""
     from prefect_seedance.clips.records import clip_prefix
     from prefect_seedance.storage.store import Store
     from tests.report.test_render import made, manifest_of
@@ -25,8 +25,8 @@ async def archive(folder: Path, clips: int) -> Path:
     stills = []
     for number, name in enumerate(("dawn.png", "noon.jpg", "dusk.webp")):
         file = folder / f"still-{number}.jpg"
-        with Image.open(_PICTURES / name) as picture:
-            picture.convert("RGB").resize((640, 360)).save(file, quality=85)
+        with Image.open(_IMAGES / name) as image:
+            image.convert("RGB").resize((640, 360)).save(file, quality=85)
         stills.append(file.read_bytes())
     entries = [await made(store, number) for number in range(1, clips + 1)]
     for entry in entries:
@@ -38,16 +38,16 @@ async def archive(folder: Path, clips: int) -> Path:
 
 
 async def measure(account: Path) -> None:
-    """Write one report, and print what it took."""
-    from prefect_seedance.report import render as report
+    """Write one report, and print its figures."""
     from prefect_seedance.report.manifest import Manifest
+    from prefect_seedance.report.render import render_report
     from prefect_seedance.storage.store import Store
 
     store = Store.open(str(account.parent))
     manifest = Manifest.model_validate_json(await store.read(account.name) or b"")
-    before, began, cpu_began = _peak_bytes(), time.perf_counter(), time.process_time()
-    written = await report.write(manifest, store)
-    seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu_began
+    before, started, cpu_started = _peak_bytes(), time.perf_counter(), time.process_time()
+    written = await render_report(manifest, store)
+    seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
     sheet = await store.size_bytes(written.contact_sheet) or 0
     print(
         f"{len(manifest.clips):5,} clips: {seconds:6.2f} s ({cpu_seconds:.2f} s of CPU), "
@@ -66,6 +66,6 @@ if __name__ == "__main__":
         asyncio.run(measure(Path(sys.argv[1])))
     else:
         for number in (100, 1000):
-            with tempfile.TemporaryDirectory() as place:
-                filled = asyncio.run(archive(Path(place), number))
+            with tempfile.TemporaryDirectory() as folder:
+                filled = asyncio.run(archive(Path(folder), number))
                 subprocess.run([sys.executable, "-m", "benchmarks.report", filled], cwd=ROOT, check=True)

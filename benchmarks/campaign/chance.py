@@ -1,4 +1,4 @@
-"""What a campaign draws from its seed: films, faults, and moments to kill."""
+"""The random choices of a campaign: clips, faults, and when to kill a run."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,10 +9,10 @@ from random import Random
 from PIL import Image
 
 CLIPS = 20
-"""In each production."""
+"""Clips in each production."""
 
 SECONDS = 4
-"""In each clip."""
+"""Duration of each clip."""
 
 Rule = Mapping[str, object]
 
@@ -81,10 +81,10 @@ _FAULTS: Mapping[str, Mapping[str, Sequence[tuple[float, Rule]]]] = {
         "two-urls": [(0.03, {})],
     },
 }  # fmt: skip
-"""By kind and name: its share of what it can strike, with its parameters. None lasts for ever, so that all
-but what the API fails or rejects for good must come out well."""
+"""Probability and parameters of each fault, by kind and name. No fault is permanent, so that every clip must
+succeed unless the API fails or rejects it for good."""
 
-_SIGHTS: Mapping[str, int] = {
+_TRIGGERS: Mapping[str, int] = {
     "time": 3,
     "accepted": 4,
     "intent.json": 2,
@@ -94,49 +94,49 @@ _SIGHTS: Mapping[str, int] = {
     "clip.json": 2,
     "manifest.json": 1,
 }
-"""What to kill upon, by weight: most upon what is done around submitting and archiving."""
+"""Weights of the triggers for a kill; steps near submitting and archiving weigh most."""
 
-_LIFE_SECONDS = 6.0
-"""Of a run, on an idle machine: a time drawn below it may strike anywhere in it."""
+_RUN_SECONDS = 6.0
+"""Duration of a run on an idle machine; a random time below it can be anywhere in the run."""
 
 
-_GENTLENESS = 0.15
-"""How often a run is stopped by SIGTERM, besides those that are killed."""
+_GRACEFUL = 0.15
+"""Probability of SIGTERM instead of SIGKILL."""
 
 
 @dataclass(frozen=True)
 class Moment:
-    """When to kill.
+    """When to kill a run.
 
     Attributes:
-        sight: What to look at: the time since the start, what the API accepted, or files of this name.
-        more: By how much that must have grown.
-        delay_seconds: How long to wait then.
-        is_gentle: Whether to ask the run to stop, as people and schedulers do, instead.
+        trigger: What to observe: seconds since the start, accepted generations, or files of this name.
+        growth: How much it must have grown.
+        delay_seconds: Time between that growth and the kill.
+        is_graceful: Whether to send SIGTERM, as people and schedulers do, instead of SIGKILL.
     """
 
-    sight: str
-    more: float
+    trigger: str
+    growth: float
     delay_seconds: float
-    is_gentle: bool
+    is_graceful: bool
 
     @classmethod
     def draw(cls, chance: Random, *, missing: int) -> "Moment":
-        """Draw one in the life of a run that has this many clips to make."""
-        (sight,) = chance.choices(list(_SIGHTS), weights=list(_SIGHTS.values()))
-        is_gentle = chance.random() < _GENTLENESS
-        if sight == "time":
-            return cls(sight, chance.uniform(0.3, _LIFE_SECONDS), delay_seconds=0, is_gentle=is_gentle)
-        more = 1 if sight == "manifest.json" else chance.randint(1, max(1, missing * 3 // 4))
+        """Draw a moment in a run with this many missing clips."""
+        (trigger,) = chance.choices(list(_TRIGGERS), weights=list(_TRIGGERS.values()))
+        is_graceful = chance.random() < _GRACEFUL
+        if trigger == "time":
+            return cls(trigger, chance.uniform(0.3, _RUN_SECONDS), delay_seconds=0, is_graceful=is_graceful)
+        growth = 1 if trigger == "manifest.json" else chance.randint(1, max(1, missing * 3 // 4))
         delay_seconds = chance.choice((0, 0, 0.01, 0.05, 0.3)) * chance.random()
-        return cls(sight, more, delay_seconds=delay_seconds, is_gentle=is_gentle)
+        return cls(trigger, growth, delay_seconds=delay_seconds, is_graceful=is_graceful)
 
 
 def rules(chance: Random) -> list[Rule]:
-    """Draw which faults strike a production: how many, and in which order they are asked."""
-    vigour = chance.choice((0.5, 1, 1, 2))
+    """Draw the fault rules of a production: their frequency and their order."""
+    factor = chance.choice((0.5, 1, 1, 2))
     drawn: list[Rule] = [
-        {"kind": kind, "fault": fault, "share": min(1, share * vigour), **parameters}
+        {"kind": kind, "fault": fault, "share": min(1, share * factor), **parameters}
         for kind, faults in _FAULTS.items()
         for fault, variants in faults.items()
         for share, parameters in variants
@@ -151,8 +151,8 @@ def rules(chance: Random) -> list[Rule]:
     )
 
 
-def write_board(folder: Path, *, title: str, chance: Random) -> Path:
-    """Write a list of clips, from words and from one or two of three images, and return the file."""
+def write_clip_list(folder: Path, *, title: str, chance: Random) -> Path:
+    """Write a clip list with zero, one or two images a clip, and return the file."""
     folder.mkdir(parents=True)
     for name, colour in _IMAGES.items():
         Image.new("RGB", (320, 320), colour).save(folder / f"{name}.png")
@@ -165,6 +165,6 @@ def write_board(folder: Path, *, title: str, chance: Random) -> Path:
         for number in range(CLIPS)
     ]
     defaults = {"resolution": "480p", "duration": SECONDS, "fixed_lens": True}
-    words = {"title": title, "defaults": defaults, "clips": clips}
-    (folder / "board.json").write_text(json.dumps(words), encoding="utf-8")
-    return folder / "board.json"
+    clip_list = {"title": title, "defaults": defaults, "clips": clips}
+    (folder / "clips.json").write_text(json.dumps(clip_list), encoding="utf-8")
+    return folder / "clips.json"

@@ -1,4 +1,4 @@
-"""Where productions are made and killed: one sandbox, and one run of the command at a time."""
+"""The environment of one worker: a sandbox and the runs of the command."""
 
 import contextlib
 import json
@@ -18,64 +18,64 @@ from benchmarks.campaign.chance import Moment
 from tests.processes import BIN, Sandbox, environment, running
 
 _TAG = "SEEDANCE_CAMPAIGN"
-"""Every process that a run starts inherits this variable, so that none can hide."""
+"""Inherited by every process that a run starts, so that all of them can be found."""
 
-_LOOK_SECONDS = 0.02
-_QUICK_LOOK_SECONDS = 0.002
-"""Upon files, which are cheap to look at: some are followed by others within milliseconds."""
+_POLL_SECONDS = 0.02
+_FILE_POLL_SECONDS = 0.002
+"""Files are cheap to poll, and some follow others within milliseconds."""
 
 _RUN_SECONDS = 120.0
-"""A run has a deadline of 40 s; beyond this it hangs."""
+"""A run has a deadline of 40 s; a run that takes longer than this hangs."""
 
-_LAST_BREATH_SECONDS = 15.0
-"""How long a stopped run may take to end, and a dead run's children to notice: 2 s on an idle machine."""
+_EXIT_SECONDS = 15.0
+"""Time for a stopped run, or for the children of a killed one, to exit; it takes 2 s on an idle machine."""
 
 
 class ViolationError(Exception):
-    """Something that must never happen."""
+    """A rule of the campaign is violated."""
 
 
 class StoppedError(Exception):
-    """The campaign is over before it is done."""
+    """The campaign was stopped early."""
 
 
 @dataclass(frozen=True)
 class Production:
-    """A film in the making.
+    """The files of one production.
 
     Attributes:
-        name: Of its folder in the archive.
-        images_url: Where its archive's images can be fetched.
+        name: Name of its folder in the archive.
+        images_url: Base URL of the images in its archive.
     """
 
     name: str
-    board: Path
+    clip_list: Path
     archive: Path
     images_url: str
 
     def files(self, pattern: str) -> list[Path]:
-        """Find files of its clips."""
+        """Return the files of its clips that match a pattern."""
         return list(self.archive.glob(f"clips/*/{pattern}"))
 
     def count(self, name: str) -> int:
-        """Count the clips that have a file of this name, as cheaply as can be."""
+        """Count the clips that have a file of this name, without pathlib's overhead."""
         try:
             clips = list(os.scandir(self.archive / "clips"))
         except FileNotFoundError:
             return 0
-        return sum(os.path.exists(f"{clip.path}/{name}") for clip in clips)  # noqa: PTH110 -- ten times as fast
+        return sum(os.path.exists(f"{clip.path}/{name}") for clip in clips)  # noqa: PTH110  # ten times as fast
 
     def open_intents(self) -> list[Mapping[str, Any]]:
-        """Read what was asked and neither accepted nor ended, as far as anybody has recorded."""
+        """Return the intents without acceptance and without outcome."""
         return [
             json.loads(path.read_text(encoding="utf-8"))
             for path in self.files("attempt-*/intent.json")
-            if not any((path.parent / answer).exists() for answer in ("accepted.json", "outcome.json"))
+            if not any((path.parent / record).exists() for record in ("accepted.json", "outcome.json"))
         ]
 
     @property
     def manifest(self) -> Path:
-        """Where its last account is."""
+        """The path of its manifest."""
         return self.archive / "productions" / self.name / "manifest.json"
 
 
@@ -84,30 +84,30 @@ class Run:
     """One run of the command.
 
     Attributes:
-        stopped: Whether it was asked to stop.
-        manifest: Its account; None if it was killed or gave none.
-        said: What it complained of.
+        stopped: Whether it received SIGTERM.
+        manifest: Its manifest; None if it was killed or printed none.
+        output: Its error output.
     """
 
     killed: bool
     stopped: bool
     exit_code: int
     manifest: Mapping[str, Any] | None
-    said: str
+    output: str
 
     @property
     def entries(self) -> Sequence[Mapping[str, Any]]:
-        """What became of each clip."""
+        """The manifest entry of each clip."""
         return self.manifest["clips"] if self.manifest else ()
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One worker's place.
+    """The environment of one worker.
 
     Attributes:
-        over: Is set when everything shall stop.
-        http: Speaks to the sandbox; one for all looks, or most of the machine's time went into them.
+        over: Set when all workers must stop.
+        http: Client of the sandbox; opening one for each poll would take most of the CPU time.
     """
 
     folder: Path
@@ -117,142 +117,145 @@ class Stage:
     http: httpx.Client
 
     @property
-    def spool(self) -> Path:
-        """Where runs put their temporary files."""
+    def temporary_folder(self) -> Path:
+        """The folder for temporary files of runs."""
         return self.folder / "spool"
 
     @property
     def tag(self) -> str:
-        """Tell this stage's processes from all others."""
+        """The mark of all processes that belong to this worker."""
         return f"{os.getpid()}-{self.folder.name}"
 
     @property
     def env(self) -> dict[str, str]:
-        """What the command needs."""
+        """The environment variables of the command."""
         return environment(
             self.folder / "prefect",
             PREFECT_API_URL=self.prefect_url,
-            PREFECT_LOGGING_TO_API_ENABLED="false",  # nobody reads them here, and they take a server's time
-            TMPDIR=str(self.spool),
+            PREFECT_LOGGING_TO_API_ENABLED="false",  # unused here, and costly for the server
+            TMPDIR=str(self.temporary_folder),
             **{_TAG: self.tag},
             **self.sandbox.env,
         )
 
     def run(self, production: Production, *, moment: Moment | None = None, rivals: int = 0) -> Sequence[Run]:
-        """Run the command, perhaps several times at once, and kill all if the moment comes.
+        """Run the command, with rivals if requested, and kill all of them at the given moment.
 
         Raises:
-            ViolationError: It does not end, or leaves a process behind.
-            StoppedError: The campaign is over.
+            ViolationError: A run does not end, or leaves a process behind.
+            StoppedError: The campaign was stopped.
         """
         with contextlib.ExitStack() as stack:
-            begun = [
-                stack.enter_context(self._begun(production, number=number)) for number in range(1 + rivals)
+            processes = [
+                stack.enter_context(self._running(production, number=number)) for number in range(1 + rivals)
             ]
-            came = self._watch(begun, production, moment)
-        self._demand_no_orphans()
-        stopped = came and moment is not None and moment.is_gentle
-        return [self._ended(process, stopped=stopped, number=number) for number, process in enumerate(begun)]
+            stopped_runs = self._wait(processes, production, moment)
+        self._require_no_orphans()
+        stopped = stopped_runs and moment is not None and moment.is_graceful
+        return [
+            self._ended(process, stopped=stopped, number=number) for number, process in enumerate(processes)
+        ]
 
     @contextlib.contextmanager
-    def _begun(self, production: Production, *, number: int) -> Iterator[subprocess.Popen[str]]:
-        times = ("--first-look", "0.2", "--look-every", "0.2", "--timeout", "1.5", "--deadline", "40")
-        words = ("produce", production.board, "--archive", production.archive, "--json", *times)
-        command = (BIN / "prefect-seedance", *words, "--images-url", production.images_url)
-        with self._said(number, "out").open("w") as out, self._said(number, "err").open("w") as err:
+    def _running(self, production: Production, *, number: int) -> Iterator[subprocess.Popen[str]]:
+        times = ("--first-poll", "0.2", "--poll-every", "0.2", "--timeout", "1.5", "--deadline", "40")
+        arguments = ("produce", production.clip_list, "--archive", production.archive, "--json", *times)
+        command = (BIN / "prefect-seedance", *arguments, "--images-url", production.images_url)
+        with (
+            self._output_file(number, "out").open("w") as out,
+            self._output_file(number, "err").open("w") as err,
+        ):
             files = {"stdout": out, "stderr": err}
             with running(*command, env=self.env, cwd=self.folder, **files) as process:
                 yield process
 
     def _ended(self, process: subprocess.Popen[str], *, stopped: bool, number: int) -> Run:
-        out, err = (self._said(number, where).read_text(encoding="utf-8") for where in ("out", "err"))
+        out, err = (self._output_file(number, where).read_text(encoding="utf-8") for where in ("out", "err"))
         return Run(
             killed=process.returncode == -signal.SIGKILL,
             stopped=stopped,
             exit_code=process.returncode,
             manifest=_manifest(out),
-            said=err or out,
+            output=err or out,
         )
 
-    def _said(self, number: int, where: str) -> Path:
+    def _output_file(self, number: int, where: str) -> Path:
         return self.folder / f"run-{number}.{where}"
 
-    def _watch(
-        self, begun: Sequence[subprocess.Popen[str]], production: Production, moment: Moment | None
+    def _wait(
+        self, processes: Sequence[subprocess.Popen[str]], production: Production, moment: Moment | None
     ) -> bool:
-        """Wait for the end of all, and tell whether the moment came."""
-        came = False
-        began = time.monotonic()
-        goal = self._see(moment, production, began) + moment.more if moment else float("inf")
-        while any(process.poll() is None for process in begun):
+        """Wait until all runs end, and return whether they were killed or stopped."""
+        stopped_runs = False
+        started = time.monotonic()
+        goal = self._measure(moment, production, started) + moment.growth if moment else float("inf")
+        while any(process.poll() is None for process in processes):
             if self.over.is_set():
                 raise StoppedError
-            if time.monotonic() - began > _RUN_SECONDS:
+            if time.monotonic() - started > _RUN_SECONDS:
                 raise ViolationError(f"the run did not end within {_RUN_SECONDS:.0f} s")
-            if moment and self._see(moment, production, began) >= goal:
+            if moment and self._measure(moment, production, started) >= goal:
                 time.sleep(moment.delay_seconds)
-                _end(begun, signal.SIGTERM if moment.is_gentle else signal.SIGKILL)
-                came = True
-            is_file = moment and moment.sight.endswith((".json", ".mp4"))
-            time.sleep(_QUICK_LOOK_SECONDS if is_file else _LOOK_SECONDS)
-        return came
+                _end(processes, signal.SIGTERM if moment.is_graceful else signal.SIGKILL)
+                stopped_runs = True
+            is_file = moment and moment.trigger.endswith((".json", ".mp4"))
+            time.sleep(_FILE_POLL_SECONDS if is_file else _POLL_SECONDS)
+        return stopped_runs
 
-    def _see(self, moment: Moment, production: Production, began: float) -> float:
-        match moment.sight:
+    def _measure(self, moment: Moment, production: Production, started: float) -> float:
+        match moment.trigger:
             case "time":
-                return time.monotonic() - began
+                return time.monotonic() - started
             case "accepted":
                 return float(self.books()["totals"]["accepted"])
             case "manifest.json":
                 return production.manifest.stat().st_mtime_ns if production.manifest.exists() else 0
             case "clip-*.mp4" | "clip.json":
-                return production.count(moment.sight)
-        return production.count(f"attempt-001/{moment.sight}")
+                return production.count(moment.trigger)
+        return production.count(f"attempt-001/{moment.trigger}")
 
-    def _demand_no_orphans(self) -> None:
-        latest = time.monotonic() + _LAST_BREATH_SECONDS
+    def _require_no_orphans(self) -> None:
+        latest = time.monotonic() + _EXIT_SECONDS
         while left := orphans(self.tag):
             if time.monotonic() > latest:
                 raise ViolationError(f"processes outlive their run: {left}")
             time.sleep(0.1)
 
     def script(self, rules: Sequence[Mapping[str, object]]) -> None:
-        """Begin a production: with empty books, and these faults in force."""
+        """Reset the sandbox and set the fault rules for a new production."""
         self.http.post("/sandbox/reset").raise_for_status()
         self.sandbox.faults(*rules)
 
     def books(self) -> Mapping[str, Any]:
-        """Read what the sandbox has seen of this production."""
+        """Return the sandbox's books of this production."""
         return dict(self.http.get("/sandbox/books").raise_for_status().json())
 
     def original(self, generation_id: str) -> bytes:
-        """Fetch a video as it was made, from where no fault strikes."""
+        """Download a video from the mirror, which has no faults."""
         return self.http.get(f"/mirror/{generation_id}-1.mp4").raise_for_status().content
 
 
-def _end(begun: Sequence[subprocess.Popen[str]], how: signal.Signals) -> None:
-    for process in begun:
+def _end(processes: Sequence[subprocess.Popen[str]], how: signal.Signals) -> None:
+    for process in processes:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, how)
-    for process in begun:
+    for process in processes:
         try:
-            process.wait(_LAST_BREATH_SECONDS)
+            process.wait(_EXIT_SECONDS)
         except subprocess.TimeoutExpired:
-            raise ViolationError(
-                f"a run did not end within {_LAST_BREATH_SECONDS:.0f} s of {how.name}"
-            ) from None
+            raise ViolationError(f"a run did not end within {_EXIT_SECONDS:.0f} s of {how.name}") from None
 
 
-def _manifest(told: str) -> Mapping[str, Any] | None:
+def _manifest(output: str) -> Mapping[str, Any] | None:
     try:
-        said = json.loads(told)
+        data = json.loads(output)
     except ValueError:
         return None
-    return said if "clips" in said else None
+    return data if "clips" in data else None
 
 
 def orphans(tag: str) -> list[int]:
-    """Find the processes that a stage's runs have started and that are still alive."""
+    """Return the live processes that a worker's runs have started."""
     mark, found = f"{_TAG}={tag}".encode(), []
     for environ in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):
