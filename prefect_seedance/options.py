@@ -98,10 +98,23 @@ Deadline = Annotated[
 ]
 Timeout = Annotated[Seconds, Help("Bound of one request.")]
 FirstPoll = Annotated[
-    Seconds | None,
+    Annotated[float, BeforeValidator(_seconds), Field(ge=0)] | None,
     Help("Time from acceptance to the first poll. Default: the shortest time in which the model finishes."),
 ]
 PollEvery = Annotated[Seconds, Help("Time between two polls of a generation.")]
+Settling = Annotated[
+    Seconds,
+    Help(
+        "How long to poll again if the API does not know a new generation, or reports success without a URL."
+    ),
+]
+CallbackGrace = Annotated[
+    Seconds,
+    Help("How much longer than the model usually needs to wait for a callback before polling."),
+]
+ReadLedgerEvery = Annotated[
+    Seconds, Help("Time between two reads of the ledger while a callback is expected.")
+]
 CallbackUrl = Annotated[
     str, Help("Public URL of a callback receiver, see `prefect-seedance callbacks`. Default: poll.")
 ]
@@ -180,7 +193,10 @@ class Waiting(_Options):
     timeout_seconds: Timeout = 60.0
     first_poll_seconds: FirstPoll = None
     poll_every_seconds: PollEvery = 2.0
+    settling_seconds: Settling = 60.0
     callback_url: CallbackUrl = ""
+    callback_grace_seconds: CallbackGrace = 60.0
+    read_ledger_every_seconds: ReadLedgerEvery = 5.0
     wait: Wait = True
 
 

@@ -1,4 +1,4 @@
-"""One account's request budget, shared by everything in the process."""
+"""One account's request limit, shared by everything in the process."""
 
 import asyncio
 import threading
@@ -7,70 +7,74 @@ REQUESTS_PER_MINUTE = 10_000
 GENERATIONS_IN_FLIGHT = 1_000
 """The account's limits. Source: the project's specification."""
 
-_LONGEST_PAUSE_SECONDS = 60.0
-_LONGEST_ASKED_SECONDS = 900.0
-"""However long the API asks for, we find out after so long whether it meant it."""
+_MAX_PAUSE_SECONDS = 60.0
+_MAX_RETRY_AFTER_SECONDS = 900.0
+"""If the API requests a longer pause, one request after this time finds out whether it still refuses."""
 
-_SLOWEST_INTERVAL_SECONDS = 2.0
-"""However often the API says 429, one request every two seconds keeps finding out whether it is over."""
+_MAX_INTERVAL_SECONDS = 2.0
+"""However often the API answers 429, a request every two seconds finds out whether it still refuses."""
 
 
 class Limiter:
-    """Paces requests evenly, and slows everyone down when the API says that it is too much.
+    """Paces requests evenly, and slows down all of them after a 429.
 
-    Pacing evenly, without bursts, keeps within the limit whichever minute the API counts. After a
-    429 nothing leaves until the pause is over; then the pace is halved, and every request that
-    goes well wins back a fiftieth of it.
+    An even pace without bursts keeps the limit in every minute, however the API counts minutes. After a
+    429 no request is sent until the pause ends. Then the pace is halved, and each successful request
+    wins back a fiftieth.
 
-    Event loops in different threads may share one: their clocks are the same monotonic clock.
+    Event loops in different threads may share a limiter: they use the same monotonic clock.
     """
 
     def __init__(self, requests_per_minute: float = REQUESTS_PER_MINUTE) -> None:
         self.requests_per_minute = requests_per_minute
-        self._least_interval = 60 / requests_per_minute
-        self._interval = self._least_interval
-        self._next_turn = 0.0
-        self._closed_until = 0.0
+        self._min_interval = 60 / requests_per_minute
+        self._interval = self._min_interval
+        self._next_slot = 0.0
+        self._paused_until = 0.0
         self._refusals = 0
         self._lock = threading.Lock()
 
-    async def turn(self) -> None:
+    async def acquire(self) -> None:
         """Wait until one request may be sent."""
         clock = asyncio.get_running_loop().time
-        turn = self._reserve(clock())
-        while (delay := turn - clock()) > 0:
+        slot = self._reserve(clock())
+        while (delay := slot - clock()) > 0:
             await asyncio.sleep(delay)
-            if clock() < self._closed_until:  # closed meanwhile: queue again, so that no crowd bursts out
-                turn = self._reserve(clock())
+            if clock() < self._paused_until:  # paused meanwhile: queue again, to avoid a burst after the pause
+                slot = self._reserve(clock())
 
-    async def opened(self) -> None:
-        """Wait until no pause is in force, without taking a turn."""
+    async def wait_for_pause(self) -> None:
+        """Wait until the current pause ends, if there is one, without reserving a slot."""
         clock = asyncio.get_running_loop().time
-        while (delay := self._closed_until - clock()) > 0:  # noqa: ASYNC110 -- time opens it, not an event
+        while (delay := self._paused_until - clock()) > 0:  # noqa: ASYNC110 -- the end is a time, not an event
             await asyncio.sleep(delay)
 
-    def refused(self, retry_after_seconds: float | None) -> None:
-        """Pause everyone after a 429, as long as the API asked, or longer each time if it did not say."""
-        now = asyncio.get_running_loop().time()
-        asked = min(retry_after_seconds or 0, _LONGEST_ASKED_SECONDS)
-        with self._lock:
-            if now < self._closed_until:  # sent before the pause began: the same refusal, not another
-                self._closed_until = max(self._closed_until, now + asked)
-                return
-            pause = min(2.0**self._refusals, _LONGEST_PAUSE_SECONDS)
-            self._closed_until = now + (asked or pause)
-            self._refusals += 1
-            self._interval = max(self._least_interval, min(self._interval * 2, _SLOWEST_INTERVAL_SECONDS))
+    def pause(self, retry_after_seconds: float | None) -> None:
+        """Pause all requests after a 429.
 
-    def went_well(self) -> None:
-        """Win back some of the pace."""
+        Args:
+            retry_after_seconds: Pause that the API requests. Without it, consecutive pauses get longer.
+        """
+        now = asyncio.get_running_loop().time()
+        requested = min(retry_after_seconds or 0, _MAX_RETRY_AFTER_SECONDS)
+        with self._lock:
+            if now < self._paused_until:  # the request was sent before the pause, so it is no new refusal
+                self._paused_until = max(self._paused_until, now + requested)
+                return
+            growing = min(2.0**self._refusals, _MAX_PAUSE_SECONDS)
+            self._paused_until = now + (requested or growing)
+            self._refusals += 1
+            self._interval = max(self._min_interval, min(self._interval * 2, _MAX_INTERVAL_SECONDS))
+
+    def speed_up(self) -> None:
+        """Win back part of the pace after a successful request."""
         with self._lock:
             self._refusals = 0
-            self._interval = max(self._least_interval, self._interval * 0.98)
+            self._interval = max(self._min_interval, self._interval * 0.98)
 
     def _reserve(self, now: float) -> float:
-        """Take the next free moment, which may be now, and return it."""
+        """Reserve the next free slot, and return its time."""
         with self._lock:
-            turn = max(now, self._next_turn, self._closed_until)
-            self._next_turn = turn + self._interval
-            return turn
+            slot = max(now, self._next_slot, self._paused_until)
+            self._next_slot = slot + self._interval
+            return slot

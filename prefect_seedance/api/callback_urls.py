@@ -1,29 +1,29 @@
-"""The address that the API is given for each attempt's callback, which nobody else can make up."""
+"""Signed callback URLs, one for each attempt."""
 
 import base64
 import hashlib
 import hmac
-import ipaddress
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 from urllib.parse import SplitResult, urlsplit
 
+from prefect_seedance.api.urls import is_loopback
 from prefect_seedance.errors import SetupError
 
 CALLBACK_SECRET_VARIABLE = "SEEDANCE_CALLBACK_SECRET"  # noqa: S105 -- a name, no secret
 
 _PURPOSE = b"prefect-seedance callback"
-"""Signed too, so that a secret that also serves something else gives no token away."""
+"""Part of what is signed, so that signatures made with the same secret for another purpose are not valid here."""
 
-_LEAST_SECRET_CHARACTERS = 32
-"""As many as 16 random bytes have in hexadecimal: no one can try them all."""
+_MIN_SECRET_CHARACTERS = 32
+"""The length of 16 random bytes in hexadecimal, which cannot be guessed."""
 
 _TOKEN = re.compile(r"([0-9a-f]{8,64})\.([1-9]\d{0,5})\.([\w-]{43})", re.ASCII)
 
-_PLACE = "{token}"
-"""Where in a base the token goes, if not at the end of its path."""
+_PLACEHOLDER = "{token}"
+"""Marks where the token goes, if not at the end of the base URL's path."""
 
 
 class AttemptRef(NamedTuple):
@@ -35,54 +35,57 @@ class AttemptRef(NamedTuple):
 
 @dataclass(frozen=True)
 class Secrets:
-    """What tokens are signed with: the first signs, and all verify, so that a secret can be replaced.
+    """The secrets that sign tokens: the first signs, all are accepted, so that a secret can be replaced.
 
     Attributes:
-        values: The newest first.
+        values: The secrets, newest first.
     """
 
     values: Sequence[bytes] = field(repr=False)
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read secrets that are separated by commas or white space.
+        """Parse secrets that are separated by commas or white space.
 
         Raises:
-            SetupError: If there is none, or one is too short.
+            SetupError: If there is no secret, or one is too short.
         """
         values = [value.encode() for value in text.replace(",", " ").split()]
         if not values:
             raise SetupError(
                 f"Callbacks need a secret. Set {CALLBACK_SECRET_VARIABLE}, or the callback secret of the "
-                "credentials block, to what `openssl rand -hex 32` prints; runs and receiver need the same"
+                "credentials block, to the output of `openssl rand -hex 32`; use the same for runs and receiver"
             )
-        if min(map(len, values)) < _LEAST_SECRET_CHARACTERS:
+        if min(map(len, values)) < _MIN_SECRET_CHARACTERS:
             raise SetupError(
-                f"A callback secret of less than {_LEAST_SECRET_CHARACTERS} characters could be guessed. "
-                "Take what `openssl rand -hex 32` prints"
+                f"A callback secret has fewer than {_MIN_SECRET_CHARACTERS} characters and could be guessed. "
+                "Use the output of `openssl rand -hex 32`"
             )
         return cls(tuple(values))
 
-    def token(self, place: AttemptRef) -> str:
-        """Return what names an attempt in a URL, and proves that we made it up."""
-        return f"{place.fingerprint}.{place.number}.{_signature(place, self.values[0])}"
+    def token(self, attempt: AttemptRef) -> str:
+        """Return a signed token that names an attempt."""
+        return f"{attempt.fingerprint}.{attempt.number}.{_signature(attempt, self.values[0])}"
 
-    def place(self, token: str) -> AttemptRef | None:
-        """Return the attempt that a token of ours names; to find out that it is none takes as long."""
+    def verify(self, token: str) -> AttemptRef | None:
+        """Return the attempt that a token names, or None if its signature is invalid.
+
+        All signatures are compared in constant time, so that response times reveal nothing.
+        """
         match = _TOKEN.fullmatch(token)
         if match is None:
             return None
-        place, given = AttemptRef(match[1], int(match[2])), match[3]
-        fits = [hmac.compare_digest(_signature(place, value), given) for value in self.values]
-        return place if any(fits) else None
+        attempt, signature = AttemptRef(match[1], int(match[2])), match[3]
+        matches = [hmac.compare_digest(_signature(attempt, value), signature) for value in self.values]
+        return attempt if any(matches) else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Callbacks:
-    """Where the API shall tell that a generation has ended.
+    """Makes the callback URL of each attempt.
 
     Attributes:
-        base: The receiver's public address; or an address with ``{token}`` in it.
+        base: The receiver's public URL; it may contain ``{token}``.
     """
 
     base: str
@@ -90,37 +93,38 @@ class Callbacks:
 
     @classmethod
     def open(cls, base: str, *, secret: str, api_url: str) -> Self:
-        """Check what the author of a production gave.
+        """Validate the configuration of callbacks.
 
         Args:
-            base: The receiver's public address.
-            secret: As `Secrets.parse` takes it.
-            api_url: Where the API is: only on this machine may callbacks travel unencrypted.
+            base: The receiver's public URL.
+            secret: One or more secrets, as `Secrets.parse` reads them.
+            api_url: Base URL of the API. Only an API on this machine may send unencrypted callbacks.
 
         Raises:
-            SetupError: If the address is none or unencrypted, or there is no good secret.
+            SetupError: If the URL is invalid or unencrypted, or there is no good secret.
         """
         url, shown = _split(base), base.rpartition("@")[2].partition("?")[0]
-        if url is None or "@" in url.netloc or url.fragment or (url.query and _PLACE not in base):
+        if url is None or "@" in url.netloc or url.fragment or (url.query and _PLACEHOLDER not in base):
             raise SetupError(
-                f"The callback URL {shown!r} is not like https://host/path; give the public address of the "
-                "receiver"
+                f"The callback URL {shown!r} is not like https://host/path; use the public URL of the receiver"
             )
-        if url.scheme != "https" and not _is_loopback(_split(api_url)):
+        if url.scheme != "https" and not _is_local(api_url):
             raise SetupError(
-                f"The callback URL {shown!r} is not https://. Whoever reads a callback on its way could send "
-                "others like it, so the API is only given encrypted addresses"
+                f"The callback URL {shown!r} is not https://. An unencrypted callback can be read and forged; "
+                "use an https:// URL"
             )
         return cls(base=base.rstrip("/"), secrets=Secrets.parse(secret))
 
-    def url(self, place: AttemptRef) -> str:
-        """Return the address of one attempt's callback."""
-        token = self.secrets.token(place)
-        return self.base.replace(_PLACE, token) if _PLACE in self.base else f"{self.base}/callbacks/{token}"
+    def url(self, attempt: AttemptRef) -> str:
+        """Return the callback URL of one attempt."""
+        token = self.secrets.token(attempt)
+        if _PLACEHOLDER in self.base:
+            return self.base.replace(_PLACEHOLDER, token)
+        return f"{self.base}/callbacks/{token}"
 
 
-def _signature(place: AttemptRef, secret: bytes) -> str:
-    message = b"\0".join((_PURPOSE, place.fingerprint.encode(), str(place.number).encode()))
+def _signature(attempt: AttemptRef, secret: bytes) -> str:
+    message = b"\0".join((_PURPOSE, attempt.fingerprint.encode(), str(attempt.number).encode()))
     digest = hmac.digest(secret, message, hashlib.sha256)
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
@@ -134,9 +138,6 @@ def _split(url: str) -> SplitResult | None:
     return parts if is_url and url.isprintable() and " " not in url else None
 
 
-def _is_loopback(url: SplitResult | None) -> bool:
-    host = url.hostname if url and url.hostname else ""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+def _is_local(url: str) -> bool:
+    parts = _split(url)
+    return parts is not None and is_loopback(parts.hostname or "")

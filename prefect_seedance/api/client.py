@@ -10,11 +10,12 @@ from typing import Self, TypeVar
 import httpx
 import tenacity
 
-from prefect_seedance.api import responses as answers
 from prefect_seedance.api import wire as models
 from prefect_seedance.api.account import Limiter
 from prefect_seedance.api.models import DEFAULT_MODEL
-from prefect_seedance.api.transport import parsed, timeouts, translated_errors
+from prefect_seedance.api.responses import parse_response
+from prefect_seedance.api.transport import timeouts, translated_errors
+from prefect_seedance.api.urls import parse_url
 from prefect_seedance.api.wire import DEFAULT_BASE_URL, GenerateRequest, Generation
 from prefect_seedance.errors import (
     ApiError,
@@ -25,11 +26,12 @@ from prefect_seedance.errors import (
     RateLimitedError,
     SeedanceError,
     SetupError,
-    may_repeat_read,
-    may_repeat_submission,
+    may_retry_read,
+    may_retry_submission,
 )
+from prefect_seedance.options import Waiting
 
-REQUEST_TIMEOUT_SECONDS = 60.0
+REQUEST_TIMEOUT_SECONDS = Waiting().timeout_seconds
 
 _READ_TIMEOUT_SECONDS = 15.0
 """A status is read again anyway, so one that hangs is not worth holding up the others."""
@@ -130,7 +132,7 @@ class SeedanceClient:
             InsufficientFundsError: If the balance was too low before, likewise.
         """
         async with self._submit_gate:
-            await self.limiter.opened()
+            await self.limiter.wait_for_pause()
             if refused := self._account_refused:
                 raise type(refused)(str(refused), code=refused.code)  # anew: one's traceback would grow
             yield
@@ -161,7 +163,7 @@ class SeedanceClient:
         async def post() -> object:
             try:
                 async with asyncio.timeout_at(latest):
-                    await self.limiter.turn()
+                    await self.limiter.acquire()
             except TimeoutError:
                 raise RateLimitedError("The request limit left no time to submit; nothing was sent") from None
             http = self._submissions
@@ -173,7 +175,7 @@ class SeedanceClient:
                 raise
 
         try:
-            data = await _repeated(post, may_repeat=may_repeat_submission, seconds=self._timeout_seconds)
+            data = await _repeated(post, may_repeat=may_retry_submission, seconds=self._timeout_seconds)
         except (AuthenticationError, InsufficientFundsError) as error:
             self._account_refused = error
             raise
@@ -208,14 +210,14 @@ class SeedanceClient:
         async def get() -> Generation:
             http = self._reads
             async with self._read_gate:
-                await self.limiter.turn()
+                await self.limiter.acquire()
                 request = http.build_request("GET", url, params={"taskId": generation_id})
                 data = await self._exchange(http, request)
             if not isinstance(data, dict):
                 raise NoAnswerError(f"The status of {generation_id} was answered without data")
             return Generation.from_status(data, generation_id=generation_id)
 
-        return await _repeated(get, may_repeat=may_repeat_read, seconds=patience_seconds)
+        return await _repeated(get, may_repeat=may_retry_read, seconds=patience_seconds)
 
     def _url(self, endpoint: str, *, base_url: str, model: str) -> str:
         return f"{base_url}/api/v1/{endpoint}/{model}"
@@ -239,11 +241,11 @@ class SeedanceClient:
             async with asyncio.timeout(http.timeout.read):
                 response = await http.send(request)
         try:
-            data = answers.data(response)
+            data = parse_response(response)
         except RateLimitedError as error:
-            self.limiter.refused(error.retry_after_seconds)
+            self.limiter.pause(error.retry_after_seconds)
             raise
-        self.limiter.went_well()
+        self.limiter.speed_up()
         return data
 
 
@@ -279,7 +281,7 @@ def _checked_key(api_key: str) -> str:
 
 
 def _checked_url(base_url: str) -> str:
-    url = parsed(base_url)
+    url = parse_url(base_url)
     # A name and password would take the place of the key, and be written into the ledger.
     if url is None or url.userinfo or url.query or url.fragment:
         shown = base_url.rpartition("@")[2].partition("?")[0]

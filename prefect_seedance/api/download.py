@@ -1,4 +1,4 @@
-"""Fetch a result's file into an open file, resuming where a transfer broke."""
+"""Download a result file, resuming interrupted transfers."""
 
 import asyncio
 import hashlib
@@ -10,7 +10,8 @@ from typing import BinaryIO, Self
 import httpx
 import tenacity
 
-from prefect_seedance.api.transport import parsed, timeouts, translated_errors
+from prefect_seedance.api.transport import timeouts, translated_errors
+from prefect_seedance.api.urls import parse_url
 from prefect_seedance.errors import (
     ArchiveError,
     IntegrityError,
@@ -20,13 +21,13 @@ from prefect_seedance.errors import (
     may_retry_read,
 )
 
-_TRIES = 6
-_SILENCE_SECONDS = 30.0
-_LARGEST_BYTES = 4 << 30
-"""No clip comes near it; a stream without end would fill the disk."""
+_MAX_TRIES = 6
+_TIMEOUT_SECONDS = 30.0
+_MAX_BYTES = 4 << 30
+"""Far more than any clip. Without a bound, an endless stream would fill the disk."""
 
-_GONE = {400, 401, 403, 404, 410}
-"""How storage refuses a signature that has run out; Google's says 400 ExpiredToken."""
+_EXPIRED = {400, 401, 403, 404, 410}
+"""Statuses of an expired signed URL: Google Cloud Storage answers 400, others 401, 403, 404 or 410."""
 
 _PARTIAL = {httpx.codes.PARTIAL_CONTENT, httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE}
 _PART = re.compile(r"bytes (?P<first>\d+)-(?P<last>\d+)/(?P<total>\d+|\*)")
@@ -34,7 +35,7 @@ _PART = re.compile(r"bytes (?P<first>\d+)-(?P<last>\d+)/(?P<total>\d+|\*)")
 
 @dataclass
 class _Transfer:
-    """A file that grows, with the digest of what has arrived."""
+    """A file that is being downloaded, with the digest of the bytes received so far."""
 
     file: BinaryIO
     received: int = 0
@@ -47,32 +48,32 @@ class _Transfer:
         self.received = 0
         self.digest = hashlib.sha256()
 
-    def take(self, chunk: bytes) -> None:
+    def append(self, chunk: bytes) -> None:
         self.file.write(chunk)
         self.digest.update(chunk)
         self.received += len(chunk)
-        if self.received > _LARGEST_BYTES:
-            raise ArchiveError(f"The result is larger than {_LARGEST_BYTES} bytes, which no clip is")
+        if self.received > _MAX_BYTES:
+            raise ArchiveError(f"The result is larger than {_MAX_BYTES} bytes, so it cannot be a clip")
 
     @property
     def range_headers(self) -> dict[str, str]:
-        """Ask for what is missing, provided that the file is still the same."""
+        """Headers that request the missing bytes, provided that the file has not changed."""
         if not self.received or not self.validator:
             return {}
         return {"Range": f"bytes={self.received}-", "If-Range": self.validator}
 
 
 class Downloader:
-    """Fetches files from wherever the API's results point, without the API's key.
+    """Downloads the files of the API's result URLs, without sending the API key.
 
     Use as an async context manager, within one event loop.
     """
 
     def __init__(self, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._http = httpx.AsyncClient(
-            headers={"Accept-Encoding": "identity"},  # so that lengths are those of the file
-            timeout=timeouts(_SILENCE_SECONDS),
-            follow_redirects=True,  # harmless here: no key travels with it
+            headers={"Accept-Encoding": "identity"},  # so that Content-Length is the size of the file
+            timeout=timeouts(_TIMEOUT_SECONDS),
+            follow_redirects=True,  # harmless: these requests carry no key
             transport=transport,
         )
 
@@ -86,21 +87,21 @@ class Downloader:
         await self._http.aclose()
 
     async def fetch(self, url: str, file: BinaryIO) -> str:
-        """Write what a URL serves into a file, from its beginning, and return its SHA-256 in hex.
+        """Download a URL into a file, replacing its content, and return the SHA-256 in hexadecimal.
 
         Raises:
             LinkExpiredError: If the URL is no longer served.
-            IntegrityError: If the file stays incomplete.
-            ArchiveError: If it is no address, or nothing can be written.
-            SeedanceError: If it cannot be fetched for another reason.
+            IntegrityError: If the download stays incomplete.
+            ArchiveError: If the URL is invalid, or the file cannot be written.
+            SeedanceError: If the download fails for another reason.
         """
-        if parsed(url) is None:
-            raise ArchiveError(f"The result's URL {_shown(url)!r} is no address that can be fetched")
+        if parse_url(url) is None:
+            raise ArchiveError(f"The result's URL {_unsigned(url)!r} is not an http(s) URL")
         try:
             return await self._fetch(url, _Transfer(file))
         except OSError as error:
             raise ArchiveError(
-                f"A temporary file cannot be written: {error}; make room and run again"
+                f"A temporary file cannot be written: {error}; free disk space and run again"
             ) from None
 
     async def _fetch(self, url: str, transfer: _Transfer) -> str:
@@ -108,7 +109,7 @@ class Downloader:
         tries = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception(may_retry_read),
             wait=tenacity.wait_exponential(multiplier=0.5, max=10) + tenacity.wait_random(0, 0.5),
-            stop=tenacity.stop_after_attempt(_TRIES),
+            stop=tenacity.stop_after_attempt(_MAX_TRIES),
             sleep=asyncio.sleep,
             reraise=True,
         )
@@ -117,29 +118,31 @@ class Downloader:
         return transfer.digest.hexdigest()
 
     async def _resume(self, url: str, transfer: _Transfer) -> None:
-        """Fetch what is still missing."""
-        shown = _shown(url)
+        """Download the missing bytes."""
+        shown = _unsigned(url)
         with translated_errors(f"GET {shown}"):
             async with self._http.stream("GET", url, headers=transfer.range_headers) as response:
                 if error := _refusal(response, shown):
                     raise error
                 expected = _expected_bytes(response, transfer)
                 async for chunk in response.aiter_raw():
-                    transfer.take(chunk)
+                    transfer.append(chunk)
         if expected not in (None, transfer.received):
             raise IntegrityError(f"{shown} ended after {transfer.received} of {expected} bytes")
 
 
-def _shown(url: str) -> str:
-    """Leave out what follows the path: it may be a signature."""
+def _unsigned(url: str) -> str:
+    """Return the URL for messages, without its query, which may be a signature."""
     return url.partition("?")[0]
 
 
 def _expected_bytes(response: httpx.Response, transfer: _Transfer) -> int | None:
-    """Begin the file, or continue it if that is what the answer does, and return its size if it is told.
+    """Return the size of the whole file, if the response states it.
+
+    Restarts the transfer if the response is not a part of the file.
 
     Raises:
-        IntegrityError: If the answer is another part than is missing, or of another file.
+        IntegrityError: If the response is not the missing part, or is part of another file.
     """
     is_part = response.status_code in _PARTIAL
     if not is_part:
@@ -153,12 +156,12 @@ def _expected_bytes(response: httpx.Response, transfer: _Transfer) -> int | None
     is_same = _validator(response) in {"", transfer.validator}
     if not part or int(part["first"]) != transfer.received or not is_same:
         transfer.restart()
-        raise IntegrityError("The server has another file, or sent another part, than was begun")
+        raise IntegrityError("The server sent a wrong part, or its file has changed; the download starts again")
     return int(part["last"]) + 1 if part["total"] == "*" else int(part["total"])
 
 
 def _validator(response: httpx.Response) -> str:
-    """Return what identifies these bytes, if anything does; a weak tag does not."""
+    """Return the ETag or date that identifies the file's bytes; empty if there is none, or a weak tag."""
     tag = response.headers.get("ETag", "")
     return "" if tag.startswith("W/") else tag or response.headers.get("Last-Modified", "")
 
@@ -167,7 +170,7 @@ def _refusal(response: httpx.Response, shown: str) -> SeedanceError | None:
     code = response.status_code
     if response.is_success or code in _PARTIAL:
         return None
-    if code in _GONE:
+    if code in _EXPIRED:
         return LinkExpiredError(f"{shown} is no longer served ({code})")
     if response.is_server_error or code == httpx.codes.TOO_MANY_REQUESTS:
         return ServerError(f"{shown} could not be fetched ({code})", code=code)

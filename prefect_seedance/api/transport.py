@@ -1,65 +1,111 @@
-"""HTTP exchanges whose failures are told in this package's words."""
+"""HTTP requests with bounded time and size, whose failures are errors of this package."""
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import httpx
 
+from prefect_seedance.api.urls import parse_url
 from prefect_seedance.errors import ConnectionFailedError, NoAnswerError, SeedanceError
 
 CONNECT_SECONDS = 10.0
 
 ERRORS: Mapping[type[Exception], type[SeedanceError]] = {
-    # Failed before a byte of the request had left, so nothing can have been started.
+    # Raised before a byte of the request is sent, so no generation can have been started.
     httpx.ConnectError: ConnectionFailedError,
     httpx.ConnectTimeout: ConnectionFailedError,
     httpx.PoolTimeout: ConnectionFailedError,
     httpx.ProxyError: ConnectionFailedError,
     httpx.UnsupportedProtocol: ConnectionFailedError,
     httpx.InvalidURL: ConnectionFailedError,
-    # Everything else may have reached the other side.
+    # After any other error, the server may have received the request.
     httpx.HTTPError: NoAnswerError,
     httpx.StreamError: NoAnswerError,
     httpx.CookieConflict: NoAnswerError,
     TimeoutError: NoAnswerError,
 }
-"""Looked up in this order, for the exception's own class and then its bases."""
+"""The first entry that matches the exception counts."""
+
+
+class Resource(NamedTuple):
+    """The response to a GET request.
+
+    Attributes:
+        url: The URL after redirects.
+        status_code: The HTTP status.
+        content: The body; empty unless the status is a success.
+    """
+
+    url: str
+    status_code: int
+    content: bytes
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the status is one of a success."""
+        return httpx.codes.is_success(self.status_code)
+
+
+async def fetch(
+    url: str, *, max_bytes: int, timeout_seconds: float, transport: httpx.AsyncBaseTransport | None = None
+) -> Resource:
+    """Fetch a public URL without credentials, following redirects.
+
+    Args:
+        url: An http(s) URL.
+        max_bytes: Bound of the body. Of a larger body, ``max_bytes + 1`` bytes are returned.
+        timeout_seconds: Bound of the whole exchange, redirects and body included.
+        transport: Replaces the network, for tests.
+
+    Raises:
+        ConnectionFailedError: If the URL is invalid, or its host cannot be reached.
+        NoAnswerError: If the response did not arrive whole in time.
+    """
+    if parse_url(url) is None:
+        raise ConnectionFailedError(f"GET {url}: not an http(s) URL")
+    content = bytearray()
+    with translated_errors(f"GET {url}"):
+        async with (
+            asyncio.timeout(timeout_seconds),
+            httpx.AsyncClient(
+                timeout=timeouts(timeout_seconds), follow_redirects=True, transport=transport
+            ) as http,
+            http.stream("GET", url) as response,
+        ):
+            if response.is_success:
+                async for chunk in response.aiter_bytes():
+                    content += chunk
+                    if len(content) > max_bytes:
+                        break
+            return Resource(str(response.url), response.status_code, bytes(content[: max_bytes + 1]))
 
 
 @contextmanager
-def translated_errors(doing: str) -> Iterator[None]:
-    """Raise this package's error for whatever httpx raises inside.
+def translated_errors(action: str) -> Iterator[None]:
+    """Translate every error of httpx into one of this package.
 
-    The original is not chained: it holds the request, and with it the API key.
+    The original is not chained, because it holds the request, and the request holds the API key.
     """
     try:
         yield
     except tuple(ERRORS) as error:
-        ours = next(ours for theirs, ours in ERRORS.items() if isinstance(error, theirs))
-        raise ours(f"{doing}: {_reason(error)}") from None
+        translated = next(ours for theirs, ours in ERRORS.items() if isinstance(error, theirs))
+        raise translated(f"{action}: {_reason(error)}") from None
 
 
 def _reason(error: Exception) -> str:
-    """Say what happened, even where httpx leaves the message empty, as for timeouts."""
+    """Return the error's class and message; httpx leaves the message empty for timeouts."""
     name = type(error).__name__
     return f"{name}: {error}" if str(error) else name
 
 
 def timeouts(answer_seconds: float) -> httpx.Timeout:
-    """Bound connecting and queueing apart from waiting for the answer: only the latter is worth patience.
+    """Return timeouts that are short for the connection and long for the response.
 
-    Queue, TCP and TLS get a quarter each at most, so that together they end before the whole does:
-    then it is known that nothing was sent.
+    Pool, TCP and TLS get at most a quarter each. Together they expire before the whole request does,
+    and then it is certain that nothing was sent.
     """
     before_sending = min(CONNECT_SECONDS, answer_seconds / 4)
     return httpx.Timeout(answer_seconds, connect=before_sending, pool=before_sending)
-
-
-def parsed(url: str) -> httpx.URL | None:
-    """Return an http(s) address, or None if nothing could be asked there."""
-    try:
-        address = httpx.URL(url)
-        can_be_asked = address.scheme in {"http", "https"} and address.host and (address.port or 0) < 1 << 16
-    except (httpx.InvalidURL, UnicodeError):  # the latter for names that no host can have
-        return None
-    return address if can_be_asked else None

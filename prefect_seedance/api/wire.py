@@ -107,9 +107,9 @@ def _content_problems(clip: ClipInput, can: Capabilities) -> tuple[Problem, ...]
     images = len(clip.image_urls)
     if clip.mode == "text-to-video" and images:
         found.append(Problem("image_urls", "are not for text-to-video; remove them or use image-to-video"))
-    if clip.mode == "image-to-video" and not 1 <= images <= can.images_most:
+    if clip.mode == "image-to-video" and not 1 <= images <= can.max_images:
         found.append(
-            Problem("image_urls", f"has {images} images; image-to-video takes 1 to {can.images_most}")
+            Problem("image_urls", f"has {images} images; image-to-video takes 1 to {can.max_images}")
         )
     return tuple(found)
 

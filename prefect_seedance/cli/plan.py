@@ -26,7 +26,7 @@ from prefect_seedance.cli.options import (
 )
 from prefect_seedance.cli.printing import count, grid, show
 from prefect_seedance.clips.history import ClipHistory, ClipStatus, clip_histories
-from prefect_seedance.clips.submit import failure, permits_retry
+from prefect_seedance.clips.retry import failure, permits_retry
 from prefect_seedance.options import Loading, RetryPolicy
 from prefect_seedance.storyboard import plan as planning
 from prefect_seedance.storyboard.image import SourceImage

@@ -1,4 +1,4 @@
-"""Bring a finished video into the archive, verified, once."""
+"""Download, verify and store a video."""
 
 import asyncio
 import os
@@ -24,26 +24,26 @@ from prefect_seedance.storage.tempfiles import temporary_file, translated_errors
 from prefect_seedance.video.probe import VideoFacts, probe
 
 _RATIO_TOLERANCE = 0.025
-"""Sizes are whole blocks of pixels, so ratios are never exact: 864×496 for 16:9 is 2.02 % off."""
+"""Sizes are multiples of a block of pixels, so ratios are not exact: 864×496 for 16:9 is 2.02 % off."""
 
 _DURATION_TOLERANCE_SECONDS = 0.5
 _AREA_TOLERANCE = 0.15
 _DIGEST_DIGITS = 12
-"""Of a video's SHA-256, in its name: enough to tell the few apart that rivals may be served for one clip."""
+"""Digits of a video's SHA-256 in its name, to distinguish the few files that one clip may be served as."""
 
 _VIDEO = re.compile(r"/clip-[0-9a-f]+\.mp4$")
-_AT_ONCE = 8
-"""Enough to fill a line; few enough that each is done soon, and that files and memory suffice."""
+_CONCURRENT_DOWNLOADS = 8
+"""Enough to use the bandwidth; few enough that each ends soon and that files and memory suffice."""
 
 
 class Clip(BaseModel):
-    """An archived video: where it is, what it is and where it came from.
+    """The record of an archived video.
 
     Attributes:
-        key: Where in the archive the video lies.
-        sha256: Of the video, in hex.
-        facts: What the video is.
-        findings: How that differs from what was asked.
+        key: The video's key in the archive.
+        sha256: Digest of the video, in hexadecimal.
+        facts: Format, size and duration of the video.
+        findings: Differences between the video and the request.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -65,32 +65,32 @@ class Clip(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class Archivist:
-    """Archives clips of one account in one store, some at a time."""
+    """Archives clips of one account in one store, eight at a time."""
 
     store: Store
     client: SeedanceClient
     downloader: Downloader
-    _gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE))
+    _gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_CONCURRENT_DOWNLOADS))
     _decoders: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="seedance-decoder")
     )
 
     async def archive(self, attempt: Attempt, *, deadline: float) -> Clip:
-        """Fetch, verify and store the video of an attempt that succeeded, unless that has been done.
+        """Download, verify and store the video of a successful attempt, unless it is archived.
 
-        The video waits in an unnamed temporary file until it is verified, so whatever dies leaves
-        nothing behind; the archive gets it whole or not at all, and its record last. A record never
-        changes, and nor do the bytes it tells of: the video's name begins its digest.
+        The video is downloaded to an unnamed temporary file and verified there, so a crash leaves nothing
+        behind. It is stored whole or not at all, and its record last. Neither a record nor its video ever
+        changes: the video's name contains its digest.
 
         Args:
             attempt: With a successful outcome.
             deadline: By the event loop's clock.
 
         Raises:
-            LinkExpiredError: If the API does not serve the video any more.
-            IntegrityError: If what it serves stays incomplete or undecodable.
-            DeadlineError: If the deadline came first; run again to continue.
-            ArchiveError: If the archive cannot be written.
+            LinkExpiredError: The API no longer serves the video.
+            IntegrityError: The video stays incomplete or undecodable.
+            DeadlineError: The deadline came first; run again to continue.
+            ArchiveError: The archive cannot be written.
         """
         fingerprint = attempt.intent.fingerprint
         if clip := await find_clip(self.store, fingerprint):
@@ -98,13 +98,13 @@ class Archivist:
         try:
             async with asyncio.timeout_at(deadline), self._gate:
                 with temporary_file() as file:
-                    return await self._bring(attempt, file)
+                    return await self._archive(attempt, file)
         except TimeoutError:
             raise DeadlineError(
-                f"{attempt.intent.name} is made but not archived yet; run the same again to fetch it"
+                f"{attempt.intent.name} is generated but not archived yet; run the same again to archive it"
             ) from None
 
-    async def _bring(self, attempt: Attempt, file: BinaryIO) -> Clip:
+    async def _archive(self, attempt: Attempt, file: BinaryIO) -> Clip:
         intent = attempt.intent
         if found := await self._recovered(intent.fingerprint, file):
             sha256, facts = found
@@ -132,49 +132,49 @@ class Archivist:
         return await find_clip(self.store, intent.fingerprint) or clip  # another process was first
 
     async def _recovered(self, fingerprint: str, file: BinaryIO) -> tuple[str, VideoFacts] | None:
-        """Take a video that is in the archive already, because a run died before it wrote the record."""
+        """Return a video that is stored already, because a run crashed before it wrote the record."""
         for key in await self.store.keys(clip_prefix(fingerprint)):
             if not _VIDEO.search(key):
                 continue
             sha256 = await self.store.fetch(key, file)
             if sha256 and key == _video_key(fingerprint, sha256):
                 with suppress(IntegrityError):
-                    return sha256, await self._probed(file)
+                    return sha256, await self._probe(file)
         return None
 
     async def _store(self, fingerprint: str, file: BinaryIO, *, sha256: str) -> None:
-        """Store a video under its own name, so that a rival that was served other bytes does no harm."""
+        """Store a video under its digest, so that a run that was served other bytes does not replace it."""
         key = _video_key(fingerprint, sha256)
         await self.store.put(key, file, media_type="video/mp4", metadata={"sha256": sha256})
         if await self.store.size_bytes(key) != file.seek(0, SEEK_END):
-            raise ArchiveError(f"{self.store.link(key)} has not the size of what was written; run again")
+            raise ArchiveError(f"{self.store.link(key)} does not have the size that was written; run again")
 
-    async def _probed(self, file: BinaryIO) -> VideoFacts:
-        """Decode the video in a thread that keeps nobody's record from being written."""
+    async def _probe(self, file: BinaryIO) -> VideoFacts:
+        """Decode the video in a thread of its own pool, so that ledger writes do not wait for it."""
         return await asyncio.get_running_loop().run_in_executor(self._decoders, probe, file)
 
     async def _verified(self, attempt: Attempt, file: BinaryIO) -> tuple[str, VideoFacts]:
-        """Fetch the video; if it stays broken, keep what there is beside the clip, for it was paid for."""
+        """Download and verify the video; if it stays broken, store the bytes, because they were paid for."""
         try:
-            return await self._fetch(attempt, file)
+            return await self._download(attempt, file)
         except IntegrityError as error:
             kept = f"{clip_prefix(attempt.intent.fingerprint)}refused.mp4"
             await self.store.put(kept, file)
-            raise IntegrityError(f"{error}. What was served is kept as {self.store.link(kept)}") from error
+            raise IntegrityError(f"{error}. The bytes are stored as {self.store.link(kept)}") from error
 
-    async def _fetch(self, attempt: Attempt, file: BinaryIO) -> tuple[str, VideoFacts]:
-        """Fetch until the bytes are good, over links as fresh as the API gives them."""
-        trouble: ArchiveError = LinkExpiredError(f"{attempt.intent.name}: the API names no result")
+    async def _download(self, attempt: Attempt, file: BinaryIO) -> tuple[str, VideoFacts]:
+        """Try one link after the other until a video is complete and decodable."""
+        failure: ArchiveError = LinkExpiredError(f"{attempt.intent.name}: the API returns no result URL")
         async for url in self._links(attempt):
             try:
                 sha256 = await self.downloader.fetch(url, file)
-                return sha256, await self._probed(file)
+                return sha256, await self._probe(file)
             except (LinkExpiredError, IntegrityError) as error:
-                trouble = error
-        raise trouble
+                failure = error
+        raise failure
 
     async def _links(self, attempt: Attempt) -> AsyncIterator[str]:
-        """Yield the recorded links, and then twice what a new status read gives."""
+        """Yield the recorded links, then those of two new status reads."""
         for url in attempt.outcome.result_urls if attempt.outcome else ():
             yield url
         for _ in range(2):
@@ -195,19 +195,19 @@ async def find_clip(store: Store, fingerprint: str) -> Clip | None:
         return Clip.model_validate_json(content)
     except ValidationError:
         raise ArchiveError(
-            f"The record {store.link(key)} is damaged; delete it to fetch the clip anew"
+            f"The record {store.link(key)} is damaged; delete it to archive the clip again"
         ) from None
 
 
 async def fetch_video(store: Store, clip: Clip) -> BinaryIO:
-    """Return an archived video in an unnamed temporary file, which vanishes when it is closed.
+    """Return an archived video in an unnamed temporary file, which is deleted when it is closed.
 
     Raises:
-        IntegrityError: If it is gone, or is not what was archived.
-        ArchiveError: If the archive cannot be read.
+        IntegrityError: The video is missing or has changed.
+        ArchiveError: The archive cannot be read.
     """
     with translated_errors():
-        file = tempfile.TemporaryFile(prefix="seedance-")  # noqa: SIM115 -- whoever asked closes it
+        file = tempfile.TemporaryFile(prefix="seedance-")  # noqa: SIM115 -- the caller closes it
     try:
         sha256 = await store.fetch(clip.key, file)
     except BaseException:
@@ -216,27 +216,26 @@ async def fetch_video(store: Store, clip: Clip) -> BinaryIO:
     if sha256 == clip.sha256:
         return file
     file.close()
-    wrong = "is gone" if sha256 is None else "is not what was archived"
-    raise IntegrityError(f"{store.link(clip.key)} {wrong}; bring it back from a copy")
+    problem = "is missing" if sha256 is None else "has changed since it was archived"
+    raise IntegrityError(f"{store.link(clip.key)} {problem}; restore it from a backup")
 
 
-def findings(asked: ClipInput, facts: VideoFacts) -> tuple[str, ...]:
-    """Say how a video differs from what was asked, which never is a reason to throw it away."""
-    wide, high = map(int, asked.aspect_ratio.split(":"))
+def findings(requested: ClipInput, facts: VideoFacts) -> tuple[str, ...]:
+    """Return the differences between a video and its request; none of them makes the video unusable."""
+    wide, high = map(int, requested.aspect_ratio.split(":"))
     found: list[str] = []
-    if abs(facts.duration_seconds - asked.duration) > _DURATION_TOLERANCE_SECONDS:
-        found.append(f"lasts {facts.duration_seconds:.2f} s instead of {asked.duration} s")
+    if abs(facts.duration_seconds - requested.duration) > _DURATION_TOLERANCE_SECONDS:
+        found.append(f"lasts {facts.duration_seconds:.2f} s instead of {requested.duration} s")
     if abs(facts.width / facts.height / (wide / high) - 1) > _RATIO_TOLERANCE:
-        found.append(f"is {facts.width}×{facts.height}, which is not {asked.aspect_ratio}")
-    lines = int(asked.resolution.rstrip("p"))
-    if (
-        abs(facts.width * facts.height / (lines * lines * 16 / 9) - 1) > _AREA_TOLERANCE
-    ):  # as many pixels as 16:9
-        found.append(f"is {facts.width}×{facts.height}, which is not {asked.resolution}")
-    if asked.sound and not facts.audio_codec:
-        found.append("has no sound, which was asked for")
-    if facts.audio_codec and not asked.sound:
-        found.append("has an audio track, which was not asked for")
+        found.append(f"is {facts.width}×{facts.height}, which is not {requested.aspect_ratio}")
+    lines = int(requested.resolution.rstrip("p"))
+    pixels = lines * lines * 16 / 9  # every ratio has as many pixels as 16:9
+    if abs(facts.width * facts.height / pixels - 1) > _AREA_TOLERANCE:
+        found.append(f"is {facts.width}×{facts.height}, which is not {requested.resolution}")
+    if requested.sound and not facts.audio_codec:
+        found.append("has no sound, but sound was requested")
+    if facts.audio_codec and not requested.sound:
+        found.append("has an audio track, but no sound was requested")
     return tuple(found)
 
 

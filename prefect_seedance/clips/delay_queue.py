@@ -1,4 +1,4 @@
-"""Whose turn it is: many things that each come due at a time of their own."""
+"""A queue whose items become available at a time of their own."""
 
 import asyncio
 import heapq
@@ -10,9 +10,9 @@ _T = TypeVar("_T")
 
 
 class DelayQueue(Generic[_T]):
-    """Hands out what is due, to as many as ask, each time to one of them. For use in one event loop.
+    """Hands each item to one consumer once it is due. For use in one event loop.
 
-    Nothing but a heap grows with what waits in it. Times are by the event loop's clock.
+    Only a heap grows with the number of items. Times are by the event loop's clock.
     """
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class DelayQueue(Generic[_T]):
         self._turn = asyncio.Lock()
 
     def put(self, item: _T, due: float) -> None:
-        """Have an item come due at a time, unless it does so earlier already."""
+        """Schedule an item, unless it is scheduled for an earlier time."""
         if due < self._dues.get(item, math.inf):
             self._dues[item] = due
             heapq.heappush(self._entries, (due, next(self._order), item))
@@ -31,15 +31,15 @@ class DelayQueue(Generic[_T]):
                 self._something_earlier.set()
 
     def drop(self, item: _T) -> None:
-        """Take an item off, so that it never comes due."""
+        """Remove an item."""
         self._dues.pop(item, None)
 
     async def next(self) -> _T:
-        """Wait until something is due, take it off, and return it."""
+        """Wait until an item is due, remove it, and return it."""
         async with self._turn:
             while True:
                 due, _, item = await self._earliest()
-                if self._dues.get(item) == due:  # else it was put earlier meanwhile, or dropped
+                if self._dues.get(item) == due:  # otherwise it was rescheduled or dropped
                     del self._dues[item]
                     return item
 

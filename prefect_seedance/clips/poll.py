@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
@@ -33,28 +32,6 @@ Listener = Callable[[Attempt, Generation], None]
 """Called whenever the state of a generation has changed."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Polling:
-    """How often to poll.
-
-    Attributes:
-        first_seconds: Time from acceptance to the first poll. Default: the shortest time in which a
-            generation of its kind finishes.
-        every_seconds: Time between two polls of a generation, unless the request budget requires more.
-        settling_seconds: How long a 404 and a success without a URL count as not settled yet.
-        callback_seconds: How much later to poll if a callback is expected; by default the slowest
-            generation has ended by then, and the API has delivered a missed callback again. Also the time
-            between two polls while callbacks arrive.
-        ledger_seconds: Time between two reads of the ledger, where the receiver records outcomes.
-    """
-
-    first_seconds: float | None = None
-    every_seconds: float = Waiting().poll_every_seconds
-    settling_seconds: float = 60.0
-    callback_seconds: float = 60.0
-    ledger_seconds: float = 5.0
-
-
 class Poller:
     """Polls all generations of one event loop. Use as an async context manager.
 
@@ -65,10 +42,10 @@ class Poller:
         listeners: Called for every new state of every generation.
     """
 
-    def __init__(self, client: SeedanceClient, *, pace: Polling = Polling()) -> None:
+    def __init__(self, client: SeedanceClient, *, waiting: Waiting = Waiting()) -> None:
         self.listeners: set[Listener] = set()
         self._client = client
-        self._pace = pace
+        self._waiting = waiting
         self._pending: set[PendingGeneration] = set()
         self._queue: DelayQueue[PendingGeneration] = DelayQueue()
         self._callbacks_fail = False
@@ -134,7 +111,7 @@ class Poller:
         overdue = _age_seconds(attempt.acceptance) - self._first_poll_seconds(attempt)
         if overdue < 0:
             return attempt
-        is_settling = overdue < self._pace.settling_seconds
+        is_settling = overdue < self._waiting.settling_seconds
         try:
             generation = await self._status(attempt)
         except SeedanceError as error:
@@ -172,8 +149,8 @@ class Poller:
         return pending
 
     def _first_poll_seconds(self, attempt: Attempt) -> float:
-        if self._pace.first_seconds is not None:
-            return self._pace.first_seconds
+        if self._waiting.first_poll_seconds is not None:
+            return self._waiting.first_poll_seconds
         return self._times.shortest_seconds(attempt)
 
     async def _poll_when_due(self) -> None:
@@ -223,8 +200,9 @@ class Poller:
         now = asyncio.get_running_loop().time()
         if pending.is_woken:
             return now >= pending.last_read + _MIN_PAUSE_SECONDS
-        quiet = self._pace.callback_seconds if pending.awaits_callback and not self._callbacks_fail else 0.0
-        return now >= pending.quiet_since + quiet
+        expects_callback = pending.awaits_callback and not self._callbacks_fail
+        grace = self._waiting.callback_grace_seconds if expects_callback else 0.0
+        return now >= pending.quiet_since + grace
 
     async def _read(self, pending: PendingGeneration) -> Generation:
         """Read the status; the pause before the next read begins when this one has ended."""
@@ -262,17 +240,17 @@ class Poller:
 
     def _poll_later(self, pending: PendingGeneration) -> None:
         reads_per_second = self._client.limiter.requests_per_minute / 60 * _SHARE_OF_BUDGET
-        interval = max(self._pace.every_seconds, len(self._pending) / reads_per_second)
+        interval = max(self._waiting.poll_every_seconds, len(self._pending) / reads_per_second)
         pause = max(interval, min(interval * 2 ** min(pending.errors, 10), _MAX_PAUSE_SECONDS))
         now = asyncio.get_running_loop().time()
         if pending.is_woken and not pending.errors:
             pause = pending.last_read + _MIN_PAUSE_SECONDS - now
         elif pending.awaits_callback and not self._callbacks_fail:
-            pause = max(self._pace.ledger_seconds, pause)
+            pause = max(self._waiting.read_ledger_every_seconds, pause)
         self._queue.put(pending, now + pause)
 
     def _is_settling(self, pending: PendingGeneration) -> bool:
-        return asyncio.get_running_loop().time() - pending.began < self._pace.settling_seconds
+        return asyncio.get_running_loop().time() - pending.began < self._waiting.settling_seconds
 
 
 def _age_seconds(acceptance: Acceptance) -> float:

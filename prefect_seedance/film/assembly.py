@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import BinaryIO, Literal, ParamSpec, TypeVar
+from typing import BinaryIO, ParamSpec, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from prefect_seedance.clips.archive import Clip, fetch_video
 from prefect_seedance.errors import ArchiveError, IntegrityError
+from prefect_seedance.options import JoinStyle
 from prefect_seedance.storage.store import Store
 from prefect_seedance.video import slate
 from prefect_seedance.video.concat import Splice, UnlikeError, index_bytes
@@ -26,9 +27,6 @@ _FEWEST_SOUND_SAMPLES = 960
 
 _MOST_FRAMES = 30
 """A second; the API makes 24."""
-
-MOST_CROSSFADE_SECONDS = 2.0
-"""Half of the shortest clip, so that something of each is heard by itself."""
 
 _A_SLATE = "a slate for a missing clip has to be encoded"
 
@@ -82,32 +80,6 @@ class Gap(_Value):
     reason: str | None = None
 
 
-class Style(_Value):
-    """How a film shall be joined."""
-
-    join: Literal["auto", "exact"] = Field(
-        default="auto",
-        description="auto: untouched where the clips are alike; exact: encoded anew, without the frame that "
-        "is there twice at a cut.",
-    )
-    gaps: Literal["skip", "slate"] = Field(
-        default="skip",
-        description="skip: go on with the next clip; slate: say on the screen what is missing, as long as it "
-        "would last.",
-    )
-    crossfade_seconds: float = Field(
-        default=0.0,
-        ge=0,
-        le=MOST_CROSSFADE_SECONDS,
-        description="How long sounds blend at a cut; more than 0 is exact.",
-    )
-
-    @property
-    def must_encode(self) -> bool:
-        """Whether clips cannot stay as they are, however alike they be."""
-        return self.join == "exact" or self.crossfade_seconds > 0
-
-
 @dataclass(frozen=True, kw_only=True)
 class Scene:
     """A place in a film.
@@ -151,7 +123,7 @@ class Cut:
         """How long it is by now."""
         return self.parts[-1].start_seconds + self.parts[-1].duration_seconds if self.parts else 0.0
 
-    async def add(self, scene: Scene, file: BinaryIO | None, *, style: Style) -> None:
+    async def add(self, scene: Scene, file: BinaryIO | None, *, style: JoinStyle) -> None:
         """Take a scene in: its clip, or a slate, or nothing but the note that it is missing."""
         if file and scene.clip:
             try:
@@ -198,7 +170,7 @@ def _add_slate(recording: Transcoder, scene: Scene) -> Segment:
     return recording.add_still(slate.draw(*words, size=recording.size), seconds=scene.seconds)
 
 
-async def cut(store: Store, scenes: Sequence[Scene], *, style: Style, out: BinaryIO) -> Cut:
+async def cut(store: Store, scenes: Sequence[Scene], *, style: JoinStyle, out: BinaryIO) -> Cut:
     """Put the scenes together as they are if that can be done, and otherwise encoded anew.
 
     Args:
@@ -221,7 +193,7 @@ async def cut(store: Store, scenes: Sequence[Scene], *, style: Style, out: Binar
     return await _joined(store, scenes, style=style, out=out, reason=reason, is_exact=True)
 
 
-def _difference(scenes: Sequence[Scene], style: Style) -> str | None:
+def _difference(scenes: Sequence[Scene], style: JoinStyle) -> str | None:
     """Say why the scenes cannot be joined as they are, as far as it is known without looking at them."""
     if style.gaps == "slate" and any(scene.clip is None for scene in scenes):
         return _A_SLATE
@@ -247,7 +219,7 @@ async def _joined(
     store: Store,
     scenes: Sequence[Scene],
     *,
-    style: Style,
+    style: JoinStyle,
     out: BinaryIO,
     reason: str | None,
     is_exact: bool,

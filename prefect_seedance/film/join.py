@@ -12,7 +12,8 @@ from typing import BinaryIO, Literal, cast
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from prefect_seedance.errors import ArchiveError
-from prefect_seedance.film.assembly import Gap, Part, Scene, Style, cut
+from prefect_seedance.film.assembly import Gap, Part, Scene, cut
+from prefect_seedance.options import JoinStyle
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storage.tempfiles import Reel, temporary_file
 from prefect_seedance.video.probe import open_video, tracks
@@ -62,7 +63,9 @@ class Film(BaseModel):
     joined_at: datetime
 
 
-async def join(store: Store, scenes: Sequence[Scene], *, production: str, title: str, style: Style) -> Film:
+async def join_clips(
+    store: Store, scenes: Sequence[Scene], *, production: str, title: str, style: JoinStyle
+) -> Film:
     """Join a production's archived clips in order, unless that has been done.
 
     Clips are fetched one after another. The film waits in an unnamed temporary file; the archive gets it
@@ -144,7 +147,7 @@ def _checked(file: BinaryIO, *, seconds: float) -> str:
     return hashlib.file_digest(cast(io.BufferedRandom, file), "sha256").hexdigest()
 
 
-def _recipe(scenes: Sequence[Scene], style: Style) -> str:
+def _recipe(scenes: Sequence[Scene], style: JoinStyle) -> str:
     """Digest all that decides a film's bytes."""
     shown = [
         [scene.number, scene.name, scene.seconds, scene.clip and scene.clip.sha256, scene.reason]

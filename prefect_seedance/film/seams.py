@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
-import httpx
 from PIL import Image, ImageOps
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from prefect_seedance.api.transport import timeouts, translated_errors
+from prefect_seedance.api.transport import fetch
 from prefect_seedance.clips.archive import Clip, fetch_video
 from prefect_seedance.clips.image_hosting import hosted_key
 from prefect_seedance.clips.records import clip_prefix
@@ -139,7 +138,7 @@ class Inspector:
         await self.store.put(key, look.model_dump_json(indent=2).encode())
         return look
 
-    async def next(self, look: ClipInspection, following: ClipInspection) -> Similarity:
+    async def compare_next(self, look: ClipInspection, following: ClipInspection) -> Similarity:
         """Compare a clip's last picture with the first of the clip that follows it."""
         stills = look.inspection.end_still, following.inspection.start_still
         try:
@@ -211,20 +210,9 @@ def _is_wanting(look: ClipInspection, pictures: Sequence[SourceImage]) -> bool:
 
 
 async def _elsewhere(url: str) -> bytes | None:
-    """Return what a URL serves, or None if that is no image."""
-    content = b""
-    with translated_errors(f"GET {url}"):
-        async with (
-            httpx.AsyncClient(timeout=timeouts(_FETCH_SECONDS), follow_redirects=True) as http,
-            http.stream("GET", url) as response,
-        ):
-            if not response.is_success:
-                return None
-            async for chunk in response.aiter_bytes():
-                content += chunk
-                if len(content) > MAX_IMAGE_BYTES:
-                    return None
-    return content
+    """Return the content at a URL, or None if there is none or it is too large for an image."""
+    found = await fetch(url, max_bytes=MAX_IMAGE_BYTES, timeout_seconds=_FETCH_SECONDS)
+    return found.content if found.is_success and len(found.content) <= MAX_IMAGE_BYTES else None
 
 
 def _opened(content: bytes | None) -> Image.Image | None:

@@ -1,4 +1,4 @@
-"""Tell Prefect what was made of what, as assets: the storyboard's clips, the clips' film."""
+"""Report clips and films to Prefect as assets, with the assets they were made from."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -14,62 +14,62 @@ from prefect_seedance.report.manifest import Manifest, production_key
 
 _log = logging.getLogger(__name__)
 
-_MADE_BY = "prefect-seedance"
+_MATERIALIZED_BY = "prefect-seedance"
 
-_SOURCES_MOST = 80
-"""Prefect refuses an event with more than 100 related resources, of which the run takes some itself."""
+_MAX_SOURCES = 80
+"""Prefect rejects an event with more than 100 related resources, and adds some for the run itself."""
 
-_REFUSED = str.maketrans(dict.fromkeys(" #?&%\"'<>[]{}|\\^`\n\r\t\0", "_"))
-"""Characters that Prefect permits in no asset's key."""
+_ESCAPED = str.maketrans(dict.fromkeys(" #?&%\"'<>[]{}|\\^`\n\r\t\0", "_"))
+"""Characters that Prefect rejects in the key of an asset."""
 
 
 def clip_archived(clip: Clip, *, archive: str, production: str) -> None:
-    """Tell that a clip was made of its storyboard.
+    """Report a clip as made from its storyboard.
 
     Args:
-        clip: What was archived.
+        clip: The archived clip.
         archive: The store's URL.
-        production: For whom it was made; if empty, it is nobody's.
+        production: The production's name; empty for a clip without one, which has no storyboard.
     """
     sources = [_storyboard(archive, production)] if production else []
-    said = {
+    metadata = {
         "file": clip.key,
         "sha256": clip.sha256,
         "generation": clip.generation_id,
         "model": clip.model,
         "duration_seconds": clip.facts.duration_seconds,
     }
-    _materialized(_key(archive, clip_prefix(clip.fingerprint)), clip.name, sources, said)
+    _materialize(_key(archive, clip_prefix(clip.fingerprint)), clip.name, sources, metadata)
 
 
 def film_joined(manifest: Manifest) -> None:
-    """Tell that a film was made of its clips; of a very long one, of its first."""
+    """Report a film as made from its clips; a very long film, from its first 80."""
     film = manifest.film
     if film is None:
         return
     parts = dict.fromkeys(part.fingerprint for part in film.parts if not part.is_slate)
     sources = [_key(manifest.archive, clip_prefix(fingerprint)) for fingerprint in parts]
-    said = {
+    metadata = {
         "file": film.key,
         "sha256": film.sha256,
         "clips": len(parts),
         "missing": len(film.gaps),
         "duration_seconds": film.duration_seconds,
     }
-    _materialized(_key(manifest.archive, film.stable_key), film.title, sources[:_SOURCES_MOST], said)
+    _materialize(_key(manifest.archive, film.stable_key), film.title, sources[:_MAX_SOURCES], metadata)
 
 
-def _materialized(key: str, name: str, sources: Iterable[str], said: Mapping[str, object]) -> None:
+def _materialize(key: str, name: str, sources: Iterable[str], metadata: Mapping[str, object]) -> None:
     try:
         asset = Asset(key=key, properties=AssetProperties(name=name))
         context = AssetContext(
             downstream_assets={asset},
             direct_asset_dependencies={Asset(key=source) for source in sources},
-            materialized_by=_MADE_BY,
-            materialization_metadata={key: dict(said)},
+            materialized_by=_MATERIALIZED_BY,
+            materialization_metadata={key: dict(metadata)},
         )
-    except ValidationError as error:  # a folder's path that is too long to be a key
-        _log.warning("Prefect is not told of the asset %s: %s", key, error)
+    except ValidationError as error:  # the path of a folder can be too long for a key
+        _log.warning("Prefect does not record the asset %s: %s", key, error)
         return
     context.emit_events(Completed())
 
@@ -79,5 +79,5 @@ def _storyboard(archive: str, production: str) -> str:
 
 
 def _key(archive: str, key: str) -> str:
-    place = archive if "://" in archive else f"file://{archive}"
-    return f"{place}/{key}".rstrip("/").translate(_REFUSED)
+    url = archive if "://" in archive else f"file://{archive}"
+    return f"{url}/{key}".rstrip("/").translate(_ESCAPED)

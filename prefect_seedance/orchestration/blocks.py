@@ -37,7 +37,6 @@ class SeedanceCredentials(Credentials, CredentialsBlock):
     _documentation_url = "https://github.com/prefect-seedance/prefect-seedance"  # type: ignore[assignment]  # Prefect coerces it
 
 
-
 async def find_credentials(credentials: Credentials | str | None) -> Credentials:
     """Return the credentials themselves, the block stored under a name, or those of the environment.
 

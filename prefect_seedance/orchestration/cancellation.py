@@ -1,4 +1,4 @@
-"""Let work end in good order when a flow is told to stop."""
+"""Cancel work in an orderly way when Prefect stops a flow run."""
 
 import asyncio
 import signal
@@ -9,72 +9,73 @@ from typing import Any, TypeVar
 
 _T = TypeVar("_T")
 
-_GUARDS: dict[asyncio.AbstractEventLoop, "_Guard"] = {}
-"""By the event loop whose SIGTERM is ours at present: one at most, for signals come to one thread."""
+_HANDLERS: dict[asyncio.AbstractEventLoop, "_Handler"] = {}
+"""By event loop; at most one, because signals arrive in the main thread only."""
 
 
-async def in_good_order(work: Coroutine[Any, Any, _T]) -> _T:
-    """Do work, and have Prefect's SIGTERM cancel it before it breaks the event loop off.
+async def cancel_on_sigterm(work: Coroutine[Any, Any, _T]) -> _T:
+    """Await work, and cancel it at SIGTERM before Prefect's own handler stops the event loop.
 
-    A flow's engine raises out of the loop wherever that is, and answers that are on their way are lost.
-    Here the signal comes to the engine once all such work has ended. Whoever else listens is left alone.
+    Prefect's handler raises out of the event loop at once, so responses in transit would be lost. Here it runs
+    after all such work has ended. Handlers other than Prefect's are left alone.
     """
-    guard = _guard()
-    if guard is None:
+    handler = _install()
+    if handler is None:
         return await work
     task = asyncio.ensure_future(work)
-    guard.add(task)
+    handler.add(task)
     try:
         return await task
     finally:
-        if guard.is_asked:
-            await asyncio.wait(guard.tasks)
-        guard.leave(task)
+        if handler.is_stopping:
+            await asyncio.wait(handler.tasks)
+        handler.remove(task)
 
 
 @dataclass
-class _Guard:
-    """Takes SIGTERM from whoever had it, until all work has ended.
+class _Handler:
+    """Handles SIGTERM until all work of an event loop has ended.
 
     Attributes:
-        before: Who had it.
+        former: Prefect's handler, which is restored.
+        is_stopping: Whether the signal has arrived.
     """
 
     loop: asyncio.AbstractEventLoop
-    before: Callable[..., object]
+    former: Callable[..., object]
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
-    is_asked: bool = False
+    is_stopping: bool = False
 
     def __call__(self, *_: object) -> None:
-        self.is_asked = True
+        self.is_stopping = True
         for task in self.tasks:
             self.loop.call_soon_threadsafe(task.cancel)
 
     def add(self, task: asyncio.Task[Any]) -> None:
-        """Guard this as well; what begins after the signal does not begin."""
+        """Add work; after the signal, cancel it before it starts."""
         self.tasks.add(task)
-        if self.is_asked:
+        if self.is_stopping:
             task.cancel()
 
-    def leave(self, task: asyncio.Task[Any]) -> None:
-        """Give the signal back, and hand it on if it came, once nothing is left to guard."""
-        if not self.is_asked:
+    def remove(self, task: asyncio.Task[Any]) -> None:
+        """Remove ended work; after the last, restore Prefect's handler and pass the signal on to it."""
+        if not self.is_stopping:
             self.tasks.discard(task)
-        if all(each.done() for each in self.tasks) and _GUARDS.pop(self.loop, None) is self:
-            signal.signal(signal.SIGTERM, self.before)
-            if self.is_asked:
+        if all(each.done() for each in self.tasks) and _HANDLERS.pop(self.loop, None) is self:
+            signal.signal(signal.SIGTERM, self.former)
+            if self.is_stopping:
                 signal.raise_signal(signal.SIGTERM)
 
 
-def _guard() -> _Guard | None:
-    """Return the guard of this event loop, if the signal is Prefect's and comes to this thread."""
+def _install() -> _Handler | None:
+    """Return this event loop's handler, or None if Prefect does not handle SIGTERM in this thread."""
     loop = asyncio.get_running_loop()
-    if loop in _GUARDS:
-        return _GUARDS[loop]
-    before = signal.getsignal(signal.SIGTERM)
-    is_prefects = str(getattr(before, "__module__", "")).startswith("prefect.")
-    if not callable(before) or not is_prefects or threading.current_thread() is not threading.main_thread():
+    if loop in _HANDLERS:
+        return _HANDLERS[loop]
+    former = signal.getsignal(signal.SIGTERM)
+    is_prefects = str(getattr(former, "__module__", "")).startswith("prefect.")
+    if not callable(former) or not is_prefects or threading.current_thread() is not threading.main_thread():
         return None
-    guard = _GUARDS[loop] = _Guard(loop, before)
-    signal.signal(signal.SIGTERM, guard)
-    return guard
+    handler = _HANDLERS[loop] = _Handler(loop, former)
+    signal.signal(signal.SIGTERM, handler)
+    return handler

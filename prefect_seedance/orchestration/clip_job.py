@@ -11,14 +11,14 @@ from prefect_seedance import options
 from prefect_seedance.api.wire import ClipSettings
 from prefect_seedance.clips.archive import Clip, find_clip
 from prefect_seedance.clips.records import Attempt, Result, clip_prefix
-from prefect_seedance.clips.submit import failure
+from prefect_seedance.clips.retry import failure
 from prefect_seedance.clips.unresolved import wait_until_resolved
 from prefect_seedance.errors import SetupError
 from prefect_seedance.options import Hosting, Loading, RetryPolicy, Waiting, describe
 from prefect_seedance.orchestration.blocks import ClipArchive, SeedanceCredentials, open_archive
-from prefect_seedance.orchestration.cancellation import in_good_order
+from prefect_seedance.orchestration.cancellation import cancel_on_sigterm
 from prefect_seedance.orchestration.produce import warn
-from prefect_seedance.orchestration.run_sync import finish
+from prefect_seedance.orchestration.run_sync import run_sync
 from prefect_seedance.orchestration.session import shared_session
 from prefect_seedance.orchestration.tasks import archive_clip, submit_clip, wait_for_clip
 from prefect_seedance.production.prepare import prepare
@@ -46,7 +46,7 @@ class SeedanceClipRun(JobRun[Clip]):
 
     def wait_for_completion(self) -> None:  # type: ignore[override]  # sync by its plain name, as Prefect's users expect
         """Call `await_for_completion` from synchronous code."""
-        finish(self.await_for_completion)
+        run_sync(self.await_for_completion)
 
     async def await_for_completion(self) -> None:
         """Wait until the generation has ended.
@@ -64,7 +64,7 @@ class SeedanceClipRun(JobRun[Clip]):
 
     def fetch_result(self) -> Clip:  # type: ignore[override]  # likewise
         """Call `afetch_result` from synchronous code."""
-        return finish(self.afetch_result)
+        return run_sync(self.afetch_result)
 
     async def afetch_result(self) -> Clip:
         """Wait for the generation, archive its video unless it is archived, and return the record.
@@ -192,7 +192,7 @@ class SeedanceClip(JobBlock[Clip]):
 
     def trigger(self) -> SeedanceClipRun:  # type: ignore[override]  # sync by its plain name, as Prefect's users expect
         """Call `atrigger` from synchronous code."""
-        return finish(self.atrigger)
+        return run_sync(self.atrigger)
 
     async def atrigger(self) -> SeedanceClipRun:
         """Submit the clip, unless that has been done, and return its run.
@@ -215,7 +215,7 @@ class SeedanceClip(JobBlock[Clip]):
             warn(prepared.warning)
         async with shared_session(run.settings):
             submitting = submit_clip(clip, settings=run.settings, deadline_seconds=self.deadline_seconds)
-            await in_good_order(submitting)
+            await cancel_on_sigterm(submitting)
         return run
 
     def run_of(self, fingerprint: str) -> SeedanceClipRun:

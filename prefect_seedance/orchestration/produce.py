@@ -9,7 +9,7 @@ from prefect_seedance.api.credentials import Credentials
 from prefect_seedance.options import Hosting, Loading, Output, RetryPolicy, Waiting
 from prefect_seedance.orchestration import artifacts, events
 from prefect_seedance.orchestration.blocks import find_credentials, open_archive
-from prefect_seedance.orchestration.cancellation import in_good_order
+from prefect_seedance.orchestration.cancellation import cancel_on_sigterm
 from prefect_seedance.orchestration.session import shared_session
 from prefect_seedance.orchestration.states import flow_run
 from prefect_seedance.orchestration.steps import TaskSteps
@@ -103,7 +103,9 @@ async def run_prepared(prepared: Prepared, *, on_progress: OnProgress = ignore) 
     async with shared_session(settings) as shared:
         steps = (TaskSteps if in_flow else PlainSteps)(session=shared.session, settings=settings)
         async with artifacts.progress(prepared.plan, lambda: len(finished)):
-            return await in_good_order(run(prepared, session=shared.session, steps=steps, on_progress=count))
+            return await cancel_on_sigterm(
+                run(prepared, session=shared.session, steps=steps, on_progress=count)
+            )
 
 
 def warn(text: str) -> None:

@@ -1,4 +1,4 @@
-"""Run a coroutine to its end from synchronous code."""
+"""Run a coroutine function from synchronous code."""
 
 import asyncio
 import threading
@@ -14,57 +14,53 @@ from prefect.exceptions import MissingContextError
 _T = TypeVar("_T")
 
 
-def finish(work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
-    """Run to its end what a coroutine function does, in a thread and an event loop of its own.
+def run_sync(work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+    """Run a coroutine function in a thread and an event loop of its own, and return its result.
 
-    Code that runs within an event loop and cannot await, as a sync task of an async flow, may do so too; the
-    loop then stands still. A signal that ends the waiting, as Ctrl-C or the cancelling of a flow run,
-    cancels the work first, so that it stops in good order.
+    Code that runs in an event loop but cannot await, such as a sync task of an async flow, may call it too; it
+    blocks that loop. A signal that interrupts the call, such as Ctrl-C or the cancellation of a flow run,
+    cancels the work and waits for its end.
 
     Args:
         work: The method that async code should await instead.
 
     Raises:
-        RuntimeError: If the caller is async code, which can await; nothing was begun.
+        RuntimeError: If the caller is async code, which can await; nothing was started.
     """
     if _can_await():
         name = work.__name__
         raise RuntimeError(
-            f"In async code, await {name}() instead of calling {name[1:]}(); nothing was begun"
+            f"In async code, await {name}() instead of calling {name[1:]}(); nothing was started"
         )
-    errand = _Errand(work)
+    job = _Job(work)
     try:
-        threading.Thread(target=copy_context().run, args=(errand.run,), name="seedance").start()
-        return errand.end.result()
+        threading.Thread(target=copy_context().run, args=(job.run,), name="seedance").start()
+        return job.result.result()
     except BaseException:
-        errand.cancel()
+        job.cancel()
         raise
 
 
-class _Errand(Generic[_T]):
-    """Work that another thread may cancel, even before it has begun.
-
-    Attributes:
-        end: What comes of it.
-    """
+class _Job(Generic[_T]):
+    """Work that another thread can cancel, even before it has started."""
 
     def __init__(self, work: Callable[[], Coroutine[Any, Any, _T]]) -> None:
-        self.end: Future[_T] = Future()
+        self.result: Future[_T] = Future()
         self._work = work
         self._lock = threading.Lock()
         self._is_cancelled = False
         self._cancel: Callable[[], object] = lambda: None
 
     def run(self) -> None:
-        """Work, unless it was cancelled."""
-        if not self.end.set_running_or_notify_cancel():
+        """Run the work, unless it was cancelled."""
+        if not self.result.set_running_or_notify_cancel():
             return
         try:
-            self.end.set_result(asyncio.run(self._watched()))
-        except BaseException as error:  # noqa: BLE001 -- whoever waits gets it
-            self.end.set_exception(error)
+            self.result.set_result(asyncio.run(self._cancellable()))
+        except BaseException as error:  # noqa: BLE001 -- raised again in the calling thread
+            self.result.set_exception(error)
 
-    async def _watched(self) -> _T:
+    async def _cancellable(self) -> _T:
         loop, task = asyncio.get_running_loop(), asyncio.ensure_future(self._work())
         with self._lock:
             self._cancel = lambda: loop.call_soon_threadsafe(task.cancel)
@@ -73,17 +69,17 @@ class _Errand(Generic[_T]):
         return await task
 
     def cancel(self) -> None:
-        """Keep it from beginning, or have it stop and wait for its end."""
-        if self.end.cancel() or self.end.done():
+        """Prevent the work from starting, or cancel it and wait for its end."""
+        if self.result.cancel() or self.result.done():
             return
-        with self._lock, suppress(RuntimeError):  # its loop may be closed in this moment
+        with self._lock, suppress(RuntimeError):  # its event loop may just have been closed
             self._is_cancelled = True
             self._cancel()
-        wait([self.end])
+        wait([self.result])
 
 
 def _can_await() -> bool:
-    """Tell whether the caller is async code, as Prefect does: by its flow or task, or else its event loop."""
+    """Whether the caller is async code. As in Prefect, its flow or task decides, else the event loop."""
     try:
         context = get_run_context()
     except MissingContextError:

@@ -14,25 +14,26 @@ if TYPE_CHECKING:
     from prefect_aws import AwsCredentials, MinIOCredentials, S3Bucket
 
 _LIFETIME = timedelta(minutes=10)
-"""After it credentials are asked for anew; what AWS gives for a while lasts at least 15 minutes."""
+"""How long obstore uses credentials before it requests them again. Temporary ones of AWS last at least 15
+minutes."""
 
 _ROLE_SECONDS = 3600
-"""How long AWS lends a role, if nothing else is asked.
+"""Default lifetime of an assumed role.
 Source: https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html, read 2026-11."""
 
 
 async def open_bucket(stored: str, *, name: str) -> Store:
-    """Open a bucket with all that its block says: folder, credentials, region, endpoint, certificates.
+    """Open the bucket of a block, with its folder, credentials, region, endpoint and certificates.
 
     Args:
         stored: The name of the S3 Bucket block.
-        name: What commands call the archive.
+        name: The name of the archive in messages and commands.
 
     Raises:
-        SetupError: If there is no such block, prefect-aws is missing, or AWS gives no credentials.
+        SetupError: If there is no such block, prefect-aws is missing, or there are no valid credentials.
     """
     try:
-        from prefect_aws import S3Bucket  # noqa: PLC0415 -- an extra, for those who use it
+        from prefect_aws import S3Bucket  # noqa: PLC0415 -- an optional dependency
     except ImportError:
         raise SetupError(
             f"The S3 Bucket block {stored!r} needs prefect-aws: pip install 'prefect-seedance[aws]'"
@@ -45,7 +46,7 @@ async def open_bucket(stored: str, *, name: str) -> Store:
 
 
 def _open(bucket: "S3Bucket", *, stored: str, name: str) -> Store:
-    from botocore.exceptions import (  # type: ignore[import-untyped]  # noqa: PLC0415 -- no stubs; an extra
+    from botocore.exceptions import (  # type: ignore[import-untyped]  # noqa: PLC0415 -- no stubs; optional
         BotoCoreError,
         ClientError,
     )
@@ -54,16 +55,16 @@ def _open(bucket: "S3Bucket", *, stored: str, name: str) -> Store:
     options = block.aws_client_parameters.get_params_override()
     credentials = _Credentials(block)
 
-    def boto() -> Any:  # noqa: ANN401 -- boto makes its classes as it runs
+    def boto() -> Any:  # noqa: ANN401 -- boto3 creates its classes at run time
         return block.get_boto3_session().client("s3", **{"region_name": block.region_name, **options})
 
     try:
         credentials()
-        # boto tells where it would ask: a block, a profile and the environment may say so.
-        asked = boto().meta
+        # boto3 resolves endpoint and region from the block, the profile and the environment.
+        resolved = boto().meta
     except (BotoCoreError, ClientError, ValueError) as error:
         raise SetupError(f"The credentials of the S3 Bucket block {stored!r} are refused: {error}") from error
-    endpoint, region = str(asked.endpoint_url), asked.region_name
+    endpoint, region = str(resolved.endpoint_url), resolved.region_name
     config: S3Config = {
         "endpoint": endpoint,
         "region": "us-east-1" if region in {None, "aws-global"} else region,
@@ -81,7 +82,7 @@ def _open(bucket: "S3Bucket", *, stored: str, name: str) -> Store:
     return Store(backend, name=name)
 
 
-def _client(endpoint: str, verify: bool | str | Path | None) -> "ClientConfig":  # noqa: FBT001 -- boto's word
+def _client(endpoint: str, verify: bool | str | Path | None) -> "ClientConfig":  # noqa: FBT001 -- as boto3 declares it
     client: ClientConfig = {"allow_http": endpoint.startswith("http://")}
     if verify is False:
         client["allow_invalid_certificates"] = True
@@ -91,39 +92,39 @@ def _client(endpoint: str, verify: bool | str | Path | None) -> "ClientConfig": 
 
 
 class _Credentials:
-    """Gives obstore the keys of a block, and fresh ones of a role or profile before they expire."""
+    """Provides obstore with a block's credentials, and renews those of a role or profile before they expire."""
 
     def __init__(self, block: "AwsCredentials | MinIOCredentials") -> None:
         self._block = block
 
     def __call__(self) -> "S3Credential":
-        """Return the keys to use for a while."""
-        found, keys = self._found()
-        ask_again = datetime.now(UTC) + (timedelta(0) if _ends_soon(found) else _LIFETIME)
+        """Return the credentials, and when obstore has to request them again."""
+        found, keys = self._find()
+        renew_at = datetime.now(UTC) + (timedelta(0) if _ends_soon(found) else _LIFETIME)
         return {
             "access_key_id": keys.access_key,
             "secret_access_key": keys.secret_key,
             "token": keys.token,
-            "expires_at": ask_again,
+            "expires_at": renew_at,
         }
 
     def expires_at(self) -> datetime | None:
-        """Return when keys end that are given now, as far as that is known."""
-        if getattr(self._block, "assume_role_arn", None):  # the block forgets what AWS said of the end
-            asked = self._block.assume_role_kwargs.get_params_override()  # type: ignore[union-attr]  # it has both or none
-            return datetime.now(UTC) + timedelta(seconds=asked.get("DurationSeconds", _ROLE_SECONDS))
-        until = getattr(self._found()[0], "_expiry_time", None)  # boto's credentials tell only themselves
+        """Return when the current credentials expire; None if they do not, or it is not known."""
+        if getattr(self._block, "assume_role_arn", None):  # the block drops the expiry that AWS returns
+            chosen = self._block.assume_role_kwargs.get_params_override()  # type: ignore[union-attr]  # it has both or none
+            return datetime.now(UTC) + timedelta(seconds=chosen.get("DurationSeconds", _ROLE_SECONDS))
+        until = getattr(self._find()[0], "_expiry_time", None)  # botocore has no public attribute for it
         return until if isinstance(until, datetime) else None
 
-    def _found(self) -> tuple[Any, Any]:
-        """Return boto's credentials, and the keys that they are now."""
+    def _find(self) -> tuple[Any, Any]:
+        """Return boto3's credentials, and a snapshot of their keys."""
         found = self._block.get_boto3_session().get_credentials()
         if found is None:
-            raise ValueError("there are none, neither in the block nor where boto looks for them")
+            raise ValueError("there are none, neither in the block nor in boto3's other sources")
         return found, found.get_frozen_credentials()
 
 
 def _ends_soon(credentials: object) -> bool:
-    """Tell whether these are temporary, and boto knows of an end that comes before we would ask again."""
-    needed = getattr(credentials, "refresh_needed", None)  # only what boto itself can refresh has it
+    """Whether credentials expire before they would be renewed."""
+    needed = getattr(credentials, "refresh_needed", None)  # only credentials that boto3 can refresh have it
     return bool(needed and needed(refresh_in=_LIFETIME.total_seconds()))

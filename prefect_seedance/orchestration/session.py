@@ -24,7 +24,7 @@ class SharedSession:
     async def open(cls, settings: RunSettings, stack: AsyncExitStack) -> "SharedSession":
         """Open a session for as long as the stack is open."""
         session = await stack.enter_async_context(Session.open(settings, open_archive=open_archive))
-        session.poller.watchers.add(events.generation_changed)
+        session.poller.listeners.add(events.generation_changed)
         subscription = await stack.enter_async_context(Subscription(session.poller.wake))
         return cls(session=session, subscription=subscription)
 
@@ -71,7 +71,5 @@ def _key(settings: RunSettings) -> object:
         credentials.api_key.get_secret_value(),
         credentials.model,
         archive.model_dump_json() if isinstance(archive, ClipArchive) else archive,
-        waiting.timeout_seconds,
-        waiting.first_poll_seconds,
-        waiting.poll_every_seconds,
+        waiting.model_copy(update={"deadline_seconds": 0.0, "callback_url": "", "wait": True}),
     )

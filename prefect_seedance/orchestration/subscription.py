@@ -1,4 +1,4 @@
-"""Hear from Prefect that generations have ended: one subscription for all that a process waits for."""
+"""Receive Prefect's events about ended generations, over one subscription per process."""
 
 import asyncio
 import logging
@@ -14,22 +14,21 @@ from prefect_seedance.orchestration.events import GENERATION, GENERATION_ENDED
 
 _log = logging.getLogger(__name__)
 
-_SUBSCRIBE_AGAIN_SECONDS = 10.0
-"""What is not heard meanwhile is told again, for a new subscription begins a minute back."""
+_RECONNECT_SECONDS = 10.0
+"""Shorter than the minute of earlier events with which a new subscription starts, so that none is missed."""
 
 
 class Subscription:
-    """Passes on the ids of generations that have ended. Use as an async context manager.
+    """Reports the ids of generations that have ended. Use as an async context manager.
 
-    Nothing depends on what is heard: without a server, or while it fails, whoever waits looks into the
-    ledger now and then.
+    It only shortens waits: without a server, or if an event is lost, the poller reads the ledger instead.
 
     Args:
-        heard: Is told of each id.
+        on_ended: Called with each id.
     """
 
-    def __init__(self, heard: Callable[[str], None]) -> None:
-        self._heard = heard
+    def __init__(self, on_ended: Callable[[str], None]) -> None:
+        self._on_ended = on_ended
         self._listening: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -42,22 +41,22 @@ class Subscription:
             self._listening.cancel()
             await asyncio.gather(self._listening, return_exceptions=True)
 
-    def begin(self) -> None:
-        """Subscribe, if that has not been done, to the Prefect server that is configured, if one is."""
+    def start(self) -> None:
+        """Subscribe once, if Prefect is configured to use a server."""
         if self._listening is None and get_current_settings().api.url:
             self._listening = asyncio.create_task(self._listen())
 
     async def _listen(self) -> None:
-        """Listen until cancelled."""
-        while True:  # as long as there is somebody to tell
+        """Receive events until cancelled."""
+        while True:  # until the session closes
             try:
-                await self._pass_on()
-            except Exception as error:  # noqa: BLE001 -- Prefect raises all kinds, and nothing depends on it
-                _log.debug("Prefect's events cannot be heard: %s", error)
-            await asyncio.sleep(_SUBSCRIBE_AGAIN_SECONDS)
+                await self._receive()
+            except Exception as error:  # noqa: BLE001 -- Prefect raises all kinds, and waits do not depend on it
+                _log.debug("The subscription to Prefect's events failed: %s", error)
+            await asyncio.sleep(_RECONNECT_SECONDS)
 
-    async def _pass_on(self) -> None:
+    async def _receive(self) -> None:
         ended = EventFilter(event=EventNameFilter(name=[GENERATION_ENDED]))
         async with get_events_subscriber(ended, reconnect_on_clean_close=True) as events:
             async for event in events:
-                self._heard(event.resource.id.removeprefix(GENERATION))
+                self._on_ended(event.resource.id.removeprefix(GENERATION))

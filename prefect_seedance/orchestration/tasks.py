@@ -72,7 +72,7 @@ async def wait_for_clip(
     """
     async with shared_session(settings) as shared:
         if attempt.awaits_callback and settings.waiting.wait:
-            shared.subscription.begin()
+            shared.subscription.start()
         steps = PlainSteps(session=shared.session, settings=settings)
         return await steps.wait(attempt, deadline_seconds=deadline_seconds)
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from prefect_seedance.api.wire import Generation
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.clips.records import Attempt, Result, clip_prefix
-from prefect_seedance.clips.submit import failure
+from prefect_seedance.clips.retry import failure
 from prefect_seedance.errors import ArchiveError, DeadlineError, SeedanceError
 from prefect_seedance.film.seams import ClipInspection
 from prefect_seedance.production.entries import Bookkeeper
@@ -189,7 +189,7 @@ class Production:
             if clip := clips.get(attempt.intent.fingerprint):
                 self._notify(clip, ClipStatus.in_flight, detail=generation.state)
 
-        listeners = self.session.poller.watchers
+        listeners = self.session.poller.listeners
         listeners.add(changed)
         try:
             yield

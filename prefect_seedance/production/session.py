@@ -11,7 +11,7 @@ from prefect_seedance.api.download import Downloader
 from prefect_seedance.clips.archive import Archivist
 from prefect_seedance.clips.image_hosting import ImageHost
 from prefect_seedance.clips.ledger import Ledger
-from prefect_seedance.clips.poll import Poller, Polling
+from prefect_seedance.clips.poll import Poller
 from prefect_seedance.errors import SetupError
 from prefect_seedance.film.seams import Inspector
 from prefect_seedance.options import Hosting
@@ -84,11 +84,10 @@ class Session:
     ) -> AsyncIterator["Session"]:
         """Open a session for one account and one archive."""
         store, waiting = await open_archive(settings.archive), settings.waiting
-        polling = Polling(first_seconds=waiting.first_poll_seconds, every_seconds=waiting.poll_every_seconds)
         async with (
             settings.credentials.get_client(timeout_seconds=waiting.timeout_seconds) as client,
             Downloader() as downloader,
-            Poller(client, pace=polling) as poller,
+            Poller(client, waiting=waiting) as poller,
         ):
             yield cls(
                 client=client,

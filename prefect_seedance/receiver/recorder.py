@@ -11,16 +11,17 @@ from typing import Final, Self
 from prefect_seedance.api.callback_urls import AttemptRef
 from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.clips.ledger import CONCURRENT_READS, Ledger
-from prefect_seedance.clips.poll import Poller, Polling
+from prefect_seedance.clips.poll import Poller
 from prefect_seedance.clips.records import Attempt, Result
 from prefect_seedance.clips.submit import this_process
 from prefect_seedance.clips.unresolved import Resolver
 from prefect_seedance.errors import ArchiveError, DeadlineError, SeedanceError, may_retry_read
+from prefect_seedance.options import Waiting
 from prefect_seedance.receiver.hints import Hints
 
 _log = logging.getLogger(__name__)
 
-_POLLING: Final = Polling(first_seconds=0.0, every_seconds=2.0)
+_WAITING: Final = Waiting(first_poll_seconds=0.0)
 """A generation with a callback has usually ended. If the callback is forged, it is polled no more often than
 any other."""
 
@@ -63,7 +64,7 @@ class OutcomeRecorder:
         self._client = client
         self._on_outcome = on_outcome
         self._resolver = Resolver(ledger=ledger, resolved_by=f"a callback, read by {this_process()}")
-        self._poller = Poller(client, pace=_POLLING)
+        self._poller = Poller(client, waiting=_WAITING)
         self._active: dict[AttemptRef, Attempt] = {}
         self._done: OrderedDict[AttemptRef, None] = OrderedDict()
         self._adopting = asyncio.Lock()

@@ -113,7 +113,7 @@ class Page:
     def sums(self) -> Mapping[str, str]:
         """The figures that people ask for first."""
         manifest, film = self.manifest, self.manifest.film
-        counts = ", ".join(f"{count:,} {standing}" for standing, count in manifest.counts.items())
+        counts = ", ".join(f"{count:,} {status}" for status, count in manifest.counts.items())
         found = {
             "Film": film and words.seconds(film.duration_seconds),
             "Clips in the last run": counts,

@@ -2,7 +2,6 @@
 
 import asyncio
 import shlex
-import tempfile
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -10,7 +9,6 @@ from statistics import median
 
 from pydantic import BaseModel, ConfigDict
 
-from prefect_seedance.errors import ArchiveError
 from prefect_seedance.report import cards as carding
 from prefect_seedance.report import thumbnails as pictures
 from prefect_seedance.report.cards import Card, Stills
@@ -19,6 +17,7 @@ from prefect_seedance.report.links import Links
 from prefect_seedance.report.manifest import Manifest, production_key
 from prefect_seedance.report.page import Frames, Page
 from prefect_seedance.storage.store import Store
+from prefect_seedance.storage.tempfiles import temporary_file
 
 PAGE, SHEET = "report.html", "contact-sheet.jpg"
 
@@ -47,7 +46,9 @@ class Report(BaseModel):
     links_until: datetime | None
 
 
-async def write(manifest: Manifest, store: Store, *, price_per_second: Decimal | None = None) -> Report:
+async def render_report(
+    manifest: Manifest, store: Store, *, price_per_second: Decimal | None = None
+) -> Report:
     """Write the report of a production beside its manifest, over an older one.
 
     However many clips there are, the page waits in a temporary file, and only some pictures are in memory.
@@ -74,18 +75,12 @@ async def write(manifest: Manifest, store: Store, *, price_per_second: Decimal |
         price_per_second=price_per_second,
     )
     sheet = ContactSheet(len(known), ratio=_ratio(manifest))
-    try:
-        with tempfile.TemporaryFile(prefix="seedance-") as file:
-            async for piece in page.html(_frames(known, store, sheet, ratio=_ratio(manifest))):
-                file.write(piece.encode(errors="replace"))
-            size_bytes = file.tell()
-            await store.put(sheet_key, await asyncio.to_thread(sheet.jpeg), media_type="image/jpeg")
-            await store.put(key, file, media_type="text/html; charset=utf-8")
-    except OSError as error:
-        raise ArchiveError(
-            f"The temporary folder {tempfile.gettempdir()} cannot be written ({error.strerror}); "
-            "make room there, or name another in TMPDIR"
-        ) from error
+    with temporary_file() as file:
+        async for piece in page.html(_frames(known, store, sheet, ratio=_ratio(manifest))):
+            file.write(piece.encode(errors="replace"))
+        size_bytes = file.tell()
+        await store.put(sheet_key, await asyncio.to_thread(sheet.jpeg), media_type="image/jpeg")
+        await store.put(key, file, media_type="text/html; charset=utf-8")
     return Report(key=key, contact_sheet=sheet_key, size_bytes=size_bytes, links_until=links.until)
 
 
@@ -105,8 +100,8 @@ async def _frames(
 
     def prepare(card: Card, stills: Stills) -> Frames:
         images = [pictures.decoded(still, width=width) for still in stills]
-        number, standing = card.entry.number, card.entry.standing
-        sheet.add(place, images, caption=f"{number}" if card.entry.clip else f"{number}  {standing}")
+        number, status = card.entry.number, card.entry.status
+        sheet.add(place, images, caption=f"{number}" if card.entry.clip else f"{number}  {status}")
         start, middle, end = (pictures.data_url(image) if image else None for image in images)
         return Frames(card=card, start=start, middle=middle, end=end)
 

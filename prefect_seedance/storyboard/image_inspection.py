@@ -62,7 +62,7 @@ def inspect_bytes(content: bytes, *, source: str, model: str) -> SourceImage:
         height=image.width if is_sideways else image.height,
         size_bytes=len(content),
         is_rotated=orientation != 1,
-        is_oversized=len(content) > limits.image_bytes,
+        is_oversized=len(content) > limits.max_image_bytes,
     )
 
 
