@@ -1,4 +1,4 @@
-"""A real browser to look at pages with: Debian's Chromium, without a window."""
+"""Fixtures for browser tests with Debian's Chromium in headless mode."""
 
 import fcntl
 import os
@@ -14,10 +14,10 @@ from playwright.async_api import Browser, Page, async_playwright
 from tests.processes import ROOT
 
 SCREENSHOTS = ROOT / "build/screenshots"
-"""Where tests leave what they saw, for people to look at."""
+"""Folder for the screenshots of tests."""
 
 _FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
-"""As root Chromium has no sandbox, without a screen no GPU, and it shall fetch nothing by itself."""
+"""No sandbox, because the tests may run as root; no GPU; no requests by the browser itself."""
 
 _INSTALL = (
     ("apt-get", "update"),
@@ -31,14 +31,14 @@ def _chromium() -> str | None:
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """Return the browser's path; it is installed if it is missing, by whoever may."""
+    """Return the path of Chromium; install it if it is missing and the tests run as root."""
     found = _chromium()
     if found:
         return found
     if os.geteuid() or not shutil.which("apt-get"):
-        pytest.skip("There is no Chromium here; install it, or run the tests as root on Debian")
+        pytest.skip("Chromium is missing; install it, or run the tests as root on Debian")
     with (Path(tempfile.gettempdir()) / "seedance-tests-chromium.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # of two test processes, one installs
+        fcntl.flock(lock, fcntl.LOCK_EX)  # only one test process installs it
         if not _chromium():
             env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
             for command in _INSTALL:
@@ -50,7 +50,7 @@ def chromium() -> str:
 
 @pytest.fixture
 async def browser(chromium: str) -> AsyncIterator[Browser]:
-    """Run the browser."""
+    """Run Chromium."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium, args=[*_FLAGS])
         yield browser
@@ -58,32 +58,32 @@ async def browser(chromium: str) -> AsyncIterator[Browser]:
 
 
 class Witness:
-    """Notes what a page does that cannot be seen on it.
+    """A record of a page's requests and errors.
 
     Attributes:
-        requests: All that it asked for, without what it holds itself.
-        complaints: What the browser or a script complained of.
+        requests: URLs of all requests.
+        errors: Errors and warnings of the browser and of scripts, and dialogs.
     """
 
     def __init__(self, page: Page) -> None:
         self.requests: list[str] = []
-        self.complaints: list[str] = []
+        self.errors: list[str] = []
         page.on("request", lambda request: self.requests.append(request.url))
-        page.on("console", lambda message: self._hear(message.type, message.text))
-        page.on("pageerror", lambda error: self._hear("error", str(error)))
-        page.on("dialog", lambda dialog: self._hear("error", f"dialog {dialog.message}"))
+        page.on("console", lambda message: self._record(message.type, message.text))
+        page.on("pageerror", lambda error: self._record("error", str(error)))
+        page.on("dialog", lambda dialog: self._record("error", f"dialog {dialog.message}"))
 
-    def _hear(self, kind: str, text: str) -> None:
+    def _record(self, kind: str, text: str) -> None:
         if kind in {"error", "warning"}:
-            self.complaints.append(text)
+            self.errors.append(text)
 
     def fetched(self) -> list[str]:
-        """Return the addresses of what came from outside of the page."""
+        """Return the URLs requested from outside the page."""
         return [url for url in self.requests if not url.startswith("data:")]
 
 
 async def keep(page: Page, name: str) -> None:
-    """Keep a picture of the whole page."""
+    """Save a screenshot of the whole page."""
     await page.wait_for_load_state("networkidle")
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     await page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)

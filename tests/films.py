@@ -1,4 +1,4 @@
-"""Videos to make films of: every frame says which it is, and the sound beeps once."""
+"""Test clips whose frames encode their clip and index, and whose sound has one beep."""
 
 import hashlib
 import io
@@ -8,7 +8,7 @@ from array import array
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from fractions import Fraction
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict, Unpack
 
 import av
 from PIL import Image, ImageDraw
@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from prefect_seedance.api.wire import ClipInput, GenerateRequest
 from prefect_seedance.clips.archive import Clip
 from prefect_seedance.storage.store import Store
-from prefect_seedance.video import probe as media
+from prefect_seedance.video.probe import probe
 
 SIZE = (192, 96)
 RATE = 24
@@ -27,14 +27,14 @@ _BITS = 12
 
 
 class Mark(NamedTuple):
-    """What a frame says: which clip it is of, and its place there, from 0."""
+    """The clip of a frame and the index in that clip, from 0."""
 
     clip: int
     frame: int
 
 
 def picture(mark: Mark, *, size: tuple[int, int] = SIZE) -> Image.Image:
-    """Paint a frame: black and white fields that spell its mark, above a colour of its clip's own."""
+    """Draw a frame: its mark as black and white fields, above the colour of its clip."""
     image = Image.new("RGB", size, f"hsl({mark.clip * 47 % 360}, 70%, 50%)")
     pen, code, width = ImageDraw.Draw(image), mark.clip << 8 | mark.frame, size[0] / _BITS
     for bit in range(_BITS):
@@ -44,46 +44,59 @@ def picture(mark: Mark, *, size: tuple[int, int] = SIZE) -> Image.Image:
 
 
 def read(image: Image.Image) -> Mark:
-    """Read what a decoded frame says."""
+    """Read the mark of a decoded frame."""
     grey, width = image.convert("L"), image.width / _BITS
-    bits = [grey.getpixel((int((bit + 0.5) * width), image.height // 4)) > 127 for bit in range(_BITS)]
-    code = sum(1 << place for place, bit in enumerate(bits) if bit)
+    row = grey.crop((0, image.height // 4, image.width, image.height // 4 + 1)).tobytes()
+    code = sum(1 << bit for bit in range(_BITS) if row[int((bit + 0.5) * width)] > 127)
     return Mark(code >> 8, code & 0xFF)
 
 
-def clip(
-    number: int,
-    *,
-    frames: int = 24,
-    rate: int = RATE,
-    size: tuple[int, int] = SIZE,
-    sound: bool = True,
-    first: Image.Image | None = None,
-    layout: str = "stereo",
-    container: str = "mp4",
-    codec: str = "libx264",
-    longer_seconds: float = 0.0,
-    later_seconds: float = 0.0,
-) -> bytes:
-    """Encode a clip that beeps after half a second; its frames say its number, which is up to 15.
+class Options(TypedDict, total=False):
+    """The options of a test clip.
 
-    Its sound may be longer than its pictures, and its pictures may begin later than its sound.
+    Attributes:
+        first: An image to show as the first frame.
+        longer_seconds: How much longer the sound is than the video.
+        later_seconds: How much later the video starts than the sound.
     """
+
+    frames: int
+    rate: int
+    size: tuple[int, int]
+    sound: bool
+    first: Image.Image | None
+    layout: str
+    container: str
+    codec: str
+    longer_seconds: float
+    later_seconds: float
+
+
+def clip(number: int, **options: Unpack[Options]) -> bytes:
+    """Encode a clip that beeps after half a second; its frames encode its number, at most 15."""
+    frames, rate = options.get("frames", 24), options.get("rate", RATE)
+    size, first = options.get("size", SIZE), options.get("first")
+    container, layout = options.get("container", "mp4"), options.get("layout", "stereo")
+    seconds = frames / rate + options.get("longer_seconds", 0.0)
+    start = round(options.get("later_seconds", 0.0) * rate)
     with tempfile.NamedTemporaryFile() as file, av.open(file.name, "w", format=container) as out:
-        video = out.add_stream(codec, rate=rate, options={"crf": "20", "preset": "ultrafast"})
+        encoding = {"crf": "20", "preset": "ultrafast"}
+        video = out.add_stream(options.get("codec", "libx264"), rate=rate, options=encoding)
+        assert isinstance(video, av.VideoStream)
         video.width, video.height = size
         video.pix_fmt = "yuv420p"
         kind = "libopus" if container == "webm" else "aac"
-        audio = out.add_stream(kind, rate=SAMPLES, layout=layout) if sound else None
-        for place in range(frames):
-            shown = first if first and not place else picture(Mark(number, place), size=size)
-            frame = av.VideoFrame.from_image(shown)
-            frame.pts, frame.time_base = place + round(later_seconds * rate), Fraction(1, rate)
+        audio = out.add_stream(kind, rate=SAMPLES, layout=layout) if options.get("sound", True) else None
+        assert audio is None or isinstance(audio, av.AudioStream)
+        for index in range(frames):
+            image = first if first and not index else picture(Mark(number, index), size=size)
+            frame = av.VideoFrame.from_image(image)  # type: ignore[no-untyped-call]  # untyped in PyAV
+            frame.pts, frame.time_base = start + index, Fraction(1, rate)
             out.mux(video.encode(frame))
         out.mux(video.encode(None))
         if audio:
-            for frame in _tone(round((frames / rate + longer_seconds) * SAMPLES), layout=layout):
-                out.mux(audio.encode(frame))
+            for tone in _tone(round(seconds * SAMPLES), layout=layout):
+                out.mux(audio.encode(tone))
             out.mux(audio.encode(None))
         out.close()
         return file.read()
@@ -95,18 +108,19 @@ def _tone(samples: int, *, layout: str) -> Iterator[av.AudioFrame]:
         frame = av.AudioFrame(format="fltp", layout=layout, samples=min(1024, samples - start))
         frame.sample_rate, frame.pts = SAMPLES, start
         wave = array("f", bytes(4 * frame.samples))
-        for place in range(max(start, begin), min(start + frame.samples, end)):
-            wave[place - start] = 0.5 * math.sin(2 * math.pi * 1000 * place / SAMPLES)
+        for index in range(max(start, begin), min(start + frame.samples, end)):
+            wave[index - start] = 0.5 * math.sin(2 * math.pi * 1000 * index / SAMPLES)
         for plane in frame.planes:
             plane.update(wave.tobytes())
         yield frame
 
 
 class Seen(NamedTuple):
-    """What a film shows and when it beeps.
+    """The decoded marks and beeps of a film.
 
     Attributes:
-        times: When each frame is shown, in seconds.
+        times: Presentation time of each frame in seconds.
+        beeps: Start of each beep in seconds.
     """
 
     marks: list[Mark]
@@ -117,42 +131,53 @@ class Seen(NamedTuple):
 
 def seen(film: bytes) -> Seen:
     """Decode a film."""
-    marks, times, beeps, end, loud_until = [], [], [], 0.0, -1.0
-    with av.open(io.BytesIO(film)) as container:
+    marks: list[Mark] = []
+    times: list[float] = []
+    beeps: list[float] = []
+    end, loud_until = 0.0, -1.0
+    with av.open(io.BytesIO(film), "r") as container:
         for frame in container.decode(*container.streams.video, *container.streams.audio):
+            assert isinstance(frame, av.VideoFrame | av.AudioFrame)
+            assert frame.time is not None
             if isinstance(frame, av.VideoFrame):
-                marks.append(read(frame.to_image()))
+                marks.append(read(_image(frame)))
                 times.append(frame.time)
                 continue
             wave = array("f", bytes(frame.planes[0]))[: frame.samples]
             end = frame.time + frame.samples / frame.sample_rate
-            for place, level in enumerate(wave):
+            for index, level in enumerate(wave):
                 if abs(level) > 0.2:
-                    moment = frame.time + place / frame.sample_rate
-                    if moment > loud_until + 0.2:
-                        beeps.append(moment)
-                    loud_until = moment
+                    seconds = frame.time + index / frame.sample_rate
+                    if seconds > loud_until + 0.2:
+                        beeps.append(seconds)
+                    loud_until = seconds
     return Seen(marks, times, beeps, end)
 
 
 def frames(film: bytes) -> list[Image.Image]:
-    """Decode a film's pictures."""
-    with av.open(io.BytesIO(film)) as container:
-        return [frame.to_image() for frame in container.decode(video=0)]
+    """Decode the frames of a film."""
+    with av.open(io.BytesIO(film), "r") as container:
+        return [_image(frame) for frame in container.decode(video=0)]
+
+
+def _image(frame: av.VideoFrame) -> Image.Image:
+    image = frame.to_image()  # type: ignore[no-untyped-call]  # untyped in PyAV
+    assert isinstance(image, Image.Image)
+    return image
 
 
 def boxes(film: bytes) -> list[str]:
-    """List a film's boxes in order."""
-    found, place = [], 0
-    while place < len(film):
-        length = int.from_bytes(film[place : place + 4])
-        found.append(film[place + 4 : place + 8].decode())
-        place += length
+    """Return the types of a film's top-level boxes in order."""
+    found, position = [], 0
+    while position < len(film):
+        length = int.from_bytes(film[position : position + 4])
+        found.append(film[position + 4 : position + 8].decode())
+        position += length
     return found
 
 
 async def archived(store: Store, content: bytes, *, name: str = "", fingerprint: str = "") -> Clip:
-    """Put a video into an archive as `Archivist` does."""
+    """Store a video in an archive as `Archivist` does."""
     digest = hashlib.sha256(content).hexdigest()
     fingerprint = fingerprint or digest[:32]
     key = f"clips/{fingerprint}/clip-{digest[:12]}.mp4"
@@ -163,7 +188,7 @@ async def archived(store: Store, content: bytes, *, name: str = "", fingerprint:
         key=key,
         sha256=digest,
         size_bytes=len(content),
-        facts=media.probe(io.BytesIO(content)),
+        facts=probe(io.BytesIO(content)),
         findings=(),
         attempt=1,
         generation_id="task_1",
@@ -175,5 +200,5 @@ async def archived(store: Store, content: bytes, *, name: str = "", fingerprint:
 
 
 def still(content: bytes) -> Image.Image:
-    """Open a picture."""
+    """Open an encoded image."""
     return Image.open(io.BytesIO(content))

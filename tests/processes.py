@@ -1,4 +1,4 @@
-"""Real processes to tell whole stories with: Prefect's server, the sandbox, S3 and our command."""
+"""Processes for end-to-end tests: Prefect's server, the sandbox, an S3 endpoint and the command."""
 
 import contextlib
 import json
@@ -26,17 +26,17 @@ BIN = Path(sys.executable).parent
 ROOT = Path(__file__).parents[1]
 
 _SERVER_START_SECONDS = 120.0
-"""Prefect's server takes 5 to 20 s, and longer beside other tests on two cores."""
+"""Prefect's server starts in 5 to 20 s, and slower beside other tests on two cores."""
 
 _STOP_SECONDS = 10.0
 _COMMAND_SECONDS = 120.0
 
 SHOTS = {"dawn": "#f2b48c", "noon": "#8cc8f2", "dusk": "#c06a8c"}
-"""The board's images, each of one colour, by name."""
+"""The colour of each storyboard image, by name."""
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
-    """Return an environment in which nothing of the developer's own Prefect or account is known."""
+    """Return an environment without the developer's own Prefect settings and account."""
     foreign = ("PREFECT_", "SEEDANCE_", "AWS_", "PYTEST_", "COLUMNS", "FORCE_COLOR", "NO_COLOR")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     quiet = {"PREFECT_HOME": str(home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
@@ -45,7 +45,7 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 
 @contextlib.contextmanager
 def running(*command: object, env: Mapping[str, str], **options: object) -> Iterator[subprocess.Popen[str]]:
-    """Run a process in a session of its own, and leave nothing of that session behind."""
+    """Run a process in its own session, and kill the whole session at the end."""
     process = subprocess.Popen(
         list(map(str, command)),
         env=env,
@@ -53,7 +53,7 @@ def running(*command: object, env: Mapping[str, str], **options: object) -> Iter
         start_new_session=True,
         **{"stdin": subprocess.DEVNULL, **options},  # type: ignore[call-overload]  # Popen's own options
     )
-    with process:  # which waits for its end, so that must come first
+    with process:  # waits for its end when left, so it must be the outer block
         try:
             yield process
             _stop(process)
@@ -62,7 +62,7 @@ def running(*command: object, env: Mapping[str, str], **options: object) -> Iter
 
 
 def _stop(process: subprocess.Popen[str]) -> None:
-    """Ask a process to end, and end it if it does not."""
+    """Send SIGTERM to a process, and wait for it to exit."""
     if process.poll() is None:
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -76,7 +76,7 @@ def _kill_session(process: subprocess.Popen[str]) -> None:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on at present."""
+    """Return a port that is currently free."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -84,32 +84,32 @@ def free_port() -> int:
 
 @pytest.fixture(scope="session")
 def prefect_server_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder where Prefect's server keeps its database."""
+    """Return the folder of the Prefect server's database."""
     return tmp_path_factory.mktemp("prefect-server")
 
 
 @pytest.fixture(scope="session")
 def prefect_server(prefect_server_home: Path) -> Iterator[str]:
-    """Run one Prefect server for all stories, with a database of its own, and return its API's URL."""
+    """Run one Prefect server for all tests, with its own database, and return its API URL."""
     with serving_prefect(prefect_server_home) as url:
         yield url
 
 
 @contextlib.contextmanager
 def serving_prefect(home: Path, *options: str) -> Iterator[str]:
-    """Run a Prefect server that keeps its database in a folder, and tell its API's URL."""
+    """Run a Prefect server with its database in a folder, and yield its API URL."""
     port = free_port()
     url = f"http://127.0.0.1:{port}/api"
     with (home / "server.log").open("w+") as log:
         command = (BIN / "prefect", "server", "start", "--host", "127.0.0.1", "--port", port, *options)
-        said = {"stdout": log, "stderr": subprocess.STDOUT}
-        with running(*command, env=environment(home, PREFECT_UI_API_URL=url), cwd=home, **said) as process:
-            _await(f"{url}/health", process, what="Prefect's server", log=Path(log.name))
+        output = {"stdout": log, "stderr": subprocess.STDOUT}
+        with running(*command, env=environment(home, PREFECT_UI_API_URL=url), cwd=home, **output) as process:
+            _wait_until_ready(f"{url}/health", process, name="The Prefect server", log=Path(log.name))
             yield url
 
 
-def _await(
-    url: str, process: subprocess.Popen[str], *, what: str, log: Path, verify: ssl.SSLContext | bool = True
+def _wait_until_ready(
+    url: str, process: subprocess.Popen[str], *, name: str, log: Path, verify: ssl.SSLContext | bool = True
 ) -> None:
     latest = time.monotonic() + _SERVER_START_SECONDS
     while time.monotonic() < latest and process.poll() is None:
@@ -117,26 +117,26 @@ def _await(
             if httpx.get(url, timeout=5, verify=verify).is_success:
                 return
         time.sleep(0.2)
-    pytest.fail(f"{what} did not start:\n{log.read_text()}")
+    pytest.fail(f"{name} did not start:\n{log.read_text()}")
 
 
 @dataclass(frozen=True)
 class S3:
-    """An S3 endpoint in a process of its own.
+    """An S3 endpoint in its own process.
 
     Attributes:
         url: The endpoint.
-        env: What obstore and boto need to use it.
-        certificate: Whom to trust, if it speaks TLS.
+        env: The environment variables for obstore and boto3.
+        certificate: The certificate to trust, if it uses TLS.
     """
 
     url: str
     env: Mapping[str, str]
     certificate: Path | None = None
 
-    def client(self, service: str = "s3") -> Any:  # noqa: ANN401 -- boto makes its classes as it runs
-        """Return a client of boto's, to look at things from another side."""
-        import boto3  # noqa: PLC0415 -- slow, and few tests need it
+    def client(self, service: str = "s3") -> Any:  # noqa: ANN401  # boto3 creates its classes at run time
+        """Return a boto3 client, to check the contents independently of obstore."""
+        import boto3  # type: ignore[import-untyped]  # noqa: PLC0415  # no types; slow, and few tests need it
 
         return boto3.client(
             service,
@@ -148,44 +148,46 @@ class S3:
         )
 
     def bucket(self, name: str = "") -> str:
-        """Make an empty bucket, and return its name."""
+        """Create an empty bucket and return its name."""
         name = name or f"clips-{secrets.token_hex(6)}"
         with contextlib.closing(self.client()) as client:
             client.create_bucket(Bucket=name)
         return name
 
     def contents(self, bucket: str) -> dict[str, bytes]:
-        """Return what is in a bucket, by key."""
+        """Return the objects in a bucket, by key."""
         with contextlib.closing(self.client()) as client:
             found = {}
             for key in [each["Key"] for each in client.list_objects_v2(Bucket=bucket).get("Contents", ())]:
-                with contextlib.suppress(client.exceptions.NoSuchKey):  # a probe's, gone meanwhile
+                with contextlib.suppress(
+                    client.exceptions.NoSuchKey
+                ):  # a probe object, deleted in the meantime
                     found[key] = client.get_object(Bucket=bucket, Key=key)["Body"].read()
             return found
 
     def remove(self, bucket: str) -> None:
-        """Take a bucket away with all that is in it."""
+        """Delete a bucket with its contents."""
         with contextlib.closing(self.client()) as client:
             for each in client.list_objects_v2(Bucket=bucket).get("Contents", ()):
                 client.delete_object(Bucket=bucket, Key=each["Key"])
             client.delete_bucket(Bucket=bucket)
 
     def unfinished(self, bucket: str) -> int:
-        """Count the multipart uploads that were begun and neither finished nor aborted."""
+        """Count the multipart uploads that are neither completed nor aborted."""
         with contextlib.closing(self.client()) as client:
             return len(client.list_multipart_uploads(Bucket=bucket).get("Uploads", ()))
 
 
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
-    """Run one S3 endpoint for all stories."""
+    """Run one S3 endpoint for all tests."""
     with serving_s3(tmp_path_factory.mktemp("s3")) as endpoint:
         yield endpoint
 
 
 @contextlib.contextmanager
 def serving_s3(home: Path, *, tls: bool = False) -> Iterator[S3]:
-    """Run an S3 endpoint that keeps its log in a folder, and its certificate if it speaks TLS."""
+    """Run an S3 endpoint with its log, and with TLS its certificate, in a folder."""
     port = free_port()
     files = make_ssl_devcert(str(home / "s3"), host="localhost") if tls else ()
     certificate = Path(files[0]) if files else None
@@ -193,15 +195,15 @@ def serving_s3(home: Path, *, tls: bool = False) -> Iterator[S3]:
     verify = ssl.create_default_context(cafile=certificate) if certificate else True
     with (home / "moto.log").open("w+") as log:
         command = (sys.executable, "-m", "tests.s3_endpoint", port, *files)
-        said = {"stdout": log, "stderr": subprocess.STDOUT}
-        with running(*command, env=environment(home), cwd=ROOT, **said) as process:
-            what, ready = "The S3 endpoint", f"{url}/moto-api/data.json"
-            _await(ready, process, what=what, log=Path(log.name), verify=verify)
+        output = {"stdout": log, "stderr": subprocess.STDOUT}
+        with running(*command, env=environment(home), cwd=ROOT, **output) as process:
+            name, ready = "The S3 endpoint", f"{url}/moto-api/data.json"
+            _wait_until_ready(ready, process, name=name, log=Path(log.name), verify=verify)
             yield S3(url, aws(url), certificate)
 
 
 def aws(url: str) -> dict[str, str]:
-    """Return the variables by which obstore and boto find an endpoint and an account."""
+    """Return the environment variables that configure obstore and boto3 for an endpoint."""
     return {
         "AWS_ENDPOINT_URL": url,
         "AWS_ALLOW_HTTP": "true",
@@ -215,7 +217,7 @@ def aws(url: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Sandbox:
-    """A stand-in API in a process of its own."""
+    """A sandbox in its own process."""
 
     url: str
     process: subprocess.Popen[str]
@@ -223,40 +225,40 @@ class Sandbox:
 
     @property
     def hosted(self) -> str:
-        """Where the folder it serves can be fetched."""
+        """The base URL of the folder that it serves."""
         return f"{self.url}/hosted/"
 
     @property
     def env(self) -> dict[str, str]:
-        """What a command needs to use it."""
+        """The environment variables for a command that uses it."""
         return {"SEEDANCE_BASE_URL": self.url, "SEEDANCE_API_KEY": self.key}
 
     def books(self) -> dict[str, Any]:
-        """Tell what happened to it."""
+        """Return its books."""
         return dict(httpx.get(f"{self.url}/sandbox/books").raise_for_status().json())
 
     def totals(self) -> dict[str, int]:
-        """Tell the sums of the books."""
+        """Return the totals of its books."""
         return dict(self.books()["totals"])
 
     def rules(self) -> list[dict[str, Any]]:
-        """Tell which faults are in force, and how often each has struck."""
+        """Return the active fault rules, and how often each has triggered."""
         return list(httpx.get(f"{self.url}/sandbox/faults").raise_for_status().json()["rules"])
 
     def faults(self, *rules: Mapping[str, object]) -> None:
-        """Put these faults in force instead of the present ones."""
+        """Replace the fault rules."""
         httpx.put(f"{self.url}/sandbox/faults", json={"rules": rules}).raise_for_status()
 
 
 @contextlib.contextmanager
 def sandboxes(home: Path) -> Iterator[Callable[..., Sandbox]]:
-    """Tell how to start a sandbox; options are those of its command, with underscores."""
+    """Yield a function that starts a sandbox; its options are those of the command, with underscores."""
     with ExitStack() as stack:
 
         def start(**options: object) -> Sandbox:
             chosen = {"port": 0, "api_key": KEY, "speed": 100, "frame_rate": 4, **options}
-            words = [word for name, value in chosen.items() for word in (_option(name), value)]
-            command = (sys.executable, "-m", "prefect_seedance.sandbox", *words)
+            arguments = [word for name, value in chosen.items() for word in (_option(name), value)]
+            command = (sys.executable, "-m", "prefect_seedance.sandbox", *arguments)
             sandbox = running(*command, env=environment(home), stdout=subprocess.PIPE)
             process = stack.enter_context(sandbox)
             assert process.stdout is not None
@@ -267,7 +269,7 @@ def sandboxes(home: Path) -> Iterator[Callable[..., Sandbox]]:
 
 @pytest.fixture
 def start_sandbox(tmp_path: Path) -> Iterator[Callable[..., Sandbox]]:
-    """Return how to start a sandbox, as `sandboxes` does."""
+    """Return the function of `sandboxes`."""
     with sandboxes(tmp_path) as start:
         yield start
 
@@ -277,33 +279,33 @@ CALLBACK_SECRET = "of-runs-and-receiver-alike-0123456789"
 
 @dataclass(frozen=True)
 class Receiver:
-    """A receiver of callbacks in a process of its own."""
+    """A callback receiver in its own process."""
 
     url: str
     port: int
     process: subprocess.Popen[str]
 
     def kill(self) -> None:
-        """End it in the middle of whatever it does."""
+        """Kill the process."""
         self.process.kill()
         self.process.wait()
 
 
 @pytest.fixture
 def start_receiver(tmp_path: Path, sandbox: Sandbox) -> Iterator[Callable[..., Receiver]]:
-    """Return how to start a receiver for an archive; it knows the sandbox's account."""
+    """Return a function that starts a receiver for an archive, with the sandbox's account."""
     with ExitStack() as stack:
 
         def start(
             archive: object, *options: object, port: int = 0, env: Mapping[str, str] | None = None
         ) -> Receiver:
-            known = {**sandbox.env, "SEEDANCE_CALLBACK_SECRET": CALLBACK_SECRET, **(env or {})}
-            words = ("callbacks", "--archive", archive, "--port", port, "--json", *options)
+            settings = {**sandbox.env, "SEEDANCE_CALLBACK_SECRET": CALLBACK_SECRET, **(env or {})}
+            arguments = ("callbacks", "--archive", archive, "--port", port, "--json", *options)
             process = stack.enter_context(
                 running(
                     BIN / "prefect-seedance",
-                    *words,
-                    env=environment(tmp_path / "receiver", **known),
+                    *arguments,
+                    env=environment(tmp_path / "receiver", **settings),
                     stdout=subprocess.PIPE,
                 )
             )
@@ -320,7 +322,7 @@ def _option(name: str) -> str:
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Path:
-    """Return an empty folder to archive in, with an images folder for the sandbox to serve."""
+    """Return an empty archive folder, with an images folder for the sandbox to serve."""
     folder = tmp_path / "archive"
     (folder / "images").mkdir(parents=True)
     return folder
@@ -328,25 +330,25 @@ def archive(tmp_path: Path) -> Path:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a story archives, of whatever kind.
+    """An archive of either kind.
 
     Attributes:
-        name: As the command line calls it.
-        options: What `produce` has to be told besides, so that images can be fetched.
-        env: What a command needs to get at it.
+        name: Its name on the command line.
+        options: Options of `produce` with which the API can download the images.
+        env: The environment variables with which a command can access it.
     """
 
     name: str
     options: tuple[object, ...]
     env: Mapping[str, str]
     contents: Callable[[], dict[str, bytes]]
-    """Tells what is there, by key."""
+    """Returns the stored objects, by key."""
 
 
 @pytest.fixture(params=["folder", "bucket"])
 def place(request: pytest.FixtureRequest) -> Place:
-    """Return an empty archive: a folder whose images the sandbox serves, and a bucket that signs URLs."""
-    return request.getfixturevalue(f"_{request.param}")  # type: ignore[no-any-return]
+    """Return an empty archive: a folder whose images the sandbox serves, or a bucket with signed URLs."""
+    return request.getfixturevalue(f"_{request.param}")  # type: ignore[no-any-return]  # pytest returns Any
 
 
 @pytest.fixture
@@ -371,19 +373,19 @@ def sandbox(start_sandbox: Callable[..., Sandbox], archive: Path) -> Sandbox:
 
 
 def write_board(folder: Path) -> Path:
-    """Write a storyboard of three images, which is two clips of 4 s, and return the file."""
+    """Write a storyboard of three images, for two clips of 4 s, and return the file."""
     folder.mkdir()
     for name, colour in SHOTS.items():
         Image.new("RGB", (320, 180), colour).save(folder / f"{name}.png")
     shots = "".join(f"  - {{image: {name}.png, prompt: drifting clouds after {name}}}\n" for name in SHOTS)
-    words = f"title: Test board\ndefaults: {{resolution: 480p, aspect_ratio: '16:9'}}\nshots:\n{shots}"
-    (folder / "board.yaml").write_text(words, encoding="utf-8")
+    text = f"title: Test board\ndefaults: {{resolution: 480p, aspect_ratio: '16:9'}}\nshots:\n{shots}"
+    (folder / "board.yaml").write_text(text, encoding="utf-8")
     return folder / "board.yaml"
 
 
 @pytest.fixture
 def board(tmp_path: Path) -> Path:
-    """Write the storyboard of `write_board`, and return the file."""
+    """Return the storyboard of `write_board`."""
     return write_board(tmp_path / "board")
 
 
@@ -392,21 +394,21 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def start_cli(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Return how to start `prefect-seedance`; what it says can be read from the process."""
+    """Return a function that starts `prefect-seedance` with its output piped."""
     with ExitStack() as stack:
 
         def start(*arguments: object, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-            surroundings = environment(tmp_path / "prefect", **(env or {}))
+            variables = environment(tmp_path / "prefect", **(env or {}))
             pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
             command = (BIN / "prefect-seedance", *arguments)
-            return stack.enter_context(running(*command, env=surroundings, cwd=tmp_path, **pipes))
+            return stack.enter_context(running(*command, env=variables, cwd=tmp_path, **pipes))
 
         yield start
 
 
 @pytest.fixture
 def run_cli(start_cli: Callable[..., subprocess.Popen[str]]) -> Command:
-    """Return how to run `prefect-seedance` to its end."""
+    """Return a function that runs `prefect-seedance` until it exits."""
 
     def run(*arguments: object, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         process = start_cli(*arguments, env=env)
@@ -418,5 +420,5 @@ def run_cli(start_cli: Callable[..., subprocess.Popen[str]]) -> Command:
 
 @pytest.fixture
 def studio(prefect_server: str, sandbox: Sandbox) -> dict[str, str]:
-    """Return the environment of a command that produces: Prefect's server and the sandbox's account."""
+    """Return the environment of a production: the Prefect server and the sandbox's account."""
     return {"PREFECT_API_URL": prefect_server, **sandbox.env}

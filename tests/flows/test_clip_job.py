@@ -1,4 +1,4 @@
-"""A clip as a job block: what Prefect's users do with it, in sync and in async code."""
+"""The clip job block in sync and async code."""
 
 import ast
 import asyncio
@@ -17,7 +17,7 @@ import pytest
 from prefect import flow, task
 from prefect.runtime import flow_run
 
-from prefect_seedance import Clip, ClipArchive, ClipSettings, Polling, SeedanceClip
+from prefect_seedance import Clip, ClipArchive, ClipSettings, SeedanceClip
 from prefect_seedance.errors import (
     ContentRejectedError,
     DeadlineError,
@@ -28,35 +28,38 @@ from prefect_seedance.errors import (
 from tests.flows.conftest import Api, account
 from tests.processes import ROOT, Sandbox, environment, running
 
-QUICK = Polling(first_seconds=0.3, every_seconds=0.2)
-_SOON_SECONDS = 60.0
+QUICK = {"first_poll_seconds": 0.3, "poll_every_seconds": 0.2}
+_WAIT_SECONDS = 60.0
 
 
 @pytest.fixture
 def job(sandbox: Sandbox, archive: Path) -> SeedanceClip:
-    """Return a clip from words, on the sandbox's account."""
+    """Return a text-to-video clip with the sandbox's account."""
     return SeedanceClip(
         prompt="a bell rings",
         credentials=account(sandbox),
         archive=str(archive),
-        pace=QUICK,
         deadline_seconds=60,
+        first_poll_seconds=0.3,
+        poll_every_seconds=0.2,
     )
 
 
 def changed(job: SeedanceClip, **fields: object) -> SeedanceClip:
-    """Return a block that differs in these fields."""
+    """Return a copy of a block with other fields."""
     return job.model_copy(update=fields)
 
 
 def test_sync_flow_uses_stored_block(job: SeedanceClip, archive: Path, sandbox: Sandbox, api: Api) -> None:
-    """A sync flow loads the block by name and has its clip, by one task run for each step."""
+    """A sync flow loads the block by name and gets its clip with one task run for each step."""
     changed(job, archive=ClipArchive(url=str(archive))).save("stored-bell", overwrite=True)
 
     @flow
     def film() -> tuple[str, Clip]:
-        """Do as the block's example does."""
-        run = SeedanceClip.load("stored-bell").trigger()
+        """Do the same as the block's example."""
+        bell = SeedanceClip.load("stored-bell")
+        assert isinstance(bell, SeedanceClip)
+        run = bell.trigger()
         run.wait_for_completion()
         return flow_run.id, run.fetch_result()
 
@@ -68,8 +71,8 @@ def test_sync_flow_uses_stored_block(job: SeedanceClip, archive: Path, sandbox: 
     assert sandbox.totals()["accepted"] == 1
 
 
-async def test_triggered_again_is_the_same(job: SeedanceClip, sandbox: Sandbox) -> None:
-    """However often it is triggered, at once or later, there is one clip, and it is paid for once."""
+async def test_repeated_trigger_buys_once(job: SeedanceClip, sandbox: Sandbox) -> None:
+    """Repeated triggers, concurrent or later, give one clip, which is paid once."""
 
     @flow
     async def film() -> list[Clip]:
@@ -85,7 +88,7 @@ async def test_triggered_again_is_the_same(job: SeedanceClip, sandbox: Sandbox) 
 
 
 async def test_changed_clip_is_another(job: SeedanceClip, sandbox: Sandbox) -> None:
-    """Another take is another clip, and bought for itself."""
+    """Another take is another clip and is bought separately."""
     again = changed(job, take=2)
 
     first, second = await job.atrigger(), await again.atrigger()
@@ -95,18 +98,18 @@ async def test_changed_clip_is_another(job: SeedanceClip, sandbox: Sandbox) -> N
 
 
 async def test_run_is_found_by_fingerprint(job: SeedanceClip, sandbox: Sandbox) -> None:
-    """Another process needs the fingerprint, the archive and the account, and not the clip's words."""
+    """A run can be found by fingerprint, archive and account, without the prompt."""
     fingerprint = (await job.atrigger()).fingerprint
-    stranger = changed(job, prompt="something else")
+    other = changed(job, prompt="something else")
 
-    made = await stranger.run_of(fingerprint).afetch_result()
+    made = await other.run_of(fingerprint).afetch_result()
 
     assert made.request.input.prompt == "a bell rings"
     assert sandbox.totals()["submits_received"] == 1
 
 
 async def test_unknown_fingerprint_is_refused(job: SeedanceClip, archive: Path) -> None:
-    """A fingerprint that the ledger does not have says where it was looked for."""
+    """An unknown fingerprint raises an error that names the archive."""
     with pytest.raises(SetupError, match=f"Nothing was asked for as 0123 in {archive}"):
         await job.run_of("0123").await_for_completion()
 
@@ -125,7 +128,7 @@ run.wait_for_completion()
 
 @pytest.fixture
 def start(job: SeedanceClip, prefect_server: str, tmp_path: Path) -> Callable[..., object]:
-    """Return how to start a process that triggers the stored block."""
+    """Return a function that starts a process which triggers the stored block."""
     job.save("killed-bell", overwrite=True)
     env = environment(tmp_path / "prefect", PREFECT_API_URL=prefect_server)
 
@@ -137,8 +140,8 @@ def start(job: SeedanceClip, prefect_server: str, tmp_path: Path) -> Callable[..
     return started
 
 
-def test_killed_run_is_taken_in(start: Callable[..., object], job: SeedanceClip, sandbox: Sandbox) -> None:
-    """Killed while it waits, a process leaves a run that the next trigger takes in."""
+def test_killed_run_is_continued(start: Callable[..., object], job: SeedanceClip, sandbox: Sandbox) -> None:
+    """The next trigger continues the run of a process killed while waiting."""
     sandbox.faults({"kind": "generation", "fault": "take-longer", "factor": 10})
     with start() as process:  # type: ignore[attr-defined]  # a context manager
         process.stdout.readline()
@@ -155,7 +158,7 @@ def test_killed_run_is_taken_in(start: Callable[..., object], job: SeedanceClip,
 async def test_killed_submission_stays_unresolved(
     start: Callable[..., object], job: SeedanceClip, sandbox: Sandbox, archive: Path
 ) -> None:
-    """Killed before the answer was recorded, nobody buys it again: trigger and run say what to do."""
+    """A submission killed before its response is never repeated; the error names the next step."""
     hasty = changed(job, timeout_seconds=1)
     await hasty.asave("killed-bell", overwrite=True)
     sandbox.faults({"kind": "submit", "fault": "accept-then-hang"})
@@ -164,9 +167,9 @@ async def test_killed_submission_stays_unresolved(
         os.killpg(process.pid, signal.SIGKILL)
     (fingerprint,) = [path.name for path in (archive / "clips").iterdir()]
 
-    for ask in (hasty.atrigger, hasty.run_of(fingerprint).afetch_result):
+    for call in (hasty.atrigger, hasty.run_of(fingerprint).afetch_result):
         with pytest.raises(SubmissionUnresolvedError, match=f"resolve {archive} {fingerprint[:12]} --adopt"):
-            await ask()
+            await call()
 
     assert sandbox.totals()["submits_received"] == 1
 
@@ -204,7 +207,7 @@ asyncio.run(film())
     [("program", signal.SIGINT, 1), ("sync flow", signal.SIGTERM, 1), ("async flow", signal.SIGTERM, 2)],
     ids=_FLOWS,
 )
-def test_stopped_submission_records_its_answer(
+def test_stopped_submission_is_recorded(
     start: Callable[..., object],
     sandbox: Sandbox,
     archive: Path,
@@ -212,7 +215,7 @@ def test_stopped_submission_records_its_answer(
     number: signal.Signals,
     clips: int,
 ) -> None:
-    """Stopped while submissions are on their way, a process records their answers before it ends."""
+    """A process stopped during submissions records their responses before it exits."""
     sandbox.faults({"kind": "submit", "fault": "slow", "seconds": 1.0})
     with start(_FLOWS[kind]) as process:  # type: ignore[attr-defined]  # a context manager
         _until(lambda: len(list(archive.glob("clips/*/*/intent.json"))) == clips)
@@ -225,7 +228,7 @@ def test_stopped_submission_records_its_answer(
 
 
 async def test_deadline_is_not_the_end(job: SeedanceClip, sandbox: Sandbox) -> None:
-    """Who stops waiting is told that the generation goes on, and can wait again."""
+    """The deadline error reports that the generation continues, and a later call can wait again."""
     sandbox.faults({"kind": "generation", "fault": "take-longer", "factor": 10})
     run = await changed(job, deadline_seconds=1.0).atrigger()
 
@@ -237,13 +240,13 @@ async def test_deadline_is_not_the_end(job: SeedanceClip, sandbox: Sandbox) -> N
 
 
 async def test_rejected_clip_raises(job: SeedanceClip, sandbox: Sandbox) -> None:
-    """A clip without a video raises wherever it is asked for, and is bought again only by leave."""
+    """A rejected clip raises in every call, and is bought again only with permission."""
     sandbox.faults({"kind": "generation", "fault": "fail", "code": "CONTENT_VIOLATION"})
     run = await job.atrigger()
 
-    for ask in (run.await_for_completion, run.afetch_result, job.atrigger):
+    for call in (run.await_for_completion, run.afetch_result, job.atrigger):
         with pytest.raises(ContentRejectedError, match="CONTENT_VIOLATION"):
-            await ask()
+            await call()
     assert sandbox.totals()["submits_received"] == 1
 
     sandbox.faults()
@@ -251,8 +254,8 @@ async def test_rejected_clip_raises(job: SeedanceClip, sandbox: Sandbox) -> None
     assert (await allowed.afetch_result()).attempt == 2
 
 
-async def test_wrong_setup_costs_nothing(job: SeedanceClip, sandbox: Sandbox, board: Path) -> None:
-    """What cannot work is refused before anything is sent."""
+async def test_invalid_setup_costs_nothing(job: SeedanceClip, sandbox: Sandbox, board: Path) -> None:
+    """An invalid setup is refused before anything is sent."""
     image = str(board.with_name("dawn.png"))
 
     with pytest.raises(SetupError, match="no stored archive named 'nowhere'"):
@@ -268,7 +271,7 @@ async def test_wrong_setup_costs_nothing(job: SeedanceClip, sandbox: Sandbox, bo
 
 
 async def test_images_are_hosted(job: SeedanceClip, sandbox: Sandbox, board: Path) -> None:
-    """Local images, by absolute path, become a clip's ends."""
+    """Local images, by absolute path, become the start and end of a clip."""
     images = tuple(str(board.with_name(f"{name}.png")) for name in ("dawn", "noon"))
     settings = ClipSettings(aspect_ratio="16:9", resolution="480p")
     moving = changed(job, images=images, settings=settings, allow_outside=True, images_url=sandbox.hosted)
@@ -279,8 +282,8 @@ async def test_images_are_hosted(job: SeedanceClip, sandbox: Sandbox, board: Pat
     assert made.request.input.mode == "image-to-video"
 
 
-def test_async_code_is_sent_to_the_async_door(job: SeedanceClip, sandbox: Sandbox) -> None:
-    """A sync method refuses to stop the event loop of code that can await, before anything is begun."""
+def test_sync_call_in_async_code_refused(job: SeedanceClip, sandbox: Sandbox) -> None:
+    """A sync method in async code raises an error before anything starts."""
 
     @flow
     async def film() -> None:
@@ -293,7 +296,7 @@ def test_async_code_is_sent_to_the_async_door(job: SeedanceClip, sandbox: Sandbo
 
 
 def test_sync_task_of_async_flow(job: SeedanceClip) -> None:
-    """A sync task, which cannot await, works even where an async flow calls it."""
+    """A sync task in an async flow can call the sync method."""
 
     @task
     def make() -> str:
@@ -307,54 +310,56 @@ def test_sync_task_of_async_flow(job: SeedanceClip) -> None:
 
 
 def pieces(text: str) -> list[str]:
-    """Return the pieces of Python in a text."""
+    """Return the Python code blocks in a text."""
     return [textwrap.dedent(piece) for piece in re.findall(r"```python\n(.*?)```", text, re.DOTALL)]
 
 
 def execute(code: str, **names: object) -> dict[str, object]:
-    """Run a piece of Python, which may await, and return what it defines."""
+    """Run Python code, which may use await, and return its names."""
     compiled = compile(code, "example", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    waiting = eval(compiled, names)  # noqa: S307 -- our own words
+    waiting = eval(compiled, names)  # noqa: S307  # our own examples
     if waiting:
         asyncio.run(waiting)
     return names
 
 
 def test_examples_work(job: SeedanceClip, archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Both examples of the block make the stored clip and say where it is."""
+    """Both examples of the block make the stored clip and print its key."""
     job.save("example", overwrite=True)
 
     for example in pieces(SeedanceClip.__doc__ or ""):
         execute(example.replace("BLOCK_NAME", "example"))
 
-    said = [line for line in capsys.readouterr().out.splitlines() if line.endswith(".mp4")]
-    assert len(said) == 2
-    assert all((archive / key).is_file() for key in said)
+    keys = [line for line in capsys.readouterr().out.splitlines() if line.endswith(".mp4")]
+    assert len(keys) == 2
+    assert all((archive / key).is_file() for key in keys)
 
 
 def test_guide_works(archive: Path, sandbox: Sandbox) -> None:
-    """What docs/one-clip.md shows is stored, triggered and taken up again."""
+    """The code blocks of docs/one-clip.md store, trigger and continue a clip."""
     account(sandbox).save("studio", overwrite=True)
     ClipArchive(url=str(archive)).save("films", overwrite=True)
-    store, use, take_up = pieces((ROOT / "docs/one-clip.md").read_text(encoding="utf-8"))
+    store, use, resume = pieces((ROOT / "docs/one-clip.md").read_text(encoding="utf-8"))
 
     execute(store)
-    changed(SeedanceClip.load("bell"), pace=QUICK).save("bell", overwrite=True)
-    key = execute(use)["ring"]()  # type: ignore[operator]  # their flow
+    bell = SeedanceClip.load("bell")
+    assert isinstance(bell, SeedanceClip)
+    changed(bell, **QUICK).save("bell", overwrite=True)
+    key = execute(use)["ring"]()  # type: ignore[operator]  # defined by the guide
     (fingerprint,) = [path.name for path in (archive / "clips").iterdir()]
-    execute(take_up.replace("0123456789abcdef0123456789abcdef", fingerprint))
+    execute(resume.replace("0123456789abcdef0123456789abcdef", fingerprint))
 
     assert (archive / key).is_file()
     assert sandbox.totals()["submits_received"] == 1
 
 
 async def test_run_hides_the_key(job: SeedanceClip, sandbox: Sandbox) -> None:
-    """Neither block nor run shows the key, and a run does not let itself be stored with it."""
+    """Neither block nor run shows the key, and a run cannot be pickled."""
     run = job.run_of("0123")
 
     @flow
     def take(job: SeedanceClip) -> None:
-        """Take a block, as somebody's flow may."""
+        """Take a block as parameter."""
 
     stored = take.serialize_parameters({"job": job})
     assert sandbox.key not in f"{job!r} {job.model_dump_json()} {run!r} {run} {stored}"
@@ -363,7 +368,7 @@ async def test_run_hides_the_key(job: SeedanceClip, sandbox: Sandbox) -> None:
 
 
 def _until(condition: Callable[[], object]) -> None:
-    latest = time.monotonic() + _SOON_SECONDS
+    latest = time.monotonic() + _WAIT_SECONDS
     while not condition():
-        assert time.monotonic() < latest, "it did not come about"
+        assert time.monotonic() < latest, "the condition did not become true in time"
         time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""`deployments/prefect.yaml` on a real work pool with a real worker."""
+"""The deployments of `deployments/prefect.yaml`, run by a real worker."""
 
 import subprocess
 from collections.abc import Callable, Iterator
@@ -11,22 +11,22 @@ from prefect_aws import AwsCredentials, S3Bucket
 from prefect_aws.client_parameters import AwsClientParameters
 from pydantic import SecretStr
 
-from prefect_seedance import ClipArchive, Polling, SeedanceClip, SeedanceCredentials
+from prefect_seedance import ClipArchive, SeedanceClip, SeedanceCredentials
 from tests.flows.conftest import Api, account, eventually
 from tests.processes import BIN, CALLBACK_SECRET, S3, Receiver, Sandbox, environment, running
 
 ROOT = Path(__file__).parents[2]
 _COMMAND_SECONDS = 180.0
-"""A flow run's process takes 5 s to start, waits 40 s for the first look, and both longer on busy cores."""
+"""A flow run starts in 5 s and polls first after 40 s; both take longer on a busy machine."""
 
-_NO_LEAVE = {"retry_failed": False, "retry_rejected": False}
+_NO_RETRIES = {"retry_failed": False, "retry_rejected": False}
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
 def shell(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Return the environment of a user who knows the server and has no account."""
+    """Return the environment of a user with the server but without an account."""
     home = tmp_path_factory.mktemp("user")
     return environment(
         home, PREFECT_API_URL=prefect_server, PREFECT_WORKER_QUERY_SECONDS="1", COLUMNS="200", NO_COLOR="1"
@@ -35,7 +35,7 @@ def shell(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> dict
 
 @pytest.fixture(scope="module")
 def prefect(shell: dict[str, str]) -> Run:
-    """Return how to run Prefect's command in the repository's root."""
+    """Return a function that runs Prefect's command in the repository's root."""
 
     def run(*arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
         command = [str(BIN / "prefect"), *map(str, arguments)]
@@ -48,7 +48,7 @@ def prefect(shell: dict[str, str]) -> Run:
 
 @dataclass(frozen=True)
 class Deployed:
-    """The deployments, as the server has them."""
+    """The deployments as stored on the server."""
 
     storyboard: dict[str, Any]
     clips: dict[str, Any]
@@ -57,7 +57,7 @@ class Deployed:
 
 @pytest.fixture(scope="module")
 def deployed(prefect: Run, api: Api) -> Deployed:
-    """Deploy as deployments/README.md says."""
+    """Deploy as described in deployments/README.md."""
     prefect("work-pool", "create", "seedance", "--type", "process")
     prefect("--no-prompt", "deploy", "--all", "--prefect-file", "deployments/prefect.yaml")
     return Deployed(
@@ -69,7 +69,7 @@ def deployed(prefect: Run, api: Api) -> Deployed:
 
 @pytest.fixture
 def worker(deployed: Deployed, shell: dict[str, str], tmp_path: Path) -> Iterator[Path]:
-    """Run a worker, and return its log."""
+    """Run a worker and yield its log."""
     assert deployed
     log = tmp_path / "worker.log"
     with log.open("w") as out:
@@ -80,7 +80,7 @@ def worker(deployed: Deployed, shell: dict[str, str], tmp_path: Path) -> Iterato
 
 @pytest.mark.parametrize("name", ["storyboard", "clips", "submissions"])
 def test_deployment_can_be_run(deployed: Deployed, name: str) -> None:
-    """A deployment runs in the repository's root, one run at a time, and others queue."""
+    """A deployment runs in the repository's root, one run at a time; other runs are queued."""
     deployment = getattr(deployed, name)
 
     assert deployment["tags"] == ["seedance"]
@@ -96,8 +96,8 @@ def test_deployment_can_be_run(deployed: Deployed, name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "source"), [("storyboard", "storyboard"), ("clips", "clips")])
-def test_schedule_waits_inactive(deployed: Deployed, api: Api, name: str, source: str) -> None:
-    """A schedule that lacks no parameter is there to be switched on, and starts nothing by itself."""
+def test_schedule_is_inactive(deployed: Deployed, api: Api, name: str, source: str) -> None:
+    """A schedule has all required parameters, but is inactive."""
     (schedule,) = getattr(deployed, name)["schedules"]
     required = set(getattr(deployed, name)["parameter_openapi_schema"]["required"])
 
@@ -129,15 +129,15 @@ def test_schedule_waits_inactive(deployed: Deployed, api: Api, name: str, source
 def test_bad_parameter_is_refused(
     deployed: Deployed, api: Api, storyboard: object, field: str, reason: str
 ) -> None:
-    """A run with a bad parameter is refused before it is created, and the message names the field."""
-    answer = api.post(
+    """A run with an invalid parameter is refused before it is created; the message names the field."""
+    response = api.post(
         f"/deployments/{deployed.storyboard['id']}/create_flow_run",
         {"parameters": {"storyboard": storyboard}},
     )
 
-    assert answer.status_code == 409
-    assert repr(field) in answer.json()["detail"]
-    assert reason in answer.json()["detail"]
+    assert response.status_code == 409
+    assert repr(field) in response.json()["detail"]
+    assert reason in response.json()["detail"]
 
 
 def test_worker_runs_both(
@@ -150,15 +150,15 @@ def test_worker_runs_both(
     sandbox: Sandbox,
     s3: S3,
 ) -> None:
-    """Watched from a shell with a path, or created through the API with an object, a worker makes all clips.
+    """A worker makes all clips of runs started from a shell with a path or by the API with an object.
 
-    The account is a stored block, and so is a bucket: neither shell nor worker knows a key.
+    Account and bucket are stored blocks, so that neither shell nor worker needs a key.
     """
     account(sandbox).save("studio", overwrite=True)
     bucket = _save_bucket(s3, name="studio")
     clips = {"title": "Sounds", "clips": [{"prompt": "a bell rings over the sea"}]}
     parameters = {"archive": str(archive), "credentials": "studio", "images_url": sandbox.hosted}
-    options = [word for name, value in parameters.items() for word in ("--param", f"{name}={value}")]
+    options = [item for name, value in parameters.items() for item in ("--param", f"{name}={value}")]
 
     created = api.post(
         f"/deployments/{deployed.clips['id']}/create_flow_run",
@@ -192,18 +192,19 @@ def make(clip: str) -> str:
 
 @pytest.mark.usefixtures("worker")
 def test_worker_makes_stored_clip(prefect: Run, sandbox: Sandbox, s3: S3, tmp_path: Path) -> None:
-    """Somebody's flow on a worker knows a clip's name, and everything else is in blocks."""
+    """A user's flow on a worker needs the name of a clip block only."""
     bucket = _save_bucket(s3, name="bells")
     account(sandbox).save("bells", overwrite=True)
     SeedanceClip(
         prompt="a bell rings over the sea",
         credentials=SeedanceCredentials.load("bells"),
         archive=ClipArchive.load("bells"),
-        pace=Polling(first_seconds=0.5, every_seconds=0.5),
+        first_poll_seconds=0.5,
+        poll_every_seconds=0.5,
     ).save("bell", overwrite=True)
     (tmp_path / "theirs.py").write_text(_THEIR_FLOW, encoding="utf-8")
-    words = ("deploy", "theirs.py:make", "--name", "clip", "--pool", "seedance")
-    prefect("--no-prompt", *words, cwd=tmp_path)
+    arguments = ("deploy", "theirs.py:make", "--name", "clip", "--pool", "seedance")
+    prefect("--no-prompt", *arguments, cwd=tmp_path)
 
     for _ in range(2):
         watched = prefect("deployment", "run", "make/clip", "--watch", "--param", "clip=bell")
@@ -214,18 +215,18 @@ def test_worker_makes_stored_clip(prefect: Run, sandbox: Sandbox, s3: S3, tmp_pa
 
 
 @pytest.mark.usefixtures("worker")
-def test_worker_asks_about_submissions(prefect: Run, sandbox: Sandbox, archive: Path) -> None:
-    """The flow that asks a person ends at once where there is nothing to ask."""
+def test_worker_resolves_submissions(prefect: Run, sandbox: Sandbox, archive: Path) -> None:
+    """The flow that asks about unresolved submissions ends at once if there are none."""
     account(sandbox).save("asked", overwrite=True)
-    words = ("deployment", "run", "resolve-submissions/submissions", "--watch")
+    arguments = ("deployment", "run", "resolve-submissions/submissions", "--watch")
 
-    watched = prefect(*words, "--param", f"archive={archive}", "--param", "credentials=asked")
+    watched = prefect(*arguments, "--param", f"archive={archive}", "--param", "credentials=asked")
 
     assert "Completed" in watched.stdout
 
 
 def _save_bucket(s3: S3, *, name: str) -> str:
-    """Store an archive in a bucket under a name, as its users do in Prefect's forms."""
+    """Save a bucket and an archive as blocks, as users do in Prefect's forms."""
     bucket = s3.bucket()
     credentials = AwsCredentials(
         aws_access_key_id=s3.env["AWS_ACCESS_KEY_ID"],
@@ -253,9 +254,9 @@ def test_automation_completes(
     start_receiver: Callable[..., Receiver],
     prefect_server: str,
 ) -> None:
-    """Runs that wait for nothing complete a production, because Prefect runs them again when clips end.
+    """An automation completes a production of runs that do not wait, by starting a run when clips end.
 
-    No run is alive while the clips are made, and what ends together makes one run, not one each.
+    No run is active while the API generates the clips, and clips that end together start one run.
     """
     sandbox = start_sandbox(speed=4)
     receiver = start_receiver(archive, env={**sandbox.env, "PREFECT_API_URL": prefect_server})
@@ -285,7 +286,7 @@ def test_automation_completes(
     assert made_meanwhile == 0
     assert complete, log
     assert 2 <= len(runs) <= 6, [run["state"]["message"] for run in runs]
-    assert all(run["parameters"] == {**parameters, **_NO_LEAVE} for run in runs if run["id"] != first["id"])
+    assert all(run["parameters"] == {**parameters, **_NO_RETRIES} for run in runs if run["id"] != first["id"])
     assert sandbox.totals()["accepted"] == 20
     assert sandbox.totals()["duplicates"] == 0
     assert max(each["status_reads"] for each in sandbox.books()["generations"]) <= 2

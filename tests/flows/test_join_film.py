@@ -1,13 +1,15 @@
-"""The flow that joins what a production has archived."""
+"""The flow that joins the archived clips of a production."""
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 from prefect import flow
 
 from flows.join_film import join_production
-from prefect_seedance import Manifest, Polling, produce
+from prefect_seedance import Hosting, Manifest, Waiting, produce
 from prefect_seedance.errors import SetupError
+from prefect_seedance.film.join import Film
 from tests import films
 from tests.flows.conftest import Api
 from tests.processes import Sandbox
@@ -18,15 +20,15 @@ async def _produced(board: Path, archive: Path, sandbox: Sandbox) -> Manifest:
     return await produce(
         str(board),
         archive=str(archive),
-        images_url=sandbox.hosted,
-        pace=Polling(first_seconds=0.2, every_seconds=0.2),
+        hosting=Hosting(images_url=sandbox.hosted),
+        waiting=Waiting(first_poll_seconds=0.2, poll_every_seconds=0.2),
     )
 
 
-async def test_production_becomes_another_film(
+async def test_production_is_joined_again(
     board: Path, archive: Path, sandbox: Sandbox, api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a storyboard became is joined in another way without an account, and the report shows it."""
+    """A production is joined with other options without an account, and the report shows the new film."""
     for variable, value in sandbox.env.items():
         monkeypatch.setenv(variable, value)
     first = (await _produced(board, archive, sandbox)).film
@@ -35,7 +37,7 @@ async def test_production_becomes_another_film(
 
     state = await join_production(archive=str(archive), name="Test board", join="exact", return_state=True)
 
-    film = await state.aresult()
+    film = cast("Film", await state.aresult())  # Prefect unwraps the returned state
     assert first is not None
     assert (first.join, film.join) == ("copied", "exact")
     assert state.message == f"{archive}/productions/test-board/film.mp4: 2 clips"
@@ -46,8 +48,8 @@ async def test_production_becomes_another_film(
     assert [run["name"] for run in api.task_runs(state.state_details.flow_run_id)] == ["join Test board"]
 
 
-async def test_unknown_production_is_told(archive: Path, api: Api) -> None:
-    """Without a production there is nothing to join, and the message says what to do."""
+async def test_unknown_production_is_refused(archive: Path, api: Api) -> None:
+    """An unknown production raises an error that names the next step."""
     del api
 
     with pytest.raises(SetupError, match="make one with prefect-seedance produce"):

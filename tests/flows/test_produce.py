@@ -1,4 +1,4 @@
-"""What somebody's own flow gets from `produce`, seen through Prefect's API."""
+"""`produce` in a user's own flow, checked through Prefect's API."""
 
 import asyncio
 import gc
@@ -20,52 +20,58 @@ from prefect.utilities.annotations import unmapped
 
 from prefect_seedance import (
     ClipArchive,
+    Hosting,
     Manifest,
     Output,
     PlannedClip,
-    Polling,
     RunSettings,
+    Waiting,
     archive_clip,
     plan,
     produce,
     submit_clip,
     wait_for_clip,
 )
-from prefect_seedance.orchestration.reporting import final_state
+from prefect_seedance.orchestration.states import final_state
 from prefect_seedance.storyboard.loader import load_storyboard
 from tests.flows.conftest import Api, account, eventually
 from tests.processes import Sandbox, sandboxes, write_board
 
-QUICK = Polling(first_seconds=0.3, every_seconds=0.2)
+QUICK = Waiting(first_poll_seconds=0.3, poll_every_seconds=0.2)
 
 
 @dataclass(frozen=True)
 class Studio:
-    """A board, an archive and a sandbox."""
+    """A storyboard, an archive and a sandbox."""
 
     board: Path
     archive: Path
     sandbox: Sandbox
 
     @property
-    def order(self) -> RunSettings:
-        """What its tasks need."""
+    def hosting(self) -> Hosting:
+        """The hosting of local images."""
+        return Hosting(images_url=self.sandbox.hosted)
+
+    @property
+    def settings(self) -> RunSettings:
+        """The settings of its tasks."""
         return RunSettings(
             credentials=account(self.sandbox),
             archive=str(self.archive),
-            images_url=self.sandbox.hosted,
-            pace=QUICK,
+            hosting=self.hosting,
+            waiting=QUICK,
         )
 
     async def clips(self) -> tuple[PlannedClip, ...]:
-        """Return the board's clips."""
+        """Return the clips of the storyboard."""
         reading = await load_storyboard(self.board)
         return plan(reading.clips, title=reading.title).clips
 
 
 @pytest.fixture(scope="module")
 def shared_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
-    """Set up a studio for tests that leave its board and what is archived alone."""
+    """Return a setup shared by tests that change neither storyboard nor archive."""
     folder = tmp_path_factory.mktemp("studio")
     with sandboxes(folder) as start:
         (folder / "archive/images").mkdir(parents=True)
@@ -75,55 +81,59 @@ def shared_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
 
 @pytest.fixture
 def studio(board: Path, archive: Path, sandbox: Sandbox) -> Studio:
-    """Set up a studio for one test."""
+    """Return a setup for one test."""
     return Studio(board, archive, sandbox)
 
 
 async def make(studio: Studio, *, name: str = "", deadline_seconds: float = 60) -> Manifest:
-    """Produce the studio's board."""
+    """Produce the storyboard of a setup."""
     return await produce(
         studio.board,
         archive=str(studio.archive),
         name=name,
         credentials=account(studio.sandbox),
-        deadline_seconds=deadline_seconds,
-        images_url=studio.sandbox.hosted,
-        pace=QUICK,
+        hosting=studio.hosting,
+        waiting=QUICK.model_copy(update={"deadline_seconds": deadline_seconds}),
     )
 
 
 @flow
-async def their_flow(studio: Studio, name: str = "", deadline_seconds: float = 60) -> State[Manifest]:
-    """Be somebody's flow, of which `produce` is a part."""
-    return final_state(await make(studio, name=name, deadline_seconds=deadline_seconds))
+async def their_flow(studio: Studio, name: str = "", deadline_seconds: float = 60) -> Manifest:
+    """Call `produce` as a part of a flow."""
+    manifest = await make(studio, name=name, deadline_seconds=deadline_seconds)
+    return final_state(manifest)  # type: ignore[return-value]  # Prefect unwraps a returned state
 
 
 @flow
 def their_sync_flow(studio: Studio) -> tuple[str, Manifest]:
-    """Be somebody's sync flow, which calls `produce` as its docstring says."""
+    """Call `produce` from a sync flow, as its docstring shows."""
     return flow_run.id, asyncio.run(make(studio))
 
 
 @pytest.fixture(scope="module")
 def made(shared_studio: Studio) -> State[Manifest]:
-    """Produce the board once."""
-    return asyncio.run(their_flow(shared_studio, name="made", return_state=True))
+    """Produce the storyboard once."""
+
+    async def run() -> State[Manifest]:
+        return await their_flow(shared_studio, name="made", return_state=True)
+
+    return asyncio.run(run())
 
 
 @pytest.mark.usefixtures("made")
 class TestOneRun:
-    """Looks at one run that made everything."""
+    """Checks of one run that made all clips."""
 
-    def test_state_holds_manifest(self, made: State[Manifest]) -> None:
-        """A complete production is Completed and gives its manifest to the caller."""
+    def test_state_contains_manifest(self, made: State[Manifest]) -> None:
+        """The state of a complete production is Completed and contains the manifest."""
         manifest = asyncio.run(made.aresult())
 
         assert made.name == "Completed"
         assert made.message == "Test board: 2 made; 8 s billed"
-        assert [entry.standing for entry in manifest.clips] == ["made", "made"]
+        assert [entry.status for entry in manifest.clips] == ["made", "made"]
 
     def test_clips_have_three_tasks(self, made: State[Manifest], api: Api) -> None:
-        """Each clip is seen being submitted, waited for and archived."""
+        """Each clip has a task run for submitting, waiting and archiving."""
         runs = eventually(lambda: _finished(api.task_runs(made.state_details.flow_run_id), count=6))
 
         assert sorted(run["name"] for run in runs) == [
@@ -136,23 +146,24 @@ class TestOneRun:
         ]
         assert {run["state_name"] for run in runs} == {"Completed"}
 
-    def test_events_tell_each_change(self, made: State[Manifest], api: Api) -> None:
-        """Every state of a generation and every archived clip is an event, in order, tied to the flow run."""
+    def test_events_for_each_change(self, made: State[Manifest], api: Api) -> None:
+        """Every state of a generation and every archived clip emits an event related to the flow run."""
         eventually(lambda: len(_of(api, "seedance.clip.archived")) == 2)
 
-        told = _of(api, "dawn → noon", by="clip")
-        names = [event["event"] for event in told]
+        events = _of(api, "dawn → noon", by="clip")
+        names = [event["event"] for event in events]
         assert names[0] == "seedance.generation.submitted"
         assert names[-2:] == ["seedance.generation.succeeded", "seedance.clip.archived"]
         assert set(names[1:-2]) <= {"seedance.generation.queued", "seedance.generation.started"}
         assert len(set(names)) == len(names)
         flow_run_id = f"prefect.flow-run.{made.state_details.flow_run_id}"
         assert all(
-            flow_run_id in [related["prefect.resource.id"] for related in event["related"]] for event in told
+            flow_run_id in [related["prefect.resource.id"] for related in event["related"]]
+            for event in events
         )
 
     def test_table_shows_manifest(self, made: State[Manifest], api: Api) -> None:
-        """People see a table with a row for each clip."""
+        """The table artifact has a row for each clip."""
         table = api.artifacts(made.state_details.flow_run_id)["table"]
 
         assert table["key"] == "seedance-made-manifest"
@@ -160,27 +171,27 @@ class TestOneRun:
         rows = [(row["#"], row["clip"]) for row in json.loads(table["data"])]
         assert rows == [(1, "dawn → noon"), (2, "noon → dusk")]
 
-    def test_assets_tell_lineage(self, made: State[Manifest], shared_studio: Studio, api: Api) -> None:
-        """What was made of what can be followed: the storyboard's clips, and their film."""
+    def test_assets_show_lineage(self, made: State[Manifest], shared_studio: Studio, api: Api) -> None:
+        """The clips are derived from the storyboard, and the film from the clips."""
         manifest = asyncio.run(made.aresult())
         place = f"file://{shared_studio.archive}"
         clips = {f"{place}/clips/{entry.fingerprint}" for entry in manifest.clips}
         film = f"{place}/productions/made/film.mp4"
 
-        told = eventually(lambda: _assets(api, {*clips, film}))
+        assets = eventually(lambda: _assets(api, {*clips, film}))
 
         board = f"{place}/productions/made/storyboard.json"
-        assert {key: sources for key, (sources, _) in told.items()} == {
+        assert {key: sources for key, (sources, _) in assets.items()} == {
             **{key: {board} for key in clips},
             film: clips,
         }
-        assert told[film][1]["clips"] == 2
-        assert {said["sha256"] for key, (_, said) in told.items() if key != film} == {
-            entry.clip.sha256 for entry in manifest.clips
+        assert assets[film][1]["clips"] == 2
+        assert {metadata["sha256"] for key, (_, metadata) in assets.items() if key != film} == {
+            entry.clip.sha256 for entry in manifest.clips if entry.clip
         }
 
-    def test_leaflet_leads_on(self, made: State[Manifest], shared_studio: Studio, api: Api) -> None:
-        """People find the way to film and report, and no picture that their browser could not fetch."""
+    def test_markdown_links_results(self, made: State[Manifest], shared_studio: Studio, api: Api) -> None:
+        """The Markdown artifact names film and report, without images that a browser could not load."""
         artifacts = api.artifacts(made.state_details.flow_run_id)
 
         assert set(artifacts) == {"table", "progress", "markdown"}
@@ -189,14 +200,14 @@ class TestOneRun:
         assert f"- Film: `{folder}/film-" in artifacts["markdown"]["data"]
 
     def test_progress_ends_full(self, made: State[Manifest], api: Api) -> None:
-        """The progress bar is at its end when the production is."""
+        """The progress artifact ends at 100 %."""
         progress = api.artifacts(made.state_details.flow_run_id)["progress"]
 
         assert progress["key"] == "seedance-made-progress"
         assert progress["data"] == 100
 
     async def test_second_run_buys_nothing(self, shared_studio: Studio, api: Api) -> None:
-        """What is archived is neither asked for nor fetched, and costs no task run of its own."""
+        """Archived clips cause no requests and no task runs."""
         before = shared_studio.sandbox.totals()
 
         state = await their_flow(shared_studio, return_state=True)
@@ -207,7 +218,7 @@ class TestOneRun:
         assert after == before
 
     async def test_edit_buys_one_clip(self, shared_studio: Studio, tmp_path: Path) -> None:
-        """After one prompt was edited, that clip is bought, and nothing else."""
+        """After an edit of one prompt, only that clip is bought."""
         folder = shutil.copytree(shared_studio.board.parent, tmp_path / "edited")
         board = folder / "board.yaml"
         board.write_text(board.read_text().replace("clouds after noon", "snow after noon"))
@@ -216,18 +227,18 @@ class TestOneRun:
         manifest = await make(Studio(board, shared_studio.archive, shared_studio.sandbox))
 
         after = shared_studio.sandbox.totals()
-        assert [entry.standing for entry in manifest.clips] == ["reused", "made"]
+        assert [entry.status for entry in manifest.clips] == ["reused", "made"]
         assert after["submits_received"] - before["submits_received"] == 1
 
 
-def _finished(runs: list[dict[str, object]], *, count: int) -> list[dict[str, object]]:
-    """Return the clips' runs once all are there and have ended; Prefect hears of them a little later."""
+def _finished(runs: list[dict[str, Any]], *, count: int) -> list[dict[str, Any]]:
+    """Return the task runs of the clips once all have completed; Prefect stores them with a delay."""
     ended = [run for run in _of_clips(runs) if run["state_name"] == "Completed"]
     return ended if len(ended) == count else []
 
 
 def _assets(api: Api, keys: set[str]) -> dict[str, tuple[set[str], dict[str, Any]]]:
-    """Return the sources of these assets, and what is said of each, once all are told of."""
+    """Return the sources and metadata of the given assets once all events are stored."""
     body = {"filter": {"event": {"prefix": ["prefect.asset.materialization.succeeded"]}}, "limit": 50}
     events = api.post("/events/filter", body).raise_for_status().json()["events"]
     found = {
@@ -245,20 +256,20 @@ def _assets(api: Api, keys: set[str]) -> dict[str, tuple[set[str], dict[str, Any
     return found if found.keys() == keys else {}
 
 
-def _of_clips(runs: list[dict[str, object]]) -> list[dict[str, object]]:
-    """Return the runs that make single clips, not what they are made into."""
+def _of_clips(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the task runs of single clips."""
     steps = ("submit ", "wait ", "archive ")
     return [run for run in runs if str(run["name"]).startswith(steps)]
 
 
-def _of(api: Api, value: str, *, by: str = "event") -> list[dict[str, object]]:
-    """Return the run's events of this name, or about this clip, in order."""
+def _of(api: Api, value: str, *, by: str = "event") -> list[dict[str, Any]]:
+    """Return the events with this name, or about this clip, in order."""
     events = sorted(api.events("made"), key=lambda event: event["occurred"])
     return [event for event in events if value in (event[by] if by == "event" else event["payload"][by])]
 
 
 async def test_failure_names_clip(studio: Studio) -> None:
-    """A rejected clip fails the run and is named; the other one is archived."""
+    """A rejected clip fails the run and is named in the message; the other clip is archived."""
     studio.sandbox.faults(
         {"kind": "generation", "fault": "fail", "code": "CONTENT_VIOLATION", "clip": "dawn"}
     )
@@ -274,15 +285,15 @@ async def test_failure_names_clip(studio: Studio) -> None:
 
 
 async def test_failure_reaches_caller(studio: Studio) -> None:
-    """Whoever awaits a flow that failed gets an error that says why."""
+    """Awaiting a failed flow raises an error with the reason."""
     studio.sandbox.faults({"kind": "submit", "fault": "answer", "status": 402, "message": "no money"})
 
     with pytest.raises(Exception, match=r"dawn → noon: .*no money"):
         await their_flow(studio)
 
 
-async def test_lost_report_changes_nothing(studio: Studio, api: Api) -> None:
-    """If the report cannot be written, the clips are archived all the same, and the account says why."""
+async def test_missing_report_is_harmless(studio: Studio, api: Api) -> None:
+    """If the report cannot be written, the clips are still archived and the manifest has the reason."""
     (studio.archive / "productions/test-board/report.html/in-its-way").mkdir(parents=True)
 
     state = await their_flow(studio, return_state=True)
@@ -290,7 +301,7 @@ async def test_lost_report_changes_nothing(studio: Studio, api: Api) -> None:
     manifest = await state.aresult()
     assert (state.name, state.message) == ("Completed", "Test board: 2 made; 8 s billed")
     assert manifest.report is None
-    assert "Could not write" in manifest.report_reason
+    assert "Could not write" in (manifest.report_reason or "")
     stored = Manifest.model_validate_json(
         (studio.archive / "productions/test-board/manifest.json").read_bytes()
     )
@@ -298,8 +309,8 @@ async def test_lost_report_changes_nothing(studio: Studio, api: Api) -> None:
     assert "markdown" not in api.artifacts(state.state_details.flow_run_id)
 
 
-async def test_report_can_be_left_out(studio: Studio) -> None:
-    """Who wants no report gets none."""
+async def test_report_is_optional(studio: Studio) -> None:
+    """Without the report option, no report is written."""
 
     @flow
     async def plain() -> Manifest:
@@ -307,9 +318,9 @@ async def test_report_can_be_left_out(studio: Studio) -> None:
             studio.board,
             archive=str(studio.archive),
             credentials=account(studio.sandbox),
-            images_url=studio.sandbox.hosted,
-            pace=QUICK,
-            presentation=Output(film=False, report=False),
+            hosting=studio.hosting,
+            waiting=QUICK,
+            output=Output(film=False, report=False),
         )
 
     manifest = await plain()
@@ -320,7 +331,7 @@ async def test_report_can_be_left_out(studio: Studio) -> None:
 
 
 async def test_deadline_leaves_in_flight(studio: Studio) -> None:
-    """What is not ready at the deadline has not failed, and the next run archives it unpaid."""
+    """Clips not ready at the deadline stay in flight, and the next run archives them without payment."""
     studio.sandbox.faults({"kind": "generation", "fault": "take-longer", "factor": 5})
 
     early = await their_flow(studio, deadline_seconds=1.5, return_state=True)
@@ -332,7 +343,7 @@ async def test_deadline_leaves_in_flight(studio: Studio) -> None:
 
 
 def test_sync_flow_attaches_tasks(studio: Studio, api: Api) -> None:
-    """In a sync flow, `asyncio.run(produce(...))` works, and its task runs belong to the flow run."""
+    """In a sync flow, `asyncio.run(produce(...))` creates task runs of the flow run."""
     flow_run_id, manifest = their_sync_flow(studio)
 
     assert manifest.is_complete
@@ -340,31 +351,31 @@ def test_sync_flow_attaches_tasks(studio: Studio, api: Api) -> None:
     assert set(api.artifacts(flow_run_id)) == {"table", "progress", "markdown"}
 
 
-async def test_storyboard_lies_in_stored_archive(studio: Studio) -> None:
-    """A flow takes a storyboard by the name of the archive that it lies in, with its images."""
+async def test_storyboard_in_stored_archive(studio: Studio) -> None:
+    """A flow reads a storyboard and its images from a stored archive block."""
     await ClipArchive(url=str(studio.board.parent)).asave("boards", overwrite=True)
 
     @flow
-    async def stored() -> State[Manifest]:
+    async def stored() -> Manifest:
         manifest = await produce(
             "block:boards/board.yaml",
             archive=str(studio.archive),
             credentials=account(studio.sandbox),
-            images_url=studio.sandbox.hosted,
-            pace=QUICK,
+            hosting=studio.hosting,
+            waiting=QUICK,
         )
-        return final_state(manifest)
+        return final_state(manifest)  # type: ignore[return-value]  # Prefect unwraps a returned state
 
     manifest = await (await stored(return_state=True)).aresult()
 
-    assert [entry.standing for entry in manifest.clips] == ["made", "made"]
+    assert [entry.status for entry in manifest.clips] == ["made", "made"]
     assert {path.read_bytes() for path in (studio.archive / "images").iterdir()} == {
         path.read_bytes() for path in studio.board.parent.glob("*.png")
     }
 
 
 def test_two_runs_pay_once(studio: Studio) -> None:
-    """Two flow runs at once, each in its own thread and event loop, pay for each clip once."""
+    """Two concurrent flow runs, each in its own thread and event loop, pay for each clip once."""
     with ThreadPoolExecutor() as threads:
         runs = [threads.submit(copy_context().run, asyncio.run, their_flow(studio)) for _ in range(2)]
         manifests = [run.result(timeout=60) for run in runs]
@@ -376,17 +387,17 @@ def test_two_runs_pay_once(studio: Studio) -> None:
 
 
 def test_tasks_run_in_threads(studio: Studio) -> None:
-    """The tasks work by themselves, mapped over clips, each in a thread and loop that leaves nothing open."""
+    """Mapped tasks run in their own threads and loops, and close their connections."""
 
     @flow
     def own_way() -> list[str]:
         clips = asyncio.run(studio.clips())
-        order = unmapped(studio.order)
-        accepted = submit_clip.map(clips, order=order)
-        ended = wait_for_clip.map(accepted, order=order)
-        archived = archive_clip.map(ended, order=order)
+        settings = unmapped(studio.settings)
+        accepted = submit_clip.map(clips, settings=settings)
+        ended = wait_for_clip.map(accepted, settings=settings)
+        archived = archive_clip.map(ended, settings=settings)
         wait(archived, timeout=60)
-        return [clip.key for clip in archived.result()]
+        return [clip.key for clip in archived.result()]  # type: ignore[attr-defined]  # Prefect awaits results
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -400,14 +411,15 @@ def test_tasks_run_in_threads(studio: Studio) -> None:
 
 
 async def test_task_runs_in_async_flow(studio: Studio) -> None:
-    """In an async flow, `submit` hands a clip to a thread while the flow's own loop awaits another."""
+    """In an async flow, `submit` runs a task in a thread while the flow awaits another task."""
 
     @flow
     async def own_way() -> int:
         first, second = await studio.clips()
-        future = submit_clip.submit(first, order=studio.order)
-        await submit_clip(second, order=studio.order)
-        return future.result(timeout=30).intent.number
+        future = submit_clip.submit(first, settings=studio.settings)
+        await submit_clip(second, settings=studio.settings)
+        attempt: Any = future.result(timeout=30)  # Prefect awaits results
+        return int(attempt.intent.number)
 
     assert await own_way() == 1
     assert studio.sandbox.totals()["accepted"] == 2

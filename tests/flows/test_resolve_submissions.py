@@ -1,4 +1,4 @@
-"""A person settles unresolved submissions in Prefect's UI, here played over the same API."""
+"""Resolution of unresolved submissions in Prefect's UI, simulated over its API."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -19,11 +19,11 @@ from prefect_seedance.clips.records import Intent, Result
 from prefect_seedance.storage.store import Store
 from tests.processes import Sandbox
 
-_PATIENCE_SECONDS = 60.0
+_WAIT_SECONDS = 60.0
 
 
 def _intent(name: str, *, base_url: str) -> Intent:
-    """An intent whose author has had its time."""
+    """Return an intent whose run can no longer record a response."""
     then = datetime.now(UTC) - timedelta(hours=1)
     asked = ClipInput(mode="text-to-video", prompt=f"drifting clouds over {name}", resolution="480p")
     return Intent(
@@ -41,9 +41,9 @@ def _intent(name: str, *, base_url: str) -> Intent:
 
 
 async def _answer(question: str, **answer: str) -> str:
-    """Wait for the run to ask about something, answer, and return the whole question."""
+    """Wait until the run asks a question, answer it, and return the whole question."""
     paused = FlowRunFilter.model_validate({"state": {"type": {"any_": ["PAUSED"]}}})
-    async with get_client() as client, asyncio.timeout(_PATIENCE_SECONDS):
+    async with get_client() as client, asyncio.timeout(_WAIT_SECONDS):
         while True:
             for run in await client.read_flow_runs(flow_run_filter=paused):
                 asked = await _question(client, run)
@@ -54,7 +54,7 @@ async def _answer(question: str, **answer: str) -> str:
 
 
 async def _question(client: PrefectClient, run: FlowRun) -> str:
-    """Return what a paused run asks; nothing if it has not said so yet."""
+    """Return the question of a paused run, or an empty string if it has none yet."""
     assert run.state
     try:
         return await client.read_flow_run_input(run.id, keyset_from_paused_state(run.state)["description"])
@@ -69,8 +69,8 @@ def sandbox_env(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
     return sandbox
 
 
-async def test_person_decides_each(sandbox_env: Sandbox, archive: Path) -> None:
-    """One submission is left, one is lost, and one is adopted after a wrong id was refused."""
+async def test_each_submission_is_decided(sandbox_env: Sandbox, archive: Path) -> None:
+    """One submission is left open, one declared lost, and one adopted after an unknown id is refused."""
     ledger = Ledger(Store.open(str(archive)))
     intents = {name: _intent(name, base_url=sandbox_env.url) for name in ("adopted", "lost", "left")}
     for intent in intents.values():
@@ -83,10 +83,10 @@ async def test_person_decides_each(sandbox_env: Sandbox, archive: Path) -> None:
     await _answer("clouds over lost", decision="lost")
     await _answer("clouds over adopted", decision="adopt", generation_id="task_unknown")
     again = await _answer("knows no generation", decision="adopt", generation_id=generation_id)
-    said = await flow_run
+    results = await flow_run
 
     assert "clouds over adopted" in again
-    assert len(said) == 3
+    assert len(results) == 3
     ((adopted,), (left,), (lost,)) = [
         await ledger.attempts(intents[name].fingerprint) for name in ("adopted", "left", "lost")
     ]

@@ -94,7 +94,7 @@ def shown(
         assert ran.stdout, ran.stderr
         return json.loads(ran.stdout)
 
-    pace = ("--first-look", "0.3", "--look-every", "0.2")
+    pace = ("--first-poll", "0.3", "--poll-every", "0.2")
     run("produce", board, "--archive", archive, "--name", f"seen {place}", *hosting, *pace)
     report = run("open", archive, f"seen {place}", "--no-browser")["url"]
     home = f"{s3.url}/{archive.removeprefix('s3://')}/" if s3 else (here / "archive").as_uri()
@@ -133,7 +133,7 @@ async def test_shows_itself_alone(shown: Shown, page: Page) -> None:
     assert len(widths) == 4
     assert len(posters) >= 2
     assert min(widths + posters) > 0
-    assert witness.complaints == []
+    assert witness.errors == []
     assert [url for url in witness.fetched() if not url.startswith(shown.home)] == []
 
 
@@ -150,7 +150,7 @@ async def test_videos_play(shown: Shown, page: Page) -> None:
         assert heard > 0
 
     assert len(videos) == 3
-    assert witness.complaints == []
+    assert witness.errors == []
     assert [url for url in witness.fetched() if not url.startswith(shown.home)] == []
 
 
@@ -165,7 +165,7 @@ async def test_words_are_text(shown: Shown, page: Page) -> None:
     assert prompts[:2] == list(PROMPTS.values())
     assert REASON in await page.locator(".missing .reason").inner_text()
     assert await page.locator("script, iframe, img:not([alt])").count() == 0
-    assert witness.complaints == []
+    assert witness.errors == []
 
 
 async def test_leads_to_files(shown: Shown, page: Page) -> None:
