@@ -26,7 +26,7 @@ def blocks(language: str) -> list[object]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with the images that the pages name."""
+    """Return a folder with the images that the pages name."""
     (tmp_path / "images").mkdir()
     for name in ("dawn.png", "noon.jpg", "dusk.webp"):
         Image.new("RGB", (64, 36), "orange").save(tmp_path / "images" / name)
@@ -34,16 +34,16 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("text", blocks("yaml"))
-def test_storyboards_are_right(text: str, folder: Path) -> None:
-    """Every storyboard that a page shows can be read."""
+def test_storyboards_are_valid(text: str, folder: Path) -> None:
+    """Every storyboard in the documentation can be parsed."""
     document = Document.parse(text.encode(), name="page", folder=folder)
 
     assert parse_storyboard(document).clips
 
 
 @pytest.mark.parametrize("text", blocks("python"))
-def test_python_is_right(text: str) -> None:
-    """Every piece of Python that a page shows is Python, and imports what there is."""
+def test_python_is_valid(text: str) -> None:
+    """Every Python block in the documentation is valid, and its imports exist."""
     imports = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom)]
 
     for node in imports:
@@ -53,18 +53,18 @@ def test_python_is_right(text: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_links_lead_somewhere(page: Path) -> None:
-    """Every relative link of a page names a file that is there."""
+    """Every relative link names an existing file."""
     links = re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8"))
 
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
 def test_readme_is_short() -> None:
-    """The README can be read in one sitting."""
+    """The README has at most 150 lines."""
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
 
 
 @pytest.mark.parametrize("example", ["lighthouse/storyboard.yaml", "product/clips.yaml"])
-def test_examples_are_right(example: str) -> None:
-    """Every example can be read, with its pictures."""
+def test_examples_are_valid(example: str) -> None:
+    """Every example can be parsed with its images."""
     assert parse_storyboard(Document.load(ROOT / "examples" / example)).clips

@@ -1,4 +1,4 @@
-"""An archive in Azure, against Microsoft's own emulator where it is installed (`npm install azurite`)."""
+"""An archive in Azure, tested with Microsoft's emulator if it is installed (`npm install azurite`)."""
 
 import base64
 import hashlib
@@ -21,14 +21,14 @@ from tests.processes import environment, free_port, running
 
 _ACCOUNT = "devstoreaccount1"
 _KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
-"""The emulator's, the same everywhere. Source: its README."""
+"""The emulator's fixed key. Source: the README of azurite."""
 
 pytestmark = pytest.mark.skipif(not shutil.which("azurite-blob"), reason="azurite is not installed")
 
 
 @pytest.fixture(autouse=True)
 def _azure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Run the emulator with a container `clips`, and let this process find it as a user's shell does."""
+    """Run the emulator with a container `clips`, and set its environment variables."""
     url = f"http://127.0.0.1:{(port := free_port())}"
     options = ("--inMemoryPersistence", "--skipApiVersionCheck", "--silent", "--disableTelemetry")
     command = ("azurite-blob", "--blobPort", port, *options)
@@ -44,7 +44,7 @@ def _azure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def _made(url: str) -> bool:
-    """Make a container, which obstore cannot; tell whether there was an answer."""
+    """Create a container, which obstore cannot do; return whether that succeeded."""
     now, version = datetime.now(UTC).strftime("%a, %d %b %Y %H:%M:%S GMT"), "2021-08-06"
     lines = ["PUT", *[""] * 11, f"x-ms-date:{now}", f"x-ms-version:{version}"]
     resource = f"/{_ACCOUNT}{httpx.URL(url).path}\nrestype:container"
@@ -62,11 +62,11 @@ def _made(url: str) -> bool:
 
 
 async def test_container_is_an_archive() -> None:
-    """A container keeps a ledger and videos, and signs URLs that anybody can fetch."""
+    """A container stores a ledger and videos, and signs public URLs."""
     store, video = Store.open("az://clips/films"), os.urandom(30_000_000)
 
     await store.probe()
-    created = [await store.create("clips/a/intent.json", words) for words in (b"one", b"two")]
+    created = [await store.create("clips/a/intent.json", content) for content in (b"one", b"two")]
     await store.put("clips/a/clip.mp4", io.BytesIO(video), media_type="video/mp4")
     url = await store.sign("clips/a/intent.json", lifetime=timedelta(hours=1))
 
@@ -80,6 +80,6 @@ async def test_container_is_an_archive() -> None:
 
 
 async def test_missing_container_costs_nothing() -> None:
-    """A container that nobody made is refused before anything is spent."""
+    """A missing container is refused before anything is spent."""
     with pytest.raises(SetupError, match=r"container does not exist.*Nothing was spent"):
         await Store.open("az://nowhere/films").probe()

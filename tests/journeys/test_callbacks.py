@@ -1,4 +1,4 @@
-"""Callbacks between real processes: the stand-in API, the receiver, Prefect's server, and runs that wait."""
+"""Callbacks between real processes: the sandbox, the receiver, Prefect's server and runs."""
 
 import asyncio
 import gc
@@ -16,31 +16,38 @@ from prefect import flow
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 from pydantic import SecretStr
 
-from prefect_seedance import ClipList, ClipSpec, Manifest, Polling, SeedanceCredentials, produce
+from prefect_seedance import ClipList, ClipSpec, Manifest, SeedanceCredentials, Waiting, produce
+from prefect_seedance.report.manifest import Verdict
 from tests.processes import CALLBACK_SECRET, S3, Command, Receiver, Sandbox
 
-# Prefect's own clients leave sockets open, as any flow shows.
+# Prefect's own clients leave sockets open in any flow.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
-_TOLD_ONLY = Polling(first_seconds=0.5, every_seconds=0.5, callback_seconds=600, ledger_seconds=0.5)
-"""Whoever goes by it never asks the API before a callback came."""
+_WAIT_SECONDS = 90.0
 
-_OF_EVENTS_ONLY = Polling(first_seconds=600)
-"""Nor looks into the ledger, unless an event wakes it."""
+_CALLBACKS_ONLY = Waiting(
+    deadline_seconds=_WAIT_SECONDS,
+    first_poll_seconds=0.5,
+    poll_every_seconds=0.5,
+    callback_grace_seconds=600,
+    read_ledger_every_seconds=0.5,
+)
+"""Settings of a run that does not poll the API before a callback."""
+
+_EVENTS_ONLY = Waiting(deadline_seconds=_WAIT_SECONDS, first_poll_seconds=600)
+"""Settings of a run that does not read the ledger, either, unless an event wakes it."""
 
 _RECORDED_SECONDS = 1.0
-"""From a generation's end to its record, on average, on a machine that does other things; idle, it is under
-0.3 s, as benchmarks/callbacks.py measures."""
-
-_PATIENCE_SECONDS = 90.0
+"""Maximum mean time from a generation's end to its record on a busy machine; below 0.3 s on an idle one.
+Source: benchmarks/callbacks.py."""
 
 
 @pytest.fixture(autouse=True)
 def _prefect(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Run this process's flows on the server of the stories; what they leave open is to be found here."""
+    """Run this process's flows on the tests' server, and collect the sockets that Prefect leaves open."""
     settings = {
         PREFECT_API_URL: prefect_server,
         PREFECT_HOME: tmp_path_factory.mktemp("home"),
@@ -56,7 +63,7 @@ Make = Callable[..., Manifest]
 
 @pytest.fixture
 def make(archive: Path, sandbox: Sandbox) -> Make:
-    """Return how to make a number of clips in a flow of this process, called back by a receiver."""
+    """Return a function that makes clips in a flow of this process, with callbacks to a receiver."""
 
     def made(
         number: int,
@@ -64,7 +71,7 @@ def make(archive: Path, sandbox: Sandbox) -> Make:
         *,
         at: object = archive,
         places: int = 1000,
-        **options: Any,  # noqa: ANN401 -- as produce has them
+        waiting: Waiting = _CALLBACKS_ONLY,
     ) -> Manifest:
         account = SeedanceCredentials(
             api_key=SecretStr(sandbox.key),
@@ -77,34 +84,33 @@ def make(archive: Path, sandbox: Sandbox) -> Make:
         )
 
         @flow(name="calls")
-        async def story() -> Manifest:
+        async def calls() -> Manifest:
             return await produce(
                 clips,
                 archive=str(at),
                 credentials=account,
-                callback_url=receiver.url if receiver else "",
-                **{"deadline_seconds": _PATIENCE_SECONDS, "pace": _TOLD_ONLY, **options},
+                waiting=waiting.model_copy(update={"callback_url": receiver.url if receiver else ""}),
             )
 
-        return asyncio.run(story())
+        return asyncio.run(calls())
 
     return made
 
 
 def write_clips(folder: Path, number: int) -> Path:
-    """Write a list of clips, and return the file."""
+    """Write a list of clips and return the file."""
     clips = "".join(f"  - prompt: call {n} rings\n" for n in range(number))
     (folder / "calls.yaml").write_text(f"title: Calls\nclips:\n{clips}", encoding="utf-8")
     return folder / "calls.yaml"
 
 
 def reads(sandbox: Sandbox) -> Sequence[int]:
-    """Return how often each generation's status was read, ascending."""
+    """Return the number of status reads of each generation, ascending."""
     return sorted(each["status_reads"] for each in sandbox.books()["generations"])
 
 
 def recorded_after(archive: Path) -> Sequence[float]:
-    """Return the seconds from each generation's end to its outcome's record."""
+    """Return the seconds from each generation's end to the record of its outcome."""
     found = [(path, json.loads(path.read_text())) for path in archive.glob("clips/*/*/outcome.json")]
     return [
         path.stat().st_mtime - outcome["generation"]["answer"]["completeTime"] / 1000
@@ -113,11 +119,11 @@ def recorded_after(archive: Path) -> Sequence[float]:
 
 
 def contents(archive: Path) -> Mapping[Path, bytes]:
-    """Return everything in an archive."""
+    """Return all files of an archive."""
     return {path: path.read_bytes() for path in archive.rglob("*") if path.is_file()}
 
 
-def test_hundred_are_told_of(
+def test_hundred_clips(
     start_cli: Callable[..., Any],
     start_sandbox: Callable[..., Sandbox],
     start_receiver: Callable[..., Receiver],
@@ -125,7 +131,7 @@ def test_hundred_are_told_of(
     tmp_path: Path,
     prefect_server: str,
 ) -> None:
-    """Of a hundred clips each is recorded as soon as it has ended, and its status is read once or twice."""
+    """Each of a hundred clips is recorded soon after its end, with at most two status reads."""
     sandbox = start_sandbox(speed=8, frame_rate=1)
     env = {
         "PREFECT_API_URL": prefect_server,
@@ -136,22 +142,22 @@ def test_hundred_are_told_of(
     options = ("--archive", archive, "--callback-url", receiver.url)
 
     run = start_cli("produce", write_clips(tmp_path, 100), *options, env=env)
-    said, complained = run.communicate(timeout=3 * _PATIENCE_SECONDS)
+    out, err = run.communicate(timeout=3 * _WAIT_SECONDS)
 
     after = recorded_after(archive)
-    assert run.returncode == 0, complained
-    assert "100 made" in said
+    assert run.returncode == 0, err
+    assert "100 made" in out
     assert len(after) == 100
     assert sum(after) / 100 <= _RECORDED_SECONDS
     assert reads(sandbox)[-1] <= 2
     assert sandbox.totals()["duplicates"] == sandbox.totals()["foreign_headers"] == 0
 
 
-def test_callbacks_come_anyhow(
+def test_faulty_callbacks(
     make: Make, sandbox: Sandbox, start_receiver: Callable[..., Receiver], archive: Path
 ) -> None:
-    """Twice, late, out of order, before the submission's answer or forged: all is made, and bought once."""
-    faults = (
+    """Duplicate, late, reordered, early and forged callbacks: all clips are made and bought once."""
+    faults: tuple[dict[str, object], ...] = (
         {"fault": "twice"},
         {"fault": "late", "seconds": 2},
         {"fault": "reorder", "at_most_seconds": 2},
@@ -166,48 +172,48 @@ def test_callbacks_come_anyhow(
     assert [rule["triggered"] for rule in sandbox.rules()] == [1] * 5
     assert sandbox.totals()["accepted"] == 6
     assert sandbox.totals()["duplicates"] == 0
-    assert reads(sandbox)[-2] <= 2, "but for the one that a forger hints at before it has ended"
+    assert reads(sandbox)[-2] <= 2, "except for the clip with forged callbacks before its end"
     assert "forged" not in "".join(path.read_text() for path in archive.glob("clips/*/*/outcome.json"))
 
 
-def test_none_ever_comes(
+def test_no_callbacks(
     make: Make, sandbox: Sandbox, start_receiver: Callable[..., Receiver], archive: Path
 ) -> None:
-    """If no callback arrives, one that is overdue tells so, and all clips are made by looking."""
+    """Without callbacks, the run polls overdue clips and makes them all."""
     sandbox.faults({"kind": "callback", "fault": "never"})
-    pace = Polling(first_seconds=0.5, every_seconds=0.5, callback_seconds=2, ledger_seconds=0.5)
+    waiting = _CALLBACKS_ONLY.model_copy(update={"callback_grace_seconds": 2.0})
 
-    manifest = make(8, start_receiver(archive), pace=pace)
+    manifest = make(8, start_receiver(archive), waiting=waiting)
 
     assert manifest.counts == {"made": 8}
     assert sandbox.totals()["callbacks"] == 0
     assert sandbox.totals()["duplicates"] == 0
 
 
-def test_event_wakes_at_once(
+def test_event_wakes_run(
     make: Make,
     sandbox: Sandbox,
     start_receiver: Callable[..., Receiver],
     archive: Path,
     prefect_server: str,
 ) -> None:
-    """A run that looks at nothing by itself is woken by Prefect's event, and asks the API nothing."""
+    """An event from Prefect wakes a run that does not poll."""
     receiver = start_receiver(archive, env={"PREFECT_API_URL": prefect_server})
 
-    manifest = make(5, receiver, pace=_OF_EVENTS_ONLY)
+    manifest = make(5, receiver, waiting=_EVENTS_ONLY)
 
     assert manifest.counts == {"made": 5}
     assert reads(sandbox) == [1] * 5
 
 
-def test_ledger_alone_will_do(
+def test_shared_ledger_suffices(
     make: Make,
     sandbox: Sandbox,
     start_receiver: Callable[..., Receiver],
     s3: S3,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A receiver without Prefect and a run that share a bucket need nothing else between them."""
+    """A receiver without Prefect and a run need a shared bucket only."""
     for name, value in s3.env.items():
         monkeypatch.setenv(name, value)
     bucket = f"s3://{s3.bucket()}"
@@ -218,10 +224,10 @@ def test_ledger_alone_will_do(
     assert reads(sandbox) == [1] * 3
 
 
-def test_forgers_change_nothing(
+def test_forged_callbacks_are_harmless(
     make: Make, sandbox: Sandbox, start_receiver: Callable[..., Receiver], archive: Path
 ) -> None:
-    """Ten thousand posts, forged or replayed, are answered and read nothing, write nothing, say nothing."""
+    """Ten thousand forged or replayed posts cause no read and no record."""
     receiver = start_receiver(archive)
     make(5, receiver)
     before, read, books = contents(archive), reads(sandbox), sandbox.books()["generations"]
@@ -239,8 +245,8 @@ def test_forgers_change_nothing(
     assert refused.statuses == {404}
     assert refused.bodies == {b""}
     with silent, slow:
-        assert silent.recv(1) == b"", "who says nothing is hung up on"
-        assert b"alive" in _to_the_end(slow), "so is who does not finish what he says"
+        assert silent.recv(1) == b"", "the receiver closes a silent connection"
+        assert b"alive" in _to_the_end(slow), "and one with an unfinished request"
     assert reads(sandbox) == read
     assert contents(archive) == before
 
@@ -260,10 +266,10 @@ def _to_the_end(connection: socket.socket) -> bytes:
 def test_replays_are_bounded(
     sandbox: Sandbox, start_receiver: Callable[..., Receiver], make: Make, archive: Path
 ) -> None:
-    """However often somebody who knows its address posts, a generation is read once a second at most."""
+    """Repeated callbacks cause at most one status read a second for each generation."""
     sandbox.faults({"kind": "generation", "fault": "never-end"})
     receiver = start_receiver(archive)
-    make(3, receiver, wait=False)
+    make(3, receiver, waiting=_CALLBACKS_ONLY.model_copy(update={"wait": False}))
     tokens = [each["callback_url"].rpartition("/")[2] for each in sandbox.books()["generations"]]
 
     began = time.monotonic()
@@ -276,7 +282,7 @@ def test_replays_are_bounded(
 
 
 class Counted:
-    """Posts, one after the other over one connection, and what was answered."""
+    """Posts over one connection, with the statuses and bodies of the responses."""
 
     def __init__(self, receiver: Receiver, tokens: Sequence[str], *, body: str, posts: int) -> None:
         self.statuses: set[int] = set()
@@ -284,9 +290,9 @@ class Counted:
         connection = http.client.HTTPConnection("127.0.0.1", receiver.port, timeout=30)
         for number in range(posts):
             connection.request("POST", f"/callbacks/{tokens[number % len(tokens)]}", body)
-            answer = connection.getresponse()
-            self.statuses.add(answer.status)
-            self.bodies.add(answer.read())
+            response = connection.getresponse()
+            self.statuses.add(response.status)
+            self.bodies.add(response.read())
         connection.close()
 
 
@@ -298,7 +304,7 @@ def test_killed_receiver_loses_nothing(
     tmp_path: Path,
     prefect_server: str,
 ) -> None:
-    """Killed in the middle of a burst and started again, the receiver takes up what it had not finished."""
+    """A receiver killed during a burst continues the unfinished callbacks after its restart."""
     sandbox = start_sandbox(speed=8)
     env = {
         "PREFECT_API_URL": prefect_server,
@@ -309,13 +315,13 @@ def test_killed_receiver_loses_nothing(
     clips = write_clips(tmp_path, 30)
     run = start_cli("produce", clips, "--archive", archive, "--callback-url", receiver.url, env=env)
 
-    latest = time.monotonic() + _PATIENCE_SECONDS
+    latest = time.monotonic() + _WAIT_SECONDS
     while len(list(archive.glob("clips/*/*/called.json"))) < 10 and time.monotonic() < latest:
         time.sleep(0.01)
     receiver.kill()
     recorded = len(list(archive.glob("clips/*/*/outcome.json")))
     start_receiver(archive, port=receiver.port, env=env)
-    said, _ = run.communicate(timeout=_PATIENCE_SECONDS)
+    said, _ = run.communicate(timeout=_WAIT_SECONDS)
 
     assert run.returncode == 0, said
     assert recorded < 30
@@ -324,13 +330,15 @@ def test_killed_receiver_loses_nothing(
     assert sandbox.totals()["duplicates"] == 0
 
 
-def test_lost_answer_heals_itself(
+def test_lost_response_is_resolved(
     make: Make, sandbox: Sandbox, start_receiver: Callable[..., Receiver], archive: Path
 ) -> None:
-    """A submission whose answer was lost is resolved by its callback in the same run, and bought once."""
+    """A callback resolves a submission without response in the same run; the clip is bought once."""
     sandbox.faults({"kind": "submit", "fault": "accept-then-drop", "clip": "call 0"})
 
-    manifest = make(3, start_receiver(archive), timeout_seconds=1)
+    manifest = make(
+        3, start_receiver(archive), waiting=_CALLBACKS_ONLY.model_copy(update={"timeout_seconds": 1.0})
+    )
 
     acceptances = [json.loads(path.read_text()) for path in archive.glob("clips/*/*/accepted.json")]
     assert manifest.counts == {"made": 3}
@@ -347,7 +355,7 @@ def test_leaves_in_flight(
     tmp_path: Path,
     prefect_server: str,
 ) -> None:
-    """With --no-wait a run submits and ends with exit code 4; the same command then archives what ended."""
+    """With --no-wait a run submits and exits with 4; the same command later archives the ended clips."""
     sandbox = start_sandbox(speed=20)
     env = {
         "PREFECT_API_URL": prefect_server,
@@ -359,7 +367,7 @@ def test_leaves_in_flight(
     options = ("--callback-url", receiver.url)
 
     first = run_cli(*command, *options, env=env)
-    latest = time.monotonic() + _PATIENCE_SECONDS
+    latest = time.monotonic() + _WAIT_SECONDS
     while len(recorded_after(archive)) < 3 and time.monotonic() < latest:
         time.sleep(0.1)
     second = run_cli(*command, *options, env=env)
@@ -371,27 +379,30 @@ def test_leaves_in_flight(
     assert sandbox.totals()["accepted"] == 3
     receiver.process.terminate()
     said, _ = receiver.process.communicate(timeout=20)
-    told = said + "".join(map(str, contents(archive).values())) + first.stdout + first.stderr
+    output = said + "".join(map(str, contents(archive).values())) + first.stdout + first.stderr
     tokens = [each["callback_url"].rpartition(".")[2] for each in sandbox.books()["generations"]]
-    assert not [secret for secret in (*tokens, CALLBACK_SECRET, sandbox.key) if secret in told]
+    assert not [secret for secret in (*tokens, CALLBACK_SECRET, sandbox.key) if secret in output]
     assert said.count("ended generation") == 3
 
 
-def test_leaves_no_more_than_permitted(make: Make, sandbox: Sandbox) -> None:
-    """A run that does not wait submits as many as the account may have in flight, and no more."""
+def test_no_wait_respects_limit(make: Make, sandbox: Sandbox) -> None:
+    """A run that does not wait submits no more clips than the account allows in flight."""
     sandbox.faults({"kind": "generation", "fault": "never-end", "times": 2})
-    options = {"places": 2, "wait": False, "pace": Polling(first_seconds=0)}
+    options = {
+        "places": 2,
+        "waiting": _CALLBACKS_ONLY.model_copy(update={"wait": False, "first_poll_seconds": 0.0}),
+    }
 
     first, second = (make(5, None, **options) for _ in range(2))
 
     assert first.counts == second.counts == {"in flight": 2, "not submitted": 3}
     assert first.verdict is second.verdict is Verdict.in_flight
-    assert "as many generations as the account permits" in (first.clips[-1].reason or "")
+    assert "the account's limit of concurrent generations" in (first.clips[-1].reason or "")
     assert sandbox.totals()["accepted"] == 2
 
 
-def test_bad_address_is_refused(run_cli: Command, archive: Path, tmp_path: Path) -> None:
-    """An address to which callbacks would travel unencrypted is refused before anything is spent."""
+def test_insecure_url_is_refused(run_cli: Command, archive: Path, tmp_path: Path) -> None:
+    """An unencrypted callback URL is refused before anything is spent."""
     env = {
         "SEEDANCE_API_KEY": "key",
         "SEEDANCE_BASE_URL": "https://api.example.com",
@@ -407,8 +418,8 @@ def test_bad_address_is_refused(run_cli: Command, archive: Path, tmp_path: Path)
     assert not list(archive.glob("clips/*"))
 
 
-def test_ends_when_told(start_receiver: Callable[..., Receiver], archive: Path) -> None:
-    """SIGTERM ends the receiver in good order, and it has said nothing of addresses."""
+def test_sigterm_ends_receiver(start_receiver: Callable[..., Receiver], archive: Path) -> None:
+    """SIGTERM ends the receiver, which then reports its end."""
     receiver = start_receiver(archive)
 
     receiver.process.terminate()

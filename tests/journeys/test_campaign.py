@@ -1,4 +1,4 @@
-"""The short form of the campaign: `make campaign` is the long one."""
+"""A short campaign; `make campaign` runs the full one."""
 
 import json
 import os
@@ -13,13 +13,13 @@ from benchmarks.breaking import RULES, Rule
 _ROOT = Path(__file__).parents[2]
 
 
-def test_campaign_in_short(prefect_server: str) -> None:
-    """Killed again and again under random faults, productions pay once and lose nothing."""
-    words = ("--clips", "40", "--kills", "6", "--workers", "2", "--seconds", "240")
+def test_short_campaign(prefect_server: str) -> None:
+    """Productions that are killed repeatedly under random faults pay once and lose nothing."""
+    arguments = ("--clips", "40", "--kills", "6", "--workers", "2", "--seconds", "240")
     env = {**os.environ, "PREFECT_API_URL": prefect_server}
 
     run = subprocess.run(
-        [sys.executable, "-m", "benchmarks.campaign", *words],
+        [sys.executable, "-m", "benchmarks.campaign", *arguments],
         cwd=_ROOT,
         env=env,
         capture_output=True,
@@ -36,5 +36,5 @@ def test_campaign_in_short(prefect_server: str) -> None:
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 def test_rules_can_be_broken(rule: Rule) -> None:
-    """`benchmarks.breaking` still finds what to break."""
+    """`benchmarks.breaking` finds the code of every rule that it breaks."""
     compile(rule.break_in(_ROOT), rule.module, "exec")

@@ -1,4 +1,4 @@
-"""An archive that Prefect knows by name: a stored bucket, its credentials, and nothing in the environment."""
+"""An archive in a stored block: a bucket with its credentials, and an empty environment."""
 
 import asyncio
 import json
@@ -43,14 +43,14 @@ def _credentials(kind: str, s3: S3) -> AwsCredentials | MinIOCredentials:
         region_name="us-east-1",
         aws_client_parameters=where,
     )
-    more: dict[str, object] = {
+    fields: dict[str, dict[str, object]] = {
         "role": {
             "assume_role_arn": "arn:aws:iam::123456789012:role/archivist",
             "assume_role_kwargs": AssumeRoleParameters(ExternalId="studio"),
         },
         "token": {"aws_session_token": "temporary"},
-    }.get(kind, {})
-    return keys.model_copy(update=more)
+    }
+    return keys.model_copy(update=fields.get(kind))
 
 
 def _save(kind: str, s3: S3, *, bucket: str = "") -> str:
@@ -66,25 +66,25 @@ def _save(kind: str, s3: S3, *, bucket: str = "") -> str:
 
 @pytest.mark.parametrize("kind", ["keys", "token", "role", "minio"])
 async def test_stored_bucket_is_an_archive(kind: str, s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the credentials, the stored bucket archives and signs, and nothing shows a secret."""
+    """A stored bucket with any kind of credentials archives and signs, and shows no secret."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", s3.url)
     bucket = await asyncio.to_thread(_save, kind, s3)
 
     store = await open_archive(f"block:clips-{kind}")
     await store.probe()
-    await store.put("images/a.png", b"picture", media_type="image/png")
+    await store.put("images/a.png", b"image", media_type="image/png")
     url = await store.sign("images/a.png", lifetime=timedelta(hours=1))
 
     assert (store.name, store.url) == (f"block:clips-{kind}", f"s3://{bucket}/films")
-    assert s3.contents(bucket) == {"films/images/a.png": b"picture"}
+    assert s3.contents(bucket) == {"films/images/a.png": b"image"}
     assert url is not None
     async with httpx.AsyncClient() as client:
-        assert (await client.get(url)).content == b"picture"
+        assert (await client.get(url)).content == b"image"
     assert _SECRET not in f"{store!r} {vars(store)} {url}"
 
 
-async def test_keys_are_asked_for_anew(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A role's keys that are about to expire are replaced while the archive is open."""
+async def test_expiring_keys_are_renewed(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The keys of a role are renewed before they expire, while the archive is open."""
     monkeypatch.setenv("AWS_ENDPOINT_URL_STS", s3.url)
     monkeypatch.setattr("prefect_seedance.orchestration.s3_block._LIFETIME", timedelta(0))
     await asyncio.to_thread(_save, "role", s3)
@@ -97,34 +97,34 @@ async def test_keys_are_asked_for_anew(s3: S3, monkeypatch: pytest.MonkeyPatch) 
 
 
 async def test_missing_credentials_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A block without keys, where the environment has none either, says so before anything is spent."""
+    """A block without keys is refused before anything is spent if the environment has none either."""
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-    for name, fields in {"empty": {}, "profile": {"profile_name": "nobody"}}.items():
+    for name, fields in {"empty": {}, "profile": {"profile_name": "missing"}}.items():
         bucket = S3Bucket(bucket_name="clips", credentials=AwsCredentials(**fields))
         await bucket.asave(f"clips-{name}", overwrite=True)
 
     with pytest.raises(SetupError, match="'clips-empty' are refused: there are none"):
         await ClipArchive(s3_bucket="clips-empty").open()
-    with pytest.raises(SetupError, match=r"'clips-profile' are refused: .*nobody"):
+    with pytest.raises(SetupError, match=r"'clips-profile' are refused: .*missing"):
         await ClipArchive(s3_bucket="clips-profile").open()
 
 
-def test_command_takes_names(
+def test_commands_accept_block_names(
     run_cli: Command, prefect_server: str, sandbox: Sandbox, s3: S3, board: Path
 ) -> None:
-    """Every command takes an archive by name, of local images too, with no other option, or none at all."""
+    """All commands accept an archive by block name, as an option or in SEEDANCE_ARCHIVE."""
     bucket = _save("keys", s3)
     env = {"PREFECT_API_URL": prefect_server, **sandbox.env}
-    look = ("--first-look", "0.2", "--look-every", "0.2")
+    look = ("--first-poll", "0.2", "--poll-every", "0.2")
     archive = "block:clips-keys"
 
     made = run_cli("produce", board, "--archive", archive, "--json", *look, env=env)
     planned = run_cli("plan", board, "--json", env={**env, "SEEDANCE_ARCHIVE": archive})
     listed = run_cli("ledger", "--json", env={**env, "SEEDANCE_ARCHIVE": archive})
 
-    assert [clip["standing"] for clip in json.loads(made.stdout)["clips"]] == ["made", "made"], made.stderr
-    assert [clip["will"] for clip in json.loads(planned.stdout)["clips"]] == ["reuse", "reuse"]
+    assert [clip["status"] for clip in json.loads(made.stdout)["clips"]] == ["made", "made"], made.stderr
+    assert [clip["action"] for clip in json.loads(planned.stdout)["clips"]] == ["reuse", "reuse"]
     assert [clip["state"] for clip in json.loads(listed.stdout)["clips"]] == ["archived", "archived"]
     kept = s3.contents(bucket)
     assert sum("/clip-" in key for key in kept) == 2

@@ -1,4 +1,4 @@
-"""The command as people and programs meet it: its screen, its words, its exit code, its end."""
+"""The command's output, exit codes and reaction to signals."""
 
 import contextlib
 import json
@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,35 +19,35 @@ from tests.processes import BIN, Command, Sandbox, environment, running
 Start = Callable[..., subprocess.Popen[str]]
 Words = tuple[object, ...]
 
-_LOOK = ("--first-look", "0.2", "--look-every", "0.2")
-_SOON_SECONDS = 60.0
+_LOOK = ("--first-poll", "0.2", "--poll-every", "0.2")
+_WAIT_SECONDS = 60.0
 _STOPPED_SECONDS = 8.0
-"""Two or three on a machine with nothing else to do."""
+"""Two to three seconds on an idle machine."""
 
 STEP = re.compile(r"\d\d:\d\d:\d\d  (.+)  (.+)")
 
 
 @pytest.fixture
 def words(board: Path, archive: Path, sandbox: Sandbox) -> Words:
-    """Return the words of a command that makes the board."""
+    """Return the arguments of a command that produces the storyboard."""
     return ("produce", board, "--archive", archive, "--images-url", sandbox.hosted, *_LOOK)
 
 
 @pytest.fixture
 def endless(sandbox: Sandbox) -> None:
-    """Have the sandbox accept generations that never end."""
+    """Make the sandbox accept generations that never end."""
     sandbox.faults({"kind": "generation", "fault": "never-end"})
 
 
 def until(condition: Callable[[], bool]) -> None:
-    latest = time.monotonic() + _SOON_SECONDS
+    latest = time.monotonic() + _WAIT_SECONDS
     while not condition():
-        assert time.monotonic() < latest, "it did not come about"
+        assert time.monotonic() < latest, "the condition did not become true in time"
         time.sleep(0.05)
 
 
 def children(parent: int) -> set[int]:
-    """Return the processes that this process has started and that are still there."""
+    """Return the live child processes of a process."""
     found = set()
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
@@ -63,7 +63,7 @@ def is_alive(process: int) -> bool:
 
 
 def test_pipe_gets_lines(run_cli: Command, studio: Mapping[str, str], words: Words, archive: Path) -> None:
-    """In a pipe each step is a line, then comes the account with the files; nothing else is said."""
+    """In a pipe the command prints a line for each step, and then the summary with the files."""
     run = run_cli(*words, env=studio)
 
     assert (run.returncode, run.stderr) == (0, "")
@@ -77,15 +77,15 @@ def test_pipe_gets_lines(run_cli: Command, studio: Mapping[str, str], words: Wor
     assert f"Manifest  {archive}/productions/test-board/manifest.json" in run.stdout
 
 
-def test_programs_get_one_object(
+def test_json_prints_manifest(
     run_cli: Command, studio: Mapping[str, str], words: Words, sandbox: Sandbox
 ) -> None:
-    """With --json the output is the manifest and the exit code; a second run buys nothing."""
+    """With --json the command prints the manifest and the exit code; a second run buys nothing."""
     first = run_cli(*words, "--json", env=studio)
     second = run_cli(*words, "--json", env=studio)
 
     assert [json.loads(run.stdout)["exit_code"] for run in (first, second)] == [0, 0]
-    assert [clip["standing"] for clip in json.loads(second.stdout)["clips"]] == ["reused", "reused"]
+    assert [clip["status"] for clip in json.loads(second.stdout)["clips"]] == ["reused", "reused"]
     assert sandbox.totals()["accepted"] == 2
     assert STEP.search(first.stderr)
 
@@ -113,7 +113,7 @@ def test_programs_get_one_object(
         ),
     ],
 )
-def test_exit_code_says_what_is_left(
+def test_exit_code_and_remedy(
     rule: Mapping[str, object],
     more: Words,
     code: int,
@@ -123,7 +123,7 @@ def test_exit_code_says_what_is_left(
     words: Words,
     sandbox: Sandbox,
 ) -> None:
-    """The exit code is the most urgent of what is left to do, and the account says how."""
+    """The exit code shows the most urgent problem, and the summary names the remedy."""
     sandbox.faults(rule)
 
     run = run_cli(*words, *more, env=studio)
@@ -141,7 +141,7 @@ def test_exit_code_says_what_is_left(
         pytest.param({"PREFECT_API_URL": "http://127.0.0.1:1/api"}, "does not answer", id="server"),
     ],
 )
-def test_wrong_setup_is_told(
+def test_invalid_setup_is_reported(
     changed: Mapping[str, str],
     said: str,
     run_cli: Command,
@@ -149,7 +149,7 @@ def test_wrong_setup_is_told(
     words: Words,
     sandbox: Sandbox,
 ) -> None:
-    """What is wrong with the set-up is one line with the remedy, and nothing is asked for."""
+    """An invalid setup is reported in one line with a remedy, and nothing is submitted."""
     run = run_cli(*words, env={**studio, **changed})
 
     assert run.returncode == 2
@@ -161,7 +161,7 @@ def test_wrong_setup_is_told(
 
 @pytest.mark.usefixtures("endless")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signal_stops_in_good_order(
+def test_signal_stops_cleanly(
     number: signal.Signals,
     start_cli: Start,
     run_cli: Command,
@@ -170,21 +170,21 @@ def test_signal_stops_in_good_order(
     sandbox: Sandbox,
     archive: Path,
 ) -> None:
-    """A signal ends the run with a true account and the command that continues, which buys nothing twice."""
+    """A signal ends the run with a correct manifest and a command to continue, which buys nothing twice."""
     process = start_cli(*words, env=studio)
     until(lambda: sandbox.totals()["status_reads"] > 2)
-    asked = time.monotonic()
+    signalled_at = time.monotonic()
 
     process.send_signal(number)
-    out, err = process.communicate(timeout=_SOON_SECONDS)
+    out, err = process.communicate(timeout=_WAIT_SECONDS)
 
     assert process.returncode == 4
-    assert time.monotonic() - asked < _STOPPED_SECONDS
+    assert time.monotonic() - signalled_at < _STOPPED_SECONDS
     assert err == "Stopping … once more leaves at once\n"
     assert out.splitlines()[-1].split() == [str(BIN / "prefect-seedance"), *map(str, words)]
     manifest: Mapping[str, Any] = json.loads((archive / "productions/test-board/manifest.json").read_text())
     accepted = {generation["taskId"] for generation in sandbox.books()["generations"]}
-    assert {clip["standing"] for clip in manifest["clips"]} == {"in flight"}
+    assert {clip["status"] for clip in manifest["clips"]} == {"in flight"}
     assert {clip["generation_id"] for clip in manifest["clips"]} == accepted
 
     again = run_cli(*words, "--deadline", "2", env=studio)
@@ -194,10 +194,10 @@ def test_signal_stops_in_good_order(
 
 
 @pytest.mark.usefixtures("endless")
-def test_second_signal_leaves_at_once(
+def test_second_signal_exits_at_once(
     start_cli: Start, studio: Mapping[str, str], words: Words, sandbox: Sandbox
 ) -> None:
-    """Whoever asks twice does not wait."""
+    """A second signal ends the command without waiting."""
     process = start_cli(*words, env=studio)
     until(lambda: sandbox.totals()["status_reads"] > 2)
 
@@ -209,32 +209,32 @@ def test_second_signal_leaves_at_once(
     assert process.wait(timeout=5) == 130
 
 
-def test_early_signal_begins_nothing(
+def test_early_signal_submits_nothing(
     start_cli: Start, studio: Mapping[str, str], words: Words, sandbox: Sandbox
 ) -> None:
-    """Stopped before anything was asked for, the command says so."""
+    """A signal before the first submission ends the command with a message."""
     process = start_cli(*words, env={**studio, "PREFECT_API_URL": ""})
     assert process.stderr
     assert "temporary Prefect server" in process.stderr.readline()
 
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=_SOON_SECONDS)
+    _, err = process.communicate(timeout=_WAIT_SECONDS)
 
     assert process.returncode == 130
     assert err == "prefect-seedance: Stopped before anything was begun\n"
     assert sandbox.totals()["submits_received"] == 0
 
 
-def test_brings_its_own_server(run_cli: Command, studio: Mapping[str, str], words: Words) -> None:
-    """Without a server it starts one, says so in one line, and leaves neither a process nor its words."""
+def test_starts_temporary_server(run_cli: Command, studio: Mapping[str, str], words: Words) -> None:
+    """Without a Prefect server the command starts one and prints one line about it."""
     run = run_cli(*words, env={**studio, "PREFECT_API_URL": ""})
 
     assert run.returncode == 0
     assert run.stderr == "Starting a temporary Prefect server (set PREFECT_API_URL to use a running one)\n"
 
 
-def test_killed_leaves_no_child(start_cli: Start, studio: Mapping[str, str], words: Words) -> None:
-    """However the command dies, the server that it started dies too."""
+def test_kill_ends_server(start_cli: Start, studio: Mapping[str, str], words: Words) -> None:
+    """When the command is killed, the server that it started exits, too."""
     process = start_cli(*words, env={**studio, "PREFECT_API_URL": ""})
     until(lambda: bool(children(process.pid)))
     server = children(process.pid)
@@ -246,8 +246,8 @@ def test_killed_leaves_no_child(start_cli: Start, studio: Mapping[str, str], wor
 
 
 @pytest.fixture
-def demo(tmp_path: Path) -> Iterator[Callable[[], subprocess.CompletedProcess[str]]]:
-    """Return how to run the demo where nothing is set up."""
+def demo(tmp_path: Path) -> Callable[[], subprocess.CompletedProcess[str]]:
+    """Return a function that runs the demo in an empty environment."""
 
     def run() -> subprocess.CompletedProcess[str]:
         command = (BIN / "prefect-seedance", "demo")
@@ -259,8 +259,8 @@ def demo(tmp_path: Path) -> Iterator[Callable[[], subprocess.CompletedProcess[st
     return run
 
 
-def test_demo_shows_all_of_it(demo: Callable[[], subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
-    """The demo makes its example without an account, and nothing again when it is repeated."""
+def test_demo_makes_example(demo: Callable[[], subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
+    """The demo makes its example without an account, and reuses it on the second run."""
     first, second = demo(), demo()
 
     assert (first.returncode, second.returncode) == (0, 0)
@@ -270,8 +270,8 @@ def test_demo_shows_all_of_it(demo: Callable[[], subprocess.CompletedProcess[str
     assert len(list(tmp_path.glob("productions/clips/*/clip-*.mp4"))) == 3
 
 
-def seen_on_terminal(words: Words, env: Mapping[str, str], home: Path) -> str:
-    """Run the command on a terminal of 100 columns and 30 lines, and return all that it wrote there."""
+def output_on_terminal(words: Words, env: Mapping[str, str], home: Path) -> str:
+    """Run the command on a terminal of 100 columns and 30 lines, and return its output."""
     master, slave = pty.openpty()
     os.set_blocking(master, True)
     terminal = {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"}
@@ -279,16 +279,16 @@ def seen_on_terminal(words: Words, env: Mapping[str, str], home: Path) -> str:
     ends = {"stdin": slave, "stdout": slave, "stderr": slave}
     with running(*command, env={**environment(home, **env), **terminal}, cwd=home.parent, **ends):
         os.close(slave)
-        with contextlib.suppress(OSError):  # on Linux, the end of a terminal is an error
+        with contextlib.suppress(OSError):  # on Linux, closing a terminal raises OSError
             while chunk := os.read(master, 65536):
                 written += chunk
     os.close(master)
     return written.decode()
 
 
-def test_terminal_gets_a_table(studio: Mapping[str, str], words: Words, tmp_path: Path) -> None:
-    """On a terminal a table lives while clips are made, and gives way to the account."""
-    written = seen_on_terminal(words, studio, tmp_path / "prefect")
+def test_terminal_shows_table(studio: Mapping[str, str], words: Words, tmp_path: Path) -> None:
+    """On a terminal the command shows a live table, and at the end the summary."""
+    written = output_on_terminal(words, studio, tmp_path / "prefect")
 
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written)
     assert re.search(r"1  dawn → noon  +processing +0:0\d", plain)

@@ -1,4 +1,4 @@
-"""The table: each fault of the stand-in API, what must come out, and what a second run makes of it."""
+"""A table of the sandbox's faults, with the expected results of a run and of a second run."""
 
 import asyncio
 import hashlib
@@ -18,38 +18,39 @@ from prefect import flow
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 from pydantic import SecretStr
 
-from prefect_seedance import Manifest, Polling, SeedanceCredentials, produce
+from prefect_seedance import Hosting, Manifest, SeedanceCredentials, Waiting, produce
+from prefect_seedance.cli.exit_codes import ExitCode
 from prefect_seedance.report.manifest import Entry
-from prefect_seedance.video import probe as media
+from prefect_seedance.video.probe import probe
 from tests.processes import Sandbox, free_port, sandboxes
 
-# Prefect's own clients leave sockets open, as any flow shows.
+# Prefect's own clients leave sockets open in any flow.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
 _TIMEOUT_SECONDS = 3.0
-"""Of one request; a submission without an answer settles after twice that and 5 s."""
+"""Timeout of one request. A submission without a response is unresolved after twice this time and 5 s."""
 
-_PACE = Polling(first_seconds=0.2, every_seconds=0.2, settling_seconds=5)
-_PATIENCE_SECONDS = 120.0
-"""For what ends; it never takes so long."""
+_WAITING = Waiting(first_poll_seconds=0.2, poll_every_seconds=0.2, settling_seconds=5)
+_DEADLINE_SECONDS = 120.0
+"""Deadline of runs that end earlier."""
 
-_HASTE_SECONDS = 15.0
-"""For what does not end: long enough that it is submitted beside all the others on a busy machine."""
+_SHORT_DEADLINE_SECONDS = 15.0
+"""Deadline of lasting faults; enough to submit all clips on a busy machine."""
 
 Rule = Mapping[str, object]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What one run makes of a clip.
+    """The expected result of one run for a clip.
 
     Attributes:
         posts: Submissions sent for it.
-        accepted: How many of them the API accepted, and bills.
-        says: What the reason must contain.
+        accepted: Submissions that the API accepts and bills.
+        says: Texts that the reason must contain.
     """
 
     status: str
@@ -61,7 +62,7 @@ class Run:
 
 
 REUSED = Run(status="reused", exit_code=0)
-TAKEN_IN = Run(status="made", exit_code=0)
+CONTINUED = Run(status="made", exit_code=0)
 BOUGHT = Run(status="made", exit_code=0, posts=1, accepted=1)
 FAILED = Run(status="failed", exit_code=1)
 OPEN = Run(
@@ -75,23 +76,23 @@ IN_FLIGHT = Run(status="in flight", exit_code=4)
 
 @dataclass(frozen=True)
 class Row:
-    """A fault, and what comes out with it and then without it."""
+    """A fault, with the expected results of a run under it and of a second run without it."""
 
     rule: Rule
     first: Run
     second: Run
     lasts: bool = False
-    """Whether the first run has to end by its deadline."""
+    """Whether the fault lasts until the deadline of the first run."""
 
     @property
     def name(self) -> str:
-        """Name it after the rule."""
-        words = [f"{name}={value}" for name, value in self.rule.items() if name not in {"kind", "fault"}]
-        return " ".join([str(self.rule["kind"]), str(self.rule["fault"]), *words])
+        """The name of the row: its rule."""
+        options = [f"{name}={value}" for name, value in self.rule.items() if name not in {"kind", "fault"}]
+        return " ".join([str(self.rule["kind"]), str(self.rule["fault"]), *options])
 
     @property
     def prompt(self) -> str:
-        """What asks for its clip, and lets the rule find it."""
+        """The prompt of its clip, by which the rule selects it."""
         return f"clouds [{self.name}]"
 
 
@@ -112,33 +113,33 @@ def generation(fault: str, **more: object) -> Rule:
 
 
 def unresolved(rule: Rule, *, accepted: int = 1) -> Row:
-    """Nobody knows whether it was bought, so it is reported, and never sent again."""
+    """The acceptance is unknown: the clip is reported as unresolved, and never submitted again."""
     return Row(rule, replace(OPEN, posts=1, accepted=accepted), OPEN)
 
 
 def refused(rule: Rule, cause: str, *, exit_code: int = 1) -> Row:
-    """Nothing was started, so that the next run may ask again."""
+    """No generation starts, so the next run may submit again."""
     first = Run(status="not submitted", exit_code=exit_code, cause=cause, posts=1)
     return Row(rule, first, BOUGHT)
 
 
 def made(rule: Rule, *, posts: int = 1) -> Row:
-    """It is outlasted."""
+    """The run completes despite the fault."""
     return Row(rule, replace(BOUGHT, posts=posts), REUSED)
 
 
 def paused(rule: Rule, cause: str, *says: str) -> Row:
-    """What was bought waits for the next run, which takes it in."""
-    return Row(rule, replace(IN_FLIGHT, cause=cause, posts=1, accepted=1, says=says), TAKEN_IN)
+    """The clip is bought and stays in flight until the next run archives it."""
+    return Row(rule, replace(IN_FLIGHT, cause=cause, posts=1, accepted=1, says=says), CONTINUED)
 
 
-def lasting(rule: Rule, *says: str, second: Run = TAKEN_IN) -> Row:
-    """It goes on until the deadline, and what was bought waits for the next run."""
+def lasting(rule: Rule, *says: str, second: Run = CONTINUED) -> Row:
+    """The fault lasts until the deadline; the next run archives the clip."""
     return replace(paused(rule, "DeadlineError", *says), second=second, lasts=True)
 
 
 def failed(rule: Rule, cause: str, *says: str) -> Row:
-    """It failed for good: it says why and what to do, and is not bought again unless asked for."""
+    """The clip fails for good: the reason names the next step, and no run buys it again by default."""
     end = replace(FAILED, cause=cause, says=says)
     return Row(rule, replace(end, posts=1, accepted=1), end)
 
@@ -290,7 +291,7 @@ ROWS = [*SUBMIT, *STATUS, *FILE, *GENERATION]
 
 @dataclass(frozen=True)
 class Studio:
-    """Where the table is played."""
+    """The archive and sandbox of the table."""
 
     folder: Path
     sandbox: Sandbox
@@ -300,7 +301,7 @@ class Studio:
         return self.folder / "archive"
 
     def board(self, title: str, prompts: Sequence[str]) -> Path:
-        """Write a list of clips that show one picture, so that one film is made for all."""
+        """Write a list of clips with one image, so that the sandbox renders a single video."""
         defaults = {"resolution": "480p", "duration": 4, "sound": False}
         clips = [{"prompt": prompt, "images": ["dawn.png"]} for prompt in prompts]
         board = self.folder / f"{title}.json"
@@ -311,7 +312,7 @@ class Studio:
         self,
         board: Path,
         *,
-        deadline_seconds: float = _PATIENCE_SECONDS,
+        deadline_seconds: float = _DEADLINE_SECONDS,
         url: str = "",
         timeout_seconds: float = _TIMEOUT_SECONDS,
     ) -> Manifest:
@@ -322,10 +323,10 @@ class Studio:
             credentials=SeedanceCredentials(
                 api_key=SecretStr(self.sandbox.key), base_url=url or self.sandbox.url
             ),
-            images_url=self.sandbox.hosted,
-            deadline_seconds=deadline_seconds,
-            pace=_PACE,
-            timeout_seconds=timeout_seconds,
+            hosting=Hosting(images_url=self.sandbox.hosted),
+            waiting=_WAITING.model_copy(
+                update={"deadline_seconds": deadline_seconds, "timeout_seconds": timeout_seconds}
+            ),
         )
 
     async def make(
@@ -333,10 +334,10 @@ class Studio:
         title: str,
         prompts: Sequence[str],
         *,
-        deadline_seconds: float = _PATIENCE_SECONDS,
+        deadline_seconds: float = _DEADLINE_SECONDS,
         url: str = "",
     ) -> Manifest:
-        """Produce clips in a flow of their own."""
+        """Produce clips in a separate flow."""
         board = self.board(title, prompts)
 
         @flow(name=f"produce {title}")
@@ -345,22 +346,22 @@ class Studio:
 
         return await production()
 
-    def kept_out(self) -> Counter[str]:
-        """Count the submissions of each prompt that the present rules kept from being accepted."""
+    def rejected(self) -> Counter[str]:
+        """Count the submissions of each prompt that the current rules rejected."""
         rules = [rule for rule in self.sandbox.rules() if rule["kind"] == "submit"]
-        return Counter({rule["clip"]: rule["triggered"] for rule in rules if rule["fault"] in _KEEP_OUT})
+        return Counter({rule["clip"]: rule["triggered"] for rule in rules if rule["fault"] in _REJECTING})
 
     def accepted(self) -> Counter[str]:
-        """Count what was accepted of each prompt."""
+        """Count the accepted submissions of each prompt."""
         return Counter(each["prompt"] for each in self.sandbox.books()["generations"])
 
     def stored(self, entry: Entry, file: str) -> Path:
-        """Return where something of a clip lies."""
+        """Return the path of a file of a clip."""
         return self.archive / "clips" / entry.fingerprint / file
 
 
-_KEEP_OUT = {"answer", "hidden-code", "garbage", "drop", "hang"}
-"""Of the faults of a submission, those under which nothing is accepted."""
+_REJECTING = {"answer", "hidden-code", "garbage", "drop", "hang"}
+"""The faults of submissions under which nothing is accepted."""
 
 
 @contextmanager
@@ -368,7 +369,7 @@ def _prefect(url: str, home: Path) -> Iterator[None]:
     settings = {PREFECT_API_URL: url, PREFECT_HOME: home, PREFECT_LOGGING_TO_API_ENABLED: False}
     log = logging.getLogger("prefect")
     level = log.level
-    log.setLevel(logging.CRITICAL)  # or a traceback is formatted for every row
+    log.setLevel(logging.CRITICAL)  # otherwise Prefect formats a traceback for every row
     try:
         with temporary_settings(settings):
             yield
@@ -387,11 +388,11 @@ def studio(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 @dataclass(frozen=True)
-class Played:
-    """What became of one row's clip in one run.
+class Result:
+    """The result of one run for the clip of a row.
 
     Attributes:
-        stored: Whether a video lay in the archive afterwards.
+        stored: Whether the archive contained a video afterwards.
     """
 
     entry: Entry
@@ -403,40 +404,40 @@ class Played:
 
 @dataclass(frozen=True)
 class Table:
-    """What became of every row's clip in both runs, by prompt."""
+    """The results of both runs for all rows, by prompt."""
 
     studio: Studio
-    first: Mapping[str, Played]
-    second: Mapping[str, Played]
+    first: Mapping[str, Result]
+    second: Mapping[str, Result]
     totals: Mapping[str, int]
 
 
 @pytest.fixture(scope="module")
 def table(studio: Studio) -> Table:
-    """Play the whole table in two runs, the second without faults; what lasts has a deadline of its own."""
+    """Run the whole table twice, the second time without faults; lasting faults have a shorter deadline."""
     studio.sandbox.faults(*({**row.rule, "clip": row.prompt} for row in ROWS))
-    first = _play(studio)
+    first = _run_all(studio)
     studio.sandbox.faults()
-    second = _play(studio)
+    second = _run_all(studio)
     return Table(studio, first, second, studio.sandbox.totals())
 
 
-def _play(studio: Studio) -> Mapping[str, Played]:
-    """Run everything once, and count what was sent meanwhile."""
+def _run_all(studio: Studio) -> Mapping[str, Result]:
+    """Run all clips once, and count the submissions."""
     lasts = [row.prompt for row in ROWS if row.lasts]
     ends = [row.prompt for row in ROWS if not row.lasts]
     before = studio.accepted()
 
     async def both() -> tuple[Manifest, Manifest]:
         return await asyncio.gather(
-            studio.make("lasts", lasts, deadline_seconds=_HASTE_SECONDS), studio.make("ends", ends)
+            studio.make("lasts", lasts, deadline_seconds=_SHORT_DEADLINE_SECONDS), studio.make("ends", ends)
         )
 
     manifests = asyncio.run(both())
     accepted = studio.accepted() - before
-    posts = accepted + studio.kept_out()
+    posts = accepted + studio.rejected()
     return {
-        prompt: Played(
+        prompt: Result(
             entry,
             stored=bool(list(studio.stored(entry, "").glob("clip-*.mp4"))),
             exit_code=ExitCode[manifests[0].model_copy(update={"clips": (entry,)}).verdict.name],
@@ -449,18 +450,18 @@ def _play(studio: Studio) -> Mapping[str, Played]:
     }
 
 
-def _check(played: Played, expected: Run) -> None:
-    entry = played.entry
+def _check(result: Result, expected: Run) -> None:
+    entry = result.entry
     assert (entry.status, entry.cause) == (expected.status, expected.cause), entry.reason
-    assert (played.posts, played.accepted) == (expected.posts, expected.accepted)
-    assert played.exit_code == expected.exit_code
-    assert played.stored == (entry.clip is not None)
-    assert [words for words in expected.says if words not in (entry.reason or "")] == [], entry.reason
+    assert (result.posts, result.accepted) == (expected.posts, expected.accepted)
+    assert result.exit_code == expected.exit_code
+    assert result.stored == (entry.clip is not None)
+    assert [text for text in expected.says if text not in (entry.reason or "")] == [], entry.reason
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_fault(table: Table, row: Row) -> None:
-    """Each fault ends as the table says, and what can be healed is healed by a second run."""
+    """Each fault has the expected result, and a second run recovers what can be recovered."""
     first, second = table.first[row.prompt], table.second[row.prompt]
 
     _check(first, row.first)
@@ -470,31 +471,31 @@ def test_fault(table: Table, row: Row) -> None:
 
 
 def _check_archived(studio: Studio, entry: Entry) -> None:
-    """What is archived is what was made, and its record is true."""
+    """Check an archived clip against its record and against the original video."""
     if entry.clip:
         video = studio.archive / entry.clip.key
         content = video.read_bytes()
         original = httpx.get(f"{studio.sandbox.url}/mirror/{entry.generation_id}-1.mp4").content
-        assert content.startswith(original)  # after which the huge one has padding
+        assert content.startswith(original)  # the `huge` fault appends padding
         assert hashlib.sha256(content).hexdigest() == entry.clip.sha256
-        assert media.probe(video) == entry.clip.facts
+        assert probe(video) == entry.clip.facts
 
 
-def test_bill_is_true(table: Table) -> None:
-    """Of what is not open, exactly what the API accepted is billed, and in the run that asked for it."""
-    for played in (*table.first.values(), *table.second.values()):
-        if played.entry.status != "unresolved":
-            assert played.entry.billed_seconds == 4 * played.accepted, played.entry.name
+def test_bill_is_correct(table: Table) -> None:
+    """Each run bills exactly what the API accepted in it, except for unresolved clips."""
+    for result in (*table.first.values(), *table.second.values()):
+        if result.entry.status != "unresolved":
+            assert result.entry.billed_seconds == 4 * result.accepted, result.entry.name
 
 
-def test_key_is_never_carried_away(table: Table) -> None:
-    """No file's host, and none that it redirects to, was sent what is the API's alone."""
+def test_key_goes_to_api_only(table: Table) -> None:
+    """No file host, and no redirect target, receives the API's headers."""
     assert table.totals["foreign_headers"] == 0
     assert table.totals["duplicates"] == 0
 
 
-def test_useless_success_is_kept(table: Table) -> None:
-    """Where a success names no video, the raw answer stays in the ledger."""
+def test_raw_result_is_kept(table: Table) -> None:
+    """The ledger keeps the raw result of a success without a video."""
     entry = table.first["clouds [status broken-result]"].entry
 
     outcome = json.loads(
@@ -508,7 +509,7 @@ def test_useless_success_is_kept(table: Table) -> None:
     ("code", "cause", "exit_code"), [(401, "AuthenticationError", 2), (402, "InsufficientFundsError", 1)]
 )
 def test_refused_account_stops_batch(studio: Studio, code: int, cause: str, exit_code: int) -> None:
-    """Once the account is refused, what has not been sent yet is not sent; the next run makes all."""
+    """After the account is refused, no more clips are submitted; the next run makes all of them."""
     prompts = [f"account {code}, clip {number}" for number in range(24)]
     before = studio.sandbox.totals()["submits_received"]
     studio.sandbox.faults({"kind": "submit", "fault": "answer", "status": code})
@@ -516,17 +517,19 @@ def test_refused_account_stops_batch(studio: Studio, code: int, cause: str, exit
     stopped = asyncio.run(studio.make(f"account {code}", prompts))
     sent = studio.sandbox.totals()["submits_received"] - before
     studio.sandbox.faults()
-    healed = asyncio.run(studio.make(f"account {code}", prompts))
+    second = asyncio.run(studio.make(f"account {code}", prompts))
 
     assert {(entry.status, entry.cause) for entry in stopped.clips} == {("not submitted", cause)}
     assert (ExitCode[stopped.verdict.name], stopped.billed_seconds) == (exit_code, 0)
     assert sent <= 16
-    assert {entry.status for entry in healed.clips} == {"made"}
+    assert {entry.status for entry in second.clips} == {"made"}
 
 
-def test_limit_without_end(studio: Studio) -> None:
-    """A limit that lasts spends nothing, is not hammered, and the next run makes the clips."""
-    alias = studio.sandbox.url.replace("127.0.0.1", "localhost")  # another account, as far as its budget goes
+def test_lasting_rate_limit(studio: Studio) -> None:
+    """A lasting rate limit spends nothing and causes few requests; the next run makes the clips."""
+    alias = studio.sandbox.url.replace(
+        "127.0.0.1", "localhost"
+    )  # counts as another account for the rate limit
     prompts = [f"limit, clip {number}" for number in range(3)]
     before = studio.sandbox.totals()["submits_received"]
     studio.sandbox.faults({"kind": "submit", "fault": "answer", "status": 429})
@@ -534,16 +537,16 @@ def test_limit_without_end(studio: Studio) -> None:
     limited = asyncio.run(studio.make("limit", prompts, deadline_seconds=3, url=alias))
     sent = studio.sandbox.totals()["submits_received"] - before
     studio.sandbox.faults()
-    healed = asyncio.run(studio.make("limit", prompts, url=alias))
+    second = asyncio.run(studio.make("limit", prompts, url=alias))
 
     assert {(entry.status, entry.cause) for entry in limited.clips} == {("not submitted", "DeadlineError")}
     assert (ExitCode[limited.verdict.name], limited.billed_seconds) == (4, 0)
     assert sent < 20
-    assert {entry.status for entry in healed.clips} == {"made"}
+    assert {entry.status for entry in second.clips} == {"made"}
 
 
-def test_outage_is_outlasted(studio: Studio) -> None:
-    """If for longer than any repetition nothing can be read, all is waited for and nothing bought again."""
+def test_outage_is_manifest(studio: Studio) -> None:
+    """A run waits through an outage of reads and downloads, and buys nothing again."""
     prompts = [f"outage, clip {number}" for number in range(3)]
     before = studio.sandbox.totals()["submits_received"]
     studio.sandbox.faults(
@@ -551,29 +554,29 @@ def test_outage_is_outlasted(studio: Studio) -> None:
         {"kind": "file", "fault": "answer", "status": 502, "until_seconds": 6},
     )
 
-    outlasted = asyncio.run(studio.make("outage", prompts))
+    manifest = asyncio.run(studio.make("outage", prompts))
 
-    assert {entry.status for entry in outlasted.clips} == {"made"}
-    assert ExitCode[outlasted.verdict.name] == 0
+    assert {entry.status for entry in manifest.clips} == {"made"}
+    assert ExitCode[manifest.verdict.name] == 0
     assert studio.sandbox.totals()["submits_received"] - before == 3
 
 
 def test_unreachable_api_costs_nothing(studio: Studio) -> None:
-    """Where no connection comes about nothing was sent, and the next run makes the clips."""
+    """Without a connection nothing is sent, and the next run makes the clips."""
     prompts = ["unreachable, clip 1"]
 
     away = asyncio.run(
         studio.make("unreachable", prompts, url=f"http://127.0.0.1:{free_port()}", deadline_seconds=4)
     )
-    healed = asyncio.run(studio.make("unreachable", prompts))
+    second = asyncio.run(studio.make("unreachable", prompts))
 
     assert [(entry.status, entry.cause) for entry in away.clips] == [("not submitted", "DeadlineError")]
     assert (ExitCode[away.verdict.name], away.billed_seconds) == (4, 0)
-    assert [entry.status for entry in healed.clips] == ["made"]
+    assert [entry.status for entry in second.clips] == ["made"]
 
 
 def test_rival_runs_share_clips(studio: Studio) -> None:
-    """Two runs that begin together, with nothing in common but the archive, buy each clip once."""
+    """Two concurrent runs that share only the archive buy each clip once."""
     prompts = [f"rivals, clip {number}" for number in range(16)]
     board = studio.board("rivals", prompts)
     studio.sandbox.faults({"kind": "submit", "fault": "slow", "seconds": 0.3})

@@ -10,12 +10,12 @@ import pytest
 from tests import films
 from tests.processes import Command, Place, Sandbox
 
-_FAST = ("--first-look", "0.2", "--look-every", "0.2", "--no-report", "--json")
+_FAST = ("--first-poll", "0.2", "--poll-every", "0.2", "--no-report", "--json")
 _FRAMES = 16
-"""Of a clip: four seconds at the four frames a second of the sandbox."""
+"""Frames of a clip: four seconds at the sandbox's four frames a second."""
 
 
-def _told(run: subprocess.CompletedProcess[str], *, code: int = 0) -> dict[str, Any]:
+def _output(run: subprocess.CompletedProcess[str], *, code: int = 0) -> dict[str, Any]:
     assert run.returncode == code, run.stderr
     return dict(json.loads(run.stdout))
 
@@ -23,15 +23,15 @@ def _told(run: subprocess.CompletedProcess[str], *, code: int = 0) -> dict[str, 
 def test_storyboard_becomes_film(
     run_cli: Command, studio: dict[str, str], sandbox: Sandbox, place: Place, board: Path
 ) -> None:
-    """A run ends with the film; the next joins nothing again; another style does, and buys nothing."""
-    words = ("produce", board, "--archive", place.name, *place.options, *_FAST)
+    """A run ends with the film; the next run does not join again; other join options do, and buy nothing."""
+    arguments = ("produce", board, "--archive", place.name, *place.options, *_FAST)
     env = {**studio, **place.env}
 
-    first = _told(run_cli(*words, env=env))
+    first = _output(run_cli(*arguments, env=env))
     contents = place.contents()
-    second = _told(run_cli(*words, env=env))
+    second = _output(run_cli(*arguments, env=env))
     bought = sandbox.totals()["submits_received"]
-    exact = _told(run_cli("film", place.name, "--join", "exact", "--json", env=place.env))
+    exact = _output(run_cli("film", place.name, "--join", "exact", "--json", env=place.env))
 
     film = first["film"]
     assert film["join"] == "copied"
@@ -47,43 +47,43 @@ def test_storyboard_becomes_film(
     assert sandbox.totals()["submits_received"] == bought == 2
 
 
-def test_seams_are_told_and_demanded(
+def test_seams_are_measured_and_required(
     run_cli: Command, studio: dict[str, str], sandbox: Sandbox, place: Place, board: Path
 ) -> None:
-    """The account tells how alike clips are to their images; what falls short fails and is kept."""
-    words = ("produce", board, "--archive", place.name, *place.options, *_FAST)
+    """The manifest has the similarity of each seam; a clip below the required one fails and is kept."""
+    arguments = ("produce", board, "--archive", place.name, *place.options, *_FAST)
     env = {**studio, **place.env}
 
-    told = _told(run_cli(*words, env=env))
-    demanded = _told(run_cli(*words, "--min-seam", "1", env=env), code=1)
+    measured = _output(run_cli(*arguments, env=env))
+    required = _output(run_cli(*arguments, "--min-similarity", "1", env=env), code=1)
 
-    seams = [clip["seams"] for clip in told["clips"]]
+    seams = [clip["seams"] for clip in measured["clips"]]
     assert all(each[end]["ssim"] > 0.95 for each in seams for end in ("start", "end"))
     assert seams[0]["next"]["ssim"] > 0.95
     assert seams[1]["next"] is None
     contents = place.contents()
-    for clip in told["clips"]:
+    for clip in measured["clips"]:
         assert contents[clip["inspection"]["middle_still"]].startswith(b"\xff\xd8")
         assert clip["inspection"]["has_sound"] is False
-    failed = [clip for clip in demanded["clips"] if clip["standing"] == "failed"]
+    failed = [clip for clip in required["clips"] if clip["status"] == "failed"]
     assert failed
     assert all(clip["clip"] and "raise its 'take'" in clip["reason"] for clip in failed)
-    assert demanded["film"]["gaps"] == []
+    assert required["film"]["gaps"] == []
     assert sandbox.totals()["submits_received"] == 2
 
 
 @pytest.mark.parametrize("gaps", ["skip", "slate"])
-def test_missing_clip_is_said(
+def test_missing_clip_is_reported(
     run_cli: Command, studio: dict[str, str], sandbox: Sandbox, place: Place, board: Path, gaps: str
 ) -> None:
-    """A clip that was rejected is missing in the film, which says so and shows the rest."""
+    """A rejected clip is missing in the film, which records the gap and contains the rest."""
     rejected = {"fault": "fail", "code": "CONTENT_VIOLATION", "message": "not allowed"}
     sandbox.faults({"kind": "generation", "clip": "after noon", **rejected})
-    words = ("produce", board, "--archive", place.name, *place.options, *_FAST, "--gaps", gaps)
+    arguments = ("produce", board, "--archive", place.name, *place.options, *_FAST, "--gaps", gaps)
 
-    told = _told(run_cli(*words, env={**studio, **place.env}), code=1)
+    measured = _output(run_cli(*arguments, env={**studio, **place.env}), code=1)
 
-    film = told["film"]
+    film = measured["film"]
     assert [(gap["number"], gap["is_slated"]) for gap in film["gaps"]] == [(2, gaps == "slate")]
     assert "CONTENT_VIOLATION" in film["gaps"][0]["reason"]
     frames = films.frames(place.contents()[film["key"]])
@@ -91,7 +91,7 @@ def test_missing_clip_is_said(
 
 
 def test_film_needs_a_production(run_cli: Command, archive: Path) -> None:
-    """Where nothing was produced, it is said what to do."""
+    """Without a production, the film command names the next step."""
     run = run_cli("film", archive)
 
     assert run.returncode == 2

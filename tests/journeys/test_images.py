@@ -1,4 +1,4 @@
-"""A storyboard's images and itself, wherever they lie: what the API fetches, and what comes of it."""
+"""Storyboards and images in folders, buckets and blocks, and the images that the API downloads."""
 
 import contextlib
 import io
@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
-import av
 import httpx
 import pytest
 from PIL import Image, ImageChops, ImageDraw, ImageStat
@@ -20,9 +20,10 @@ from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.storyboard import image_fit
 from prefect_seedance.storyboard.image import Fit
 from prefect_seedance.storyboard.image_inspection import inspect_file
+from tests import films
 from tests.processes import S3, Command, Sandbox
 
-_HASTY = ("--first-look", "0.2", "--look-every", "0.2", "--json")
+_QUICK = ("--first-poll", "0.2", "--poll-every", "0.2", "--json")
 _ORIENTATION = 0x0112
 
 
@@ -32,27 +33,27 @@ def _upload(s3: S3, bucket: str, folder: Path, prefix: str) -> None:
             client.upload_file(str(path), bucket, f"{prefix}{path.name}")
 
 
-def _intents(kept: dict[str, bytes]) -> list[dict[str, object]]:
-    """Return what was asked for in a bucket, by attempt."""
+def _intents(kept: dict[str, bytes]) -> list[dict[str, Any]]:
+    """Return the intents in a bucket, by attempt."""
     return [json.loads(kept[key]) for key in sorted(kept) if key.endswith("intent.json")]
 
 
 @pytest.mark.parametrize("source", ["boards/board.yaml", "boards/"])
-def test_storyboard_lies_in_a_bucket(
+def test_storyboard_in_bucket(
     run_cli: Command, studio: dict[str, str], s3: S3, board: Path, source: str
 ) -> None:
-    """A file or a folder of images in a bucket needs no option, and asks for the clips of a local one."""
+    """A storyboard or folder in a bucket needs no option, and plans the same clips as a local one."""
     boards, archive, env = s3.bucket(), f"s3://{s3.bucket()}/films", {**studio, **s3.env}
     _upload(s3, boards, board.parent, "boards/")
     more = ("--archive", archive, "--prompt", "drifting clouds")
     local = board if source.endswith(".yaml") else board.parent
 
-    made = run_cli("produce", f"s3://{boards}/{source}", *more, *_HASTY, env=env)
+    made = run_cli("produce", f"s3://{boards}/{source}", *more, *_QUICK, env=env)
     planned = run_cli("plan", local, *more, "--json", env=env)
 
     assert made.returncode == 0, made.stderr
     assert [clip["status"] for clip in json.loads(made.stdout)["clips"]] == ["made", "made"]
-    assert [clip["will"] for clip in json.loads(planned.stdout)["clips"]] == ["reuse", "reuse"]
+    assert [clip["action"] for clip in json.loads(planned.stdout)["clips"]] == ["reuse", "reuse"]
     images = {
         key: content
         for key, content in s3.contents(archive[5:].split("/", maxsplit=1)[0]).items()
@@ -63,8 +64,8 @@ def test_storyboard_lies_in_a_bucket(
 
 @pytest.fixture
 def block(s3: S3, prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Store an archive in Prefect, with all that it takes, and return its bucket."""
-    from prefect.settings import PREFECT_API_URL, temporary_settings  # noqa: PLC0415 -- with the rest of the block
+    """Save an archive block with its credentials, and return its bucket."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings  # noqa: PLC0415  # used for the block only
 
     for name in s3.env:
         monkeypatch.delenv(name, raising=False)
@@ -83,17 +84,19 @@ def block(s3: S3, prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> Itera
         yield bucket
 
 
-def test_storyboard_lies_in_a_block(
+def test_storyboard_in_block(
     run_cli: Command, studio: dict[str, str], s3: S3, block: str, board: Path
 ) -> None:
-    """A storyboard in an archive that Prefect knows needs nothing in the environment, nor do its images."""
+    """A storyboard in an archive block needs no environment variables, nor do its images."""
     _upload(s3, block, board.parent, "films/boards/")
     words = ("block:boards/boards/board.yaml", "--archive", "block:boards")
 
     planned = run_cli("plan", *words, "--json", env=studio)
-    made = run_cli("produce", *words, *_HASTY, env=studio)
+    made = run_cli("produce", *words, *_QUICK, env=studio)
 
-    assert [clip["will"] for clip in json.loads(planned.stdout)["clips"]] == ["make", "make"], planned.stderr
+    assert [clip["action"] for clip in json.loads(planned.stdout)["clips"]] == ["make", "make"], (
+        planned.stderr
+    )
     assert made.returncode == 0, made.stderr
     assert sum(key.startswith("films/images/") for key in s3.contents(block)) == 3
 
@@ -108,10 +111,10 @@ def test_storyboard_lies_in_a_block(
         ),
     ],
 )
-def test_stored_mistakes_cost_nothing(
+def test_invalid_stored_storyboard(
     run_cli: Command, studio: dict[str, str], sandbox: Sandbox, s3: S3, board: Path, source: str, says: str
 ) -> None:
-    """What is wrong with a stored storyboard is said before anything is written or paid."""
+    """Errors in a stored storyboard are reported before anything is written or paid."""
     bucket, env = s3.bucket(), {**studio, **s3.env}
     (board.parent / "climbing.yaml").write_text(
         "shots: [{image: ../a.png, prompt: waves}, {image: dawn.png}]"
@@ -129,8 +132,8 @@ def test_stored_mistakes_cost_nothing(
     assert sandbox.totals()["submits_received"] == 0
 
 
-def _photograph(path: Path, size: tuple[int, int], colour: str, **options: object) -> bytes:
-    """Write an image that is told from all others, and from itself when it is turned or cut."""
+def _draw_image(path: Path, size: tuple[int, int], colour: str, **options: Any) -> bytes:  # noqa: ANN401  # Pillow's
+    """Draw an image that changes visibly when it is rotated or cropped."""
     image = Image.new("RGB", size, colour)
     draw, (width, height) = ImageDraw.Draw(image), size
     draw.rectangle((0, 0, width, height // 4), fill="white")
@@ -141,65 +144,64 @@ def _photograph(path: Path, size: tuple[int, int], colour: str, **options: objec
 
 
 def _ends(video: bytes) -> tuple[Image.Image, Image.Image]:
-    """Return a video's first and last frame."""
-    with av.open(io.BytesIO(video)) as container:
-        frames = [frame.to_image() for frame in container.decode(video=0)]
+    """Return the first and last frame of a video."""
+    frames = films.frames(video)
     return frames[0], frames[-1]
 
 
-def _unlike(frame: Image.Image, wanted: Image.Image) -> float:
-    """Tell how far two pictures are apart on average: 0 is the same, 1 is black against white."""
+def _difference(frame: Image.Image, wanted: Image.Image) -> float:
+    """Return the mean difference of two images: 0 for equal ones, 1 for black and white."""
     apart = ImageStat.Stat(ImageChops.difference(frame, wanted.resize(frame.size))).mean
     return sum(apart) / len(apart) / 255
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad", "none"])
-def test_api_sees_images_as_they_are_fitted(
+def test_images_are_fitted(
     run_cli: Command, studio: dict[str, str], s3: S3, tmp_path: Path, fit: Fit
 ) -> None:
-    """A phone's picture, a huge one and one that fits come out as clips that begin and end with them."""
+    """A rotated photo, a large image and a fitting one become clips that begin and end with them."""
     folder, bucket, env = tmp_path / "phone", s3.bucket(), {**studio, **s3.env}
     folder.mkdir()
     sideways = Image.Exif()
     sideways[_ORIENTATION] = 6
-    _photograph(folder / "a.jpg", (1600, 1200), "teal", exif=sideways.tobytes(), quality=95)
-    heavy = _photograph(folder / "b.png", (1200, 1200), "purple")
+    _draw_image(folder / "a.jpg", (1600, 1200), "teal", exif=sideways.tobytes(), quality=95)
+    heavy = _draw_image(folder / "b.png", (1200, 1200), "purple")
     (folder / "b.png").write_bytes(heavy + bytes(11_000_000))
-    exact = _photograph(folder / "c.webp", (1920, 1080), "navy", lossless=True)
+    exact = _draw_image(folder / "c.webp", (1920, 1080), "navy", lossless=True)
     shots = "".join(f"  - {{image: {name}, prompt: waves}}\n" for name in ("a.jpg", "b.png", "c.webp"))
     words = f"defaults: {{fit: {fit}, aspect_ratio: '16:9', resolution: 480p}}\nshots:\n{shots}"
     (folder / "board.yaml").write_text(words)
 
-    made = run_cli("produce", folder / "board.yaml", "--archive", f"s3://{bucket}", *_HASTY, env=env)
-    again = run_cli("produce", folder / "board.yaml", "--archive", f"s3://{bucket}", *_HASTY, env=env)
+    made = run_cli("produce", folder / "board.yaml", "--archive", f"s3://{bucket}", *_QUICK, env=env)
+    again = run_cli("produce", folder / "board.yaml", "--archive", f"s3://{bucket}", *_QUICK, env=env)
 
     assert made.returncode == again.returncode == 0, made.stderr
     assert {clip["status"] for clip in json.loads(again.stdout)["clips"]} == {"reused"}
     kept = s3.contents(bucket)
-    images = [content for key, content in kept.items() if key.startswith("images/")]
-    sizes = sorted(Image.open(io.BytesIO(content)).size for content in images)
-    assert len(images) == 3
-    assert exact in images
+    contents = [content for key, content in kept.items() if key.startswith("images/")]
+    sizes = sorted(Image.open(io.BytesIO(content)).size for content in contents)
+    assert len(contents) == 3
+    assert exact in contents
     if fit != "none":
         assert sizes == [(1280, 720), (1280, 720), (1920, 1080)]
-    pictures = [
+    images = [
         inspect_file(folder / name, model=DEFAULT_MODEL).fitted(fit, aspect_ratio="16:9")
         for name in ("a.jpg", "b.png", "c.webp")
     ]
-    shown = [image_fit.render(picture, Path(picture.source).read_bytes()) for picture in pictures]
+    shown = [image_fit.render(image, Path(image.source).read_bytes()) for image in images]
     for number, clip in enumerate(json.loads(made.stdout)["clips"]):
         frames = _ends(kept[clip["clip"]["key"]])
         for frame, wanted in zip(frames, shown[number : number + 2], strict=True):
-            if fit != "none":  # else the API cuts them as it likes
-                assert _unlike(frame, wanted) < 0.03
+            if fit != "none":  # otherwise the API crops them
+                assert _difference(frame, wanted) < 0.03
 
 
-def test_urls_live_as_long_as_is_said(
+def test_image_url_lifetime(
     run_cli: Command, studio: dict[str, str], sandbox: Sandbox, s3: S3, board: Path
 ) -> None:
-    """Each attempt is given URLs of its own, good for the time that was asked for, by default a day."""
+    """Each attempt gets its own URLs with the requested lifetime, by default one day."""
     bucket, env = s3.bucket(), {**studio, **s3.env}
-    words = ("produce", board, "--archive", f"s3://{bucket}", *_HASTY)
+    words = ("produce", board, "--archive", f"s3://{bucket}", *_QUICK)
     sandbox.faults({"kind": "generation", "fault": "fail", "code": "GENERATION_FAILED"})
 
     run_cli(*words, env=env)
@@ -211,7 +213,7 @@ def test_urls_live_as_long_as_is_said(
     asked = [
         httpx.URL(url).params
         for intent in _intents(s3.contents(bucket))
-        for url in intent["request"]["input"]["image_urls"]  # type: ignore[index,call-overload]  # it is JSON
+        for url in intent["request"]["input"]["image_urls"]
     ]
     assert sorted({params["X-Amz-Expires"] for params in asked}) == ["1800", "86400"]
     assert len({params["X-Amz-Signature"] for params in asked}) >= 6
@@ -227,21 +229,21 @@ def test_urls_live_as_long_as_is_said(
         pytest.param(None, (), False, id="unknown"),
     ],
 )
-def test_short_credentials_are_told(
+def test_short_credentials_warn(
     run_cli: Command,
     studio: dict[str, str],
     s3: S3,
     board: Path,
     minutes: int | None,
     options: tuple[str, ...],
-    warned: bool,  # noqa: FBT001 -- a table's column
+    warned: bool,  # noqa: FBT001  # a column of the table
 ) -> None:
-    """Who signs with keys that end before the URLs do is told so, and gets the clips all the same."""
+    """Credentials that expire before the URLs cause a warning, and the clips are made."""
     env = {**studio, **s3.env, "AWS_SESSION_TOKEN": "temporary"}
     if minutes:
         env["AWS_CREDENTIAL_EXPIRATION"] = (datetime.now(UTC) + timedelta(minutes=minutes)).isoformat()
 
-    made = run_cli("produce", board, "--archive", f"s3://{s3.bucket()}", *options, *_HASTY, env=env)
+    made = run_cli("produce", board, "--archive", f"s3://{s3.bucket()}", *options, *_QUICK, env=env)
 
     assert made.returncode == 0, made.stderr
-    assert ("Beware: The credentials of s3://" in made.stderr) is warned
+    assert ("warning: The credentials of s3://" in made.stderr) is warned

@@ -1,4 +1,4 @@
-"""What people see: the report in a browser, from a disk and from a bucket; the run in Prefect's UI."""
+"""The report in a browser, from a folder and from a bucket, and the run in Prefect's UI."""
 
 import json
 import subprocess
@@ -25,36 +25,36 @@ _COMMAND_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class Shown:
-    """A production that can be looked at.
+    """A production with a report.
 
     Attributes:
-        place: What kind of archive it is in.
-        report: The address of its report.
-        home: How all addresses begin that the report may fetch from.
+        place: The kind of its archive.
+        report: The URL of its report.
+        prefix: The prefix of all URLs that the report may load.
     """
 
     place: str
     archive: str
     report: str
-    home: str
+    prefix: str
     env: Mapping[str, str]
 
     def flow_run(self, api: str) -> str:
-        """Return the id of the flow run that made it."""
+        """Return the id of its flow run."""
         names = {"flow_runs": {"name": {"any_": [f"produce seen-{self.place}"]}}}
         (run,) = httpx.post(f"{api}/flow_runs/filter", json=names).raise_for_status().json()
         return str(run["id"])
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("looking")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("browser")
 
 
 @pytest.fixture(scope="module")
-def board(here: Path) -> Path:
-    """Write a storyboard of two clips with all that might do harm on a page."""
-    board = write_board(here / "board")
+def board(home: Path) -> Path:
+    """Write a storyboard of two clips with harmful HTML in its texts."""
+    board = write_board(home / "board")
     words = board.read_text(encoding="utf-8").replace("title: Test board", f"title: {json.dumps(TITLE)}")
     words = words.replace("defaults: {", "loop: true\ndefaults: {sound: true, ")
     for harmless, harmful in PROMPTS.items():
@@ -64,11 +64,11 @@ def board(here: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def studio(here: Path) -> Iterator[Sandbox]:
-    """Run a sandbox that refuses the clip after dusk."""
-    (here / "archive/images").mkdir(parents=True)
-    with sandboxes(here) as start:
-        sandbox = start(serve=here / "archive/images", frame_rate=12)
+def studio(home: Path) -> Iterator[Sandbox]:
+    """Run a sandbox that rejects the clip after dusk."""
+    (home / "archive/images").mkdir(parents=True)
+    with sandboxes(home) as start:
+        sandbox = start(serve=home / "archive/images", frame_rate=12)
         refusal = {"fault": "fail", "code": "CONTENT_VIOLATION", "message": REASON}
         sandbox.faults({"kind": "generation", "clip": "after dusk", **refusal})
         yield sandbox
@@ -76,29 +76,29 @@ def studio(here: Path) -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="module", params=["disk", "bucket"])
 def shown(
-    request: pytest.FixtureRequest, here: Path, board: Path, studio: Sandbox, prefect_server: str
+    request: pytest.FixtureRequest, home: Path, board: Path, studio: Sandbox, prefect_server: str
 ) -> Shown:
-    """Produce the board, and return where it can be seen."""
+    """Produce the storyboard and return its report."""
     place = request.param
     s3: S3 | None = request.getfixturevalue("s3") if place == "bucket" else None
-    archive = f"s3://{s3.bucket()}" if s3 else str(here / "archive")
+    archive = f"s3://{s3.bucket()}" if s3 else str(home / "archive")
     hosting = () if s3 else ("--images-url", studio.hosted)
     env = {"PREFECT_API_URL": prefect_server, **studio.env, **(s3.env if s3 else {})}
 
-    def run(*words: object) -> Any:  # noqa: ANN401 -- JSON
-        command = [BIN / "prefect-seedance", *map(str, words), "--json"]
-        surroundings = environment(here / "prefect", **env)
+    def run(*arguments: object) -> Any:  # noqa: ANN401  # JSON
+        command = [str(BIN / "prefect-seedance"), *map(str, arguments), "--json"]
+        variables = environment(home / "prefect", **env)
         ran = subprocess.run(
-            command, env=surroundings, cwd=here, capture_output=True, timeout=_COMMAND_SECONDS, check=False
+            command, env=variables, cwd=home, capture_output=True, timeout=_COMMAND_SECONDS, check=False
         )
         assert ran.stdout, ran.stderr
         return json.loads(ran.stdout)
 
-    pace = ("--first-poll", "0.3", "--poll-every", "0.2")
-    run("produce", board, "--archive", archive, "--name", f"seen {place}", *hosting, *pace)
+    polling = ("--first-poll", "0.3", "--poll-every", "0.2")
+    run("produce", board, "--archive", archive, "--name", f"seen {place}", *hosting, *polling)
     report = run("open", archive, f"seen {place}", "--no-browser")["url"]
-    home = f"{s3.url}/{archive.removeprefix('s3://')}/" if s3 else (here / "archive").as_uri()
-    return Shown(place, archive, report, home, env)
+    prefix = f"{s3.url}/{archive.removeprefix('s3://')}/" if s3 else (home / "archive").as_uri()
+    return Shown(place, archive, report, prefix, env)
 
 
 @pytest.fixture
@@ -107,14 +107,11 @@ async def page(browser: Browser) -> Page:
 
 
 on_disk = pytest.mark.parametrize("shown", ["disk"], indirect=True)
-"""For what is the same wherever the page lies."""
+"""For properties that do not depend on the archive."""
 
 
-# The report
-
-
-async def test_shows_itself_alone(shown: Shown, page: Page) -> None:
-    """All pictures are there, nothing goes wrong, and nothing comes from elsewhere."""
+async def test_loads_own_images_only(shown: Shown, page: Page) -> None:
+    """All images load, without errors and without requests to other hosts."""
     witness = Witness(page)
     await page.goto(shown.report)
     await page.wait_for_load_state("networkidle")
@@ -134,11 +131,11 @@ async def test_shows_itself_alone(shown: Shown, page: Page) -> None:
     assert len(posters) >= 2
     assert min(widths + posters) > 0
     assert witness.errors == []
-    assert [url for url in witness.fetched() if not url.startswith(shown.home)] == []
+    assert [url for url in witness.fetched() if not url.startswith(shown.prefix)] == []
 
 
 async def test_videos_play(shown: Shown, page: Page) -> None:
-    """The film and every clip play where they are, with their sound."""
+    """The film and every clip play with sound."""
     witness = Witness(page)
     await page.goto(shown.report)
 
@@ -146,16 +143,18 @@ async def test_videos_play(shown: Shown, page: Page) -> None:
     for video in videos:
         await video.evaluate("video => video.play()")
         await page.wait_for_function("video => video.currentTime > 0.4", arg=await video.element_handle())
-        heard = await video.evaluate("video => { video.pause(); return video.webkitAudioDecodedByteCount; }")
-        assert heard > 0
+        audio_bytes = await video.evaluate(
+            "video => { video.pause(); return video.webkitAudioDecodedByteCount; }"
+        )
+        assert audio_bytes > 0
 
     assert len(videos) == 3
     assert witness.errors == []
-    assert [url for url in witness.fetched() if not url.startswith(shown.home)] == []
+    assert [url for url in witness.fetched() if not url.startswith(shown.prefix)] == []
 
 
-async def test_words_are_text(shown: Shown, page: Page) -> None:
-    """What authors and the API wrote can be read as they wrote it, and does nothing."""
+async def test_texts_are_escaped(shown: Shown, page: Page) -> None:
+    """Texts of authors and of the API are shown unchanged and are not executed."""
     witness = Witness(page)
     await page.goto(shown.report)
 
@@ -168,8 +167,8 @@ async def test_words_are_text(shown: Shown, page: Page) -> None:
     assert witness.errors == []
 
 
-async def test_leads_to_files(shown: Shown, page: Page) -> None:
-    """The links to videos and manifest lead to what they say."""
+async def test_links_lead_to_files(shown: Shown, page: Page) -> None:
+    """The links to videos and manifest work."""
     await page.goto(shown.report)
     await page.evaluate(_OPEN_ALL)
 
@@ -191,21 +190,21 @@ def _fetched(url: str) -> bytes:
     return httpx.get(url).raise_for_status().content
 
 
-async def test_tells_until_when(shown: Shown, page: Page) -> None:
-    """In a bucket links end, and the page says when, and what renews them."""
+async def test_shows_link_expiry(shown: Shown, page: Page) -> None:
+    """For a bucket, the page shows when its links expire and how to renew them."""
     await page.goto(shown.report)
 
     footer = await page.locator("footer").inner_text()
 
-    command = f"prefect-seedance report s3://{shown.home.split('/')[3]} seen-bucket"
+    command = f"prefect-seedance report s3://{shown.prefix.split('/')[3]} seen-bucket"
     assert (command in footer) == (shown.place == "bucket")
     assert ("hold until" in footer) == (shown.place == "bucket")
 
 
 @on_disk
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_is_readable_in(scheme: Any, shown: Shown, browser: Browser) -> None:  # noqa: ANN401 -- Playwright's literal
-    """By day and by night, every word stands out from what is behind it."""
+async def test_is_readable_in(scheme: Any, shown: Shown, browser: Browser) -> None:  # noqa: ANN401  # Playwright's literal
+    """In the light and the dark scheme, all text has enough contrast."""
     page = await browser.new_page(color_scheme=scheme, viewport={"width": 1280, "height": 900})
     await page.goto(shown.report)
 
@@ -242,7 +241,7 @@ _FAINT = """() => {
 
 @on_disk
 async def test_fits_a_phone(shown: Shown, browser: Browser) -> None:
-    """At 360 px nothing has to be pushed sideways, also with all details open."""
+    """At a width of 360 px nothing overflows, even with all details open."""
     page = await browser.new_page(viewport={"width": 360, "height": 780}, has_touch=True, is_mobile=True)
     await page.goto(shown.report)
 
@@ -259,7 +258,7 @@ async def test_fits_a_phone(shown: Shown, browser: Browser) -> None:
 
 @on_disk
 async def test_needs_no_mouse(shown: Shown, page: Page) -> None:
-    """The Tab key reaches all that can be used, visibly; Space plays a clip, and Enter folds details away."""
+    """The Tab key reaches every control visibly; Space plays a clip, and Enter closes details."""
     await page.goto(shown.report)
     await page.evaluate(_OPEN_ALL)
     usable = await page.locator("a, video, summary").count()
@@ -270,7 +269,7 @@ async def test_needs_no_mouse(shown: Shown, page: Page) -> None:
         name, outline = await page.evaluate(_FOCUS)
         if name == "end":
             break
-        reached.setdefault(name, outline)  # of a video, before its own buttons come
+        reached.setdefault(name, outline)  # of a video itself, before its buttons
     await page.locator("#clip-1 video").focus()
     await page.keyboard.press("Space")
     await page.wait_for_function("() => document.activeElement.currentTime > 0.2")
@@ -291,7 +290,7 @@ _FOCUS = """() => {
 
 
 def test_open_starts_a_browser(shown: Shown, run_cli: Command, tmp_path: Path) -> None:
-    """The command gives the report's address to the browser that is to be used."""
+    """The open command passes the report's URL to the configured browser."""
     seen, browser = tmp_path / "seen", tmp_path / "browser"
     browser.write_text(f'#!/bin/sh\nprintf %s "$1" > {seen}\n', encoding="utf-8")
     browser.chmod(0o755)
@@ -306,25 +305,22 @@ def test_open_starts_a_browser(shown: Shown, run_cli: Command, tmp_path: Path) -
 
 
 @on_disk
-async def test_has_names_for_all(shown: Shown, page: Page) -> None:
-    """Who listens instead of looking hears what each thing is."""
+async def test_has_accessible_names(shown: Shown, page: Page) -> None:
+    """All elements have names for screen readers."""
     await page.goto(shown.report)
 
-    heard = await page.locator("body").aria_snapshot()
+    tree = await page.locator("body").aria_snapshot()
 
-    assert 'article "1 dawn → noon"' in heard
-    assert 'img "First picture of clip 1"' in heard
-    assert 'heading "What is missing"' in heard
-    assert 'link "manifest.json"' in heard
+    assert 'article "1 dawn → noon"' in tree
+    assert 'img "First picture of clip 1"' in tree
+    assert 'heading "What is missing"' in tree
+    assert 'link "manifest.json"' in tree
     nameless = "video:not([aria-label]), svg:not([aria-label]), img[alt=''], section:not([aria-labelledby])"
     assert await page.locator(nameless).count() == 0
 
 
-# Prefect's UI
-
-
 async def test_prefect_shows_artifacts(shown: Shown, page: Page, prefect_server: str) -> None:
-    """The flow run's page leads to the table, the report's address, and of a bucket the contact sheet."""
+    """The flow run's page shows the table, the report's URL and, for a bucket, the contact sheet."""
     key = f"seedance-seen-{shown.place}"
 
     async def open_artifact(kind: str) -> None:

@@ -1,4 +1,4 @@
-"""A process is killed around a submission, or two run at once: each clip is paid for once."""
+"""Runs killed around a submission, and concurrent runs: each clip is paid for once."""
 
 import json
 import os
@@ -15,13 +15,13 @@ from tests.processes import Command, Place, Sandbox
 
 Start = Callable[..., subprocess.Popen[str]]
 
-_SOON_SECONDS = 60.0
+_WAIT_SECONDS = 60.0
 
 
 @pytest.fixture
 def words(board: Path, place: Place) -> tuple[object, ...]:
-    """Return the words of the command that every run repeats."""
-    look = ("--first-look", "0.2", "--look-every", "0.2", "--timeout", "2", "--deadline", "60")
+    """Return the arguments of the command that every run repeats."""
+    look = ("--first-poll", "0.2", "--poll-every", "0.2", "--timeout", "2", "--deadline", "60")
     return ("produce", board, "--archive", place.name, *place.options, "--json", *look)
 
 
@@ -32,9 +32,9 @@ def env(studio: dict[str, str], place: Place) -> dict[str, str]:
 
 
 def until(condition: Callable[[], bool]) -> None:
-    latest = time.monotonic() + _SOON_SECONDS
+    latest = time.monotonic() + _WAIT_SECONDS
     while not condition():
-        assert time.monotonic() < latest, "it did not come about"
+        assert time.monotonic() < latest, "the condition did not become true in time"
         time.sleep(0.02)
 
 
@@ -47,19 +47,19 @@ def accepted(place: Place) -> int:
     return sum(key.endswith("/attempt-001/accepted.json") for key in place.contents())
 
 
-def standings(run: subprocess.CompletedProcess[str]) -> list[str]:
+def statuses(run: subprocess.CompletedProcess[str]) -> list[str]:
     manifest: Mapping[str, Any] = json.loads(run.stdout)
-    return [clip["standing"] for clip in manifest["clips"]]
+    return [clip["status"] for clip in manifest["clips"]]
 
 
-def test_killed_before_answer_is_recorded(
+def test_killed_before_acceptance(
     start_cli: Start,
     run_cli: Command,
     env: dict[str, str],
     sandbox: Sandbox,
     words: tuple[object, ...],
 ) -> None:
-    """Killed between the submission and its answer, the clip is reported as unresolved and not sent again."""
+    """A clip whose run was killed before its acceptance is unresolved and not submitted again."""
     sandbox.faults({"kind": "submit", "fault": "accept-then-hang"})
     first = start_cli(*words, env=env)
     until(lambda: sandbox.totals()["accepted"] == 2)
@@ -68,7 +68,7 @@ def test_killed_before_answer_is_recorded(
 
     again = run_cli(*words, env=env)
 
-    assert standings(again) == ["unresolved", "unresolved"]
+    assert statuses(again) == ["unresolved", "unresolved"]
     assert again.returncode == 3
     assert sandbox.totals()["submits_received"] == 2
 
@@ -81,7 +81,7 @@ def test_unresolved_is_adopted_or_lost(
     place: Place,
     words: tuple[object, ...],
 ) -> None:
-    """What a killed run left open is settled by a person, one clip as bought and one as lost."""
+    """Unresolved submissions of a killed run are resolved, one as adopted and one as lost."""
     sandbox.faults({"kind": "submit", "fault": "accept-then-hang"})
     first = start_cli(*words, env=env)
     until(lambda: sandbox.totals()["accepted"] == 2)
@@ -98,11 +98,11 @@ def test_unresolved_is_adopted_or_lost(
     healed = run_cli(*words, env=env)
 
     assert (adopted.returncode, lost.returncode, healed.returncode) == (0, 0, 0)
-    assert standings(healed) == ["made", "made"]
+    assert statuses(healed) == ["made", "made"]
     assert sandbox.totals()["accepted"] == 3
 
 
-def test_killed_after_answer_is_recorded(
+def test_killed_after_acceptance(
     start_cli: Start,
     run_cli: Command,
     env: dict[str, str],
@@ -110,7 +110,7 @@ def test_killed_after_answer_is_recorded(
     place: Place,
     words: tuple[object, ...],
 ) -> None:
-    """Killed while its generations run, the next run takes them in and sends nothing."""
+    """The next run archives the generations of a killed run and submits nothing."""
     sandbox.faults({"kind": "generation", "fault": "take-longer", "factor": 10})
     first = start_cli(*words, env=env)
     until(lambda: accepted(place) == 2)
@@ -118,7 +118,7 @@ def test_killed_after_answer_is_recorded(
 
     again = run_cli(*words, env=env)
 
-    assert standings(again) == ["made", "made"]
+    assert statuses(again) == ["made", "made"]
     assert again.returncode == 0
     assert sandbox.totals()["submits_received"] == 2
 
@@ -126,12 +126,12 @@ def test_killed_after_answer_is_recorded(
 def test_two_processes_pay_once(
     start_cli: Start, env: dict[str, str], sandbox: Sandbox, words: tuple[object, ...]
 ) -> None:
-    """Two processes that start on one production together share its clips."""
+    """Two processes that start one production together share its clips."""
     sandbox.faults({"kind": "submit", "fault": "slow", "seconds": 0.5})
     both = [start_cli(*words, env=env) for _ in range(2)]
 
-    answers = [json.loads(process.communicate(timeout=_SOON_SECONDS)[0]) for process in both]
+    outputs = [json.loads(process.communicate(timeout=_WAIT_SECONDS)[0]) for process in both]
 
-    assert [answer["exit_code"] for answer in answers] == [0, 0]
+    assert [output["exit_code"] for output in outputs] == [0, 0]
     assert sandbox.totals()["accepted"] == 2
     assert sandbox.totals()["duplicates"] == 0

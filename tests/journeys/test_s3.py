@@ -1,4 +1,4 @@
-"""An archive in S3, over the wire: what it promises, and what is said if it cannot."""
+"""An archive in S3, tested over HTTP: its guarantees and its errors."""
 
 import asyncio
 import contextlib
@@ -21,13 +21,13 @@ import pytest
 from pydantic import SecretStr
 
 from prefect_seedance import ClipArchive, RunSettings, SeedanceCredentials
+from prefect_seedance.cli.exit_codes import ExitCode
 from prefect_seedance.errors import ArchiveError, SetupError
-from prefect_seedance.orchestration.session import shared
-from prefect_seedance.report.manifest import ExitCode
+from prefect_seedance.orchestration.session import shared_session
 from prefect_seedance.storage.store import Store
 from tests.processes import S3, Command, Sandbox, aws, free_port
 
-_SOON_SECONDS = 60.0
+_WAIT_SECONDS = 60.0
 
 
 @pytest.fixture
@@ -36,25 +36,25 @@ def bucket(s3: S3) -> str:
 
 
 @pytest.fixture
-def _here(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let this process find the endpoint as a user's shell does."""
+def _environment(s3: S3, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set the endpoint's environment variables in this process."""
     for name, value in s3.env.items():
         monkeypatch.setenv(name, value)
 
 
 @pytest.fixture
-def store(bucket: str, _here: None) -> Store:
+def store(bucket: str, _environment: None) -> Store:
     return Store.open(f"s3://{bucket}/films/")
 
 
-class Between(http.server.ThreadingHTTPServer):
-    """Stands between a client and the endpoint, and may keep answers to itself.
+class Proxy(http.server.ThreadingHTTPServer):
+    """A proxy of the endpoint that can fail.
 
     Attributes:
-        keeps: Is asked, after the endpoint has answered a request, whether the answer is lost.
-        answer: What to say instead of asking the endpoint, if anything.
-        refuses: Methods that are answered as if they were forbidden.
-        deaf: Does not pass conditions on.
+        drops: Called with the method after the endpoint has responded; true drops the response.
+        response: Status and body to send instead of calling the endpoint, if any.
+        refuses: Methods to refuse with 403.
+        strips_conditions: Whether to remove conditions from requests.
     """
 
     daemon_threads = True
@@ -62,10 +62,10 @@ class Between(http.server.ThreadingHTTPServer):
     def __init__(self, endpoint: str) -> None:
         super().__init__(("127.0.0.1", 0), _Forwarding)
         self.endpoint = endpoint.removeprefix("http://")
-        self.keeps: Callable[[str], bool] = lambda _: False
-        self.answer: tuple[int, bytes] | None = None
+        self.drops: Callable[[str], bool] = lambda _: False
+        self.response: tuple[int, bytes] | None = None
         self.refuses: set[str] = set()
-        self.deaf = False
+        self.strips_conditions = False
 
     @property
     def url(self) -> str:
@@ -73,45 +73,45 @@ class Between(http.server.ThreadingHTTPServer):
 
 
 class _Forwarding(http.server.BaseHTTPRequestHandler):
-    server: Between
+    server: Proxy
 
     def _forward(self) -> None:
         content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        status, headers, answer = self._answer(content)
-        if self.server.keeps(self.command):
+        status, headers, body = self._respond(content)
+        if self.server.drops(self.command):
             self.close_connection = True
             return
         self.send_response(status)
         for name, value in headers:
             if name.lower() not in {"connection", "date", "server", "content-length", "transfer-encoding"}:
                 self.send_header(name, value)
-        self.send_header("Content-Length", str(len(answer)))
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(answer)
+        self.wfile.write(body)
 
-    do_GET = do_PUT = do_POST = do_DELETE = _forward  # noqa: N815 -- as http.server wants
+    do_GET = do_PUT = do_POST = do_DELETE = _forward  # noqa: N815  # names required by http.server
 
-    def _answer(self, content: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
-        if self.server.answer:
-            return self.server.answer[0], [], self.server.answer[1]
+    def _respond(self, content: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+        if self.server.response:
+            return self.server.response[0], [], self.server.response[1]
         if self.command in self.server.refuses:
             return 403, [], _DENIED
-        headers = {name: value for name, value in self.headers.items() if not self._unheard(name)}
+        headers = {name: value for name, value in self.headers.items() if not self._is_stripped(name)}
         with contextlib.closing(http.client.HTTPConnection(self.server.endpoint)) as onward:
             onward.request(self.command, self.path, content, headers)
-            answer = onward.getresponse()
-            return answer.status, answer.getheaders(), answer.read()
+            response = onward.getresponse()
+            return response.status, response.getheaders(), response.read()
 
-    def _unheard(self, name: str) -> bool:
-        return self.server.deaf and name.lower() == "if-none-match"
+    def _is_stripped(self, name: str) -> bool:
+        return self.server.strips_conditions and name.lower() == "if-none-match"
 
     def log_message(self, *_: object) -> None:
         pass
 
 
 @pytest.fixture
-def between(s3: S3, _here: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Between]:
-    with Between(s3.url) as server:
+def proxy(s3: S3, _environment: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    with Proxy(s3.url) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
@@ -121,12 +121,12 @@ def between(s3: S3, _here: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Be
 
 
 async def test_reads_what_was_written(store: Store, s3: S3, bucket: str) -> None:
-    """A bucket keeps what a folder keeps, and says besides what it is."""
+    """A bucket stores the same data as a folder, and the media type and metadata."""
     video = io.BytesIO(os.urandom(40_000_000))
 
     await store.put("clips/a/clip.mp4", video, media_type="video/mp4", metadata={"sha256": "f00d"})
     head = s3.client().head_object(Bucket=bucket, Key="films/clips/a/clip.mp4")
-    created = [await store.create("clips/a/clip.json", word) for word in (b"one", b"two")]
+    created = [await store.create("clips/a/clip.json", content) for content in (b"one", b"two")]
 
     file = io.BytesIO()
     assert created == [True, False]
@@ -139,16 +139,16 @@ async def test_reads_what_was_written(store: Store, s3: S3, bucket: str) -> None
 
 
 async def test_signed_url_is_public(store: Store) -> None:
-    """Anyone can fetch by the signed URL, with the type that was said."""
-    await store.put("images/a.png", b"picture", media_type="image/png")
+    """A signed URL can be downloaded without credentials, with the stored media type."""
+    await store.put("images/a.png", b"image", media_type="image/png")
 
     url = await store.sign("images/a.png", lifetime=timedelta(hours=24))
 
     assert url is not None
     assert "X-Amz-Expires=86400" in url
     async with httpx.AsyncClient() as client:
-        answer = await client.get(url)
-    assert (answer.content, answer.headers["Content-Type"]) == (b"picture", "image/png")
+        response = await client.get(url)
+    assert (response.content, response.headers["Content-Type"]) == (b"image", "image/png")
 
 
 _RIVAL = """
@@ -168,8 +168,8 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-def test_one_process_wins(tmp_path: Path, store: Store) -> None:
-    """Of several processes that create the same objects, exactly one is told so for each."""
+def test_one_process_creates(tmp_path: Path, store: Store) -> None:
+    """Of several processes that create the same objects, exactly one succeeds for each object."""
     rivals = [
         subprocess.Popen(
             [sys.executable, "-c", _RIVAL, store.url, str(tmp_path), str(number)], stdout=subprocess.PIPE
@@ -181,11 +181,11 @@ def test_one_process_wins(tmp_path: Path, store: Store) -> None:
         time.sleep(0.02)
     (tmp_path / "go").touch()
 
-    won = [json.loads(rival.communicate(timeout=_SOON_SECONDS)[0]) for rival in rivals]
+    created = [json.loads(rival.communicate(timeout=_WAIT_SECONDS)[0]) for rival in rivals]
 
     assert [rival.returncode for rival in rivals] == [0] * 5
-    assert sorted(key for keys in won for key in keys) == list(range(20))
-    for number, keys in enumerate(won):
+    assert sorted(key for keys in created for key in keys) == list(range(20))
+    for number, keys in enumerate(created):
         held = {asyncio.run(store.read(f"race/{key}")) for key in keys}
         assert held <= {str(number).encode()}
 
@@ -222,7 +222,7 @@ asyncio.run(Store.open(sys.argv[1]).put("clip/video", Stuck(bytes(int(sys.argv[2
 
 @pytest.mark.parametrize(("size", "left"), [(7_000_000, 0), (30_000_000, 1)], ids=["one part", "several"])
 async def test_killed_put_leaves_no_object(store: Store, s3: S3, bucket: str, size: int, left: int) -> None:
-    """Killed while it sends, a process leaves no object; parts only of what is larger than most clips."""
+    """A process killed during an upload leaves no object, and parts of large files only."""
     await _killed_put(store, s3, bucket, size=size, left=left)
 
     assert await store.keys("clip/") == ()
@@ -232,7 +232,7 @@ async def test_killed_put_leaves_no_object(store: Store, s3: S3, bucket: str, si
 
 
 async def _killed_put(store: Store, s3: S3, bucket: str, *, size: int, left: int) -> None:
-    """Kill a process that sends a file, once it has begun so many uploads in parts."""
+    """Kill a process during an upload, once it has started the given number of multipart uploads."""
     victim = await asyncio.create_subprocess_exec(
         sys.executable, "-c", _VICTIM, store.url, str(size), stdout=subprocess.PIPE
     )
@@ -247,11 +247,11 @@ async def _killed_put(store: Store, s3: S3, bucket: str, *, size: int, left: int
 async def test_later_run_removes_parts(
     store: Store, s3: S3, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a killed process left half-sent is removed after a day, below one's own prefixes only."""
+    """Parts of a killed process are removed after a day, below the given prefixes only."""
     await _killed_put(store, s3, bucket, size=30_000_000, left=1)
 
     await store.sweep(["clip/"])
-    assert s3.unfinished(bucket) == 1  # somebody may be sending it still
+    assert s3.unfinished(bucket) == 1  # another process may still be uploading it
 
     monkeypatch.setattr("prefect_seedance.storage.multipart._ABANDONED", timedelta(0))
     await store.sweep(["images/", "clip/vid/"])
@@ -262,11 +262,9 @@ async def test_later_run_removes_parts(
     assert s3.unfinished(bucket) == 0
 
 
-async def test_bucket_may_keep_its_parts(
-    between: Between, bucket: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Who may not list uploads is not troubled by it."""
-    between.answer = 403, _DENIED
+async def test_sweep_without_permission(proxy: Proxy, bucket: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Without permission to list uploads, a sweep does nothing."""
+    proxy.response = 403, _DENIED
     caplog.set_level("DEBUG", logger="prefect_seedance.storage.multipart")
 
     await Store.open(f"s3://{bucket}").sweep(["clips/a/"])
@@ -275,17 +273,17 @@ async def test_bucket_may_keep_its_parts(
 
 
 class Breaking(io.BytesIO):
-    """A file that cannot be read to its end."""
+    """A file that raises an error before its end."""
 
     def read(self, size: int | None = -1) -> bytes:
-        """Read, but not beyond the third part."""
+        """Read, but fail after 20 MB."""
         if self.tell() > 20_000_000:
             raise OSError("The disk is broken")
         return super().read(size)
 
 
 async def test_broken_put_is_aborted(store: Store, s3: S3, bucket: str) -> None:
-    """A transfer that breaks leaves what was there, and no parts."""
+    """An upload that fails leaves the previous object and no parts."""
     await store.put("a/b", b"before")
 
     with pytest.raises(ArchiveError, match="The disk is broken"):
@@ -296,32 +294,32 @@ async def test_broken_put_is_aborted(store: Store, s3: S3, bucket: str) -> None:
 
 
 def until(condition: Callable[[], bool]) -> None:
-    latest = time.monotonic() + _SOON_SECONDS
+    latest = time.monotonic() + _WAIT_SECONDS
     while not condition():
-        assert time.monotonic() < latest, "it did not come about"
+        assert time.monotonic() < latest, "the condition did not become true in time"
         time.sleep(0.02)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's own account of the process")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_large_file_takes_little_memory(store: Store) -> None:
-    """However large a file is, sending it takes some parts' worth of memory."""
+    """The memory of an upload does not depend on the size of the file."""
     sender = subprocess.run(
-        [sys.executable, "-c", _SENDER, store.url], stdout=subprocess.PIPE, check=True, timeout=_SOON_SECONDS
+        [sys.executable, "-c", _SENDER, store.url], stdout=subprocess.PIPE, check=True, timeout=_WAIT_SECONDS
     )
 
     assert int(sender.stdout) < 200_000  # KiB; half of the file
 
 
 @pytest.mark.parametrize("lost", [1, 2])
-async def test_lost_answer_loses_no_claim(between: Between, bucket: str, lost: int) -> None:
-    """What the bucket wrote is ours, though its answer never came and a repetition found it written."""
+async def test_lost_response_drops_claim(proxy: Proxy, bucket: str, lost: int) -> None:
+    """A claim whose response was lost still belongs to this run."""
     left = [lost]
 
     def loses(method: str) -> bool:
         left[0] -= method == "PUT"
         return method == "PUT" and left[0] >= 0
 
-    between.keeps = loses
+    proxy.drops = loses
     store = Store.open(f"s3://{bucket}")
 
     mine = await store.create("clips/a/attempt-001/intent.json", b"mine")
@@ -331,57 +329,57 @@ async def test_lost_answer_loses_no_claim(between: Between, bucket: str, lost: i
     assert await store.read("clips/a/attempt-001/intent.json") == b"mine"
 
 
-async def test_record_outlives_bad_minutes(between: Between, bucket: str) -> None:
-    """What was paid for is recorded though the bucket refuses more often than a reader would put up with."""
+async def test_record_outlasts_slowdown(proxy: Proxy, bucket: str) -> None:
+    """A record is written although the bucket refuses more often than for reads."""
     left = [8]
     busy = 503, _BUSY
 
     def refuses(method: str) -> bool:
         left[0] -= method == "PUT"
-        between.answer = busy if left[0] > 0 else None
+        proxy.response = busy if left[0] > 0 else None
         return False
 
-    between.answer, between.keeps = busy, refuses
+    proxy.response, proxy.drops = busy, refuses
     store = Store.open(f"s3://{bucket}")
 
     assert await store.create("clips/a/attempt-001/accepted.json", b"its id")
     assert await store.read("clips/a/attempt-001/accepted.json") == b"its id"
 
 
-@pytest.mark.usefixtures("_here")
+@pytest.mark.usefixtures("_environment")
 async def test_block_is_an_archive(bucket: str, sandbox: Sandbox) -> None:
-    """A block can be handed over as it is, besides its name."""
-    order = RunSettings(
+    """A block object can be used as an archive."""
+    settings = RunSettings(
         credentials=SeedanceCredentials(api_key=SecretStr(sandbox.key), base_url=sandbox.url),
         archive=ClipArchive(url=f"s3://{bucket}/films"),
     )
 
-    async with shared(order) as first, shared(order) as second:
+    async with shared_session(settings) as first, shared_session(settings) as second:
         assert first is second
-        assert first.store.url == f"s3://{bucket}/films"
+        assert first.session.store.url == f"s3://{bucket}/films"
 
 
 async def test_probe_leaves_nothing(store: Store, s3: S3, bucket: str) -> None:
-    """A bucket that does what it should passes, and is as empty as before."""
+    """A probe of a correct bucket leaves no object."""
     await store.probe()
 
     with contextlib.closing(s3.client()) as client:
         assert client.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
 
 
-async def test_probe_needs_no_deletion(between: Between, bucket: str) -> None:
-    """Who may not delete can archive all the same."""
+async def test_probe_needs_no_deletion(proxy: Proxy, bucket: str) -> None:
+    """Without permission to delete, a bucket can be used as an archive."""
     store = Store.open(f"s3://{bucket}")
-    between.refuses = {"DELETE", "POST"}  # one object, or several
+    proxy.refuses = {"DELETE", "POST"}  # one object, or several
 
     await store.probe()
 
     assert len(await store.keys("probes/")) == 1
 
 
-async def test_probe_refuses_what_overwrites(between: Between, bucket: str) -> None:
-    """A store that ignores If-None-Match cannot keep a ledger."""
-    between.deaf = True
+async def test_probe_refuses_overwriting(proxy: Proxy, bucket: str) -> None:
+    """A store that ignores If-None-Match is refused."""
+    proxy.strips_conditions = True
 
     with pytest.raises(SetupError, match=r"does not create objects atomically.*Nothing was spent"):
         await Store.open(f"s3://{bucket}").probe()
@@ -396,7 +394,7 @@ _EXPIRED = b"<Error><Code>ExpiredToken</Code><Message>The provided token has exp
 
 
 @pytest.mark.parametrize(
-    ("status", "answer", "said"),
+    ("status", "body", "error"),
     [
         pytest.param(400, _REGION, "expecting 'eu-west-1' (AuthorizationHeaderMalformed)", id="region"),
         pytest.param(301, b"", "region", id="redirect"),
@@ -406,20 +404,18 @@ _EXPIRED = b"<Error><Code>ExpiredToken</Code><Message>The provided token has exp
         pytest.param(200, b"Welcome", "Header missing from response", id="another server"),
     ],
 )  # fmt: skip
-async def test_probe_says_what_is_wrong(
-    between: Between, bucket: str, status: int, answer: bytes, said: str
-) -> None:
-    """Whatever the endpoint says, the error is one clear line."""
-    between.answer = status, answer
+async def test_probe_names_error(proxy: Proxy, bucket: str, status: int, body: bytes, error: str) -> None:
+    """The error of a probe is one clear line."""
+    proxy.response = status, body
 
     with pytest.raises(SetupError) as caught:
         await Store.open(f"s3://{bucket}").probe()
 
-    assert said in " ".join(str(caught.value).split())
+    assert error in " ".join(str(caught.value).split())
 
 
 async def test_dead_endpoint_fails_soon(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits for minutes to learn that nothing answers."""
+    """An unreachable endpoint fails within seconds."""
     for name, value in aws(f"http://127.0.0.1:{free_port()}").items():
         monkeypatch.setenv(name, value)
     began = time.monotonic()
@@ -431,38 +427,37 @@ async def test_dead_endpoint_fails_soon(bucket: str, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(
-    ("status", "answer", "said"),
+    ("response", "error"),
     [
-        pytest.param(404, _MISSING, "NoSuchBucket", id="missing"),
-        pytest.param(403, _DENIED, "AccessDenied", id="denied"),
-        pytest.param(400, _REGION, "AuthorizationHeaderMalformed", id="region"),
-        pytest.param(400, _EXPIRED, "ExpiredToken", id="token"),
+        pytest.param((404, _MISSING), "NoSuchBucket", id="missing"),
+        pytest.param((403, _DENIED), "AccessDenied", id="denied"),
+        pytest.param((400, _REGION), "AuthorizationHeaderMalformed", id="region"),
+        pytest.param((400, _EXPIRED), "ExpiredToken", id="token"),
     ],
 )
 def test_wrong_bucket_costs_nothing(
     run_cli: Command,
     studio: dict[str, str],
     sandbox: Sandbox,
-    between: Between,
+    proxy: Proxy,
     s3: S3,
     board: Path,
-    status: int,
-    answer: bytes,
-    said: str,
+    response: tuple[int, bytes],
+    error: str,
 ) -> None:
-    """A production into a bucket that refuses ends before anything is sent, in one line, with exit code 2."""
-    between.answer = status, answer
-    env = {**studio, **s3.env, "AWS_ENDPOINT_URL": between.url}
+    """A bucket that refuses ends a production before anything is sent, in one line and with exit code 2."""
+    proxy.response = response
+    env = {**studio, **s3.env, "AWS_ENDPOINT_URL": proxy.url}
 
     run = run_cli("produce", board, "--archive", "s3://clips/films", env=env)
 
     assert run.returncode == 2
-    assert said in run.stderr
+    assert error in run.stderr
     assert "Nothing was spent" in " ".join(run.stderr.split())
     assert sandbox.totals()["submits_received"] == 0
 
 
-def test_bucket_that_vanishes(
+def test_deleted_bucket(
     start_cli: Callable[..., subprocess.Popen[str]],
     studio: dict[str, str],
     sandbox: Sandbox,
@@ -470,7 +465,7 @@ def test_bucket_that_vanishes(
     bucket: str,
     board: Path,
 ) -> None:
-    """When the bucket goes while clips are generated, each says so, and the account is shown all the same."""
+    """When the bucket is deleted during a run, each clip reports it, and the summary is shown."""
     sandbox.faults({"kind": "generation", "fault": "take-longer", "factor": 8})
     run = start_cli("produce", board, "--archive", f"s3://{bucket}/films", env={**studio, **s3.env})
     while sum(key.endswith("accepted.json") for key in s3.contents(bucket)) < 2:

@@ -1,4 +1,4 @@
-"""`docs/s3.md`, carried out: its rules, its policy and its commands."""
+"""The rules, policy and commands of `docs/s3.md`."""
 
 import contextlib
 import json
@@ -24,14 +24,14 @@ def _blocks(language: str, bucket: str) -> list[str]:
 
 @pytest.fixture
 def strict(tmp_path: Path) -> Iterator[S3]:
-    """Run an S3 endpoint for itself, for one that asks who is there asks everybody."""
+    """Run a separate S3 endpoint, since authentication applies to all of its clients."""
     (tmp_path / "s3").mkdir()
     with serving_s3(tmp_path / "s3") as s3:
         yield s3
 
 
 def _keys(s3: S3, policy: str) -> dict[str, str]:
-    """Make a user who may do what the policy says, and from now on let nobody do more."""
+    """Create a user with the policy, and enable authentication."""
     with contextlib.closing(s3.client("iam")) as iam:
         iam.create_user(UserName="studio")
         iam.put_user_policy(UserName="studio", PolicyName="clips", PolicyDocument=policy)
@@ -42,7 +42,7 @@ def _keys(s3: S3, policy: str) -> dict[str, str]:
 
 
 def test_guide_leads_to_clips(strict: S3, studio: dict[str, str], tmp_path: Path) -> None:
-    """With the policy that the page gives, its commands make a production; without it, they are refused."""
+    """The page's commands make a production with the page's policy, and are refused without it."""
     bucket = strict.bucket()
     rules, policy = _blocks("json", bucket)
     with contextlib.closing(strict.client()) as client:
@@ -50,25 +50,25 @@ def test_guide_leads_to_clips(strict: S3, studio: dict[str, str], tmp_path: Path
         for path in filter(Path.is_file, _EXAMPLE.rglob("*")):
             client.upload_file(str(path), bucket, f"boards/lighthouse/{path.relative_to(_EXAMPLE)}")
     commands = "".join(_blocks("bash", bucket))
-    hasty = commands.replace("produce ", "produce --first-look 0.2 --look-every 0.2 ")
+    quick = commands.replace("produce ", "produce --first-poll 0.2 --poll-every 0.2 ")
     mine = {"PATH": f"{BIN}:{os.environ['PATH']}"}
     env = environment(tmp_path / "prefect", **studio, **{**strict.env, **_keys(strict, policy), **mine})
 
     def run(text: str, **more: str) -> subprocess.CompletedProcess[str]:
-        words, told = ["bash", "-euc", text], {**env, **more}
+        command, variables = ["bash", "-euc", text], {**env, **more}
         return subprocess.run(
-            words, cwd=ROOT, env=told, capture_output=True, text=True, timeout=180, check=False
+            command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=180, check=False
         )
 
-    ran = run(hasty)
-    stranger, reader = (run(commands.splitlines()[line], AWS_ACCESS_KEY_ID="AKIASTRANGER") for line in (1, 3))
+    ran = run(quick)
+    unknown, reader = (run(commands.splitlines()[line], AWS_ACCESS_KEY_ID="AKIASTRANGER") for line in (1, 3))
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "archived" in ran.stdout
     assert "3 made" in ran.stdout
     assert "3 reused" in ran.stdout
-    assert stranger.returncode == 2
-    assert "InvalidAccessKeyId" in stranger.stderr
+    assert unknown.returncode == 2
+    assert "InvalidAccessKeyId" in unknown.stderr
     assert reader.returncode == 2
     assert "storyboard.yaml: Server returned non-2xx status code: 403 Forbidden (http" in reader.stderr
     assert "Check the name, and that these credentials may read" in reader.stderr

@@ -1,4 +1,4 @@
-"""The API key goes to the API, and stays nowhere else."""
+"""The API key is sent to the API and stored nowhere else."""
 
 import base64
 import json
@@ -20,16 +20,16 @@ from tests.processes import Sandbox, environment, free_port, running
 
 _RUN_SECONDS = 120.0
 
-_LOUD_COMMAND = """\
+_VERBOSE_COMMAND = """\
 import logging, sys
 logging.basicConfig(level=logging.DEBUG)
 from prefect_seedance.cli import main
 sys.argv[0] = "prefect-seedance"
 main()
 """
-"""Our command in a program that has all libraries say all they can."""
+"""The command in a program with debug logging of all libraries."""
 
-_LOUD = {
+_VERBOSE = {
     "PREFECT_LOGGING_LEVEL": "DEBUG",
     "PREFECT_LOGGING_ROOT_LEVEL": "DEBUG",
     "PREFECT_LOGGING_EXTRA_LOGGERS": "prefect_seedance",
@@ -60,26 +60,26 @@ careless()
 
 
 def needles(secret: str) -> list[bytes]:
-    """Return how a secret can stand in a file: in clear, or within base64 at each of its three offsets."""
+    """Return the forms of a secret: plain, reversed, as hex, and in base64 at each of three offsets."""
     plain = secret.encode()
     encoded = [base64.b64encode(b"\0" * offset + plain)[4:-4] for offset in range(3)]
     return [plain, plain[::-1], plain.hex().encode(), *encoded]
 
 
 def is_within(secret: str, content: bytes) -> bool:
-    """Tell whether content holds a secret, also where lines are broken within it."""
+    """Return whether content contains a secret, even across line breaks."""
     joined = content.replace(b"\\n", b"").replace(b"\n", b"")
     return any(needle in text for needle in needles(secret) for text in (content, joined))
 
 
 def dump(database: Path) -> bytes:
-    """Return all rows of a database in use, in which a value is never cut by the end of a page."""
+    """Return all rows of a database in use, in which no value is split between pages."""
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         return "\n".join(connection.iterdump()).encode()
 
 
 def finds(secret: str, *places: Path | bytes | str) -> list[str]:
-    """Return where a secret is found in these texts, and in all files of these folders."""
+    """Return the texts, and the files in the folders, that contain a secret."""
     return [name for name, content in _contents(places) if is_within(secret, content)]
 
 
@@ -97,7 +97,7 @@ def _contents(places: Sequence[Path | bytes | str]) -> Iterator[tuple[str, bytes
 
 
 def run_all(*programs: tuple[Sequence[object], dict[str, str]]) -> list[str]:
-    """Run programs side by side, and return what each said."""
+    """Run programs concurrently and return their output."""
     with ExitStack() as stack:
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         started = [stack.enter_context(running(*words, env=env, **pipes)) for words, env in programs]
@@ -106,14 +106,14 @@ def run_all(*programs: tuple[Sequence[object], dict[str, str]]) -> list[str]:
 
 @pytest.fixture
 def key() -> str:
-    """Draw a key that stands nowhere by chance."""
+    """Return a random key."""
     return f"sd-{secrets.token_hex(16)}"
 
 
 @pytest.fixture
 def loud(prefect_server: str, tmp_path: Path) -> dict[str, str]:
-    """Return the environment of programs that say all they can, and keep all their results."""
-    return environment(tmp_path / "loud", PREFECT_API_URL=prefect_server, **_LOUD)
+    """Return the environment of programs that log everything and persist all results."""
+    return environment(tmp_path / "loud", PREFECT_API_URL=prefect_server, **_VERBOSE)
 
 
 def test_key_stays_hidden(
@@ -126,7 +126,7 @@ def test_key_stays_hidden(
     tmp_path: Path,
     key: str,
 ) -> None:
-    """Whatever goes well or wrong, no key is in archive, output, database, results or the API's books."""
+    """No run leaves a key in the archive, output, database, results or the sandbox's books."""
     sandbox = start_sandbox(api_key=key, serve=archive / "images")
     sandbox.faults(
         {"kind": "submit", "fault": "accept-then-drop", "clip": "after noon"},
@@ -137,32 +137,33 @@ def test_key_stays_hidden(
         block.save("secrets-journey", overwrite=True)
     wrong_key = f"sd-{secrets.token_hex(16)}"
     produce = (
-        sys.executable, "-c", _LOUD_COMMAND, "produce", board, "--images-url", sandbox.hosted,
-        "--verbose", "--first-look", 0.3, "--look-every", 0.2, "--timeout", 3,
+        sys.executable, "-c", _VERBOSE_COMMAND, "produce", board, "--images-url", sandbox.hosted,
+        "--verbose", "--first-poll", 0.3, "--poll-every", 0.2, "--timeout", 3,
     )  # fmt: skip
-    refused, nobody = archive / "refused", archive / "nobody"
+    refused, unreachable = archive / "refused", archive / "unreachable"
 
-    said = run_all(
+    outputs = run_all(
         ((*produce, "--archive", archive, "--name", "by-block", "--credentials", "secrets-journey"), loud),
         (
             (*produce, "--archive", refused, "--name", "refused"),
             {**loud, "SEEDANCE_API_KEY": wrong_key, "SEEDANCE_BASE_URL": sandbox.url},
         ),
         (
-            (*produce, "--archive", nobody, "--name", "nobody", "--deadline", 5),
+            (*produce, "--archive", unreachable, "--name", "unreachable", "--deadline", 5),
             {**loud, "SEEDANCE_API_KEY": key, "SEEDANCE_BASE_URL": f"http://127.0.0.1:{free_port()}"},
         ),
     )
 
     database = prefect_server_home / "prefect.db"
-    _await_rows(database, b"seedance.clip.archived", b"seedance-by-block-manifest", b"produce refused")
+    _wait_for_rows(database, b"seedance.clip.archived", b"seedance-by-block-manifest", b"produce refused")
     results = list((tmp_path / "loud" / "storage").iterdir())
-    assert "1 made, 1 unresolved" in said[0]
-    assert "401" in said[1]
-    assert "Connect" in said[2]
-    assert all("send_request_headers" in text for text in said)
+    assert "1 made, 1 unresolved" in outputs[0]
+    assert "401" in outputs[1]
+    assert "Connect" in outputs[2]
+    assert all("send_request_headers" in text for text in outputs)
     assert results
-    places = (archive, tmp_path, prefect_server_home, *said, json.dumps(sandbox.books()))
+    places: list[Path | bytes | str] = [archive, tmp_path, prefect_server_home, *outputs]
+    places.append(json.dumps(sandbox.books()))
     assert finds(key, *places) == []
     assert finds(wrong_key, *places) == []
 
@@ -170,15 +171,15 @@ def test_key_stays_hidden(
 def test_search_finds_leaks(
     prefect_server_home: Path, loud: dict[str, str], archive: Path, tmp_path: Path, key: str
 ) -> None:
-    """The search that found nothing finds a planted key wherever it was planted."""
+    """The search finds a planted key in every place."""
     (archive / f"{key}.txt").write_text("harmless")
     (archive / "request.json").write_text(json.dumps({"headers": {"Authorization": f"Bearer {key}"}}))
 
-    (said,) = run_all(((sys.executable, "-c", _CARELESS_PROGRAM), {**loud, "SEEDANCE_API_KEY": key}))
-    _await_rows(prefect_server_home / "prefect.db", key.encode())
+    (outputs,) = run_all(((sys.executable, "-c", _CARELESS_PROGRAM), {**loud, "SEEDANCE_API_KEY": key}))
+    _wait_for_rows(prefect_server_home / "prefect.db", key.encode())
 
     storage = tmp_path / "loud" / "storage"
-    assert finds(key, said) == ["text 0"]
+    assert finds(key, outputs) == ["text 0"]
     assert len(finds(key, storage)) == 1
     assert f"rows of {prefect_server_home / 'prefect.db'}" in finds(key, prefect_server_home)
     assert sorted(finds(key, archive)) == [
@@ -187,9 +188,9 @@ def test_search_finds_leaks(
     ]
 
 
-def _await_rows(database: Path, *contents: bytes) -> None:
-    """Wait until Prefect has written all of these down, so that a search does not come too early."""
+def _wait_for_rows(database: Path, *contents: bytes) -> None:
+    """Wait until Prefect has stored all of these contents, so that the search is complete."""
     latest = time.monotonic() + _RUN_SECONDS
     while not all(content in dump(database) for content in contents):
-        assert time.monotonic() < latest, f"not all of {contents} came to {database}"
+        assert time.monotonic() < latest, f"{database} does not contain all of {contents}"
         time.sleep(0.5)

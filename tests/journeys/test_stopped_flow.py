@@ -1,4 +1,4 @@
-"""A worker stops a flow by SIGTERM while submissions are on their way: their answers are recorded."""
+"""A flow stopped by SIGTERM during submissions records their responses."""
 
 import json
 import signal
@@ -40,7 +40,7 @@ KINDS = {
 def test_terminated_flow_loses_no_id(
     kind: str, tmp_path: Path, board: Path, archive: Path, sandbox: Sandbox, studio: dict[str, str]
 ) -> None:
-    """Both submissions are answered a second after the flow was told to stop, and neither is unresolved."""
+    """Both submissions are answered one second after SIGTERM, and neither stays unresolved."""
     sandbox.faults({"kind": "submit", "fault": "slow", "seconds": 1.0})
     script = tmp_path / "film.py"
     script.write_text(_FLOW.format(**KINDS[kind]), encoding="utf-8")
@@ -48,19 +48,19 @@ def test_terminated_flow_loses_no_id(
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
     with running(*command, env=environment(tmp_path / "prefect", **studio), **quiet) as process:
-        _until_asked(archive, clips=2)
+        _wait_for_intents(archive, clips=2)
         process.send_signal(signal.SIGTERM)
         process.wait(30)
 
     manifest = json.loads((archive / "productions/test-board/manifest.json").read_text(encoding="utf-8"))
     assert sandbox.totals()["accepted"] == 2
     assert len(list(archive.glob("clips/*/*/accepted.json"))) == 2
-    assert [clip["standing"] for clip in manifest["clips"]] == ["in flight", "in flight"]
+    assert [clip["status"] for clip in manifest["clips"]] == ["in flight", "in flight"]
 
 
-def _until_asked(archive: Path, *, clips: int) -> None:
+def _wait_for_intents(archive: Path, *, clips: int) -> None:
     latest = time.monotonic() + 60
     while len(list(archive.glob("clips/*/*/intent.json"))) < clips:
-        assert time.monotonic() < latest, "nothing was asked for"
+        assert time.monotonic() < latest, "no intent was recorded in time"
         time.sleep(0.02)
     time.sleep(0.2)

@@ -1,4 +1,4 @@
-"""What a stored bucket's credentials may say: profiles, regions, certificates, keys that expire."""
+"""Credentials of a stored bucket: profiles, regions, certificates and expiring keys."""
 
 import asyncio
 import sys
@@ -33,28 +33,31 @@ def _prefect(prefect_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 @pytest.fixture(scope="module")
 def private(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
-    """Run an endpoint whose certificate nobody knows, as in somebody's own network."""
+    """Run an endpoint with a self-signed certificate, as in a private network."""
     with serving_s3(tmp_path_factory.mktemp("s3-tls"), tls=True) as s3:
         yield s3
 
 
 async def opened(bucket: str, credentials: AwsCredentials | MinIOCredentials) -> Store:
-    """Store a bucket with these credentials, and open it as an archive."""
+    """Save a bucket with these credentials, and open it as an archive."""
     await S3Bucket(bucket_name=bucket, credentials=credentials).asave("stored", overwrite=True)
     return await ClipArchive(s3_bucket="stored").open()
 
 
 def keys(where: AwsClientParameters, **fields: object) -> AwsCredentials:
-    """Return the endpoint's account, reached as these parameters say."""
+    """Return credentials of the endpoint with the given client parameters."""
     known = {"aws_access_key_id": "someone", "aws_secret_access_key": SecretStr("secret")}
     return AwsCredentials(**{**known, "region_name": "us-east-1", **fields}, aws_client_parameters=where)
 
 
-@pytest.mark.parametrize("trust", ["nobody is checked", "certificate", "MinIO"])
+@pytest.mark.parametrize("trust", ["no verification", "certificate", "MinIO"])
 async def test_private_endpoint_is_trusted(trust: str, private: S3) -> None:
-    """With `verify` False, or with the certificate's file, an endpoint of one's own is an archive."""
-    trusting = {"verify": True, "verify_cert_path": private.certificate}  # without the first, it is not kept
-    checks = {"verify": False} if trust == "nobody is checked" else trusting
+    """With `verify` False, or with its certificate, a private endpoint can be used."""
+    trusting = {
+        "verify": True,
+        "verify_cert_path": private.certificate,
+    }  # without verify, the block drops the certificate
+    checks = {"verify": False} if trust == "no verification" else trusting
     where = AwsClientParameters(endpoint_url=private.url, **checks)
     minio = MinIOCredentials(
         minio_root_user="root", minio_root_password=SecretStr("secret"), aws_client_parameters=where
@@ -69,7 +72,7 @@ async def test_private_endpoint_is_trusted(trust: str, private: S3) -> None:
 
 
 async def test_unknown_certificate_is_refused(private: S3) -> None:
-    """An endpoint that nobody vouches for is not given a key, and the message says why."""
+    """An untrusted endpoint receives no key, and the error names the reason."""
     store = await opened("clips", keys(AwsClientParameters(endpoint_url=private.url)))
 
     with pytest.raises(SetupError, match=r"certificate is not trusted: UnknownIssuer.*Nothing was spent"):
@@ -77,14 +80,14 @@ async def test_unknown_certificate_is_refused(private: S3) -> None:
 
 
 def profile(folder: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Write the profile `studio` where boto looks for it."""
+    """Write the profile `studio` and configure boto3 to read it."""
     (folder / "config").write_text(f"[profile studio]\n{text}", encoding="utf-8")
     monkeypatch.setenv("AWS_CONFIG_FILE", str(folder / "config"))
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(folder / "none"))
 
 
-async def test_profile_says_everything(s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keys, region and endpoint may all stand in a profile, and the block names only that."""
+async def test_profile_configures_everything(s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A profile can contain keys, region and endpoint."""
     lines = ["aws_access_key_id = someone", "aws_secret_access_key = secret", "region = eu-west-1"]
     profile(tmp_path, "\n".join([*lines, f"endpoint_url = {s3.url}"]), monkeypatch)
     bucket = await asyncio.to_thread(s3.bucket)
@@ -111,7 +114,7 @@ print(json.dumps({
 
 
 async def test_archive_outlives_its_keys(s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keys that expire within seconds are replaced as often as it takes, however long the archive is open."""
+    """Keys that expire within seconds are renewed while the archive is open."""
     (tmp_path / "issue.py").write_text(_ISSUER, encoding="utf-8")
     issue = f"{sys.executable} {tmp_path / 'issue.py'} {_KEY_SECONDS}"
     profile(tmp_path, f"region = us-east-1\ncredential_process = {issue}", monkeypatch)
@@ -127,8 +130,8 @@ async def test_archive_outlives_its_keys(s3: S3, tmp_path: Path, monkeypatch: py
     assert len(await store.keys("clips/")) == written > 2
 
 
-async def test_end_of_keys_is_known(s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When keys end is known of a role's, and of those that boto was told of; others may last for ever."""
+async def test_key_expiry_is_known(s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The expiry is known for keys of roles and of profiles; plain keys have none."""
     (tmp_path / "issue.py").write_text(_ISSUER, encoding="utf-8")
     issue = f"{sys.executable} {tmp_path / 'issue.py'} 7200"
     profile(tmp_path, f"region = us-east-1\ncredential_process = {issue}", monkeypatch)
@@ -151,7 +154,7 @@ async def test_end_of_keys_is_known(s3: S3, tmp_path: Path, monkeypatch: pytest.
 
 
 async def test_expired_token_costs_nothing(s3: S3) -> None:
-    """A session token that is over is refused in one line, before anything is spent."""
+    """An expired session token is refused in one line, before anything is spent."""
     bucket = await asyncio.to_thread(s3.bucket)
     over = {"aws_access_key_id": f"UNTIL{int(time.time())}", "aws_session_token": "token"}
     store = await opened(bucket, keys(AwsClientParameters(endpoint_url=s3.url), **over))

@@ -1,8 +1,9 @@
-"""Four images become three clips, and nothing is done twice."""
+"""A storyboard of four images becomes three clips, without repeated work."""
 
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image, ImageDraw
@@ -15,28 +16,28 @@ _SHOTS = {"dawn": "#f2b48c", "noon": "#8cc8f2", "dusk": "#c06a8c", "night": "#10
 
 
 @pytest.fixture
-def pictures(tmp_path: Path) -> list[Image.Image]:
-    """Four pictures that nobody could take for each other."""
+def images(tmp_path: Path) -> list[Image.Image]:
+    """Return four clearly different images."""
     folder = tmp_path / "film"
     folder.mkdir()
-    painted = []
+    drawn = []
     for number, (name, colour) in enumerate(_SHOTS.items()):
-        picture = Image.new("RGB", (864, 496), colour)
+        image = Image.new("RGB", (864, 496), colour)
         left = 100 + 170 * number
-        ImageDraw.Draw(picture).rectangle((left, 120, left + 120, 420), fill="white")
-        picture.save(folder / f"{name}.png")
-        painted.append(picture)
-    return painted
+        ImageDraw.Draw(image).rectangle((left, 120, left + 120, 420), fill="white")
+        image.save(folder / f"{name}.png")
+        drawn.append(image)
+    return drawn
 
 
 @pytest.fixture
-def film(tmp_path: Path, pictures: list[Image.Image]) -> Path:
-    """The storyboard of these pictures."""
+def film(tmp_path: Path, images: list[Image.Image]) -> Path:
+    """Return a storyboard of these images."""
     shots = "".join(f"  - {{image: {name}.png, prompt: drifting clouds after {name}}}\n" for name in _SHOTS)
     settings = "{resolution: 480p, aspect_ratio: 16:9, sound: true}"
     board = tmp_path / "film" / "storyboard.yaml"
     board.write_text(f"title: A day\ndefaults: {settings}\nshots:\n{shots}", encoding="utf-8")
-    assert len(pictures) == len(_SHOTS)
+    assert len(images) == len(_SHOTS)
     return board
 
 
@@ -46,10 +47,10 @@ def test_storyboard_becomes_clips(
     sandbox: Sandbox,
     place: Place,
     film: Path,
-    pictures: list[Image.Image],
+    images: list[Image.Image],
 ) -> None:
-    """Clips begin and end at the images; a second run does nothing; an edit buys one clip."""
-    look = ("--first-look", "0.2", "--look-every", "0.2")
+    """Clips begin and end with the images; a second run does nothing; an edit buys one clip."""
+    look = ("--first-poll", "0.2", "--poll-every", "0.2")
     words = ("produce", film, "--archive", place.name, *place.options, "--json", *look)
     env = {**studio, **place.env}
 
@@ -62,22 +63,22 @@ def test_storyboard_becomes_clips(
 
     contents = place.contents()
     assert [clip["name"] for clip in first] == ["dawn → noon", "noon → dusk", "dusk → night"]
-    assert [clip["standing"] for clip in first] == ["made"] * 3
-    for clip, start, end in zip(first, pictures, pictures[1:], strict=False):
+    assert [clip["status"] for clip in first] == ["made"] * 3
+    for clip, start, end in zip(first, images, images[1:], strict=False):
         frames = films.frames(contents[clip["clip"]["key"]])
         assert similarity(start, frames[0]) > 0.95
         assert similarity(end, frames[-1]) > 0.95
         assert similarity(start, frames[-1]) < 0.9
     manifest = json.loads(contents["productions/a-day/manifest.json"])
     assert len(manifest["clips"]) == 3
-    assert [clip["standing"] for clip in second] == ["reused"] * 3
+    assert [clip["status"] for clip in second] == ["reused"] * 3
     assert untouched == books
-    assert [clip["standing"] for clip in third] == ["reused", "made", "reused"]
+    assert [clip["status"] for clip in third] == ["reused", "made", "reused"]
     assert sandbox.totals()["submits_received"] == 4
     assert sandbox.totals()["duplicates"] == 0
     assert sandbox.totals()["foreign_headers"] == 0
 
 
-def _clips(run: subprocess.CompletedProcess[str]) -> list[dict[str, object]]:
+def _clips(run: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
     assert run.returncode == 0, run.stderr
     return list(json.loads(run.stdout)["clips"])

@@ -1,4 +1,4 @@
-"""The wheel, installed where nothing else is: all that is promised works from there."""
+"""The wheel, installed into an empty environment."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the wheel, install it into an empty environment, and return where its commands are."""
+    """Build the wheel, install it into an empty environment, and return the folder of its commands."""
     folder = tmp_path_factory.mktemp("wheel")
     subprocess.run([*_BUILD, folder, ROOT], check=True, capture_output=True)
     (wheel,) = folder.glob("*.whl")
@@ -36,11 +36,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(installed: Path, tmp_path: Path) -> Run:
-    """Return how to run one of its commands, far from the repository."""
+    """Return a function that runs one of its commands outside the repository."""
 
-    def ran(command: str, *words: object, **env: str) -> subprocess.CompletedProcess[str]:
+    def ran(command: str, *arguments: object, **env: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [installed / command, *map(str, words)],
+            [installed / command, *map(str, arguments)],
             env=environment(tmp_path / "prefect", **env),
             cwd=tmp_path,
             capture_output=True,
@@ -52,13 +52,13 @@ def run(installed: Path, tmp_path: Path) -> Run:
     return ran
 
 
-def test_tells_its_version(run: Run) -> None:
-    """The command is there, and is the version that was built."""
+def test_prints_version(run: Run) -> None:
+    """The command prints the version that was built."""
     assert run("prefect-seedance", "--version").stdout == f"{prefect_seedance.__version__}\n"
 
 
-def test_has_all_public_names(run: Run) -> None:
-    """Every name that the package promises can be imported from it, with its types."""
+def test_exports_public_names(run: Run) -> None:
+    """All public names can be imported, and the package is typed."""
     program = (
         "import prefect_seedance as p, pathlib\n"
         "assert (pathlib.Path(p.__file__).parent / 'py.typed').is_file()\n"
@@ -72,12 +72,12 @@ def test_has_all_public_names(run: Run) -> None:
 
 
 def test_plans(run: Run, board: Path) -> None:
-    """A storyboard is planned."""
+    """The command plans a storyboard."""
     assert "8 s of video would be billed" in run("prefect-seedance", "plan", board).stdout
 
 
 def test_serves_the_sandbox(installed: Path, tmp_path: Path) -> None:
-    """The stand-in for the API starts and stops."""
+    """The sandbox starts and stops."""
     command = (installed / "prefect-seedance", "sandbox", "--port", "0")
     with running(*command, env=environment(tmp_path), cwd=tmp_path, stdout=subprocess.PIPE) as process:
         assert process.stdout
@@ -85,15 +85,15 @@ def test_serves_the_sandbox(installed: Path, tmp_path: Path) -> None:
 
 
 def test_registers_its_blocks(run: Run, prefect_server: str) -> None:
-    """Prefect finds the blocks by the package's name."""
+    """Prefect registers the blocks by the package's name."""
     ran = run("prefect", "block", "register", "-m", "prefect_seedance", PREFECT_API_URL=prefect_server)
 
     assert ran.returncode == 0
     assert "Seedance Credentials" in ran.stdout
 
 
-def test_demo_has_its_example(run: Run, prefect_server: str, tmp_path: Path) -> None:
-    """The demo works from a bare installation."""
+def test_demo_works(run: Run, prefect_server: str, tmp_path: Path) -> None:
+    """The demo works from the installed wheel."""
     ran = run("prefect-seedance", "demo", PREFECT_API_URL=prefect_server)
 
     assert (ran.returncode, ran.stderr) == (0, "")
