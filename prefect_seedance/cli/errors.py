@@ -37,7 +37,8 @@ def usage_message(error: CycloptsError) -> str:
     command = " ".join(("prefect-seedance", *(error.command_chain or ())))
     cause = error.__cause__
     text = _invalid(cause, error) if isinstance(cause, ValidationError) else str(error)
-    return f"{text.strip().rstrip('.')}. See {command} --help"
+    end = "" if text.endswith("?") else "."
+    return f"{text.strip().rstrip('.')}{end} See {command} --help"
 
 
 def _invalid(invalid: ValidationError, error: CycloptsError) -> str:

@@ -51,9 +51,9 @@ _OUTPUT = Group("Film and report", sort_key=4)
 LoadingOptions = Annotated[Loading, Parameter(name="*", group=_CLIPS)]
 HostingOptions = Annotated[Hosting, Parameter(name="*", group=_CLIPS)]
 RetryOptions = Annotated[RetryPolicy, Parameter(name="*", group=_CLIPS)]
-WaitingOptions = Annotated[Waiting, Parameter(name="*", group=_TIME, negative_bool="--no-")]
+WaitingOptions = Annotated[Waiting, Parameter(name="*", group=_TIME, negative_bool="no-")]
 JoinOptions = Annotated[JoinStyle, Parameter(name="*", group=_OUTPUT)]
-OutputOptions = Annotated[Output, Parameter(name="*", group=_OUTPUT, negative_bool="--no-")]
+OutputOptions = Annotated[Output, Parameter(name="*", group=_OUTPUT, negative_bool="no-")]
 
 
 @Parameter(name="*", group=_ACCOUNT)

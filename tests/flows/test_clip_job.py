@@ -110,7 +110,7 @@ async def test_run_is_found_by_fingerprint(job: SeedanceClip, sandbox: Sandbox) 
 
 async def test_unknown_fingerprint_is_refused(job: SeedanceClip, archive: Path) -> None:
     """An unknown fingerprint raises an error that names the archive."""
-    with pytest.raises(SetupError, match=f"Nothing was asked for as 0123 in {archive}"):
+    with pytest.raises(SetupError, match=f"The ledger of {archive} has no clip 0123"):
         await job.run_of("0123").await_for_completion()
 
 

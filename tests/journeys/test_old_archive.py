@@ -35,7 +35,7 @@ _CALLED_BACK = "fee04cab1da2c5cc07998b88049b542c"
 _LIGHTHOUSE = (_REUSED, _RETRIED, _REJECTED, _UNRESOLVED)
 _OTHERS = (_FROM_TEXT, _FROM_URL, _CALLED_BACK)
 
-_QUICK = ("--first-look", "0.2", "--look-every", "0.2", "--deadline", "60", "--json")
+_QUICK = ("--first-poll", "0.2", "--poll-every", "0.2", "--deadline", "60", "--json")
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_plan_reuses_every_clip(run_cli: Command, archive: Path) -> None:
         for board in (_BOARD, _CUTAWAYS)
     ]
 
-    lighthouse, cutaways = ({clip["fingerprint"]: clip["will"] for clip in plan["clips"]} for plan in plans)
+    lighthouse, cutaways = ({clip["fingerprint"]: clip["action"] for clip in plan["clips"]} for plan in plans)
     assert lighthouse == dict(zip(_LIGHTHOUSE, ("reuse", "reuse", "failed", "unresolved"), strict=True))
     assert cutaways == dict.fromkeys(_OTHERS, "reuse")
     assert [plan["billed_seconds"] for plan in plans] == [0, 0]
