@@ -113,9 +113,9 @@ RULES = (
     Rule(
         "a video is verified before it is stored",
         "clips/archive",
-        "                return sha256, await self._probed(file)\n            except (LinkExpiredError",
+        "                return sha256, await self._probe(file)\n            except (LinkExpiredError",
         "                await self._store(attempt.intent.fingerprint, file, sha256=sha256)\n"
-        "                return sha256, await self._probed(file)\n            except (LinkExpiredError",
+        "                return sha256, await self._probe(file)\n            except (LinkExpiredError",
     ),
     Rule(
         "a video is stored before its record",

@@ -34,21 +34,23 @@ def video() -> bytes:
         with av.open(file.name, "w") as output:
             stream = output.add_stream("libx264", rate=12)
             stream.width, stream.height = 128, 72
+            image = Image.new("RGB", (128, 72), "blue")
             for _ in range(24):
-                output.mux(stream.encode(av.VideoFrame.from_image(Image.new("RGB", (128, 72), "blue"))))
+                frame = av.VideoFrame.from_image(image)  # type: ignore[no-untyped-call]  # untyped in PyAV
+                output.mux(stream.encode(frame))
             output.mux(stream.encode(None))
         return Path(file.name).read_bytes()
 
 
 class Web(httpx.AsyncBaseTransport):
-    """Serves files by URL, each once and then the last for ever, and fresh links as status answers."""
+    """Serves the given responses per file, repeating the last one, and a fresh link per status read."""
 
     def __init__(self, **files: list[bytes | int]) -> None:
-        self.asked: list[httpx.Request] = []
+        self.requests: list[httpx.Request] = []
         self.files = files
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        self.asked.append(request)
+        self.requests.append(request)
         await asyncio.sleep(0.1)
         if request.url.path.startswith("/api"):
             result = json.dumps({"resultUrls": [FRESH] if "fresh" in self.files else []})
@@ -63,12 +65,14 @@ class Web(httpx.AsyncBaseTransport):
 
     @property
     def downloads(self) -> list[str]:
-        return [request.url.path for request in self.asked if not request.url.path.startswith("/api")]
+        return [request.url.path for request in self.requests if not request.url.path.startswith("/api")]
 
 
 def succeeded(fingerprint: str = FINGERPRINT) -> Attempt:
     now = datetime.now(UTC)
-    asked = ClipInput(mode="text-to-video", prompt="a blue screen", aspect_ratio="16:9", resolution="480p")
+    clip_input = ClipInput(
+        mode="text-to-video", prompt="a blue screen", aspect_ratio="16:9", resolution="480p"
+    )
     intent = Intent(
         fingerprint=fingerprint,
         number=1,
@@ -76,8 +80,8 @@ def succeeded(fingerprint: str = FINGERPRINT) -> Attempt:
         production="screens",
         model="seedance-1-5-pro",
         base_url="https://api.apixo.ai",
-        request=GenerateRequest(input=asked),
-        asked_by="somebody",
+        request=GenerateRequest(input=clip_input),
+        asked_by="host process 7",
         asked_at=now,
         settles_by=now,
     )
@@ -105,7 +109,7 @@ async def archived(web: Web, store: Store, *, seconds: float = 600) -> Clip:
 
 
 async def test_archives_with_digest_and_facts(video: bytes, store: Store) -> None:
-    """The archive holds the served bytes, and a record of what and whence they are."""
+    """The archive stores the downloaded bytes, and a record with digest, format and findings."""
     clip = await archived(Web(old=[video]), store)
 
     assert await store.read(clip.key) == video
@@ -115,7 +119,7 @@ async def test_archives_with_digest_and_facts(video: bytes, store: Store) -> Non
     assert await find_clip(store, FINGERPRINT) == clip
 
 
-async def test_archived_is_not_fetched_again(video: bytes, store: Store) -> None:
+async def test_archives_only_once(video: bytes, store: Store) -> None:
     """A clip that is in the archive is returned without a request."""
     first = await archived(Web(old=[video]), store)
     web = Web(old=[video])
@@ -123,22 +127,22 @@ async def test_archived_is_not_fetched_again(video: bytes, store: Store) -> None
     again = await archived(web, store)
 
     assert again == first
-    assert not web.asked
+    assert not web.requests
 
 
-async def test_key_stays_at_home(video: bytes, store: Store) -> None:
-    """The API's key is never sent to where the results are."""
+async def test_key_goes_to_api_only(video: bytes, store: Store) -> None:
+    """The API key is never sent to the server of the results."""
     web = Web(old=[403], fresh=[video])
 
     await archived(web, store)
 
-    with_key = {request.url.host for request in web.asked if "Authorization" in request.headers}
+    with_key = {request.url.host for request in web.requests if "Authorization" in request.headers}
     assert with_key == {"api.apixo.ai"}
 
 
 @pytest.mark.parametrize("code", [403, 404, 410])
 async def test_expired_link_is_renewed(video: bytes, store: Store, code: int) -> None:
-    """A link that is no longer served is asked for again before the clip counts as lost."""
+    """If a link has expired, a new status read gives another one."""
     web = Web(old=[code], fresh=[video])
 
     clip = await archived(web, store)
@@ -147,9 +151,19 @@ async def test_expired_link_is_renewed(video: bytes, store: Store, code: int) ->
     assert web.downloads == ["/old.mp4", "/fresh.mp4"]
 
 
+async def test_reads_fresh_links_twice(video: bytes, store: Store) -> None:
+    """If the first fresh link has expired too, a second status read gives another one."""
+    web = Web(old=[403], fresh=[403, video])
+
+    clip = await archived(web, store)
+
+    assert await store.read(clip.key) == video
+    assert web.downloads == ["/old.mp4", "/fresh.mp4", "/fresh.mp4"]
+
+
 @pytest.mark.parametrize("files", [{"old": [403]}, {"old": [403], "fresh": [403]}], ids=["none", "expired"])
-async def test_lost_link_is_said(store: Store, files: dict[str, list[bytes | int]]) -> None:
-    """If the API has no working link, that is the error, and the archive stays empty."""
+async def test_raises_without_working_link(store: Store, files: dict[str, list[bytes | int]]) -> None:
+    """If the API returns no working link, archiving fails and the archive stays empty."""
     with pytest.raises(LinkExpiredError):
         await archived(Web(**files), store)
 
@@ -160,8 +174,8 @@ BROKEN = [pytest.param(slice(0, 0), id="empty"), pytest.param(slice(0, 600), id=
 
 
 @pytest.mark.parametrize("part", BROKEN)
-async def test_broken_bytes_are_fetched_again(video: bytes, store: Store, part: slice) -> None:
-    """Bytes that do not decode are fetched again, and only good ones reach the archive."""
+async def test_downloads_broken_video_again(video: bytes, store: Store, part: slice) -> None:
+    """Bytes that do not decode are downloaded again, and only a good video is archived."""
     web = Web(old=[video[part]], fresh=[video])
 
     clip = await archived(web, store)
@@ -169,8 +183,8 @@ async def test_broken_bytes_are_fetched_again(video: bytes, store: Store, part: 
     assert await store.read(clip.key) == video
 
 
-async def test_never_promotes_what_is_broken(store: Store) -> None:
-    """What stays undecodable is no clip; yet it was paid for, so it is kept beside."""
+async def test_never_archives_broken_video(store: Store) -> None:
+    """Bytes that stay undecodable are no clip, but they were paid for, so they are stored beside it."""
     refused = f"clips/{FINGERPRINT}/refused.mp4"
 
     with pytest.raises(IntegrityError, match=refused):
@@ -180,8 +194,8 @@ async def test_never_promotes_what_is_broken(store: Store) -> None:
     assert await store.read(refused) == HTML
 
 
-async def test_recovers_what_has_no_record(video: bytes, store: Store) -> None:
-    """A video that a dying run stored without its record is taken as it is, though no link is left."""
+async def test_recovers_video_without_record(video: bytes, store: Store) -> None:
+    """A video that a crashed run stored without a record is used, even if its link has expired."""
     await store.put(f"clips/{FINGERPRINT}/clip-{hashlib.sha256(video).hexdigest()[:12]}.mp4", video)
 
     clip = await archived(Web(old=[403]), store)
@@ -190,8 +204,8 @@ async def test_recovers_what_has_no_record(video: bytes, store: Store) -> None:
     assert await find_clip(store, FINGERPRINT) == clip
 
 
-async def test_damaged_leftover_is_replaced(video: bytes, store: Store) -> None:
-    """What lies there without a record, and is not what its name says or does not decode, is fetched anew."""
+async def test_replaces_damaged_leftover(video: bytes, store: Store) -> None:
+    """A video without a record is downloaded again if it does not match its name or does not decode."""
     cut = video[:600]
     for named in (video, cut):
         digest = hashlib.sha256(named).hexdigest()
@@ -202,8 +216,21 @@ async def test_damaged_leftover_is_replaced(video: bytes, store: Store) -> None:
     assert await store.read(clip.key) == video
 
 
-async def test_rivals_that_are_served_different_bytes(video: bytes, store: Store) -> None:
-    """Of two that archive one clip at once, each with other bytes, both tell of what is recorded."""
+async def test_checks_leftover_against_its_name(video: bytes, store: Store) -> None:
+    """A good video under another video's name is not used, even though it decodes."""
+    other = video + b"\0\0\0\x08free"
+    await store.put(f"clips/{FINGERPRINT}/clip-{hashlib.sha256(other).hexdigest()[:12]}.mp4", video)
+    web = Web(old=[other])
+
+    clip = await archived(web, store)
+
+    assert web.downloads == ["/old.mp4"]
+    assert clip.sha256 == hashlib.sha256(other).hexdigest()
+    assert await store.read(clip.key) == other
+
+
+async def test_concurrent_runs_agree(video: bytes, store: Store) -> None:
+    """Two runs that archive one clip at once, with different bytes, both return the recorded video."""
     padded = video + b"\0\0\0\x08free"
 
     clips = await asyncio.gather(archived(Web(old=[video]), store), archived(Web(old=[padded]), store))
@@ -215,15 +242,15 @@ async def test_rivals_that_are_served_different_bytes(video: bytes, store: Store
 
 
 async def test_deadline_leaves_nothing(store: Store) -> None:
-    """When the deadline comes first, nothing is half there, and the message says how to continue."""
+    """At the deadline nothing is partly stored, and the message says how to continue."""
     with pytest.raises(DeadlineError, match="run the same again"):
         await archived(Web(old=[500], fresh=[500]), store, seconds=3)
 
     assert await store.keys("clips/") == ()
 
 
-async def test_only_some_at_once(video: bytes, tmp_path: Path) -> None:
-    """However many videos are ready, eight are under way, each with its file."""
+async def test_downloads_are_bounded(video: bytes, tmp_path: Path) -> None:
+    """However many videos are ready, at most eight are downloaded at once."""
     under_way = most = 0
 
     class Slow(Web):
@@ -244,8 +271,8 @@ async def test_only_some_at_once(video: bytes, tmp_path: Path) -> None:
     assert most == 8
 
 
-async def test_second_link_is_tried(video: bytes, store: Store) -> None:
-    """If the first of two results is no video, the second may be."""
+async def test_tries_second_link(video: bytes, store: Store) -> None:
+    """If the first of two results is not a video, the second is used."""
     attempt = succeeded()
     assert attempt.outcome
     both = attempt.outcome.model_copy(update={"result_urls": (OLD, FRESH)})
@@ -257,8 +284,8 @@ async def test_second_link_is_tried(video: bytes, store: Store) -> None:
     assert await store.read(clip.key) == video
 
 
-async def test_unwritable_archive_is_said(video: bytes, store: Store, tmp_path: Path) -> None:
-    """If the video cannot be stored, the error says where."""
+async def test_reports_unwritable_archive(video: bytes, store: Store, tmp_path: Path) -> None:
+    """If the video cannot be stored, the error names the place."""
     (tmp_path / "clips").write_text("a file where a folder should be")
 
     with pytest.raises(ArchiveError, match=f"Could not .* {tmp_path}/clips"):
@@ -267,7 +294,7 @@ async def test_unwritable_archive_is_said(video: bytes, store: Store, tmp_path: 
 
 @contextmanager
 def full_disk(*, after_bytes: int) -> Iterator[None]:
-    """Let no file of this process grow beyond so many bytes, as on a disk that is full."""
+    """Limit the size of this process's files, as a full disk does."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (after_bytes, before[1]))
     try:
@@ -276,8 +303,8 @@ def full_disk(*, after_bytes: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-async def test_full_disk_is_said(video: bytes, store: Store) -> None:
-    """On a full disk nothing is half there, and the error says what could not be written."""
+async def test_reports_full_disk(video: bytes, store: Store) -> None:
+    """On a full disk nothing is partly stored, and the error names the cause."""
     with full_disk(after_bytes=len(video) // 2), pytest.raises(ArchiveError, match="File too large"):
         await archived(Web(old=[video]), store)
 
@@ -286,11 +313,11 @@ async def test_full_disk_is_said(video: bytes, store: Store) -> None:
     assert await store.read(clip.key) == video
 
 
-async def test_damaged_record_is_said(store: Store) -> None:
-    """A record that cannot be read is an error with its remedy, not a clip to be bought again."""
+async def test_reports_damaged_record(store: Store) -> None:
+    """A record that cannot be read is an error with its remedy, not a missing clip."""
     await store.create(f"clips/{FINGERPRINT}/clip.json", b"{")
 
-    with pytest.raises(ArchiveError, match="delete it to fetch the clip anew"):
+    with pytest.raises(ArchiveError, match="delete it to archive the clip again"):
         await find_clip(store, FINGERPRINT)
 
 
@@ -309,23 +336,23 @@ def _facts(**changed: object) -> VideoFacts:
 
 
 FINDINGS = [
-    pytest.param({}, {}, (), id="as asked"),
+    pytest.param({}, {}, (), id="as requested"),
     pytest.param({}, {"duration_seconds": 4.2}, (), id="nearly as long"),
     pytest.param({}, {"duration_seconds": 5.0}, ("lasts 5.00 s instead of 4 s",), id="longer"),
     pytest.param(
         {}, {"width": 496}, ("is 496×496, which is not 16:9", "is 496×496, which is not 480p"), id="square"
     ),
     pytest.param({"resolution": "720p"}, {}, ("is 864×496, which is not 720p",), id="smaller"),
-    pytest.param({"sound": True}, {}, ("has no sound, which was asked for",), id="silent"),
+    pytest.param({"sound": True}, {}, ("has no sound, but sound was requested",), id="silent"),
     pytest.param(
-        {}, {"audio_codec": "aac"}, ("has an audio track, which was not asked for",), id="with sound"
+        {}, {"audio_codec": "aac"}, ("has an audio track, but no sound was requested",), id="with sound"
     ),
 ]
 
 
-@pytest.mark.parametrize(("asked", "facts", "expected"), FINDINGS)
-def test_findings(asked: dict[str, object], facts: dict[str, object], expected: tuple[str, ...]) -> None:
-    """What differs from what was asked is said."""
+@pytest.mark.parametrize(("requested", "facts", "expected"), FINDINGS)
+def test_findings(requested: dict[str, object], facts: dict[str, object], expected: tuple[str, ...]) -> None:
+    """Every difference between video and request is a finding."""
     usual = {"mode": "text-to-video", "prompt": "a", "aspect_ratio": "16:9", "resolution": "480p"}
 
-    assert findings(ClipInput.model_validate({**usual, **asked}), _facts(**facts)) == expected
+    assert findings(ClipInput.model_validate({**usual, **requested}), _facts(**facts)) == expected

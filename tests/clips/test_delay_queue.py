@@ -9,60 +9,60 @@ def now() -> float:
     return asyncio.get_running_loop().time()
 
 
-async def test_hands_out_in_time() -> None:
-    """Items come when they are due, whatever the order in which they were put."""
-    agenda, began = DelayQueue[str](), now()
+async def test_sorts_by_due_time() -> None:
+    """Items come when they are due, in whatever order they were added."""
+    queue, began = DelayQueue[str](), now()
     for item, due in (("late", 30), ("early", 10), ("between", 20)):
-        agenda.put(item, began + due)
+        queue.put(item, began + due)
 
-    came = [(await agenda.next(), round(now() - began)) for _ in range(3)]
+    came = [(await queue.next(), round(now() - began)) for _ in range(3)]
 
     assert came == [("early", 10), ("between", 20), ("late", 30)]
 
 
-async def test_put_earlier_comes_once() -> None:
-    """An item that is put again comes at the earlier of both times, and only then."""
-    agenda, began = DelayQueue[str](), now()
+async def test_rescheduled_item_comes_once() -> None:
+    """An item that is added several times comes once, at the earliest time."""
+    queue, began = DelayQueue[str](), now()
     for due in (30, 10, 20):
-        agenda.put("clip", began + due)
+        queue.put("clip", began + due)
 
-    came = (await agenda.next(), round(now() - began))
+    came = (await queue.next(), round(now() - began))
 
     assert came == ("clip", 10)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(100):
-            await agenda.next()
+            await queue.next()
 
 
-async def test_wakes_who_waits() -> None:
-    """Who waits for a later item gets an earlier one that is put meanwhile."""
-    agenda, began = DelayQueue[str](), now()
-    agenda.put("late", began + 100)
-    waits = asyncio.create_task(agenda.next())
+async def test_wakes_waiting_consumer() -> None:
+    """A consumer that waits for a later item gets an earlier one that is added meanwhile."""
+    queue, began = DelayQueue[str](), now()
+    queue.put("late", began + 100)
+    waiting = asyncio.create_task(queue.next())
     await asyncio.sleep(5)
 
-    agenda.put("early", now())
+    queue.put("early", now())
 
-    assert await waits == "early"
+    assert await waiting == "early"
     assert now() - began < 6
 
 
-async def test_dropped_never_comes() -> None:
-    """An item that was taken off does not come, and can be put again."""
-    agenda, began = DelayQueue[str](), now()
-    agenda.put("clip", began + 10)
-    agenda.drop("clip")
-    agenda.put("clip", began + 50)
+async def test_dropped_item_never_comes() -> None:
+    """An item that was dropped does not come, and can be added again."""
+    queue, began = DelayQueue[str](), now()
+    queue.put("clip", began + 10)
+    queue.drop("clip")
+    queue.put("clip", began + 50)
 
-    assert await agenda.next() == "clip"
+    assert await queue.next() == "clip"
     assert round(now() - began) == 50
 
 
-async def test_each_to_one() -> None:
-    """Of many who ask, each item goes to one."""
-    agenda = DelayQueue[int]()
-    asking = [asyncio.create_task(agenda.next()) for _ in range(20)]
+async def test_item_has_one_consumer() -> None:
+    """With many consumers, each item goes to one of them."""
+    queue = DelayQueue[int]()
+    consumers = [asyncio.create_task(queue.next()) for _ in range(20)]
     for number in range(20):
-        agenda.put(number, now() + number % 3)
+        queue.put(number, now() + number % 3)
 
-    assert sorted(await asyncio.gather(*asking)) == list(range(20))
+    assert sorted(await asyncio.gather(*consumers)) == list(range(20))

@@ -1,80 +1,18 @@
 import asyncio
 import itertools
-import json
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 
 from prefect_seedance.api.account import Limiter
-from prefect_seedance.api.client import SeedanceClient
-from prefect_seedance.api.wire import ClipInput, GenerateRequest
 from prefect_seedance.clips.ledger import Ledger
-from prefect_seedance.clips.poll import Poller, Polling
-from prefect_seedance.clips.records import Acceptance, Attempt, Intent, Result
+from prefect_seedance.clips.records import Attempt, Result
 from prefect_seedance.errors import AuthenticationError, DeadlineError, FailKind, NotFoundError
+from prefect_seedance.options import Waiting
 from prefect_seedance.storage.store import Store
-
-HOUR = 3600.0
-
-Answer = Callable[[float], httpx.Response | Exception]
-"""What the API says this many seconds after the generation was accepted."""
-
-
-def status(state: str, **more: object) -> httpx.Response:
-    return httpx.Response(200, json={"code": 200, "message": "", "data": {"state": state, **more}})
-
-
-def success(urls: tuple[str, ...] = ("https://cdn/clip.mp4",), **more: object) -> httpx.Response:
-    return status("success", resultJson=json.dumps({"resultUrls": urls}), **more)
-
-
-def refusal(code: int) -> httpx.Response:
-    return httpx.Response(code, json={"code": code, "message": "no", "data": None})
-
-
-class Api(httpx.AsyncBaseTransport):
-    """Answers status reads by the clock, and counts them by generation and moment."""
-
-    def __init__(self, answer: Answer) -> None:
-        self.looks: list[tuple[str, float]] = []
-        self.under_way = self.most_under_way = 0
-        self._answer = answer
-        self._began = asyncio.get_running_loop().time()
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        now = asyncio.get_running_loop().time() - self._began
-        self.looks.append((request.url.params["taskId"], now))
-        self.under_way += 1
-        self.most_under_way = max(self.most_under_way, self.under_way)
-        await asyncio.sleep(0.05)
-        self.under_way -= 1
-        answer = self._answer(now)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-
-def accepted(number: int = 1, *, age_seconds: float = 0, duration: int = 4) -> Attempt:
-    now = datetime.now(UTC)
-    asked = ClipInput(mode="text-to-video", prompt="drifting clouds", duration=duration)
-    intent = Intent(
-        fingerprint=f"{number:032}",
-        number=1,
-        name=f"clip {number}",
-        production="lighthouse",
-        model="seedance-1-5-pro",
-        base_url="https://api.apixo.ai",
-        request=GenerateRequest(input=asked),
-        asked_by="somebody",
-        asked_at=now,
-        settles_by=now,
-    )
-    acceptance = Acceptance(generation_id=f"task_{number}", accepted_at=now - timedelta(seconds=age_seconds))
-    return Attempt(intent=intent, acceptance=acceptance)
+from tests.status_api import Api, accepted, polling, refusal, soon, status, success
 
 
 @pytest.fixture
@@ -82,28 +20,13 @@ def ledger(request: pytest.FixtureRequest) -> Ledger:
     return Ledger(Store.open(f"memory://{request.node.nodeid}"))
 
 
-@asynccontextmanager
-async def waiter(
-    api: Api, pace: Polling = Polling(), *, limiter: Limiter | None = None
-) -> AsyncIterator[Poller]:
-    async with (
-        SeedanceClient("key", transport=api, limiter=limiter) as client,
-        Poller(client, pace=pace) as waiter,
-    ):
-        yield waiter
-
-
-def soon(seconds: float = HOUR) -> float:
-    return asyncio.get_running_loop().time() + seconds
-
-
 async def test_records_success(ledger: Ledger) -> None:
-    """A generation that succeeds ends with its URLs and their expiry in the ledger."""
+    """The outcome of a success, with its URLs and their expiry, is in the ledger."""
     completed = datetime(2026, 11, 1, tzinfo=UTC)
     api = Api(lambda _: success(completeTime=completed.timestamp() * 1000))
 
-    async with waiter(api) as waiting:
-        attempt = await waiting.wait(await _recorded(ledger), ledger=ledger, deadline=soon())
+    async with polling(api) as poller:
+        attempt = await poller.wait(await _recorded(ledger), ledger=ledger, deadline=soon())
 
     assert await ledger.attempts(attempt.intent.fingerprint) == (attempt,)
     assert attempt.outcome
@@ -121,11 +44,11 @@ async def test_records_success(ledger: Ledger) -> None:
     ],
 )
 async def test_records_failure(ledger: Ledger, code: str, kind: FailKind) -> None:
-    """A generation that fails ends with its code, sorted by what may be done."""
+    """The outcome of a failure has the API's code and the kind of failure."""
     api = Api(lambda _: status("failed", failCode=code, failMsg="because"))
 
-    async with waiter(api) as waiting:
-        attempt = await waiting.wait(accepted(), ledger=ledger, deadline=soon())
+    async with polling(api) as poller:
+        attempt = await poller.wait(accepted(), ledger=ledger, deadline=soon())
 
     assert attempt.outcome
     assert (attempt.outcome.result, attempt.outcome.code, attempt.outcome.kind) == (Result.failed, code, kind)
@@ -133,66 +56,80 @@ async def test_records_failure(ledger: Ledger, code: str, kind: FailKind) -> Non
 
 
 @pytest.mark.parametrize(("duration", "first"), [(4, 40), (8, 60), (12, 90)])
-async def test_first_look_when_possible(ledger: Ledger, duration: int, first: int) -> None:
-    """The first look comes when the first results can be there."""
+async def test_first_poll_when_possible(ledger: Ledger, duration: int, first: int) -> None:
+    """The first poll comes when the fastest generation can have ended."""
     api = Api(lambda _: success())
 
-    async with waiter(api) as waiting:
-        await waiting.wait(accepted(duration=duration), ledger=ledger, deadline=soon())
+    async with polling(api) as poller:
+        await poller.wait(accepted(duration=duration), ledger=ledger, deadline=soon())
 
-    ((_, moment),) = api.looks
+    ((_, moment),) = api.polls
     assert first <= moment < first + 1
 
 
-async def test_old_generation_is_looked_at_once(ledger: Ledger) -> None:
-    """What was accepted by an earlier run need not wait again."""
+async def test_polls_old_generation_immediately(ledger: Ledger) -> None:
+    """A generation that an earlier run submitted is polled immediately."""
     api = Api(lambda _: success())
 
-    async with waiter(api) as waiting:
-        await waiting.wait(accepted(age_seconds=300), ledger=ledger, deadline=soon())
+    async with polling(api) as poller:
+        await poller.wait(accepted(age_seconds=300), ledger=ledger, deadline=soon())
 
-    assert api.looks[0][1] < 1
+    assert api.polls[0][1] < 1
 
 
-async def test_learns_how_long_it_takes(ledger: Ledger) -> None:
-    """After a generation that took 12 s the next one is looked at after 12 s."""
+async def test_learns_generation_time(ledger: Ledger) -> None:
+    """After a generation that took 12 s, the next one is polled after 12 s."""
     api = Api(lambda now: success(costTime=12_000) if now > 40 else status("processing"))
 
-    async with waiter(api) as waiting:
-        await waiting.wait(accepted(1), ledger=ledger, deadline=soon())
-        before = api.looks[-1][1]
-        await waiting.wait(accepted(2), ledger=ledger, deadline=soon())
+    async with polling(api) as poller:
+        await poller.wait(accepted(1), ledger=ledger, deadline=soon())
+        before = api.polls[-1][1]
+        await poller.wait(accepted(2), ledger=ledger, deadline=soon())
 
-    assert 12 <= api.looks[-1][1] - before < 13
+    assert 12 <= api.polls[-1][1] - before < 13
 
 
-async def test_looks_often_while_few(ledger: Ledger) -> None:
-    """A single generation is looked at every two seconds."""
+async def test_first_poll_after_shortest_time(ledger: Ledger) -> None:
+    """The fastest generation sets the time of the first poll, not the latest one."""
+    took = iter([12_000, 30_000, 30_000])
+    api = Api(lambda _: success(costTime=next(took)))
+
+    async with polling(api) as poller:
+        for number in (1, 2):
+            await poller.wait(accepted(number, age_seconds=300), ledger=ledger, deadline=soon())
+        before = api.polls[-1][1]
+        await poller.wait(accepted(3), ledger=ledger, deadline=soon())
+
+    assert 12 <= api.polls[-1][1] - before < 13
+
+
+async def test_polls_often_while_few(ledger: Ledger) -> None:
+    """A single generation is polled every two seconds."""
     api = Api(lambda now: success() if now > 60 else status("processing"))
 
-    async with waiter(api) as waiting:
-        await waiting.wait(accepted(), ledger=ledger, deadline=soon())
+    async with polling(api) as poller:
+        await poller.wait(accepted(), ledger=ledger, deadline=soon())
 
-    moments = [moment for _, moment in api.looks]
+    moments = [moment for _, moment in api.polls]
     assert all(1.9 < later - sooner < 2.3 for sooner, later in itertools.pairwise(moments))
 
 
-async def test_crowd_stays_within_budget(ledger: Ledger) -> None:
-    """A crowd of generations takes half of the account's requests, over at most 16 connections."""
+async def test_many_stay_within_budget(ledger: Ledger) -> None:
+    """Many generations use half of the account's requests, with at most 16 polls at once."""
     api = Api(lambda now: success() if now > 100 else status("processing"))
 
-    async with waiter(api, limiter=Limiter(600)) as waiting:
+    async with polling(api, limiter=Limiter(600)) as poller:
         await asyncio.gather(
-            *[waiting.wait(accepted(number), ledger=ledger, deadline=soon()) for number in range(100)]
+            *[poller.wait(accepted(number), ledger=ledger, deadline=soon()) for number in range(100)]
         )
 
-    minutes = Counter(int(moment // 60) for _, moment in api.looks)
+    minutes = Counter(int(moment // 60) for _, moment in api.polls)
     assert max(minutes.values()) <= 330
     assert api.most_under_way <= 16
-    assert len({generation for generation, _ in api.looks}) == 100
+    assert len({generation for generation, _ in api.polls}) == 100
 
 
-TROUBLES = [
+ERRORS = [
     pytest.param(refusal(429), id="429"),
     pytest.param(refusal(500), id="500"),
     pytest.param(refusal(503), id="503"),
@@ -206,17 +143,17 @@ TROUBLES = [
 ]
 
 
-@pytest.mark.parametrize("trouble", TROUBLES)
-async def test_outage_is_outlasted(ledger: Ledger, trouble: httpx.Response | Exception) -> None:
-    """Ten minutes of trouble do not fail a generation that is healthy."""
-    api = Api(lambda now: success() if now > 600 else trouble)
+@pytest.mark.parametrize("error", ERRORS)
+async def test_survives_outage(ledger: Ledger, error: httpx.Response | Exception) -> None:
+    """Ten minutes of errors do not fail a generation that succeeds."""
+    api = Api(lambda now: success() if now > 600 else error)
 
-    async with waiter(api) as waiting:
-        attempt = await waiting.wait(accepted(), ledger=ledger, deadline=soon())
+    async with polling(api) as poller:
+        attempt = await poller.wait(accepted(), ledger=ledger, deadline=soon())
 
     assert attempt.outcome
     assert attempt.outcome.result is Result.success
-    assert api.looks[-1][1] < 600 + 65  # a pause of the limiter, or of the waiter
+    assert api.polls[-1][1] < 600 + 65  # a pause of the limiter, or of the poller
 
 
 SETTLING = [
@@ -228,23 +165,23 @@ SETTLING = [
 
 
 @pytest.mark.parametrize("answer", SETTLING)
-async def test_unsettled_answer_is_waited_out(ledger: Ledger, answer: httpx.Response) -> None:
-    """What a new generation may show for a moment is not believed at once."""
+async def test_waits_for_settled_answer(ledger: Ledger, answer: httpx.Response) -> None:
+    """An answer that a new generation may give for a moment is not final at once."""
     api = Api(lambda now: success() if now > 60 else answer)
 
-    async with waiter(api) as waiting:
-        attempt = await waiting.wait(accepted(), ledger=ledger, deadline=soon())
+    async with polling(api) as poller:
+        attempt = await poller.wait(accepted(), ledger=ledger, deadline=soon())
 
     assert attempt.outcome
     assert attempt.outcome.result is Result.success
 
 
 async def test_success_without_result_keeps_answer(ledger: Ledger) -> None:
-    """If the API goes on calling it a success without a URL, the raw answer is kept with the failure."""
+    """A success that stays without a URL is a failure, and the raw answer is kept."""
     api = Api(lambda _: status("success", resultJson="{", note="hidden here"))
 
-    async with waiter(api) as waiting:
-        attempt = await waiting.wait(accepted(), ledger=ledger, deadline=soon())
+    async with polling(api) as poller:
+        attempt = await poller.wait(accepted(), ledger=ledger, deadline=soon())
 
     assert attempt.outcome
     assert attempt.outcome.result is Result.failed
@@ -253,14 +190,14 @@ async def test_success_without_result_keeps_answer(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize(("code", "error"), [(404, NotFoundError), (401, AuthenticationError)])
-async def test_refusal_to_tell_decides_nothing(ledger: Ledger, code: int, error: type[Exception]) -> None:
-    """If the API will not tell, waiting ends with its error, and the generation stays undecided."""
+async def test_refusal_records_nothing(ledger: Ledger, code: int, error: type[Exception]) -> None:
+    """If the API refuses to answer, waiting ends with its error, and no outcome is recorded."""
     api = Api(lambda _: refusal(code))
     attempt = await _recorded(ledger)
 
-    async with waiter(api) as waiting:
+    async with polling(api) as poller:
         with pytest.raises(error):
-            await waiting.wait(attempt, ledger=ledger, deadline=soon())
+            await poller.wait(attempt, ledger=ledger, deadline=soon())
 
     (after,) = await ledger.attempts(attempt.intent.fingerprint)
     assert after.outcome is None
@@ -272,77 +209,77 @@ async def _recorded(ledger: Ledger) -> Attempt:
     return await ledger.accept(claimed, "task_1")
 
 
-async def test_deadline_tells_how_to_continue(ledger: Ledger) -> None:
-    """Reaching the deadline names the generation and its last state, and invites no second purchase."""
+async def test_deadline_says_how_to_continue(ledger: Ledger) -> None:
+    """At the deadline the error names the generation and its last state, and suggests no new purchase."""
     api = Api(lambda _: status("dreaming"))
 
-    async with waiter(api) as waiting:
+    async with polling(api) as poller:
         with pytest.raises(DeadlineError, match=r"task_1 \(dreaming\).*paid for once: run the same again"):
-            await waiting.wait(accepted(), ledger=ledger, deadline=soon(300))
+            await poller.wait(accepted(), ledger=ledger, deadline=soon(300))
 
 
-async def test_state_going_back_is_told(ledger: Ledger) -> None:
-    """Every new state is told once, even if it is an old one again."""
+async def test_notifies_every_new_state(ledger: Ledger) -> None:
+    """Listeners are called once per change of state, also for an earlier state."""
     states = iter(["pending", "processing", "processing", "pending", "processing"])
     api = Api(lambda _: status(state) if (state := next(states, "")) else success())
-    told: list[str] = []
+    states_seen: list[str] = []
 
-    async with waiter(api) as waiting:
-        waiting.listeners.add(lambda _, generation: told.append(generation.state))
-        await waiting.wait(accepted(), ledger=ledger, deadline=soon())
+    async with polling(api) as poller:
+        poller.listeners.add(lambda _, generation: states_seen.append(generation.state))
+        await poller.wait(accepted(), ledger=ledger, deadline=soon())
 
-    assert told == ["pending", "processing", "pending", "processing", "success"]
+    assert states_seen == ["pending", "processing", "pending", "processing", "success"]
 
 
-async def test_given_pace_is_kept(ledger: Ledger) -> None:
-    """A pace of one's own moves the first look and the distance of looks."""
+async def test_respects_options(ledger: Ledger) -> None:
+    """The options set the time of the first poll and the time between two."""
     api = Api(lambda now: success() if now > 10 else status("processing"))
 
-    async with waiter(api, Polling(first_seconds=1, every_seconds=5)) as waiting:
-        await waiting.wait(accepted(), ledger=ledger, deadline=soon())
+    async with polling(api, Waiting(first_poll_seconds=1, poll_every_seconds=5)) as poller:
+        await poller.wait(accepted(), ledger=ledger, deadline=soon())
 
-    assert [round(moment) for _, moment in api.looks] == [1, 6, 11]
+    assert [round(moment) for _, moment in api.polls] == [1, 6, 11]
 
 
-async def test_ended_attempt_needs_no_look(ledger: Ledger) -> None:
-    """An attempt whose outcome is known is returned as it is."""
+async def test_ended_attempt_needs_no_poll(ledger: Ledger) -> None:
+    """An attempt with an outcome is returned without a poll."""
     api = Api(lambda _: success())
 
-    async with waiter(api) as waiting:
-        once = await waiting.wait(accepted(), ledger=ledger, deadline=soon())
-        again = await waiting.wait(once, ledger=ledger, deadline=soon())
+    async with polling(api) as poller:
+        once = await poller.wait(accepted(), ledger=ledger, deadline=soon())
+        again = await poller.wait(once, ledger=ledger, deadline=soon())
 
     assert again == once
-    assert len(api.looks) == 1
+    assert len(api.polls) == 1
 
 
-async def test_glance_reads_once(ledger: Ledger) -> None:
-    """Who does not wait reads the status of what may have ended once, and records its end."""
+async def test_poll_once_reads_once(ledger: Ledger) -> None:
+    """A generation that may have ended is read once, and its outcome recorded."""
     api = Api(lambda _: success())
 
-    async with waiter(api) as waiting:
-        young = await waiting.poll_once(accepted(1, age_seconds=30), ledger=ledger)
-        old = await waiting.poll_once(accepted(2, age_seconds=50), ledger=ledger)
-        again = await waiting.poll_once(accepted(2, age_seconds=50), ledger=ledger)
+    async with polling(api) as poller:
+        young = await poller.poll_once(accepted(1, age_seconds=30), ledger=ledger)
+        old = await poller.poll_once(accepted(2, age_seconds=50), ledger=ledger)
+        again = await poller.poll_once(accepted(2, age_seconds=50), ledger=ledger)
 
     assert young.outcome is None
     assert old.outcome
     assert again.outcome == old.outcome
-    assert [generation for generation, _ in api.looks] == ["task_2"]
+    assert [generation for generation, _ in api.polls] == ["task_2"]
 
 
 @pytest.mark.parametrize(
     ("answer", "age"),
     [
-        pytest.param(status("processing"), 300, id="goes on"),
-        pytest.param(refusal(503), 300, id="server trouble"),
+        pytest.param(status("processing"), 300, id="continues"),
+        pytest.param(refusal(503), 300, id="server error"),
         pytest.param(refusal(404), 50, id="not visible yet"),
         pytest.param(success(urls=()), 50, id="no result yet"),
     ],
 )
-async def test_glance_decides_nothing_early(ledger: Ledger, answer: httpx.Response, age: float) -> None:
-    """What has not ended for sure is left as it is."""
-    async with waiter(Api(lambda _: answer)) as waiting:
-        attempt = await waiting.poll_once(accepted(age_seconds=age), ledger=ledger)
+async def test_poll_once_waits_until_settled(ledger: Ledger, answer: httpx.Response, age: float) -> None:
+    """A generation that may not have ended gets no outcome."""
+    async with polling(Api(lambda _: answer)) as poller:
+        attempt = await poller.poll_once(accepted(age_seconds=age), ledger=ledger)
 
     assert attempt.outcome is None

@@ -43,7 +43,7 @@ Answer = Callable[[httpx.Request], Awaitable[httpx.Response]]
 
 
 class Api(httpx.AsyncBaseTransport):
-    """Answers submissions as told, and keeps them."""
+    """Gives the scripted responses to submissions, and records the requests."""
 
     def __init__(self, *answers: httpx.Response | Exception) -> None:
         self.sent: list[httpx.Request] = []
@@ -82,15 +82,15 @@ async def submit(submitter: Submitter, *, seconds: float = 600) -> Attempt:
 
 
 async def test_records_intent_before_sending(ledger: Ledger) -> None:
-    """When the request leaves, its intent is in the ledger and nothing else is."""
+    """When the request is sent, the ledger has its intent and nothing else."""
     seen: list[tuple[Attempt, ...]] = []
 
-    class Looking(Api):
+    class Inspecting(Api):
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             seen.append(await ledger.attempts(CLIP.fingerprint))
             return await super().handle_async_request(request)
 
-    api = Looking()
+    api = Inspecting()
 
     attempt = await submit(submitter(api, ledger))
 
@@ -101,7 +101,7 @@ async def test_records_intent_before_sending(ledger: Ledger) -> None:
     assert await ledger.attempts(CLIP.fingerprint) == (attempt,)
 
 
-async def test_accepted_is_not_repeated(ledger: Ledger) -> None:
+async def test_submits_only_once(ledger: Ledger) -> None:
     """A clip that was accepted once is never sent again."""
     first = await submit(submitter(Api(), ledger))
     api = Api()
@@ -112,8 +112,8 @@ async def test_accepted_is_not_repeated(ledger: Ledger) -> None:
     assert not api.sent
 
 
-async def test_crowd_pays_once(ledger: Ledger) -> None:
-    """Of fifty that submit the same clip at once, one sends it and all learn its id."""
+async def test_concurrent_submissions_pay_once(ledger: Ledger) -> None:
+    """Of fifty concurrent submissions of one clip, one is sent and all return its id."""
     api = Api()
 
     attempts = await asyncio.gather(*[submit(submitter(api, ledger)) for _ in range(50)])
@@ -137,8 +137,8 @@ UNKNOWN = [
 
 
 @pytest.mark.parametrize("answer", UNKNOWN)
-async def test_unknown_end_stays_unresolved(ledger: Ledger, answer: httpx.Response | Exception) -> None:
-    """Where a generation may have been started nothing is sent again, neither now nor by a later run."""
+async def test_unknown_outcome_stays_unresolved(ledger: Ledger, answer: httpx.Response | Exception) -> None:
+    """If a generation may have been started, neither this run nor a later one submits it again."""
     api = Api(answer)
 
     with pytest.raises(SubmissionUnresolvedError, match="may exist"):
@@ -161,8 +161,8 @@ NOTHING_STARTED = [
 
 
 @pytest.mark.parametrize("answer", NOTHING_STARTED)
-async def test_repeats_what_started_nothing(ledger: Ledger, answer: httpx.Response | Exception) -> None:
-    """Within one attempt a submission that cannot have started anything is sent again."""
+async def test_retries_if_nothing_started(ledger: Ledger, answer: httpx.Response | Exception) -> None:
+    """Within one attempt, a submission that certainly started nothing is sent again."""
     api = Api(answer, answer)
 
     attempt = await submit(submitter(api, ledger))
@@ -172,7 +172,7 @@ async def test_repeats_what_started_nothing(ledger: Ledger, answer: httpx.Respon
 
 
 async def test_outage_leads_to_new_attempt(ledger: Ledger) -> None:
-    """After a minute of refusals the attempt is closed as not started, and the next one follows."""
+    """After a minute of errors the attempt is recorded as not started, and another one begins."""
     api = Api(*[httpx.ConnectError("refused")] * 70)
 
     attempt = await submit(submitter(api, ledger), seconds=3600)
@@ -209,8 +209,8 @@ async def test_refusal_is_final(
 
 
 @pytest.mark.parametrize("code", [400, 401, 402, 404])
-async def test_next_run_tries_refused_again(ledger: Ledger, code: int) -> None:
-    """What was refused cost nothing, so the next run asks again."""
+async def test_next_run_retries_refused(ledger: Ledger, code: int) -> None:
+    """A refused submission cost nothing, so the next run submits again."""
     with pytest.raises(SeedanceError):
         await submit(submitter(Api(refusal(code)), ledger))
 
@@ -219,8 +219,8 @@ async def test_next_run_tries_refused_again(ledger: Ledger, code: int) -> None:
     assert attempt.intent.number == 2
 
 
-async def test_rejected_content_waits_for_consent(ledger: Ledger) -> None:
-    """Rejected content is asked for again only if the policy says so."""
+async def test_rejected_content_needs_permission(ledger: Ledger) -> None:
+    """Rejected content is submitted again only if the policy permits it."""
     with pytest.raises(ContentRejectedError):
         await submit(submitter(Api(refusal(403)), ledger))
     api = Api()
@@ -241,8 +241,8 @@ async def _failed(ledger: Ledger, code: str) -> None:
     )
 
 
-async def test_failure_is_not_paid_again(ledger: Ledger) -> None:
-    """A generation that failed is bought again only by a policy that says so, and then once."""
+async def test_failure_needs_permission(ledger: Ledger) -> None:
+    """A failed generation is submitted again only if the policy permits it, and then once."""
     await submit(submitter(Api(), ledger))
     await _failed(ledger, "GENERATION_FAILED")
     api = Api()
@@ -256,8 +256,8 @@ async def test_failure_is_not_paid_again(ledger: Ledger) -> None:
     assert len(api.sent) == 1
 
 
-async def test_retry_does_not_chase_failures(ledger: Ledger) -> None:
-    """Two runs that retry a failure together buy one further attempt, though that fails too."""
+async def test_retries_one_failure_per_run(ledger: Ledger) -> None:
+    """Two concurrent runs that retry a failure pay for one more attempt, even if that fails too."""
     await submit(submitter(Api(), ledger))
     await _failed(ledger, "GENERATION_FAILED")
     api, policy = Api(), RetryPolicy(retry_failed=True)
@@ -273,8 +273,8 @@ async def test_retry_does_not_chase_failures(ledger: Ledger) -> None:
     assert not api.sent
 
 
-async def test_loser_waits_for_answer(ledger: Ledger) -> None:
-    """While another process may still record its answer, its clip is neither sent nor given up."""
+async def test_waits_for_other_process(ledger: Ledger) -> None:
+    """While another process may still record an answer, the clip is neither submitted nor unresolved."""
     api = Api()
     first = submitter(api, ledger)
     intent = first._intent(CLIP, await compose(), number=1)
@@ -290,7 +290,7 @@ async def test_loser_waits_for_answer(ledger: Ledger) -> None:
 
 
 async def test_abandoned_claim_is_unresolved(ledger: Ledger) -> None:
-    """Once the time of a claim is over, whoever made it has died, and nobody knows what became of it."""
+    """Once the time of a claim is over, its outcome is unknown."""
     api = Api()
     first = submitter(api, ledger)
     old = first._intent(CLIP, await compose(), number=1).model_copy(
@@ -304,8 +304,8 @@ async def test_abandoned_claim_is_unresolved(ledger: Ledger) -> None:
     assert not api.sent
 
 
-async def test_resubmits_only_if_told(ledger: Ledger) -> None:
-    """A policy may give an abandoned claim up and pay anew, and the ledger says who did."""
+async def test_resubmits_only_with_permission(ledger: Ledger) -> None:
+    """With permission, a run declares an abandoned claim lost and submits again; the ledger names the run."""
     api = Api()
     first = submitter(api, ledger)
     old = first._intent(CLIP, await compose(), number=1).model_copy(
@@ -324,22 +324,22 @@ async def test_resubmits_only_if_told(ledger: Ledger) -> None:
 
 
 async def test_lost_permits_one_more(ledger: Ledger) -> None:
-    """After somebody declared an attempt lost, the next run begins another."""
+    """After an attempt was declared lost, the next run submits another one."""
     claimed = await ledger.claim(submitter(Api(), ledger)._intent(CLIP, await compose(), number=1))
     assert claimed
-    await ledger.conclude(claimed, Outcome.of_loss(resolved_by="somebody"))
+    await ledger.conclude(claimed, Outcome.of_loss(resolved_by="a person"))
 
     again = await submit(submitter(Api(), ledger))
 
     assert again.intent.number == 2
 
 
-async def test_answer_beats_giving_up(ledger: Ledger) -> None:
-    """An answer that is recorded after its attempt was given up is used, and nothing is bought again."""
+async def test_answer_overrules_loss(ledger: Ledger) -> None:
+    """An answer recorded after the attempt was declared lost is used, and nothing is submitted again."""
     api = Api()
     claimed = await ledger.claim(submitter(api, ledger)._intent(CLIP, await compose(), number=1))
     assert claimed
-    await ledger.conclude(claimed, Outcome.of_loss(resolved_by="somebody"))
+    await ledger.conclude(claimed, Outcome.of_loss(resolved_by="a person"))
     accepted = await ledger.accept(claimed, "task_7")
 
     attempt = await submit(submitter(api, ledger))
@@ -352,7 +352,7 @@ async def test_answer_beats_giving_up(ledger: Ledger) -> None:
 
 
 async def test_cancelled_before_sending(ledger: Ledger) -> None:
-    """Cancelling while the API asks for patience sends nothing more, and says that nothing was started."""
+    """Cancelling during a Retry-After pause sends nothing more, and records that nothing was started."""
     refused = httpx.Response(429, headers={"Retry-After": "20"}, json={"code": 429, "data": None})
     api = Api(refused)
     submitting = asyncio.create_task(submit(submitter(api, ledger)))
@@ -369,8 +369,8 @@ async def test_cancelled_before_sending(ledger: Ledger) -> None:
     assert attempt.outcome.result is Result.not_started
 
 
-async def test_records_with_patience() -> None:
-    """An answer that cannot be recorded at once is recorded as soon as it can be."""
+async def test_retries_recording() -> None:
+    """An answer that cannot be recorded at first is recorded as soon as the archive works."""
     failures = iter(range(5))
 
     class FullForAWhile(Store):
@@ -387,7 +387,7 @@ async def test_records_with_patience() -> None:
 
 
 async def test_long_pause_claims_nothing(ledger: Ledger) -> None:
-    """While the API asks for patience no claim is made, and at the deadline nothing has been spent."""
+    """During a Retry-After pause no attempt is claimed, and at the deadline nothing was spent."""
     api = Api(httpx.Response(429, headers={"Retry-After": "3600"}, json={"code": 429, "data": None}))
     shared = submitter(api, ledger)
 
@@ -400,7 +400,7 @@ async def test_long_pause_claims_nothing(ledger: Ledger) -> None:
 
 
 async def test_late_claim_is_not_sent(ledger: Ledger) -> None:
-    """An intent that took so long to record that others may give it up is not sent; the next one is."""
+    """If recording an intent takes so long that another run may declare it lost, it is not sent."""
     api, late = Api(), submitter(Api(), ledger)
     intent = late._intent(CLIP, await compose(), number=1)
     overtaken = intent.model_copy(update={"settles_by": intent.settles_by - timedelta(seconds=60)})
@@ -415,7 +415,7 @@ async def test_late_claim_is_not_sent(ledger: Ledger) -> None:
     assert len(api.sent) == 1
 
 
-async def test_deadline_spends_nothing(ledger: Ledger) -> None:
+async def test_submits_nothing_after_deadline(ledger: Ledger) -> None:
     """After the deadline nothing is submitted."""
     api = Api()
 
@@ -427,7 +427,7 @@ async def test_deadline_spends_nothing(ledger: Ledger) -> None:
 
 
 async def test_cancelled_submission_is_recorded(ledger: Ledger) -> None:
-    """Cancelling while the answer is on its way still records the answer."""
+    """The answer to a submission is recorded even if the submission is cancelled meanwhile."""
     api = Api()
     submitting = asyncio.create_task(submit(submitter(api, ledger)))
     while not api.sent:
@@ -443,7 +443,7 @@ async def test_cancelled_submission_is_recorded(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("code", [401, 402])
 async def test_refused_account_stops_batch(ledger: Ledger, code: int) -> None:
-    """Once the account is refused, what has not been submitted is not even attempted."""
+    """Once the API refuses the account, the other clips are not submitted."""
     api = Api(*[refusal(code)] * 100)
     shared = submitter(api, ledger)
     clips = [CLIP.model_copy(update={"fingerprint": f"{number:032}"}) for number in range(100)]
@@ -457,17 +457,17 @@ async def test_refused_account_stops_batch(ledger: Ledger, code: int) -> None:
     assert len(api.sent) <= 16
 
 
-def told(api: Api, ledger: Ledger, *, policy: RetryPolicy = RetryPolicy(), waits: bool = True) -> Submitter:
-    """Return a submitter that asks the API to call back."""
+def with_callbacks(api: Api, ledger: Ledger, *, waits: bool = True) -> Submitter:
+    """Return a submitter that requests callbacks."""
     callbacks = Callbacks(base="https://hooks.example.com", secrets=Secrets.parse("a-secret-" * 4))
-    return replace(submitter(api, ledger, policy=policy), callbacks=callbacks, waits=waits)
+    return replace(submitter(api, ledger), callbacks=callbacks, waits=waits)
 
 
-async def test_token_goes_to_the_api_only(ledger: Ledger) -> None:
-    """The API is told an address that nobody else can know; the ledger keeps it without its token."""
+async def test_token_goes_to_api_only(ledger: Ledger) -> None:
+    """The API gets a URL with a secret token; the ledger stores the URL without the token."""
     api = Api()
 
-    attempt = await submit(told(api, ledger))
+    attempt = await submit(with_callbacks(api, ledger))
 
     sent, kept = json.loads(api.sent[0].content), attempt.intent.request
     token = sent["callback_url"].removeprefix("https://hooks.example.com/callbacks/")
@@ -478,9 +478,9 @@ async def test_token_goes_to_the_api_only(ledger: Ledger) -> None:
 
 
 async def test_callback_resolves_lost_answer(ledger: Ledger) -> None:
-    """A run whose answer was lost waits for the callback, which tells what became of it."""
+    """A run whose answer was lost waits for the callback, which resolves the attempt."""
     api = Api(httpx.ReadError("the connection broke"))
-    asking = asyncio.create_task(submit(told(api, ledger)))
+    asking = asyncio.create_task(submit(with_callbacks(api, ledger)))
     await asyncio.sleep(90)
     (lost,) = await ledger.attempts(CLIP.fingerprint)
 
@@ -490,36 +490,36 @@ async def test_callback_resolves_lost_answer(ledger: Ledger) -> None:
     assert len(api.sent) == 1
 
 
-async def test_silence_stays_unresolved(ledger: Ledger) -> None:
-    """If no callback tells what became of a lost answer, the error is that of the lost answer."""
+async def test_missing_callback_stays_unresolved(ledger: Ledger) -> None:
+    """If no callback resolves the attempt, the error is that of the lost answer."""
     api = Api(httpx.ReadError("the connection broke"))
 
     with pytest.raises(SubmissionUnresolvedError, match="the connection broke"):
-        await submit(told(api, ledger))
+        await submit(with_callbacks(api, ledger))
 
     assert len(api.sent) == 1
 
 
-async def test_who_does_not_wait_is_told_at_once(ledger: Ledger) -> None:
-    """A run that waits for nothing does not wait for a callback either."""
+async def test_no_wait_raises_at_once(ledger: Ledger) -> None:
+    """A run that does not wait for generations does not wait for callbacks either."""
     began = asyncio.get_running_loop().time()
 
     with pytest.raises(SubmissionUnresolvedError):
-        await submit(told(Api(httpx.ReadError("the connection broke")), ledger, waits=False))
+        await submit(with_callbacks(Api(httpx.ReadError("the connection broke")), ledger, waits=False))
 
     assert asyncio.get_running_loop().time() - began < 10
 
 
 @pytest.mark.parametrize("seconds", [30, 0.05], ids=["while waiting", "while sending"])
-async def test_deadline_does_not_deny_spending(ledger: Ledger, seconds: float) -> None:
-    """A deadline that comes before the callback says that a paid generation may exist."""
+async def test_deadline_admits_possible_cost(ledger: Ledger, seconds: float) -> None:
+    """If the deadline comes before the callback, the error says that a paid generation may exist."""
     with pytest.raises(SubmissionUnresolvedError, match="may exist"):
-        await submit(told(Api(httpx.ReadError("the connection broke")), ledger), seconds=seconds)
+        await submit(with_callbacks(Api(httpx.ReadError("the connection broke")), ledger), seconds=seconds)
 
 
 @pytest.fixture(autouse=True)
 async def _nothing_left_running() -> AsyncIterator[None]:
-    """Every test ends with no task of its own still running."""
+    """Check that a test leaves no task running."""
     yield
     left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
     assert not left

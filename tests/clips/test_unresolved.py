@@ -30,7 +30,7 @@ def ledger(request: pytest.FixtureRequest) -> Ledger:
 
 @pytest.fixture
 def resolver(ledger: Ledger) -> Resolver:
-    return Resolver(ledger=ledger, resolved_by="somebody on somewhere")
+    return Resolver(ledger=ledger, resolved_by="ada on host process 7")
 
 
 def client() -> SeedanceClient:
@@ -48,7 +48,7 @@ async def claimed(ledger: Ledger, fingerprint: str, *, settles_in: timedelta = -
             model="seedance-1-5-pro",
             base_url="https://api.apixo.ai",
             request=GenerateRequest(input=ClipInput(mode="text-to-video", prompt="drifting clouds")),
-            asked_by="a process that died",
+            asked_by="a process that crashed",
             asked_at=now,
             settles_by=now + settles_in,
         )
@@ -58,7 +58,7 @@ async def claimed(ledger: Ledger, fingerprint: str, *, settles_in: timedelta = -
 
 
 async def test_lists_unresolved(ledger: Ledger, resolver: Resolver) -> None:
-    """What has neither answer nor end is listed, once its author has had its time."""
+    """An attempt without an answer is listed, once its run can no longer record one."""
     unresolved = await claimed(ledger, "aa")
     await claimed(ledger, "bb", settles_in=HOUR)
     await ledger.accept(await claimed(ledger, "cc"), "task_3")
@@ -66,19 +66,19 @@ async def test_lists_unresolved(ledger: Ledger, resolver: Resolver) -> None:
     assert await resolver.unresolved() == (unresolved,)
 
 
-async def test_adopts_what_exists(ledger: Ledger, resolver: Resolver) -> None:
-    """A generation that the API knows becomes the attempt's, with who said so."""
+async def test_adopts_known_generation(ledger: Ledger, resolver: Resolver) -> None:
+    """A generation that the API knows is recorded, with the person who named it."""
     await claimed(ledger, "abcd")
 
     async with client() as api:
         attempt = await resolver.adopt("ab", "task_1", client=api)
 
     assert attempt.acceptance
-    assert (attempt.generation_id, attempt.acceptance.resolved_by) == ("task_1", "somebody on somewhere")
+    assert (attempt.generation_id, attempt.acceptance.resolved_by) == ("task_1", "ada on host process 7")
     assert await ledger.attempts("abcd") == (attempt,)
 
 
-async def test_unknown_id_is_refused(ledger: Ledger, resolver: Resolver) -> None:
+async def test_refuses_unknown_id(ledger: Ledger, resolver: Resolver) -> None:
     """An id that the API does not know is not recorded."""
     await claimed(ledger, "abcd")
 
@@ -89,8 +89,8 @@ async def test_unknown_id_is_refused(ledger: Ledger, resolver: Resolver) -> None
     assert len(await resolver.unresolved()) == 1
 
 
-async def test_other_clips_id_is_refused(ledger: Ledger, resolver: Resolver) -> None:
-    """A generation that is another clip's already cannot be this one's."""
+async def test_refuses_id_of_other_clip(ledger: Ledger, resolver: Resolver) -> None:
+    """A generation that belongs to another clip is not recorded."""
     await ledger.accept(await claimed(ledger, "aa"), "task_1")
     await claimed(ledger, "bb")
 
@@ -99,37 +99,37 @@ async def test_other_clips_id_is_refused(ledger: Ledger, resolver: Resolver) -> 
             await resolver.adopt("bb", "task_1", client=api)
 
 
-async def test_lost_is_recorded(ledger: Ledger, resolver: Resolver) -> None:
-    """Giving an attempt up is an outcome, with who said so."""
+async def test_records_loss(ledger: Ledger, resolver: Resolver) -> None:
+    """Declaring an attempt lost records an outcome, with the person who declared it."""
     await claimed(ledger, "abcd")
 
     attempt = await resolver.declare_lost("abcd")
 
     assert attempt.outcome
-    assert (attempt.outcome.result, attempt.outcome.resolved_by) == (Result.lost, "somebody on somewhere")
+    assert (attempt.outcome.result, attempt.outcome.resolved_by) == (Result.lost, "ada on host process 7")
 
 
-async def test_settling_is_left_alone(ledger: Ledger, resolver: Resolver) -> None:
-    """While its author may still record the answer, nobody else decides."""
+async def test_refuses_while_settling(ledger: Ledger, resolver: Resolver) -> None:
+    """While the run may still record an answer, a person cannot resolve the attempt."""
     await claimed(ledger, "abcd", settles_in=HOUR)
 
     with pytest.raises(SetupError, match="may still record an answer"):
         await resolver.declare_lost("abcd")
 
 
-async def test_decided_is_left_alone(ledger: Ledger, resolver: Resolver) -> None:
-    """What is accepted cannot be declared lost."""
+async def test_refuses_accepted_attempt(ledger: Ledger, resolver: Resolver) -> None:
+    """An accepted attempt cannot be declared lost."""
     await ledger.accept(await claimed(ledger, "abcd"), "task_1")
 
     with pytest.raises(SetupError, match="Nothing about clip abcd is unresolved"):
         await resolver.declare_lost("abcd")
 
 
-@pytest.mark.parametrize(("said", "found"), [("a", 2), ("x", 0)])
-async def test_ambiguous_clip_is_refused(ledger: Ledger, resolver: Resolver, said: str, found: int) -> None:
-    """A beginning that several clips have, or none, is not guessed at."""
+@pytest.mark.parametrize(("prefix", "found"), [("a", 2), ("x", 0)])
+async def test_refuses_ambiguous_clip(ledger: Ledger, resolver: Resolver, prefix: str, found: int) -> None:
+    """A prefix of several fingerprints, or of none, is refused."""
     await claimed(ledger, "aa")
     await claimed(ledger, "ab")
 
     with pytest.raises(SetupError, match=f"{found} clips"):
-        await resolver.declare_lost(said)
+        await resolver.declare_lost(prefix)
