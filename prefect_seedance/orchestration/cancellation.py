@@ -16,8 +16,8 @@ _HANDLERS: dict[asyncio.AbstractEventLoop, "_Handler"] = {}
 async def cancel_on_sigterm(work: Coroutine[Any, Any, _T]) -> _T:
     """Await work, and cancel it at SIGTERM before Prefect's own handler stops the event loop.
 
-    Prefect's handler raises out of the event loop at once, so responses in transit would be lost. Here it runs
-    after all such work has ended. Handlers other than Prefect's are left alone.
+    Prefect's handler raises out of the event loop at once, so responses in transit would be lost. Here it
+    runs after all such work has ended. Handlers other than Prefect's are left alone.
     """
     handler = _install()
     if handler is None:

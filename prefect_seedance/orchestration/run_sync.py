@@ -17,8 +17,8 @@ _T = TypeVar("_T")
 def run_sync(work: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
     """Run a coroutine function in a thread and an event loop of its own, and return its result.
 
-    Code that runs in an event loop but cannot await, such as a sync task of an async flow, may call it too; it
-    blocks that loop. A signal that interrupts the call, such as Ctrl-C or the cancellation of a flow run,
+    Code that runs in an event loop but cannot await, such as a sync task of an async flow, may call it too;
+    it blocks that loop. A signal that interrupts the call, such as Ctrl-C or the cancellation of a flow run,
     cancels the work and waits for its end.
 
     Args:

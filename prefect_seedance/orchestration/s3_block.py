@@ -92,7 +92,7 @@ def _client(endpoint: str, verify: bool | str | Path | None) -> "ClientConfig": 
 
 
 class _Credentials:
-    """Provides obstore with a block's credentials, and renews those of a role or profile before they expire."""
+    """Provides obstore with a block's credentials, renewing those of a role or profile before they expire."""
 
     def __init__(self, block: "AwsCredentials | MinIOCredentials") -> None:
         self._block = block
