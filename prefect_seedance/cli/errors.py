@@ -6,6 +6,8 @@ import sys
 from cyclopts import CycloptsError, default_name_transform
 from pydantic import ValidationError
 
+_HOUR = 3600
+
 
 def option_name(field: str) -> str:
     """Return the option of a field. It drops the unit of a duration, because ``90m`` has its own."""
@@ -45,7 +47,11 @@ def _invalid(invalid: ValidationError, error: CycloptsError) -> str:
     """Name the first option with an invalid value, the problem and the value."""
     first = invalid.errors(include_url=False)[0]
     option = f"--{option_name(str(first['loc'][0]))}" if first["loc"] else _name(error)
-    problem = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+    limit = first.get("ctx", {}).get("le")
+    if limit and str(first["loc"][-1]).endswith("_seconds"):
+        problem = f"must be at most {limit / _HOUR:g}h" if limit >= _HOUR else f"must be at most {limit:g}s"
+    else:
+        problem = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
     return f"{option}: {problem}, not {first['input']!r}"
 
 

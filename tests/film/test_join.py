@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from prefect_seedance.errors import ArchiveError
-from prefect_seedance.film.assembly import Part, Scene, Style
-from prefect_seedance.film.join import Film, find, join
+from prefect_seedance.film.assembly import Part, Scene
+from prefect_seedance.film.join import Film, find_film, join_clips
+from prefect_seedance.options import JoinStyle
 from prefect_seedance.storage.store import Store
 from tests import films
 from tests.films import Mark
@@ -38,7 +39,9 @@ async def _scenes(store: Store, clips: Sequence[bytes]) -> list[Scene]:
 
 
 async def _join(store: Store, scenes: Sequence[Scene], **style: object) -> Film:
-    return await join(store, scenes, production="sea", title="Sea", style=Style(**style))
+    return await join_clips(
+        store, scenes, production="sea", title="Sea", style=JoinStyle.model_validate(style)
+    )
 
 
 async def _marks(store: Store, film: Film) -> list[Mark]:
@@ -76,7 +79,7 @@ async def test_film_of_all_clips(store: Store, clips: Sequence[bytes]) -> None:
         start_seconds=1.0,
         duration_seconds=1.0,
     )
-    assert await find(store, "sea") == film
+    assert await find_film(store, "sea") == film
 
 
 async def test_same_clip_twice(store: Store, clips: Sequence[bytes]) -> None:
@@ -136,7 +139,7 @@ async def test_damaged_record_counts_for_nothing(store: Store, clips: Sequence[b
 
     film = await _join(store, await _scenes(store, clips))
 
-    assert await find(store, "sea") == film
+    assert await find_film(store, "sea") == film
 
 
 async def test_rivals_records_are_true(store: Store, clips: Sequence[bytes]) -> None:

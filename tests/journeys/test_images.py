@@ -218,7 +218,7 @@ def test_image_url_lifetime(
     assert sorted({params["X-Amz-Expires"] for params in asked}) == ["1800", "86400"]
     assert len({params["X-Amz-Signature"] for params in asked}) >= 6
     assert forever.returncode == 2
-    assert "at most 7 days" in forever.stderr
+    assert "at most 168h" in forever.stderr
 
 
 @pytest.mark.parametrize(

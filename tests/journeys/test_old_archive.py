@@ -87,7 +87,9 @@ def test_plan_reuses_every_clip(run_cli: Command, archive: Path) -> None:
     ]
 
     lighthouse, cutaways = ({clip["fingerprint"]: clip["action"] for clip in plan["clips"]} for plan in plans)
-    assert lighthouse == dict(zip(_LIGHTHOUSE, ("reuse", "reuse", "failed", "unresolved"), strict=True))
+    assert lighthouse == dict(
+        zip(_LIGHTHOUSE, ("reuse", "reuse", "leave failed", "leave unresolved"), strict=True)
+    )
     assert cutaways == dict.fromkeys(_OTHERS, "reuse")
     assert [plan["billed_seconds"] for plan in plans] == [0, 0]
     assert _contents(archive) == before

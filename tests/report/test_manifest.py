@@ -121,7 +121,11 @@ def manifest(*entries: Entry) -> Manifest:
     )
 
 
-MADE, REUSED, FAILED = entry(ClipStatus.made, billed_seconds=4), entry(ClipStatus.reused), entry(ClipStatus.failed)
+MADE, REUSED, FAILED = (
+    entry(ClipStatus.made, billed_seconds=4),
+    entry(ClipStatus.reused),
+    entry(ClipStatus.failed),
+)
 UNRESOLVED, IN_FLIGHT = entry(ClipStatus.unresolved), entry(ClipStatus.in_flight)
 REFUSED = entry(ClipStatus.not_submitted, cause="AuthenticationError")
 POOR = entry(ClipStatus.not_submitted, cause="InsufficientFundsError")

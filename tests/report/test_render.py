@@ -13,7 +13,9 @@ from PIL import Image
 from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.api.wire import ClipInput, GenerateRequest
 from prefect_seedance.clips.archive import Clip
-from prefect_seedance.clips.ledger import Intent, Ledger, Outcome, Result, clip_prefix
+from prefect_seedance.clips.history import ClipStatus
+from prefect_seedance.clips.ledger import Ledger
+from prefect_seedance.clips.records import Intent, Outcome, Result, clip_prefix
 from prefect_seedance.errors import ArchiveError, FailKind
 from prefect_seedance.film.join import Film, Gap
 from prefect_seedance.film.seams import Interval, Seams, Similarity, VideoInspection
@@ -21,7 +23,7 @@ from prefect_seedance.report import formatting as words
 from prefect_seedance.report import render as report
 from prefect_seedance.report.contact_sheet import ContactSheet
 from prefect_seedance.report.links import LIFETIME, Links
-from prefect_seedance.report.manifest import Entry, Manifest, Standing
+from prefect_seedance.report.manifest import Entry, Manifest
 from prefect_seedance.report.timeline import Axis, Span
 from prefect_seedance.storage.store import Store
 from prefect_seedance.video.probe import VideoFacts
@@ -137,7 +139,7 @@ async def made(
         sha256=f"{number:064x}",
         size_bytes=1_234_567,
         facts=facts,
-        findings=("has no sound, which was asked for",) if number == 2 else (),
+        findings=("has no sound, but sound was requested",) if number == 2 else (),
         attempt=1,
         generation_id=f"task_{number}",
         model=DEFAULT_MODEL,
@@ -158,7 +160,7 @@ async def made(
         number=number,
         name=clip.name,
         fingerprint=fingerprint,
-        standing=Standing.made,
+        status=ClipStatus.made,
         billed_seconds=4,
         attempt=1,
         generation_id=clip.generation_id,
@@ -176,7 +178,7 @@ async def failed(store: Store, number: int, *, reason: str, prompt: str = "drift
         number=number,
         name=f"clip {number}",
         fingerprint=fingerprint,
-        standing=Standing.failed,
+        status=ClipStatus.failed,
         attempt=2,
         reason=reason,
         cause="ContentRejectedError",
@@ -218,7 +220,7 @@ def film_with(*gaps: Gap) -> Film:
 
 
 async def page_of(store: Store, manifest: Manifest, *, price: Decimal | None = None) -> str:
-    written = await report.write(manifest, store, price_per_second=price)
+    written = await report.render_report(manifest, store, price_per_second=price)
     content = await store.read(written.key)
     assert content
     assert len(content) == written.size_bytes
@@ -229,7 +231,7 @@ async def page_of(store: Store, manifest: Manifest, *, price: Decimal | None = N
 
 
 async def test_every_clip_is_told(store: Store) -> None:
-    """A clip's prompt, settings, standing, seams, oddities, times and digest can be read."""
+    """A clip's prompt, settings, status, seams, oddities, times and digest can be read."""
     page = Reader(await page_of(store, manifest_of(await made(store, 1), await made(store, 2))))
 
     assert "All 2 clips are archived: 8.1 s of video." in page.text
@@ -238,7 +240,7 @@ async def test_every_clip_is_told(store: Store) -> None:
         "drifting clouds 4 s · 720p · 16:9 · silent · moving camera",
         "Begins as its image 0.987 seamless",
         "Seam to the next 0.500 visible jump",
-        "has no sound, which was asked for frozen from 1.0 to 2.5 s",
+        "has no sound, but sound was requested frozen from 1.0 to 2.5 s",
         "22 Nov 2026, 12:02:50 UTC",
         "864 × 496, 4 s, 24 frames a second, h264",
         f"{2:064x}",
@@ -259,7 +261,7 @@ async def test_missing_is_explained(store: Store) -> None:
 async def test_never_asked_is_told(store: Store) -> None:
     """A clip that nobody submitted has nothing in the ledger, and its entry all the same."""
     entry = Entry(
-        number=1, name="first", fingerprint="f" * 32, standing=Standing.not_submitted, reason="No money"
+        number=1, name="first", fingerprint="f" * 32, status=ClipStatus.not_submitted, reason="No money"
     )
 
     assert "1 first not submitted No money" in Reader(await page_of(store, manifest_of(entry))).text
@@ -268,7 +270,7 @@ async def test_never_asked_is_told(store: Store) -> None:
 async def test_bill_is_the_whole_one(store: Store) -> None:
     """All that any run may have been billed counts, each clip once, at the price of a second."""
     first, lost = await made(store, 1), await failed(store, 2, reason="NSFW")
-    again = first.model_copy(update={"number": 3, "billed_seconds": 0, "standing": Standing.reused})
+    again = first.model_copy(update={"number": 3, "billed_seconds": 0, "status": ClipStatus.reused})
 
     page = Reader(await page_of(store, manifest_of(first, lost, again), price=Decimal("0.052")))
 
@@ -280,7 +282,7 @@ async def test_refused_is_not_billed(store: Store) -> None:
     """What was certainly not started costs nothing."""
     refused = Outcome(result=Result.not_started, ended_at=NOW)
     fingerprint = await asked(store, 1, prompt="clouds", outcome=refused)
-    entry = Entry(number=1, name="x", fingerprint=fingerprint, standing=Standing.not_submitted)
+    entry = Entry(number=1, name="x", fingerprint=fingerprint, status=ClipStatus.not_submitted)
 
     assert "Billed in all 0 s of video" in Reader(await page_of(store, manifest_of(entry))).text
 
@@ -413,7 +415,7 @@ async def test_size_is_bounded(store: Store) -> None:
         for which in ("start", "middle", "end"):
             await store.put(f"{clip_prefix(entry.fingerprint)}{which}.jpg", file.getvalue())
 
-    written = await report.write(manifest_of(*entries), store)
+    written = await report.render_report(manifest_of(*entries), store)
 
     assert written.size_bytes < 6_000_000
     sheet = await store.read(written.contact_sheet)
@@ -580,4 +582,4 @@ async def test_full_disk_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("tempfile.tempdir", "/nowhere")
 
     with pytest.raises(ArchiveError, match=r"/nowhere cannot be written .* TMPDIR"):
-        await report.write(manifest_of(await made(store, 1)), store)
+        await report.render_report(manifest_of(await made(store, 1)), store)

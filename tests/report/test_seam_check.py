@@ -79,7 +79,9 @@ def test_low_similarity_fails_clip(
     ends: list[tuple[float | None, float | None]], following: float | None, failed: list[int]
 ) -> None:
     """A clip fails for its own ends, and for a cut if it is less similar to its image than its neighbour."""
-    inspections = {f"{number}": _inspection(start=start, end=end) for number, (start, end) in enumerate(ends, 1)}
+    inspections = {
+        f"{number}": _inspection(start=start, end=end) for number, (start, end) in enumerate(ends, 1)
+    }
 
     manifest = check_seams(_manifest(2), inspections, {1: Similarity(ssim=following)}, min_similarity=0.9)
 

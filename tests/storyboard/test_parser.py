@@ -251,7 +251,7 @@ def _shots(first: str, *others: str) -> str:
             "image: images/dawn.png\nprompt: ab",
             4,
             "prompt",
-            "has 2 characters; the model takes 3",
+            "has 2 characters; the model accepts 3",
             id="short prompt",
         ),
         pytest.param(
@@ -376,7 +376,7 @@ def test_error_names_position_and_remedy(
         ),
         pytest.param(
             "clips:\n - prompt: waves\n   images: [images/dawn.png, images/noon.jpg, images/dusk.webp]",
-            "board.yaml:3: clips[0].images: has 3 images; image-to-video takes 1 to 2",
+            "board.yaml:3: clips[0].images: has 3 images; image-to-video accepts 1 to 2",
             id="three images",
         ),
         pytest.param(
