@@ -153,8 +153,6 @@ def _lowest_terms(aspect_ratio: str) -> tuple[int, int]:
 
 def _url_problem(url: str) -> str | None:
     """Return why the API cannot fetch from this URL, or None if it can."""
-    if any(character.isspace() or not character.isprintable() for character in url):
-        return f"{url!r} contains a space or an unprintable character; percent-encode it, a space as %20"
     try:
         parts = urlsplit(url)
         host, scheme = parts.hostname, parts.scheme
@@ -162,6 +160,8 @@ def _url_problem(url: str) -> str | None:
         return f"{url!r} is not a URL: {error}"
     if parts.username or parts.password:
         return "the URL contains a user name or password, which would be stored with the clip; remove it"
+    if any(character.isspace() or not character.isprintable() for character in url):
+        return f"{url!r} contains a space or an unprintable character; percent-encode it, a space as %20"
     if not host or not (scheme == "https" or (scheme == "http" and is_loopback(host))):
         return f"{url!r} is not an https URL, so the API cannot fetch it; use an https URL or a local file"
     return None
