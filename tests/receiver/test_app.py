@@ -1,0 +1,107 @@
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+
+import pytest
+
+from prefect_seedance.receiver import app
+from prefect_seedance.storage.store import Store
+from tests.receiving import intent, path, receiving, succeeding
+
+
+@pytest.fixture
+def store(request: pytest.FixtureRequest) -> Store:
+    return Store.open(f"memory://{request.node.nodeid}")
+
+
+@pytest.mark.parametrize("path", ["/callbacks/", "/callbacks", "/callbacks/x", "/callbacks/x/y", "/"])
+async def test_unknown_url_is_not_found(store: Store, path: str) -> None:
+    """A request without a valid token gets 404 and has no effect."""
+    async with receiving(store, succeeding()) as setup:
+        answer = await setup.http.post(path)
+
+    assert answer.status_code == 404
+    assert setup.api.reads == []
+
+
+async def test_attempt_elsewhere_is_not_found(store: Store) -> None:
+    """A valid token of an attempt that is not in this archive gets 404 and leaves no trace."""
+    async with receiving(store, succeeding()) as setup:
+        status = await setup.call(path(intent(7)))
+
+    assert status == 404
+    assert await store.keys("clips/") == ()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"no JSON", b"[]", b'{"data": null}', b'{"data": {"taskId": 7}}', b"x" * 100_000],
+    ids=["empty", "text", "list", "null", "number", "large"],
+)
+async def test_any_body_is_a_hint(store: Store, body: bytes) -> None:
+    """Any request to an attempt's URL is a hint, whatever its body."""
+    async with receiving(store, succeeding()) as setup:
+        path = await setup.submit(accepted_as="task_1")
+
+        answer = await setup.http.post(path, content=body)
+        attempt = await setup.attempt()
+
+    assert answer.status_code == 200
+    assert attempt.outcome
+
+
+async def test_refuses_slow_body(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body that is not complete in time gets 408."""
+    monkeypatch.setattr(app, "_BODY_SECONDS", 0.2)
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.sleep(60)
+        yield b"}"
+
+    async with receiving(store, succeeding()) as setup:
+        path = await setup.submit(accepted_as="task_1")
+
+        answer = await setup.http.post(path, content=slow())
+
+    assert answer.status_code == 408
+    assert setup.api.reads == []
+
+
+@pytest.fixture
+def unreachable(monkeypatch: pytest.MonkeyPatch) -> Store:
+    """Return an archive in a bucket that does not answer."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        endpoint = f"http://127.0.0.1:{unused.getsockname()[1]}"
+    known = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": "us-east-1"}
+    for name, value in {**known, "AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": "true"}.items():
+        monkeypatch.setenv(name, value)
+    return Store.open("s3://clips")
+
+
+async def test_refuses_unless_stored(unreachable: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A callback that cannot be stored gets 503, so that the API delivers it again."""
+    monkeypatch.setattr(app, "_RECORDING_SECONDS", 0.5)
+    async with receiving(unreachable, succeeding()) as setup:
+        status = await setup.call(path(intent()))
+
+    assert status == 503
+
+
+@pytest.mark.parametrize(("path", "text"), [("/health", "alive\n"), ("/ready", "ready\n")])
+async def test_reports_health(store: Store, path: str, text: str) -> None:
+    """Two endpoints report that the process runs and that the archive answers."""
+    async with receiving(store, succeeding()) as setup:
+        answer = await setup.http.get(path)
+
+    assert (answer.status_code, answer.text) == (200, text)
+
+
+async def test_not_ready_without_archive(unreachable: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A receiver whose archive does not answer is healthy, but not ready."""
+    monkeypatch.setattr(app, "_READY_SECONDS", 0.5)
+    async with receiving(unreachable, succeeding()) as setup:
+        answers = [(await setup.http.get(path)).status_code for path in ("/health", "/ready")]
+
+    assert answers == [200, 503]
