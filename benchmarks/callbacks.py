@@ -98,7 +98,7 @@ def attack(url: str, sandbox: Sandbox) -> Mapping[str, object]:
     }
 
 
-def _post(url: str, tokens: Sequence[str], *, posts: int) -> Any:  # noqa: ANN401  # JSON
+def _post(url: str, tokens: Sequence[str], *, posts: int) -> Any:  # noqa: ANN401 -- JSON
     body = json.dumps({"code": 200, "data": {"taskId": "task_forged", "state": "success"}})
     connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=30)
     statuses = set()

@@ -46,7 +46,7 @@ def main() -> None:
             _wait_for_health("http://127.0.0.1:4299/api/health")
             command = [sys.executable, __file__, "produce", home, str(CLIPS)]
             subprocess.run(command, env=environment, check=True)
-            with urllib.request.urlopen(environment["SEEDANCE_BASE_URL"] + "/sandbox/books") as response:  # noqa: S310  # loopback
+            with urllib.request.urlopen(environment["SEEDANCE_BASE_URL"] + "/sandbox/books") as response:  # noqa: S310 -- loopback
                 print(json.dumps(json.load(response)["totals"]))
         finally:
             for process in (sandbox, server):
@@ -57,7 +57,7 @@ def main() -> None:
 def _wait_for_health(url: str) -> None:
     for _ in range(120):
         try:
-            urllib.request.urlopen(url)  # noqa: S310  # loopback
+            urllib.request.urlopen(url)  # noqa: S310 -- loopback
         except OSError:
             time.sleep(0.5)
         else:

@@ -45,7 +45,7 @@ class SkippingLoop(asyncio.SelectorEventLoop):
         """Return the time including the skipped time."""
         return super().time() + self._skipping.skipped_seconds
 
-    def run_in_executor(self, *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]  # noqa: ANN401  # passes all arguments on
+    def run_in_executor(self, *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]  # noqa: ANN401 -- passes all arguments on
         """Run in a thread, without skipping time meanwhile."""
         self._skipping.busy_threads += 1
         future = super().run_in_executor(*args)

@@ -134,9 +134,9 @@ class S3:
     env: Mapping[str, str]
     certificate: Path | None = None
 
-    def client(self, service: str = "s3") -> Any:  # noqa: ANN401  # boto3 creates its classes at run time
+    def client(self, service: str = "s3") -> Any:  # noqa: ANN401 -- boto3 creates its classes at run time
         """Return a boto3 client, to check the contents independently of obstore."""
-        import boto3  # type: ignore[import-untyped]  # noqa: PLC0415  # no types; slow, and few tests need it
+        import boto3  # type: ignore[import-untyped]  # noqa: PLC0415 -- no types; slow, and few tests need it
 
         return boto3.client(
             service,

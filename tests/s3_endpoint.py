@@ -31,7 +31,7 @@ _moto = DomainDispatcherApplication(create_backend_app)
 _check = ActionAuthenticatorMixin._authenticate_and_authorize_s3_action
 
 
-def _check_unsigned(self: ActionAuthenticatorMixin, *arguments: Any, **options: Any) -> None:  # noqa: ANN401  # moto's types
+def _check_unsigned(self: ActionAuthenticatorMixin, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 -- moto's types
     if not _REQUEST.is_signed:
         _check(self, *arguments, **options)
 

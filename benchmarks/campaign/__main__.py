@@ -105,17 +105,17 @@ class Worker:
 
     def work(self) -> None:
         """Run productions until no work is left or a violation is found."""
-        chance_of_kills = Random(f"{self.seed} {self.stage.folder.name}")  # noqa: S311  # must be repeatable
+        chance_of_kills = Random(f"{self.seed} {self.stage.folder.name}")  # noqa: S311 -- must be repeatable
         try:
             while not self.tally.violations and (task := self.tally.take(chance_of_kills)):
                 self._produce(*task)
         except StoppedError:
             pass
-        except Exception:  # noqa: BLE001  # any error fails the campaign
+        except Exception:  # noqa: BLE001 -- any error fails the campaign
             self.tally.record(self.stage.folder.name, iter([traceback.format_exc()]))
 
     def _produce(self, number: int, kills: int) -> None:
-        random = Random(f"{self.seed} {number}")  # noqa: S311  # must be repeatable
+        random = Random(f"{self.seed} {number}")  # noqa: S311 -- must be repeatable
         title = f"film {self.seed} {number}"
         folder = self.stage.folder / f"film-{number}"
         clip_list = chance.write_clip_list(folder, title=title, chance=random)

@@ -63,7 +63,7 @@ class Production:
             clips = list(os.scandir(self.archive / "clips"))
         except FileNotFoundError:
             return 0
-        return sum(os.path.exists(f"{clip.path}/{name}") for clip in clips)  # noqa: PTH110  # ten times as fast
+        return sum(os.path.exists(f"{clip.path}/{name}") for clip in clips)  # noqa: PTH110 -- ten times as fast
 
     def open_intents(self) -> list[Mapping[str, Any]]:
         """Return the intents without acceptance and without outcome."""

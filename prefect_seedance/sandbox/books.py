@@ -8,11 +8,11 @@ from prefect_seedance.sandbox.clock import unix_ms
 from prefect_seedance.sandbox.generation import Generation
 from prefect_seedance.sandbox.minute import SlidingMinute
 
-# Headers for the API alone; sent to any other endpoint, they are a leak.
 _FOREIGN_HEADERS = ("authorization", "proxy-authorization", "cookie")
+"""Headers for the API alone; sent to any other endpoint, they are a leak."""
 
-# Four characters of a shorter key would reveal too much of it.
 _MIN_KEY_LENGTH = 8
+"""Four characters of a shorter key would reveal too much of it."""
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,14 @@ from prefect_seedance.sandbox.clock import unix_ms
 from prefect_seedance.sandbox.envelope import enveloped
 from prefect_seedance.sandbox.outbound import open_client
 
-# Seconds before each redelivery. Source: contract.md: up to three times, growing, the first about 30 s.
 _GAPS_SECONDS = (30.0, 60.0, 120.0)
+"""Seconds before each redelivery. Source: contract.md: up to three times, growing, the first about 30 s."""
 
-# The speed does not apply to the receiver's own work, so its timeout has a lower bound.
 _TIMEOUT_SECONDS, _MIN_TIMEOUT_SECONDS = 30.0, 5.0
+"""The speed does not apply to the receiver's own work, so its timeout has a lower bound."""
 
-# Thousands of generations may end together; this limits the connections to the receiver.
 _MAX_CONNECTIONS = 50
+"""Thousands of generations may end together; this limits the connections to the receiver."""
 
 
 class CallbackSender:

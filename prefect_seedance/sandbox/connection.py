@@ -12,8 +12,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 _TRANSPORT = "sandbox.transport"
 
-# Linger on, for zero seconds: closing then sends RST instead of FIN.
 _RESET = struct.pack("ii", 1, 0)
+"""Linger on, for zero seconds: closing then sends RST instead of FIN."""
 
 
 class OpenProtocol(H11Protocol):

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-# Processing time in seconds by the seconds of video. Source: contract.md, "Limits, times, life of results".
 PROCESSING_SECONDS: Mapping[int, tuple[float, float]] = {4: (40, 60), 8: (60, 90), 12: (90, 120)}
+"""Processing time in seconds, by seconds of video. Source: contract.md, "Limits, times, life of results"."""
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
@@ -104,8 +104,8 @@ class Submission(_Strict):
         return self
 
 
-# To support another model, add its Submission here.
 MODELS: Mapping[str, type[Submission]] = {"seedance-1-5-pro": Submission}
+"""To support another model, add its Submission here."""
 
 
 def identity(model: str, submission: Submission) -> str:

@@ -5,8 +5,8 @@ from random import Random
 
 from prefect_seedance.sandbox.contract import PROCESSING_SECONDS
 
-# The contract gives no time for `pending`; one second is enough for clients to observe the state.
 _PENDING_SECONDS = (1.0, 3.0)
+"""The contract gives no time for `pending`; one second is enough for clients to observe the state."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def default_fate(request: str, *, duration: int, speed: float) -> Fate:
 
     It depends on the request alone, so that the order of submissions does not change it.
     """
-    chance = Random(request)  # noqa: S311  # not used for security
+    chance = Random(request)  # noqa: S311 -- not used for security
     return Fate(
         pending_seconds=chance.uniform(*_PENDING_SECONDS) / speed,
         processing_seconds=chance.uniform(*PROCESSING_SECONDS[duration]) / speed,

@@ -9,14 +9,14 @@ from starlette.types import ASGIApp
 from prefect_seedance.sandbox.fate import Failure
 from prefect_seedance.sandbox.outbound import open_client
 
-# Source: contract.md, `image_urls`.
 _MAX_BYTES = 10_000_000
+"""Source: contract.md, `image_urls`."""
 
-# Enough for a slow host, and well below the shortest processing time of 40 s.
 _TIMEOUT_SECONDS = 20.0
+"""Enough for a slow host, and well below the shortest processing time of 40 s."""
 
-# Limits connections and memory: each image has at most 10 MB.
 _MAX_CONCURRENT = 8
+"""Limits connections and memory: each image has at most 10 MB."""
 
 _MESSAGES: Mapping[str, str] = {
     "INVALID_IMAGE_URL": "the image URL cannot be reached",

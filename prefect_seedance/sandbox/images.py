@@ -10,7 +10,6 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 Size = tuple[int, int]
 
-# The contract gives exact sizes for 16:9 only; the others are even and within about 2 % of their ratio.
 _SIZES: Mapping[str, Mapping[str, Size]] = {
     "480p": {
         "1:1": (640, 640),
@@ -29,6 +28,7 @@ _SIZES: Mapping[str, Mapping[str, Size]] = {
         "3:4": (834, 1112),
     },
 }
+"""The contract gives exact sizes for 16:9 only; the others are even and within about 2 % of their ratio."""
 
 _FORMATS = ("JPEG", "PNG", "WEBP")
 

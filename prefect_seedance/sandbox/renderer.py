@@ -15,8 +15,8 @@ from prefect_seedance.sandbox.generation import Video
 from prefect_seedance.sandbox.images import frame_size
 from prefect_seedance.sandbox.video import VideoSpec, render
 
-# Few threads limit the memory, and leave CPU time for status reads.
 _THREADS = 2
+"""Few threads limit the memory, and leave CPU time for status reads."""
 
 
 class Renderer:

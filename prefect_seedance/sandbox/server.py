@@ -52,7 +52,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         for listener in sockets or ():
-            print(f"Sandbox API on http://{self._host}:{listener.getsockname()[1]}", flush=True)  # noqa: T201  # callers read the port from this line
+            print(f"Sandbox API on http://{self._host}:{listener.getsockname()[1]}", flush=True)  # noqa: T201 -- callers read the port from this line
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # Aborting unfinished responses is intended, so uvicorn must not log it as an error.

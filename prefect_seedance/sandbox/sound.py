@@ -11,13 +11,13 @@ from av.audio.frame import AudioFrame
 
 _SAMPLE_RATE = 48_000
 
-# In hertz: A major, G major, F major, E minor.
 _CHORDS = (
     (220.00, 277.18, 329.63),
     (196.00, 246.94, 293.66),
     (174.61, 220.00, 261.63),
     (164.81, 196.00, 246.94),
 )
+"""In hertz: A major, G major, F major, E minor."""
 
 
 @functools.cache

@@ -63,7 +63,7 @@ class Api:
         """Close the connections."""
         self._http.close()
 
-    def get(self, path: str) -> Any:  # noqa: ANN401  # JSON
+    def get(self, path: str) -> Any:  # noqa: ANN401 -- JSON
         """Read one object."""
         return self._http.get(path).raise_for_status().json()
 

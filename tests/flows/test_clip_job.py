@@ -317,7 +317,7 @@ def pieces(text: str) -> list[str]:
 def execute(code: str, **names: object) -> dict[str, object]:
     """Run Python code, which may use await, and return its names."""
     compiled = compile(code, "example", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    waiting = eval(compiled, names)  # noqa: S307  # our own examples
+    waiting = eval(compiled, names)  # noqa: S307 -- our own examples
     if waiting:
         asyncio.run(waiting)
     return names

@@ -65,7 +65,7 @@ def test_storyboard_in_bucket(
 @pytest.fixture
 def block(s3: S3, prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Save an archive block with its credentials, and return its bucket."""
-    from prefect.settings import PREFECT_API_URL, temporary_settings  # noqa: PLC0415  # used for the block only
+    from prefect.settings import PREFECT_API_URL, temporary_settings  # noqa: PLC0415 -- used for the block only
 
     for name in s3.env:
         monkeypatch.delenv(name, raising=False)
@@ -132,7 +132,7 @@ def test_invalid_stored_storyboard(
     assert sandbox.totals()["submits_received"] == 0
 
 
-def _draw_image(path: Path, size: tuple[int, int], colour: str, **options: Any) -> bytes:  # noqa: ANN401  # Pillow's
+def _draw_image(path: Path, size: tuple[int, int], colour: str, **options: Any) -> bytes:  # noqa: ANN401 -- Pillow's
     """Draw an image that changes visibly when it is rotated or cropped."""
     image = Image.new("RGB", size, colour)
     draw, (width, height) = ImageDraw.Draw(image), size
@@ -236,7 +236,7 @@ def test_short_credentials_warn(
     board: Path,
     minutes: int | None,
     options: tuple[str, ...],
-    warned: bool,  # noqa: FBT001  # a column of the table
+    warned: bool,  # noqa: FBT001 -- a column of the table
 ) -> None:
     """Credentials that expire before the URLs cause a warning, and the clips are made."""
     env = {**studio, **s3.env, "AWS_SESSION_TOKEN": "temporary"}

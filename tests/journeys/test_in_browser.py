@@ -85,7 +85,7 @@ def shown(
     hosting = () if s3 else ("--images-url", studio.hosted)
     env = {"PREFECT_API_URL": prefect_server, **studio.env, **(s3.env if s3 else {})}
 
-    def run(*arguments: object) -> Any:  # noqa: ANN401  # JSON
+    def run(*arguments: object) -> Any:  # noqa: ANN401 -- JSON
         command = [str(BIN / "prefect-seedance"), *map(str, arguments), "--json"]
         variables = environment(home / "prefect", **env)
         ran = subprocess.run(
@@ -203,7 +203,7 @@ async def test_shows_link_expiry(shown: Shown, page: Page) -> None:
 
 @on_disk
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_is_readable_in(scheme: Any, shown: Shown, browser: Browser) -> None:  # noqa: ANN401  # Playwright's literal
+async def test_is_readable_in(scheme: Any, shown: Shown, browser: Browser) -> None:  # noqa: ANN401 -- Playwright's literal
     """In the light and the dark scheme, all text has enough contrast."""
     page = await browser.new_page(color_scheme=scheme, viewport={"width": 1280, "height": 900})
     await page.goto(shown.report)

@@ -89,7 +89,7 @@ class _Forwarding(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_GET = do_PUT = do_POST = do_DELETE = _forward  # noqa: N815  # names required by http.server
+    do_GET = do_PUT = do_POST = do_DELETE = _forward  # noqa: N815 -- names required by http.server
 
     def _respond(self, content: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
         if self.server.response:

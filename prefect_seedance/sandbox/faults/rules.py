@@ -100,7 +100,7 @@ class Rule:
         self._matched[subject.clip] += 1
         # Drawn for each clip separately, so that the order of clips does not matter.
         drawn = f"{seed} {subject.clip!a} {self._matched[subject.clip]}"
-        if Random(drawn).random() >= self.selector.share:  # noqa: S311  # not used for security
+        if Random(drawn).random() >= self.selector.share:  # noqa: S311 -- not used for security
             return False
         counter = subject.clip if self.selector.each_clip else ""
         self._drawn[counter] += 1

@@ -9,12 +9,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from prefect_seedance.sandbox.connection import close_connection
 
-# Chunks per second of a slow transfer.
 _CHUNKS_PER_SECOND = 10
+"""Chunks per second of a slow transfer."""
 
-# A box that extends to the end of the file and that players skip.
-# Source: ISO/IEC 14496-12, size 0 and type `free`.
 _FREE_BOX = b"\0\0\0\0free"
+"""A box that extends to the end of the file and that players skip.
+Source: ISO/IEC 14496-12, size 0 and type `free`."""
 
 _CHUNK = bytes(1 << 16)
 

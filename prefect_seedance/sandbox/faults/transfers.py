@@ -60,7 +60,7 @@ class FlipBits(Fault):
 
     async def respond(self, call: Call) -> ASGIApp:
         """Send a damaged file."""
-        chance = Random(self.seed)  # noqa: S311  # not used for security
+        chance = Random(self.seed)  # noqa: S311 -- not used for security
         return Flipped(await call.proceed(), count=self.count, chance=chance)
 
 
