@@ -64,7 +64,7 @@ def _explained(error: BaseException) -> tuple[str, str, int]:
         case SeedanceError():
             return type(error).__name__, str(error), ExitCode.setup
         case KeyboardInterrupt():
-            return "Interrupted", "Stopped before anything was begun", ExitCode.interrupted
+            return "Interrupted", "Stopped before anything was submitted", ExitCode.interrupted
     return type(error).__name__, _unexpected(error), ExitCode.failed
 
 

@@ -221,7 +221,7 @@ def test_early_signal_submits_nothing(
     _, err = process.communicate(timeout=_WAIT_SECONDS)
 
     assert process.returncode == 130
-    assert err == "prefect-seedance: Stopped before anything was begun\n"
+    assert err == "prefect-seedance: Stopped before anything was submitted\n"
     assert sandbox.totals()["submits_received"] == 0
 
 
