@@ -1,3 +1,4 @@
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -7,8 +8,8 @@ from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.api.wire import ClipInput, GenerateRequest
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.records import Attempt, Intent, Result
-from prefect_seedance.clips.unresolved import Resolver
-from prefect_seedance.errors import NotFoundError, SetupError
+from prefect_seedance.clips.unresolved import Resolver, wait_until_resolved
+from prefect_seedance.errors import DeadlineError, NotFoundError, SetupError, SubmissionUnresolvedError
 from prefect_seedance.storage.store import Store
 
 HOUR = timedelta(hours=1)
@@ -37,8 +38,14 @@ def client() -> SeedanceClient:
     return SeedanceClient("key", transport=Api())
 
 
-async def claimed(ledger: Ledger, fingerprint: str, *, settles_in: timedelta = -HOUR) -> Attempt:
+async def claimed(
+    ledger: Ledger, fingerprint: str, *, settles_in: timedelta = -HOUR, callback: bool = False
+) -> Attempt:
     now = datetime.now(UTC)
+    request = GenerateRequest(input=ClipInput(mode="text-to-video", prompt="drifting clouds"))
+    if callback:
+        changes = {"request_type": "callback", "callback_url": "https://hooks.example.com"}
+        request = request.model_copy(update=changes)
     attempt = await ledger.claim(
         Intent(
             fingerprint=fingerprint,
@@ -47,7 +54,7 @@ async def claimed(ledger: Ledger, fingerprint: str, *, settles_in: timedelta = -
             production="sky",
             model="seedance-1-5-pro",
             base_url="https://api.apixo.ai",
-            request=GenerateRequest(input=ClipInput(mode="text-to-video", prompt="drifting clouds")),
+            request=request,
             asked_by="a process that crashed",
             asked_at=now,
             settles_by=now + settles_in,
@@ -133,3 +140,47 @@ async def test_refuses_ambiguous_clip(ledger: Ledger, resolver: Resolver, prefix
 
     with pytest.raises(SetupError, match=f"{found} clips"):
         await resolver.declare_lost(prefix)
+
+
+def soon(seconds: float = 3600.0) -> float:
+    return asyncio.get_running_loop().time() + seconds
+
+
+async def test_waits_for_recorded_answer(ledger: Ledger) -> None:
+    """An answer that another process records while it may is returned."""
+    attempt = await claimed(ledger, "abcd", settles_in=HOUR)
+    waiting = asyncio.create_task(wait_until_resolved(ledger, attempt, deadline=soon()))
+    await asyncio.sleep(20)
+
+    accepted = await ledger.accept(attempt, "task_1")
+
+    assert await waiting == accepted
+
+
+async def test_wait_ends_with_time_to_answer(ledger: Ledger) -> None:
+    """Once no answer can be recorded any more, the error names the command that resolves the attempt."""
+    attempt = await claimed(ledger, "abcd")
+
+    with pytest.raises(SubmissionUnresolvedError, match=r"prefect-seedance resolve \S+ abcd --adopt TASKID"):
+        await wait_until_resolved(ledger, attempt, deadline=soon())
+
+
+async def test_wait_ends_at_deadline(ledger: Ledger) -> None:
+    """A deadline before that is an error of its own, which names the other process."""
+    attempt = await claimed(ledger, "abcd", settles_in=HOUR)
+
+    with pytest.raises(DeadlineError, match="is being submitted by a process that crashed"):
+        await wait_until_resolved(ledger, attempt, deadline=soon(10))
+
+
+@pytest.mark.parametrize(("expect_callback", "least"), [(False, 0), (True, 120)], ids=["no", "yes"])
+async def test_waits_longer_for_callback(ledger: Ledger, expect_callback: bool, least: float) -> None:  # noqa: FBT001 -- a table's column
+    """If a callback is expected, the wait continues until it would have arrived."""
+    attempt = await claimed(ledger, "abcd", callback=True)
+    began = soon(0)
+
+    with pytest.raises(SubmissionUnresolvedError):
+        await wait_until_resolved(ledger, attempt, deadline=soon(), expect_callback=expect_callback)
+
+    assert least <= soon(0) - began < least + 600
+    assert expect_callback or soon(0) - began < 2
