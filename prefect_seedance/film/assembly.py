@@ -1,4 +1,4 @@
-"""Put archived clips together in a file, one after another, whatever is missing."""
+"""Join archived clips in a file: choose how, and fill gaps."""
 
 import asyncio
 import contextlib
@@ -14,21 +14,21 @@ from prefect_seedance.clips.archive import Clip, fetch_video
 from prefect_seedance.errors import ArchiveError, IntegrityError
 from prefect_seedance.options import JoinStyle
 from prefect_seedance.storage.store import Store
-from prefect_seedance.video import slate
-from prefect_seedance.video.concat import Splice, UnlikeError, index_bytes
+from prefect_seedance.video.concat import Concatenation, FormatMismatchError, index_bytes
 from prefect_seedance.video.probe import Segment, VideoFacts
+from prefect_seedance.video.slate import draw_slate
 from prefect_seedance.video.transcode import SAMPLE_RATE, Transcoder
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-_FEWEST_SOUND_SAMPLES = 960
-"""Of a packet, as Opus has them; AAC's have 1,024."""
+_MIN_PACKET_SAMPLES = 960
+"""Samples of the shortest packet, of Opus; AAC's have 1,024."""
 
-_MOST_FRAMES = 30
-"""A second; the API makes 24."""
+_MAX_FRAME_RATE = 30
+"""Frames a second; the API makes 24."""
 
-_A_SLATE = "a slate for a missing clip has to be encoded"
+_SLATE_REASON = "a slate for a missing clip has to be encoded"
 
 
 class _Value(BaseModel):
@@ -36,16 +36,15 @@ class _Value(BaseModel):
 
 
 class Part(_Value):
-    """What plays from one moment of a film on: a clip, or a slate in its stead.
+    """One section of a film: a clip, or the slate shown instead.
 
     Attributes:
-        number: The clip's place in the production, from 1.
+        number: The clip's number in the production, from 1.
         fingerprint: The clip's identity.
-        sha256: Of the clip's video; None if a slate stands for it.
-        start_seconds: When it begins in the film.
-        duration_seconds: How long it plays there.
-        dropped_frames: How many frames at its beginning were left out, because the frame before the cut
-            shows the same.
+        sha256: Digest of the clip's video; None for a slate.
+        start_seconds: Its start in the film.
+        duration_seconds: Its duration in the film.
+        dropped_frames: Frames dropped at its start, because they repeat the frame before the cut.
     """
 
     number: int
@@ -58,18 +57,18 @@ class Part(_Value):
 
     @property
     def is_slate(self) -> bool:
-        """Whether a slate stands for the clip, which is missing."""
+        """Whether a slate is shown instead of the clip."""
         return self.sha256 is None
 
 
 class Gap(_Value):
-    """A clip that the film lacks.
+    """A clip that is missing in the film.
 
     Attributes:
-        number: The clip's place in the production, from 1.
-        at_seconds: Where in the film it is missing.
-        is_slated: Whether a slate is shown there; otherwise the film goes on with the next clip.
-        reason: Why there is no clip.
+        number: The clip's number in the production, from 1.
+        at_seconds: Where it would start in the film.
+        is_slated: Whether a slate is shown; otherwise the next clip follows.
+        reason: Why the clip is missing.
     """
 
     number: int
@@ -82,13 +81,13 @@ class Gap(_Value):
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """A place in a film.
+    """A planned section of a film.
 
     Attributes:
         number: From 1.
-        seconds: How long the clip was planned to be.
+        seconds: The planned duration.
         clip: None if it is missing.
-        reason: Why it is.
+        reason: Why it is missing.
     """
 
     number: int
@@ -100,17 +99,17 @@ class Scene:
 
 
 @dataclass(kw_only=True)
-class Cut:
-    """A film that is being put together.
+class Assembly:
+    """A film in the making.
 
     Attributes:
-        joiner: What it grows in.
-        model: What the clip is like whose format it has.
+        joiner: Writes the film.
+        model: Facts of the clip whose format the film has.
         reason: Why clips could not be copied.
-        scenes: What was found to be there, one after another.
+        scenes: As they were found in the archive.
     """
 
-    joiner: Splice | Transcoder
+    joiner: Concatenation | Transcoder
     model: VideoFacts
     has_sound: bool
     reason: str | None
@@ -120,11 +119,11 @@ class Cut:
 
     @property
     def end_seconds(self) -> float:
-        """How long it is by now."""
+        """The current end of the film."""
         return self.parts[-1].start_seconds + self.parts[-1].duration_seconds if self.parts else 0.0
 
     async def add(self, scene: Scene, file: BinaryIO | None, *, style: JoinStyle) -> None:
-        """Take a scene in: its clip, or a slate, or nothing but the note that it is missing."""
+        """Add the scene's clip; if it is missing, a slate or only a gap."""
         if file and scene.clip:
             try:
                 self._note(scene, await _in_thread(self.joiner.add, file), sha256=scene.clip.sha256)
@@ -145,64 +144,60 @@ class Cut:
         )
         if style.gaps == "slate":
             if not isinstance(self.joiner, Transcoder):
-                raise UnlikeError(_A_SLATE)
+                raise FormatMismatchError(_SLATE_REASON)
             self._note(scene, await _in_thread(_add_slate, self.joiner, scene), sha256=None)
 
-    def _note(self, scene: Scene, place: Segment, *, sha256: str | None) -> None:
+    def _note(self, scene: Scene, segment: Segment, *, sha256: str | None) -> None:
         self.parts.append(
             Part(
                 number=scene.number,
                 name=scene.name,
                 fingerprint=scene.fingerprint,
                 sha256=sha256,
-                start_seconds=place.start_seconds,
-                duration_seconds=place.duration_seconds,
-                dropped_frames=place.dropped_frames,
+                start_seconds=segment.start_seconds,
+                duration_seconds=segment.duration_seconds,
+                dropped_frames=segment.dropped_frames,
             )
         )
 
 
-_A_SLATE = "a slate for a missing clip has to be encoded"
+def _add_slate(joiner: Transcoder, scene: Scene) -> Segment:
+    text = f"Clip {scene.number} is missing", scene.name, scene.reason or ""
+    return joiner.add_still(draw_slate(*text, size=joiner.size), seconds=scene.seconds)
 
 
-def _add_slate(recording: Transcoder, scene: Scene) -> Segment:
-    words = f"Clip {scene.number} is missing", scene.name, scene.reason or ""
-    return recording.add_still(slate.draw(*words, size=recording.size), seconds=scene.seconds)
-
-
-async def cut(store: Store, scenes: Sequence[Scene], *, style: JoinStyle, out: BinaryIO) -> Cut:
-    """Put the scenes together as they are if that can be done, and otherwise encoded anew.
+async def assemble(store: Store, scenes: Sequence[Scene], *, style: JoinStyle, out: BinaryIO) -> Assembly:
+    """Join the scenes: copy them if they have one format, and re-encode them otherwise.
 
     Args:
-        store: Where the clips are.
+        store: Of the archive.
         scenes: In order.
         style: How to join them.
-        out: An empty file, to be written and sought in.
+        out: An empty, writable and seekable file.
 
     Raises:
-        ArchiveError: If no clip is there, or the archive cannot be read.
+        ArchiveError: If there is no clip, or the archive cannot be read.
     """
     reason = None if style.must_encode else _difference(scenes, style)
     if not style.must_encode and not reason:
         try:
-            return await _joined(store, scenes, style=style, out=out, reason=None, is_exact=False)
-        except UnlikeError as error:
+            return await _join(store, scenes, style=style, out=out, reason=None, is_exact=False)
+        except FormatMismatchError as error:
             reason = str(error)
             out.seek(0)
             out.truncate()
-    return await _joined(store, scenes, style=style, out=out, reason=reason, is_exact=True)
+    return await _join(store, scenes, style=style, out=out, reason=reason, is_exact=True)
 
 
 def _difference(scenes: Sequence[Scene], style: JoinStyle) -> str | None:
-    """Say why the scenes cannot be joined as they are, as far as it is known without looking at them."""
+    """Return why the scenes cannot be copied, as far as their records show."""
     if style.gaps == "slate" and any(scene.clip is None for scene in scenes):
-        return _A_SLATE
+        return _SLATE_REASON
     kinds = {_kind(scene.clip.facts): scene for scene in reversed(scenes) if scene.clip}
     if len(kinds) > 1:
         first, *others = reversed(kinds.items())
-        return (
-            f"clip {others[0][1].number} is {_said(others[0][0])}, clip {first[1].number} {_said(first[0])}"
-        )
+        (kind, scene), (other_kind, other) = first, others[0]
+        return f"clip {other.number} is {_describe(other_kind)}, clip {scene.number} {_describe(kind)}"
     return None
 
 
@@ -210,12 +205,12 @@ def _kind(facts: VideoFacts) -> tuple[str, int, int, float]:
     return facts.video_codec, facts.width, facts.height, round(facts.frame_rate, 3)
 
 
-def _said(kind: tuple[str, int, int, float]) -> str:
+def _describe(kind: tuple[str, int, int, float]) -> str:
     codec, width, height, rate = kind
     return f"{codec} of {width}×{height} at {rate:g} frames a second"
 
 
-async def _joined(
+async def _join(
     store: Store,
     scenes: Sequence[Scene],
     *,
@@ -223,46 +218,46 @@ async def _joined(
     out: BinaryIO,
     reason: str | None,
     is_exact: bool,
-) -> Cut:
-    """Join the scenes in one of the two ways."""
+) -> Assembly:
+    """Join the scenes, by copying or by re-encoding."""
     facts = [scene.clip.facts for scene in scenes if scene.clip]
     has_sound = any(each.audio_codec for each in facts)
     first, model = await _model(store, scenes)
     with ExitStack() as stack:
         stack.enter_context(model)
-        room = _room(scenes)
-        joiner: Splice | Transcoder
+        space = _index_space(scenes)
+        joiner: Concatenation | Transcoder
         if is_exact:
             fade = style.crossfade_seconds
-            joiner = Transcoder(out, model=model, sound=has_sound, crossfade_seconds=fade, index_bytes=room)
+            joiner = Transcoder(out, model=model, sound=has_sound, crossfade_seconds=fade, index_bytes=space)
         else:
-            joiner = Splice(out, model=model, index_bytes=room)
+            joiner = Concatenation(out, model=model, index_bytes=space)
         stack.enter_context(joiner)
-        cut = Cut(joiner=joiner, model=first.facts, has_sound=has_sound, reason=reason)
-        async with contextlib.aclosing(_fetched(store, scenes)) as reels:
-            async for each, file in reels:
-                await cut.add(each, file, style=style)
+        assembly = Assembly(joiner=joiner, model=first.facts, has_sound=has_sound, reason=reason)
+        async with contextlib.aclosing(_fetched(store, scenes)) as videos:
+            async for each, file in videos:
+                await assembly.add(each, file, style=style)
         await _in_thread(joiner.finish)
-    return cut
+    return assembly
 
 
 async def _model(store: Store, scenes: Sequence[Scene]) -> tuple[Clip, BinaryIO]:
-    """Find the clip whose format the film takes: of the most common kind the first, if may be with sound."""
+    """Return the clip whose format the film has: the first of the most common one, with sound if possible."""
     clips = [scene.clip for scene in scenes if scene.clip]
     kinds = Counter(_kind(clip.facts) for clip in clips)
     best = sorted(clips, key=lambda clip: (-kinds[_kind(clip.facts)], clip.facts.audio_codec is None))
     for clip in best:
         with contextlib.suppress(IntegrityError):
             return clip, await fetch_video(store, clip)
-    raise ArchiveError("No clip is there to join; make them first")
+    raise ArchiveError("There is no clip to join; run produce first")
 
 
 async def _fetched(
     store: Store, scenes: Sequence[Scene]
 ) -> AsyncGenerator[tuple[Scene, BinaryIO | None], None]:
-    """Yield each scene with its video, while the next is on its way."""
+    """Yield each scene with its video, and fetch the next meanwhile."""
 
-    async def bring(scene: Scene) -> tuple[Scene, BinaryIO | None]:
+    async def fetch(scene: Scene) -> tuple[Scene, BinaryIO | None]:
         try:
             return scene, await fetch_video(store, scene.clip) if scene.clip else None
         except IntegrityError as error:
@@ -271,10 +266,10 @@ async def _fetched(
     ahead: asyncio.Task[tuple[Scene, BinaryIO | None]] | None = None
     try:
         for following in (*scenes, None):
-            present = ahead
-            ahead = asyncio.create_task(bring(following)) if following else None
-            if present:
-                scene, file = await present
+            current = ahead
+            ahead = asyncio.create_task(fetch(following)) if following else None
+            if current:
+                scene, file = await current
                 with file or nullcontext():
                     yield scene, file
     finally:
@@ -289,20 +284,20 @@ def _missing(scene: Scene, reason: str) -> Scene:
     return replace(scene, clip=None, reason=reason)
 
 
-def _room(scenes: Sequence[Scene]) -> int:
-    """Return how much room a film's index needs at most, from what is known of its scenes."""
+def _index_space(scenes: Sequence[Scene]) -> int:
+    """Return the maximum size of the film's index."""
     frames = packets = 0
     for scene in scenes:
         facts = scene.clip.facts if scene.clip else None
         seconds = max(scene.seconds, facts.duration_seconds if facts else 0)
-        frames += max(facts.frames if facts else 0, round(seconds * _MOST_FRAMES))
+        frames += max(facts.frames if facts else 0, round(seconds * _MAX_FRAME_RATE))
         rate = max(SAMPLE_RATE, facts.audio_sample_rate or 0 if facts else 0)
-        packets += round(seconds * rate / _FEWEST_SOUND_SAMPLES) + 4
+        packets += round(seconds * rate / _MIN_PACKET_SAMPLES) + 4
     return index_bytes(frames=frames, sound_packets=packets)
 
 
 async def _in_thread(work: Callable[_P, _T], *args: _P.args, **options: _P.kwargs) -> _T:
-    """Work in a thread, and when cancelled wait for it: the files it works with are closed next."""
+    """Run in a thread. If cancelled, wait for the thread, because its files are closed next."""
     task = asyncio.create_task(asyncio.to_thread(work, *args, **options))
     try:
         return await asyncio.shield(task)

@@ -1,4 +1,4 @@
-"""Join archived clips to one film, and say honestly what is missing in it."""
+"""Join archived clips to one film, and store it with its record."""
 
 import asyncio
 import hashlib
@@ -12,33 +12,32 @@ from typing import BinaryIO, Literal, cast
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from prefect_seedance.errors import ArchiveError
-from prefect_seedance.film.assembly import Gap, Part, Scene, cut
+from prefect_seedance.film.assembly import Gap, Part, Scene, assemble
 from prefect_seedance.options import JoinStyle
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storage.tempfiles import Reel, temporary_file
 from prefect_seedance.video.probe import open_video, tracks
 from prefect_seedance.video.transcode import Transcoder
 
-_WAY = 1
-"""Of joining; grows whenever the same clips would be joined otherwise, so that films are made anew."""
+_RECIPE_VERSION = 1
+"""Raised whenever the same clips are joined in another way, so that films are joined again."""
 
 _TOLERANCE_SECONDS = 0.02
 """Half of a frame."""
 
 
 class Film(BaseModel):
-    """A production's clips in order, as one video.
+    """The record of a film: a production's clips in order, as one video.
 
     Attributes:
-        schema_version: Grows whenever a reader of an older version would misread this one.
-        key: Where in the archive the film lies; its name tells its content, so it never changes.
-        stable_key: Where the production's latest film lies, always under the same name.
-        join: ``copied``: the clips' own pictures and sound, untouched. ``exact``: all encoded anew to one
-            size, frame rate and sample rate.
-        reason: Why they could not be copied; None if they were, or if exact was asked for.
-        parts: What plays, in order, without holes.
-        gaps: Which clips are missing.
-        recipe: Digest of all that decided the film; the same recipe is not joined again.
+        schema_version: Raised whenever an older reader would misread this version.
+        key: Key of the film; it contains the digest, so its content never changes.
+        stable_key: Key of the production's latest film, always the same.
+        join: ``copied``: without re-encoding. ``exact``: re-encoded to one size, frame rate and sample rate.
+        reason: Why the clips could not be copied; None if they were, or if exact was requested.
+        parts: The sections, in order, without gaps.
+        gaps: The missing clips.
+        recipe: Digest of everything that decides the film; the same recipe is not joined again.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -68,25 +67,25 @@ async def join_clips(
 ) -> Film:
     """Join a production's archived clips in order, unless that has been done.
 
-    Clips are fetched one after another. The film waits in an unnamed temporary file; the archive gets it
-    whole or not at all, and its record last. As its name tells its content, no rival makes the record wrong.
+    Clips are fetched one after another. The film is written to an unnamed temporary file, then stored as a
+    whole, and its record last. The key contains the digest, so a concurrent run cannot falsify the record.
 
     Args:
-        store: Where the clips are, and the film goes.
-        scenes: What the film consists of, also what is missing.
-        production: Its name in keys.
-        title: Its name for people.
+        store: Of the archive.
+        scenes: Of the film, including missing clips.
+        production: Name of the production, as in keys.
+        title: Title of the production.
         style: How to join them.
 
     Raises:
-        ArchiveError: If no clip is there, or the archive or the temporary folder cannot be written.
+        ArchiveError: If there is no clip, or the archive or the temporary folder cannot be written.
     """
     last = await find_film(store, production)
-    if last and last.recipe == _recipe(scenes, style) and await _is_there(store, last):
+    if last and last.recipe == _recipe(scenes, style) and await _is_stored(store, last):
         return last
     with temporary_file() as file:
-        made = await cut(store, scenes, style=style, out=cast(BinaryIO, Reel(file)))
-        sha256 = await asyncio.to_thread(_checked, file, seconds=made.end_seconds)
+        made = await assemble(store, scenes, style=style, out=cast(BinaryIO, Reel(file)))
+        sha256 = await asyncio.to_thread(_digest, file, seconds=made.end_seconds)
         film = Film(
             production=production,
             title=title,
@@ -113,7 +112,7 @@ async def join_clips(
 
 
 async def find_film(store: Store, production: str) -> Film | None:
-    """Return what is recorded of a production's film, if there is one; a damaged record is none."""
+    """Return the record of a production's film; None if there is none, or if it is damaged."""
     content = await store.read(_key(production, "film.json"))
     if content is None:
         return None
@@ -123,7 +122,7 @@ async def find_film(store: Store, production: str) -> Film | None:
         return None
 
 
-async def _is_there(store: Store, film: Film) -> bool:
+async def _is_stored(store: Store, film: Film) -> bool:
     sizes = await asyncio.gather(*[store.size_bytes(key) for key in (film.key, film.stable_key)])
     return set(sizes) == {film.size_bytes}
 
@@ -132,27 +131,27 @@ def _key(production: str, file: str) -> str:
     return f"productions/{production}/{file}"
 
 
-def _checked(file: BinaryIO, *, seconds: float) -> str:
-    """Make sure that a film is as long as its parts, and return its digest.
+def _digest(file: BinaryIO, *, seconds: float) -> str:
+    """Check that a film is as long as its parts, and return its digest.
 
     Raises:
-        ArchiveError: It is not.
+        ArchiveError: The duration differs.
     """
     with open_video(file) as container:
         video, _ = tracks(container)
-        lasts_seconds = float((video.duration or 0) * (video.time_base or 0))
-    if abs(lasts_seconds - seconds) > _TOLERANCE_SECONDS:
-        raise ArchiveError(f"The film lasts {lasts_seconds:.3f} s instead of {seconds:.3f} s; report this")
+        duration_seconds = float((video.duration or 0) * (video.time_base or 0))
+    if abs(duration_seconds - seconds) > _TOLERANCE_SECONDS:
+        raise ArchiveError(f"The film lasts {duration_seconds:.3f} s instead of {seconds:.3f} s; report this")
     file.seek(0)
     return hashlib.file_digest(cast(io.BufferedRandom, file), "sha256").hexdigest()
 
 
 def _recipe(scenes: Sequence[Scene], style: JoinStyle) -> str:
-    """Digest all that decides a film's bytes."""
+    """Return a digest of everything that decides a film's bytes."""
     shown = [
         [scene.number, scene.name, scene.seconds, scene.clip and scene.clip.sha256, scene.reason]
         if style.gaps == "slate"
         else [scene.number, scene.clip and scene.clip.sha256]
         for scene in scenes
     ]
-    return hashlib.sha256(json.dumps([_WAY, style.model_dump(), shown]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([_RECIPE_VERSION, style.model_dump(), shown]).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Look at archived clips: what is in each, and whether each cut holds."""
+"""Inspect archived clips, and compare their ends with their images and neighbours."""
 
 import asyncio
 import io
@@ -20,15 +20,14 @@ from prefect_seedance.errors import SeedanceError
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.image import SourceImage
 from prefect_seedance.storyboard.image_inspection import MAX_IMAGE_BYTES
-from prefect_seedance.video import scan as watching
-from prefect_seedance.video.scan import Interval, Scan
+from prefect_seedance.video.scan import Interval, Scan, scan
 from prefect_seedance.video.similarity import similarity
 
 _FETCH_SECONDS = 20.0
 """For an image from elsewhere, which only serves a comparison."""
 
 _JPEG = {"quality": 85}
-"""Measured: what that loses lowers a likeness by less than 0.01."""
+"""Measured: this compression lowers a similarity by less than 0.01."""
 
 
 class _Value(BaseModel):
@@ -36,18 +35,18 @@ class _Value(BaseModel):
 
 
 class VideoInspection(_Value):
-    """What looking at a whole video once has found; it follows from the video's bytes alone.
+    """The findings of one pass over a video; they depend on its bytes alone.
 
     Attributes:
-        schema_version: Grows whenever the same video would be judged otherwise.
-        sha256: Of the video that was looked at.
-        black: Where the picture is black.
-        frozen: Where the picture stands still.
-        silent: Where the sound track is silent; empty if there is none.
+        schema_version: Raised whenever the findings for the same video would differ.
+        sha256: Digest of the video.
+        black: Intervals with black frames.
+        frozen: Intervals without motion.
+        silent: Intervals without sound; empty if there is no sound track.
         has_sound: Whether there is a sound track.
-        start_still: Key of the first picture, a JPEG of at most 360 lines.
-        middle_still: Key of the picture at half the time.
-        end_still: Key of the last picture.
+        start_still: Key of the first frame, a JPEG of at most 360 lines.
+        middle_still: Key of the frame at half the duration.
+        end_still: Key of the last frame.
     """
 
     schema_version: Literal[1] = 1
@@ -63,12 +62,12 @@ class VideoInspection(_Value):
 
 
 class Similarity(_Value):
-    """How alike two pictures are that should be one.
+    """The similarity of two images that should be the same.
 
     Attributes:
-        ssim: Structural similarity, of brightness or colours, whichever is less: 1.0 is identical; two
-            pictures of one place reach about 0.8. None if they could not be compared.
-        reason: Why not.
+        ssim: Structural similarity of brightness or colours, whichever is lower: 1.0 is identical; two
+            images of one place reach about 0.8. None if they could not be compared.
+        reason: Why they could not be compared.
     """
 
     ssim: float | None = None
@@ -76,12 +75,12 @@ class Similarity(_Value):
 
 
 class Seams(_Value):
-    """How well a clip meets what it should meet; None where there is nothing to meet.
+    """How well a clip's ends match; None where there is nothing to match.
 
     Attributes:
-        start: Its first picture, and the image it was to begin at.
-        end: Its last picture, and the image it was to end at.
-        next: Its last picture, and the next clip's first.
+        start: Its first frame against its start image.
+        end: Its last frame against its end image.
+        next: Its last frame against the next clip's first.
     """
 
     start: Similarity | None = None
@@ -90,11 +89,11 @@ class Seams(_Value):
 
 
 class ClipInspection(_Value):
-    """What there is to say of a clip by itself.
+    """The findings about one clip.
 
     Attributes:
-        start: Its first picture, and the image it was to begin at; None if there is no such image.
-        end: Its last picture, and the image it was to end at.
+        start: Its first frame against its start image; None without a start image.
+        end: Its last frame against its end image; None without an end image.
     """
 
     inspection: VideoInspection
@@ -104,43 +103,43 @@ class ClipInspection(_Value):
 
 @dataclass(frozen=True, kw_only=True)
 class Inspector:
-    """Looks at the archived clips of one store, as many at a time as there are processors."""
+    """Inspects the archived clips of one store, as many at a time as there are processors."""
 
     store: Store
     _gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(os.cpu_count() or 1))
-    _watchers: ThreadPoolExecutor = field(
-        default_factory=lambda: ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="seedance-watcher")
+    _scanners: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="seedance-scan")
     )
 
-    async def inspect(self, clip: Clip, pictures: Sequence[SourceImage] = ()) -> ClipInspection:
-        """Look at a clip, unless that has been done; what was found lies beside it, with three stills.
+    async def inspect(self, clip: Clip, images: Sequence[SourceImage] = ()) -> ClipInspection:
+        """Inspect a clip, unless that has been done; store the findings and three stills beside it.
 
         Args:
             clip: An archived one.
-            pictures: What it was to begin and end at.
+            images: Its start image and its end image, or fewer.
 
         Raises:
             ArchiveError: If the archive cannot be read or written, or the video is damaged.
         """
         key = f"{clip_prefix(clip.fingerprint)}look-{clip.sha256[:12]}.json"
         known = await self._recall(key)
-        if known and not _is_wanting(known, pictures):
+        if known and not _is_incomplete(known, images):
             return known
         async with self._gate:
             with await fetch_video(self.store, clip) as file:
-                sight = await asyncio.get_running_loop().run_in_executor(
-                    self._watchers,
-                    lambda: watching.watch(file, duration_seconds=clip.facts.duration_seconds),
+                scanned = await asyncio.get_running_loop().run_in_executor(
+                    self._scanners,
+                    lambda: scan(file, duration_seconds=clip.facts.duration_seconds),
                 )
-            look = ClipInspection(
-                inspection=await self._kept(clip, sight), **await self._compared(sight, pictures)
+            inspection = ClipInspection(
+                inspection=await self._store_stills(clip, scanned), **await self._compare(scanned, images)
             )
-        await self.store.put(key, look.model_dump_json(indent=2).encode())
-        return look
+        await self.store.put(key, inspection.model_dump_json(indent=2).encode())
+        return inspection
 
-    async def compare_next(self, look: ClipInspection, following: ClipInspection) -> Similarity:
-        """Compare a clip's last picture with the first of the clip that follows it."""
-        stills = look.inspection.end_still, following.inspection.start_still
+    async def compare_next(self, inspection: ClipInspection, following: ClipInspection) -> Similarity:
+        """Compare a clip's last frame with the first frame of the following clip."""
+        stills = inspection.inspection.end_still, following.inspection.start_still
         try:
             contents = await asyncio.gather(*[self.store.read(key) for key in stills])
         except SeedanceError as error:
@@ -154,59 +153,59 @@ class Inspector:
         content = await self.store.read(key)
         try:
             return ClipInspection.model_validate_json(content) if content else None
-        except ValidationError:  # of an older version; looking again costs nothing
+        except ValidationError:  # of an older version; inspecting again costs nothing
             return None
 
-    async def _kept(self, clip: Clip, sight: Scan) -> VideoInspection:
-        """Store the stills of what was seen."""
-        stills = {"start": sight.start, "middle": sight.middle, "end": sight.end}
+    async def _store_stills(self, clip: Clip, scanned: Scan) -> VideoInspection:
+        """Store the stills of a scan."""
+        stills = {"start": scanned.start, "middle": scanned.middle, "end": scanned.end}
         keys = {
             name: f"{clip_prefix(clip.fingerprint)}still-{clip.sha256[:12]}-{name}.jpg" for name in stills
         }
-        for name, picture in stills.items():
-            await self.store.put(keys[name], _jpeg(picture), media_type="image/jpeg")
+        for name, image in stills.items():
+            await self.store.put(keys[name], _jpeg(image), media_type="image/jpeg")
         return VideoInspection(
             sha256=clip.sha256,
-            black=sight.black,
-            frozen=sight.frozen,
-            silent=sight.silent,
-            has_sound=sight.has_sound,
+            black=scanned.black,
+            frozen=scanned.frozen,
+            silent=scanned.silent,
+            has_sound=scanned.has_sound,
             start_still=keys["start"],
             middle_still=keys["middle"],
             end_still=keys["end"],
             inspected_at=datetime.now(UTC),
         )
 
-    async def _compared(self, sight: Scan, pictures: Sequence[SourceImage]) -> Mapping[str, Similarity]:
-        """Compare both ends of a clip with the pictures that it was made from."""
-        ends = {"start": sight.start, "end": sight.end}
+    async def _compare(self, scanned: Scan, images: Sequence[SourceImage]) -> Mapping[str, Similarity]:
+        """Compare both ends of a clip with its images."""
+        ends = {"start": scanned.start, "end": scanned.end}
         return {
-            name: await self._likeness(still, picture)
-            for (name, still), picture in zip(ends.items(), pictures, strict=False)
+            name: await self._similarity(still, image)
+            for (name, still), image in zip(ends.items(), images, strict=False)
         }
 
-    async def _likeness(self, still: Image.Image, picture: SourceImage) -> Similarity:
+    async def _similarity(self, still: Image.Image, image: SourceImage) -> Similarity:
         try:
-            content = await (self._hosted(picture) if picture.is_local else _elsewhere(picture.source))
+            content = await (self._hosted(image) if image.is_local else _elsewhere(image.source))
         except SeedanceError as error:
             return Similarity(reason=str(error))
-        meant = await asyncio.to_thread(_opened, content)
-        if meant is None:
-            return Similarity(reason=f"the image {picture.stem} is not there any more, or cannot be decoded")
-        return Similarity(ssim=await self._measure(still, ImageOps.fit(meant, still.size)))
+        expected = await asyncio.to_thread(_opened, content)
+        if expected is None:
+            return Similarity(reason=f"the image {image.stem} is not there any more, or cannot be decoded")
+        return Similarity(ssim=await self._measure(still, ImageOps.fit(expected, still.size)))
 
-    async def _hosted(self, picture: SourceImage) -> bytes | None:
+    async def _hosted(self, image: SourceImage) -> bytes | None:
         """Return the image as the API got it."""
-        return await self.store.read(hosted_key(picture))
+        return await self.store.read(hosted_key(image))
 
     async def _measure(self, a: Image.Image, b: Image.Image) -> float:
         return round(await asyncio.to_thread(similarity, a, b), 4)
 
 
-def _is_wanting(look: ClipInspection, pictures: Sequence[SourceImage]) -> bool:
-    """Tell whether something was not compared that may be by now."""
-    found = (look.start, look.end)
-    return any(each is None or each.ssim is None for each in found[: len(pictures)])
+def _is_incomplete(inspection: ClipInspection, images: Sequence[SourceImage]) -> bool:
+    """Return whether a comparison is missing that may succeed now."""
+    found = (inspection.start, inspection.end)
+    return any(each is None or each.ssim is None for each in found[: len(images)])
 
 
 async def _elsewhere(url: str) -> bytes | None:
@@ -216,7 +215,7 @@ async def _elsewhere(url: str) -> bytes | None:
 
 
 def _opened(content: bytes | None) -> Image.Image | None:
-    """Decode a picture, upright."""
+    """Decode an image, rotated upright."""
     try:
         with Image.open(io.BytesIO(content or b"")) as image:
             return ImageOps.exif_transpose(image).convert("RGB")
@@ -224,7 +223,7 @@ def _opened(content: bytes | None) -> Image.Image | None:
         return None
 
 
-def _jpeg(picture: Image.Image) -> bytes:
+def _jpeg(image: Image.Image) -> bytes:
     file = io.BytesIO()
-    picture.save(file, "JPEG", **_JPEG)
+    image.save(file, "JPEG", **_JPEG)
     return file.getvalue()

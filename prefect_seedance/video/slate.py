@@ -1,4 +1,4 @@
-"""Draw the slate that stands for a missing clip."""
+"""Draw the slate shown for a missing clip."""
 
 import textwrap
 
@@ -10,14 +10,14 @@ _TEXT = "#f2f2f2"
 _QUIET = "#a8adb8"
 
 
-def draw(title: str, name: str, reason: str, *, size: tuple[int, int]) -> Image.Image:
+def draw_slate(title: str, name: str, reason: str, *, size: tuple[int, int]) -> Image.Image:
     """Draw a slate.
 
     Args:
-        title: What is to be read first.
-        name: The clip's.
-        reason: Why it is missing; may be empty.
-        size: Of the film, in pixels.
+        title: The headline.
+        name: Name of the clip.
+        reason: Why the clip is missing; may be empty.
+        size: Width and height of the film, in pixels.
     """
     wide, high = size
     unit = min(size) / 18

@@ -1,4 +1,4 @@
-"""Put videos end to end that differ, encoded anew to one size, frame rate and sample rate."""
+"""Join videos of different formats by re-encoding them to one."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -19,27 +19,28 @@ SAMPLE_RATE = 48_000
 _LAYOUT = "stereo"
 _FORMAT = "fltp"
 
-_SAME_PICTURE = 0.92
-"""From this likeness on, the frames on both sides of a cut are one picture, there twice. Two pictures of one
-place reach about 0.8, one picture that was encoded twice 0.95."""
+_SAME_FRAME = 0.92
+"""From this similarity on, the frames on both sides of a cut show the same image. Two images of one place
+reach about 0.8, one image encoded twice reaches 0.95."""
 
-_FINE: dict[str, str] = {"preset": "veryfast", "crf": "17"}
-"""Hardly to be told from the original, and encoded faster than it plays."""
+_QUALITY: dict[str, str] = {"preset": "veryfast", "crf": "17"}
+"""Visually lossless, and encoded faster than real time."""
 
 _SOUND_BITS = 192_000
 
 _IO_BYTES = 1 << 20
-"""What is collected before it is written."""
+"""Size of the write buffer."""
 
 
 class Transcoder:
-    """A video that grows by others, whatever they are like.
+    """Appends videos of any format to one video.
 
-    The last frame of a clip and the first of the next are often the same picture, which would stand still for
-    two frames at every cut: then the second is left out, and as much of the sound. Each track is encoded
-    as one, so no rounding adds up: at every cut, sound and picture are less than a sample apart.
+    The last frame of a clip and the first of the next often show the same image. Then the second frame is
+    dropped, with as much of the sound, because motion would stop for a frame at every cut. Each track is
+    encoded as one stream, so rounding does not accumulate: at every cut, sound and frames are less than one
+    sample apart.
 
-    Frames and sound of one clip at most are in memory.
+    At most the frames and the sound of one clip are in memory.
     """
 
     def __init__(
@@ -51,22 +52,22 @@ class Transcoder:
         crossfade_seconds: float,
         index_bytes: int,
     ) -> None:
-        """Begin a video.
+        """Start a video.
 
         Args:
-            out: An empty file, to be written and sought in.
-            model: A video whose size and frame rate are what those of this one shall be.
-            sound: Whether it has a sound track, which is silent where a clip has none.
-            crossfade_seconds: How long the sound of one clip turns into that of the next, half of it before
-                and half after the cut. No clip has sound beyond its ends, so there it runs backwards.
-            index_bytes: Room for the index before the pictures, so that it plays while it loads.
+            out: An empty, writable and seekable file.
+            model: A video with the size and frame rate of the result.
+            sound: Whether the result has a sound track, which is silent where a clip has none.
+            crossfade_seconds: Overlap of the sounds at a cut, half before and half after it. A clip has no
+                sound beyond its ends, so the overlapping part is played backwards.
+            index_bytes: Space reserved for the index in front, so that players can start while loading.
         """
         with open_video(model) as container:
             video, _ = tracks(container)
             options = {"moov_size": str(index_bytes), "max_interleave_delta": "0"}
             self._out = av.open(out, "w", format="mp4", options=options, buffer_size=_IO_BYTES)
-            self._pictures = _Pictures(self._out, video)
-            self._sound = _Sound(self._out, crossfade_seconds=crossfade_seconds) if sound else None
+            self._video = _VideoTrack(self._out, video)
+            self._sound = _SoundTrack(self._out, crossfade_seconds=crossfade_seconds) if sound else None
 
     def __enter__(self) -> Self:
         return self
@@ -75,40 +76,40 @@ class Transcoder:
         self._out.close()
 
     def add(self, file: BinaryIO) -> Segment:
-        """Put a video behind what is there.
+        """Append a video.
 
         Raises:
-            IntegrityError: It cannot be decoded.
+            IntegrityError: The video cannot be decoded.
         """
-        start = self._pictures.count
+        start = self._video.count
         with open_video(file) as container:
             video, audio = tracks(container)
             audio = audio if self._sound else None
             begin_seconds = (video.start_time or 0) * (video.time_base or 0)
-            fitting = Pipe(video, *self._pictures.steps(video))
-            sampling = Pipe(audio, *_SAMPLING) if audio else None
-            fitted = _Fitted(self._pictures)
+            scaling = Pipe(video, *self._video.steps(video))
+            resampling = Pipe(audio, *_RESAMPLING) if audio else None
+            frames = _ClipFrames(self._video)
             for packet in container.demux(*(stream for stream in (video, audio) if stream)):
                 for frame in packet.decode():
                     if isinstance(frame, VideoFrame):
-                        fitted.take(fitting.push(frame))
-                    elif self._sound and sampling and isinstance(frame, AudioFrame):
+                        frames.add(scaling.push(frame))
+                    elif self._sound and resampling and isinstance(frame, AudioFrame):
                         frame.pts = (frame.pts or 0) - round(begin_seconds / (frame.time_base or 1))
-                        self._sound.hear(sampling.push(frame))
-            dropped = fitted.finish(fitting.push(None))
-            if self._sound and sampling:
-                self._sound.hear(sampling.push(None))
-        return self._place(start, dropped_frames=dropped)
+                        self._sound.add(resampling.push(frame))
+            dropped = frames.finish(scaling.push(None))
+            if self._sound and resampling:
+                self._sound.add(resampling.push(None))
+        return self._segment(start, dropped_frames=dropped)
 
-    def add_still(self, picture: Image.Image, *, seconds: float) -> Segment:
-        """Show a picture for a while, in silence."""
-        start = self._pictures.count
-        self._pictures.hold(picture, frames=max(1, round(seconds * self._pictures.rate)))
-        return self._place(start)
+    def add_still(self, image: Image.Image, *, seconds: float) -> Segment:
+        """Append an image, without sound."""
+        start = self._video.count
+        self._video.hold(image, frames=max(1, round(seconds * self._video.rate)))
+        return self._segment(start)
 
     def finish(self) -> None:
-        """Write what is left; nothing can be added any more."""
-        self._pictures.finish()
+        """Flush the encoders, and close the video."""
+        self._video.finish()
         if self._sound:
             self._sound.finish()
         self._out.close()
@@ -116,10 +117,10 @@ class Transcoder:
     @property
     def size(self) -> tuple[int, int]:
         """Width and height in pixels."""
-        return self._pictures.size
+        return self._video.size
 
-    def _place(self, start: int, *, dropped_frames: int = 0) -> Segment:
-        rate, end = self._pictures.rate, self._pictures.count
+    def _segment(self, start: int, *, dropped_frames: int = 0) -> Segment:
+        rate, end = self._video.rate, self._video.count
         if self._sound:
             self._sound.end_clip(
                 skip=round(dropped_frames / rate * SAMPLE_RATE),
@@ -128,8 +129,8 @@ class Transcoder:
         return Segment(float(start / rate), float((end - start) / rate), dropped_frames)
 
 
-class _Pictures:
-    """The track of pictures; it counts in frames."""
+class _VideoTrack:
+    """The video track; its clock counts frames."""
 
     def __init__(self, out: OutputContainer, model: VideoStream) -> None:
         self.rate = model.average_rate or Fraction(24)
@@ -137,7 +138,7 @@ class _Pictures:
         self.count = 0
         self.last: VideoFrame | None = None
         self._out = out
-        self._stream = out.add_stream("libx264", rate=self.rate, options=_FINE)
+        self._stream = out.add_stream("libx264", rate=self.rate, options=_QUALITY)
         self._stream.width, self._stream.height = self.size
         self._stream.pix_fmt = "yuv420p"
         codec, like = self._stream.codec_context, model.codec_context
@@ -145,7 +146,7 @@ class _Pictures:
         codec.color_primaries, codec.color_trc = like.color_primaries, like.color_trc
 
     def steps(self, video: VideoStream) -> Iterator[tuple[str, str]]:
-        """Yield what makes a clip's frames those of this track; bars fill what is of another shape."""
+        """Yield the filters that convert a clip to this track; bars fill another aspect ratio."""
         wide, high = self.size
         if (video.width, video.height) != self.size:
             yield "scale", f"{wide}:{high}:force_original_aspect_ratio=decrease:force_divisible_by=2"
@@ -155,69 +156,69 @@ class _Pictures:
         yield "setsar", "1"
         yield "format", "yuv420p"
 
-    def show(self, frame: VideoFrame) -> None:
+    def add(self, frame: VideoFrame) -> None:
         """Add a frame."""
         frame.pts, frame.time_base = self.count, 1 / self.rate
         self.count += 1
         self.last = frame
         self._out.mux(self._stream.encode(frame))
 
-    def hold(self, picture: Image.Image, *, frames: int) -> None:
-        """Add a picture that stands still."""
-        still = VideoFrame.from_image(picture).reformat(format="yuv420p")  # type: ignore[no-untyped-call]
+    def hold(self, image: Image.Image, *, frames: int) -> None:
+        """Add a still image."""
+        still = VideoFrame.from_image(image).reformat(format="yuv420p")  # type: ignore[no-untyped-call]  # untyped in PyAV
         for _ in range(frames):
-            self.show(still)
+            self.add(still)
         self.last = None
 
     def finish(self) -> None:
         self._out.mux(self._stream.encode(None))
 
 
-class _Fitted:
-    """The frames of one clip, the first of which may be there already."""
+class _ClipFrames:
+    """Adds the frames of one clip, without a first one that repeats the previous clip's last."""
 
-    def __init__(self, pictures: _Pictures) -> None:
-        self._pictures = pictures
-        self._before = pictures.last
-        self._again: VideoFrame | None = None
+    def __init__(self, track: _VideoTrack) -> None:
+        self._video = track
+        self._before = track.last
+        self._repeated: VideoFrame | None = None
         self._dropped = 0
 
-    def take(self, frames: Iterator[VideoFrame | AudioFrame]) -> None:
-        """Add frames, but for a first one that shows what the last one before the clip does."""
+    def add(self, frames: Iterator[VideoFrame | AudioFrame]) -> None:
+        """Add frames; skip the first ones while they repeat the frame before the clip."""
         for frame in cast(Iterator[VideoFrame], frames):
             before, self._before = self._before, None
-            if before and _are_alike(before, frame):
-                self._again = frame
+            if before and _show_the_same(before, frame):
+                self._repeated = frame
                 continue
-            self._dropped += self._again is not None
-            self._again = None
-            self._pictures.show(frame)
+            self._dropped += self._repeated is not None
+            self._repeated = None
+            self._video.add(frame)
 
     def finish(self, frames: Iterator[VideoFrame | AudioFrame]) -> int:
-        """Add the last frames, and return how many were left out; never all that the clip has."""
-        self.take(frames)
-        if self._again:
-            self._pictures.show(self._again)
+        """Add the last frames, and return the number of dropped ones; one frame always remains."""
+        self.add(frames)
+        if self._repeated:
+            self._video.add(self._repeated)
         return self._dropped
 
 
-def _are_alike(a: VideoFrame, b: VideoFrame) -> bool:
-    return similarity(_image(a), _image(b)) >= _SAME_PICTURE
+def _show_the_same(a: VideoFrame, b: VideoFrame) -> bool:
+    return similarity(_image(a), _image(b)) >= _SAME_FRAME
 
 
 def _image(frame: VideoFrame) -> Image.Image:
-    return cast(Image.Image, frame.to_image())  # type: ignore[no-untyped-call]  # PyAV left it out
+    return cast(Image.Image, frame.to_image())  # type: ignore[no-untyped-call]  # untyped in PyAV
 
 
-_SAMPLING = (
+_RESAMPLING = (
     ("aresample", f"{SAMPLE_RATE}:async=1:first_pts=0"),
     ("aformat", f"sample_fmts={_FORMAT}:channel_layouts={_LAYOUT}"),
 )
-"""One sample rate, with silence where a clip has holes in its sound."""
+"""One sample rate, with silence where a clip's sound has gaps."""
 
 
-class _Sound:
-    """The track of sound; it counts in samples."""
+class _SoundTrack:
+    """The sound track; its clock counts samples."""
 
     def __init__(self, out: OutputContainer, *, crossfade_seconds: float) -> None:
         self._out = out
@@ -228,14 +229,14 @@ class _Sound:
         self._clip = AudioFifo()
         self._tail: AudioFrame | None = None
 
-    def hear(self, frames: Iterator[VideoFrame | AudioFrame]) -> None:
-        """Take in some of the present clip's sound."""
+    def add(self, frames: Iterator[VideoFrame | AudioFrame]) -> None:
+        """Add sound of the current clip."""
         for frame in cast(Iterator[AudioFrame], frames):
             frame.pts = None
             self._clip.write(frame)
 
     def end_clip(self, *, skip: int, samples: int) -> None:
-        """Add as much sound as the clip has pictures, which leaves out its first samples."""
+        """Add as much sound as the clip has frames, without its first samples."""
         missing = skip + samples - self._clip.samples
         if missing > 0:
             self._clip.write(_silence(missing))
@@ -277,12 +278,12 @@ def _silence(samples: int) -> AudioFrame:
 
 
 def _crossfaded(tail: AudioFrame, head: AudioFrame) -> Iterator[AudioFrame]:
-    """Turn the end of one sound into the beginning of another, which takes as long as both together."""
+    """Fade from the end of one sound to the start of another, over the length of both."""
     graph = Graph()
     sink, fade = graph.add("abuffersink"), graph.add("acrossfade", f"ns={2 * tail.samples}:c1=qsin:c2=qsin")
     fade.link_to(sink)
     sources = []
-    for place, is_tail in enumerate((True, False)):
+    for index, is_tail in enumerate((True, False)):
         source = graph.add_abuffer(
             sample_rate=SAMPLE_RATE, format=_FORMAT, layout=_LAYOUT, time_base=Fraction(1, SAMPLE_RATE)
         )
@@ -291,7 +292,7 @@ def _crossfaded(tail: AudioFrame, head: AudioFrame) -> Iterator[AudioFrame]:
         split.link_to(back, 0)
         back.link_to(both, 0, 1 if is_tail else 0)
         split.link_to(both, 1, 0 if is_tail else 1)
-        both.link_to(fade, 0, place)
+        both.link_to(fade, 0, index)
         sources.append(source)
     graph.configure()
     for source, frame in zip(sources, (tail, head), strict=True):

@@ -219,7 +219,7 @@ async def test_no_clip_is_no_film(store: Store, clips: Sequence[bytes]) -> None:
     """Without a single clip there is nothing to join, and nothing is written."""
     scenes = [_lost(scene) for scene in await _scenes(store, clips)]
 
-    with pytest.raises(ArchiveError, match="No clip is there"):
+    with pytest.raises(ArchiveError, match="There is no clip to join"):
         await _join(store, scenes)
 
     assert await store.keys("productions/") == ()
@@ -244,7 +244,7 @@ async def test_hidden_difference_is_encoded(store: Store, clips: Sequence[bytes]
 
     film = await _join(store, scenes)
 
-    assert (film.join, film.reason) == ("exact", "its sound is encoded otherwise than that of the others")
+    assert (film.join, film.reason) == ("exact", "its sound has another format than the others")
     assert [mark.clip for mark in (await _marks(store, film))][::24] == [1, 2, 3]
 
 

@@ -8,7 +8,7 @@ import av
 import pytest
 
 from prefect_seedance.errors import ArchiveError, IntegrityError
-from prefect_seedance.video.concat import Splice, UnlikeError, index_bytes
+from prefect_seedance.video.concat import Concatenation, FormatMismatchError, index_bytes
 from prefect_seedance.video.probe import Segment
 from tests import films
 from tests.films import BEEP_AT, RATE, Mark
@@ -19,7 +19,7 @@ _HALF_A_PACKET = 512 / films.SAMPLES
 def _spliced(*clips: bytes, model: bytes = b"", out: io.BytesIO | None = None) -> tuple[bytes, list[Segment]]:
     out = out or io.BytesIO()
     room = index_bytes(frames=48 * len(clips), sound_packets=100 * len(clips))
-    with Splice(out, model=io.BytesIO(model or clips[0]), index_bytes=room) as splice:
+    with Concatenation(out, model=io.BytesIO(model or clips[0]), index_bytes=room) as splice:
         places = [splice.add(io.BytesIO(clip)) for clip in clips]
         splice.finish()
     return out.getvalue(), places
@@ -153,14 +153,14 @@ def test_one_clip_is_a_film(clips: Sequence[bytes]) -> None:
 )
 def test_unlike_clips_are_refused(clips: Sequence[bytes], other: dict[str, object], differs: str) -> None:
     """What is encoded otherwise is not put behind the rest as if it were alike, and it is said why."""
-    with pytest.raises(UnlikeError, match=differs):
+    with pytest.raises(FormatMismatchError, match=differs):
         _spliced(clips[0], films.clip(2, **other))
 
 
 def test_damaged_clip_is_refused(clips: Sequence[bytes]) -> None:
     """A clip that ends early is none, and what was added before it stays."""
     out = io.BytesIO()
-    with Splice(out, model=io.BytesIO(clips[0]), index_bytes=100_000) as splice:
+    with Concatenation(out, model=io.BytesIO(clips[0]), index_bytes=100_000) as splice:
         splice.add(io.BytesIO(clips[0]))
         with pytest.raises(IntegrityError):
             splice.add(io.BytesIO(clips[1][:-500]))

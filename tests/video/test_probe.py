@@ -11,7 +11,7 @@ from PIL import Image, ImageFilter, ImageOps
 
 from prefect_seedance.errors import IntegrityError
 from prefect_seedance.video.probe import VideoFacts, probe
-from prefect_seedance.video.scan import watch
+from prefect_seedance.video.scan import scan
 from prefect_seedance.video.similarity import similarity
 
 _SIZE = (160, 96)
@@ -224,9 +224,7 @@ def test_a_webm_cut_short_is_found(webm: bytes) -> None:
         pytest.param(b"\0\0\0\x14ftypisom\0\0\2\0isom\0\0\0\3free", id="impossible-box"),
     ],
 )
-@pytest.mark.parametrize(
-    "look", [probe, lambda file: watch(file, duration_seconds=1)], ids=["probe", "watch"]
-)
+@pytest.mark.parametrize("look", [probe, lambda file: scan(file, duration_seconds=1)], ids=["probe", "scan"])
 def test_other_content_is_refused(content: bytes, look: Callable[[BytesIO], object]) -> None:
     """What a server sends instead of a video never passes for one."""
     with pytest.raises(IntegrityError, match="fetch it again"):

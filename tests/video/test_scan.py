@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from prefect_seedance.errors import IntegrityError
-from prefect_seedance.video.scan import Interval, Scan, watch
+from prefect_seedance.video.scan import Interval, Scan, scan
 from prefect_seedance.video.similarity import similarity
 from tests import films
 from tests.films import RATE, Mark
@@ -49,8 +49,8 @@ def _moving(place: int) -> Image.Image:
     return films.picture(Mark(1, place))
 
 
-def _watched(video: bytes) -> Scan:
-    return watch(io.BytesIO(video), duration_seconds=_SECONDS)
+def _scaned(video: bytes) -> Scan:
+    return scan(io.BytesIO(video), duration_seconds=_SECONDS)
 
 
 def _nearly(*stretches: tuple[float, float]) -> list[Interval]:
@@ -64,14 +64,14 @@ def _nearly(*stretches: tuple[float, float]) -> list[Interval]:
 
 def test_lively_video_has_no_findings() -> None:
     """Of a video that moves and sounds throughout, nothing is said."""
-    sight = _watched(_video(_moving, loud=lambda _: True))
+    sight = _scaned(_video(_moving, loud=lambda _: True))
 
     assert (sight.black, sight.frozen, sight.silent, sight.has_sound) == ((), (), (), True)
 
 
 def test_stills_are_first_middle_and_last() -> None:
     """The stills are the frames at the beginning, at half the time, and at the end."""
-    sight = _watched(_video(_moving))
+    sight = _scaned(_video(_moving))
 
     assert [films.read(still).frame for still in (sight.start, sight.middle, sight.end)] == [0, 48, 95]
 
@@ -83,7 +83,7 @@ def test_stills_are_small(size: tuple[int, int], still: tuple[int, int]) -> None
     """No still has more than 360 lines, and none is larger than its video."""
     meant = films.picture(Mark(1, 7), size=size)
 
-    sight = _watched(_video(lambda _: meant, size=size))
+    sight = _scaned(_video(lambda _: meant, size=size))
 
     assert sight.start.size == pytest.approx(still, abs=1)
     assert similarity(sight.start, meant) > 0.9
@@ -96,14 +96,14 @@ def test_black_is_found(begin: int, end: int) -> None:
     """Black pictures are found wherever they are, with when they begin and end."""
     black = Image.new("RGB", films.SIZE)
 
-    sight = _watched(_video(lambda place: black if begin <= place < end else _moving(place)))
+    sight = _scaned(_video(lambda place: black if begin <= place < end else _moving(place)))
 
     assert list(sight.black) == _nearly((begin / RATE, end / RATE))
 
 
 def test_frozen_picture_is_found() -> None:
     """A picture that stands still is found, even twice."""
-    sight = _watched(_video(lambda place: _moving(10 if place < 24 else 90 if place >= 72 else place)))
+    sight = _scaned(_video(lambda place: _moving(10 if place < 24 else 90 if place >= 72 else place)))
 
     assert list(sight.frozen) == _nearly((0.0, 1.0), (3.0, 4.0))
     assert sight.black == ()
@@ -111,14 +111,14 @@ def test_frozen_picture_is_found() -> None:
 
 def test_silence_is_found() -> None:
     """Silence is found where there is a sound track."""
-    sight = _watched(_video(_moving, loud=lambda seconds: not 1 <= seconds < 2.5))
+    sight = _scaned(_video(_moving, loud=lambda seconds: not 1 <= seconds < 2.5))
 
     assert list(sight.silent) == _nearly((1.0, 2.5))
 
 
 def test_no_sound_track_is_not_silence() -> None:
     """A video without sound says that, instead of being silent throughout."""
-    sight = _watched(_video(_moving))
+    sight = _scaned(_video(_moving))
 
     assert (sight.silent, sight.has_sound) == ((), False)
 
@@ -126,4 +126,4 @@ def test_no_sound_track_is_not_silence() -> None:
 def test_broken_video_is_refused() -> None:
     """What cannot be decoded is an error, not a video without pictures."""
     with pytest.raises(IntegrityError):
-        _watched(_video(_moving)[:2000])
+        _scaned(_video(_moving)[:2000])
