@@ -28,7 +28,12 @@ def configures_server() -> bool:
 
 def _in_dotenv(path: Path) -> bool:
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
-    return any(line.strip().removeprefix("export ").startswith(f"{_VARIABLE}=") for line in lines)
+    return any(_assigns(line) for line in lines)
+
+
+def _assigns(line: str) -> bool:
+    name, _, value = line.strip().removeprefix("export ").partition("=")
+    return name.strip() == _VARIABLE and bool(value.strip(" '\""))
 
 
 def _in_tables(settings: Any) -> bool:  # noqa: ANN401 -- foreign TOML
