@@ -40,7 +40,7 @@ class Limiter:
         slot = self._reserve(clock())
         while (delay := slot - clock()) > 0:
             await asyncio.sleep(delay)
-            if clock() < self._paused_until:  # paused meanwhile: queue again, to avoid a burst after the pause
+            if clock() < self._paused_until:  # queue again, so that the pause does not end in a burst
                 slot = self._reserve(clock())
 
     async def wait_for_pause(self) -> None:

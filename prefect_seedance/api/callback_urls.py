@@ -15,7 +15,7 @@ from prefect_seedance.errors import SetupError
 CALLBACK_SECRET_VARIABLE = "SEEDANCE_CALLBACK_SECRET"  # noqa: S105 -- a name, no secret
 
 _PURPOSE = b"prefect-seedance callback"
-"""Part of what is signed, so that signatures made with the same secret for another purpose are not valid here."""
+"""Part of what is signed, so that a signature made with the same secret elsewhere is not valid here."""
 
 _MIN_SECRET_CHARACTERS = 32
 """The length of 16 random bytes in hexadecimal, which cannot be guessed."""
@@ -54,7 +54,7 @@ class Secrets:
         if not values:
             raise SetupError(
                 f"Callbacks need a secret. Set {CALLBACK_SECRET_VARIABLE}, or the callback secret of the "
-                "credentials block, to the output of `openssl rand -hex 32`; use the same for runs and receiver"
+                "credentials block, to the output of `openssl rand -hex 32`; runs and receiver need the same"
             )
         if min(map(len, values)) < _MIN_SECRET_CHARACTERS:
             raise SetupError(
@@ -106,11 +106,11 @@ class Callbacks:
         url, shown = _split(base), base.rpartition("@")[2].partition("?")[0]
         if url is None or "@" in url.netloc or url.fragment or (url.query and _PLACEHOLDER not in base):
             raise SetupError(
-                f"The callback URL {shown!r} is not like https://host/path; use the public URL of the receiver"
+                f"The callback URL {shown!r} is not like https://host/path; use the receiver's public URL"
             )
         if url.scheme != "https" and not _is_local(api_url):
             raise SetupError(
-                f"The callback URL {shown!r} is not https://. An unencrypted callback can be read and forged; "
+                f"The callback URL {shown!r} is not https://. Unencrypted callbacks can be read and forged; "
                 "use an https:// URL"
             )
         return cls(base=base.rstrip("/"), secrets=Secrets.parse(secret))

@@ -1,4 +1,4 @@
-"""The API over HTTP: one method per endpoint, and the only place that repeats its requests."""
+"""A client of the API: one method per endpoint, and the only retries of its requests."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -10,13 +10,12 @@ from typing import Self, TypeVar
 import httpx
 import tenacity
 
-from prefect_seedance.api import wire as models
 from prefect_seedance.api.account import Limiter
 from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.api.responses import parse_response
 from prefect_seedance.api.transport import timeouts, translated_errors
 from prefect_seedance.api.urls import parse_url
-from prefect_seedance.api.wire import DEFAULT_BASE_URL, GenerateRequest, Generation
+from prefect_seedance.api.wire import DEFAULT_BASE_URL, GenerateRequest, Generation, problems
 from prefect_seedance.errors import (
     ApiError,
     AuthenticationError,
@@ -34,39 +33,40 @@ from prefect_seedance.options import Waiting
 REQUEST_TIMEOUT_SECONDS = Waiting().timeout_seconds
 
 _READ_TIMEOUT_SECONDS = 15.0
-"""A status is read again anyway, so one that hangs is not worth holding up the others."""
+"""Shorter than for submissions: a status is polled again anyway, and a hanging request delays the others."""
 
-_GATE = 16
-"""Requests of a kind under way at once: httpx's pool slows down with the square of what waits in it, so
-the rest wait before it. 16 carry 10,000 requests a minute as long as each takes under 0.1 s."""
+_MAX_CONCURRENT = 16
+"""Concurrent submissions, and concurrent reads. Further requests wait outside httpx, because the cost of its
+connection pool grows with the square of the requests that wait in it. 16 suffice for 10,000 requests a minute
+if each takes less than 0.1 s."""
 
 _T = TypeVar("_T")
 
 
 @dataclass
 class Sending:
-    """What a submission has come to, for whoever may have to cancel it.
+    """The progress of a submission, for a caller that may cancel it.
 
     Attributes:
-        may_have_started: Whether a generation may exist that nobody has an answer about yet.
+        may_have_started: Whether a generation may exist whose id is not known yet.
     """
 
     may_have_started: bool = False
 
 
 class SeedanceClient:
-    """The API for one account. Use as an async context manager, within one event loop.
+    """A client for one account. Use it as an async context manager, within one event loop.
 
     Args:
         api_key: Sent to the base URL's host and nowhere else.
-        base_url: Scheme and host of the API, perhaps with a path before ``/api``.
-        model: The last segment of the endpoints' paths.
-        timeout_seconds: Bound of one request; reading a status never takes more than 15.
-        limiter: The account's budget, to be shared by all clients of the account.
+        base_url: Scheme and host of the API, optionally with a path before ``/api``.
+        model: Id of the model, the last segment of the endpoints' paths.
+        timeout_seconds: Bound of one request; reads are bounded by 15 seconds as well.
+        limiter: The account's request limit, shared by all clients of the account.
         transport: Replaces the network, for tests.
 
     Raises:
-        SetupError: If the key cannot stand in a header, or the base URL is none.
+        SetupError: If the key or the base URL is invalid.
     """
 
     def __init__(
@@ -84,13 +84,13 @@ class SeedanceClient:
         self.limiter = limiter or Limiter()
         self._timeout_seconds = timeout_seconds
         self._headers = {"Authorization": f"Bearer {_checked_key(api_key)}", "Accept": "application/json"}
-        self._submit_gate = asyncio.Semaphore(_GATE)
-        self._read_gate = asyncio.Semaphore(_GATE)
-        # A server may close an idle connection in the moment that it is used again, and then nobody can
-        # tell whether the request arrived. A paid request therefore always travels on a new connection.
+        self._submit_gate = asyncio.Semaphore(_MAX_CONCURRENT)
+        self._read_gate = asyncio.Semaphore(_MAX_CONCURRENT)
+        # If a server closes an idle connection just as it is reused, it is unknown whether the request
+        # arrived. Therefore every paid request uses a new connection.
         self._submissions = self._http(timeout_seconds, keepalive=0, transport=transport)
         read_seconds = min(timeout_seconds, _READ_TIMEOUT_SECONDS)
-        self._reads = self._http(read_seconds, keepalive=_GATE, transport=transport)
+        self._reads = self._http(read_seconds, keepalive=_MAX_CONCURRENT, transport=transport)
         self._account_refused: ApiError | None = None
         self._exits = AsyncExitStack()
 
@@ -100,8 +100,8 @@ class SeedanceClient:
         return httpx.AsyncClient(
             headers=self._headers,
             timeout=timeouts(timeout_seconds),
-            limits=httpx.Limits(max_connections=_GATE, max_keepalive_connections=keepalive),
-            follow_redirects=False,  # a redirect would carry the key away
+            limits=httpx.Limits(max_connections=_MAX_CONCURRENT, max_keepalive_connections=keepalive),
+            follow_redirects=False,  # a redirect could send the key to another host
             transport=transport,
         )
 
@@ -120,41 +120,44 @@ class SeedanceClient:
 
     @property
     def submission_seconds(self) -> float:
-        """How long one `submit` takes at most: it starts nothing new in the second half of this time."""
+        """Bound of one `submit`. It sends no request in the second half of this time."""
         return 2 * self._timeout_seconds
 
     @asynccontextmanager
     async def admission(self) -> AsyncIterator[None]:
-        """Wait for one's turn to submit: what is written down in here is sent at once, or not at all.
+        """Wait until a request may be submitted.
+
+        Record the intent and submit inside. Then a recorded request is sent soon, or not at all.
 
         Raises:
-            AuthenticationError: If the API has refused the key before: it would refuse it again.
-            InsufficientFundsError: If the balance was too low before, likewise.
+            AuthenticationError: If the API has refused the key before.
+            InsufficientFundsError: If the balance was too low before.
         """
         async with self._submit_gate:
             await self.limiter.wait_for_pause()
             if refused := self._account_refused:
-                raise type(refused)(str(refused), code=refused.code)  # anew: one's traceback would grow
+                # A copy, because the traceback of one error would grow with every raise.
+                raise type(refused)(str(refused), code=refused.code)
             yield
 
     async def submit(self, request: GenerateRequest, *, sending: Sending | None = None) -> str:
         """Start a generation, which costs money, and return its id.
 
-        Repeats only what is certain to have started nothing: refused connections and 429. Call it
-        within `admission`.
+        Retries only what cannot have started a generation: failed connections and 429. Call it inside
+        `admission`.
 
         Args:
             request: What to generate.
-            sending: Is kept true while this goes on.
+            sending: Updated while the submission progresses.
 
         Raises:
-            InvalidRequestError: If the model would refuse the input; then nothing is sent.
-            ServerError: If the API broke down; a generation may have been started.
-            NoAnswerError: If no usable answer came; a generation may have been started.
-            ApiError: If the API refuses; nothing was started.
-            ConnectionFailedError: If the API could not be reached; nothing was started.
+            InvalidRequestError: If the model would refuse the input; nothing was sent.
+            ServerError: If the API failed; a generation may have been started.
+            NoAnswerError: If no usable response arrived; a generation may have been started.
+            ApiError: If the API refused the request; no generation was started.
+            ConnectionFailedError: If the API could not be reached; no generation was started.
         """
-        if found := models.problems(request.input, model=self.model):
+        if found := problems(request.input, model=self.model):
             raise InvalidRequestError("; ".join(f"{field} {message}" for field, message in found))
         latest = asyncio.get_running_loop().time() + self._timeout_seconds
         url = self._url("generateTask", base_url=self.base_url, model=self.model)
@@ -165,7 +168,9 @@ class SeedanceClient:
                 async with asyncio.timeout_at(latest):
                     await self.limiter.acquire()
             except TimeoutError:
-                raise RateLimitedError("The request limit left no time to submit; nothing was sent") from None
+                raise RateLimitedError(
+                    "The request limit left no time to submit before the timeout; nothing was sent"
+                ) from None
             http = self._submissions
             sending.may_have_started = True
             try:
@@ -175,13 +180,13 @@ class SeedanceClient:
                 raise
 
         try:
-            data = await _repeated(post, may_repeat=may_retry_submission, seconds=self._timeout_seconds)
+            data = await _retry(post, may_retry=may_retry_submission, seconds=self._timeout_seconds)
         except (AuthenticationError, InsufficientFundsError) as error:
             self._account_refused = error
             raise
         generation_id = data.get("taskId") if isinstance(data, dict) else None
         if not isinstance(generation_id, str) or not generation_id:
-            raise NoAnswerError(f"The submission was answered without a taskId: {str(data)[:200]}")
+            raise NoAnswerError(f"The response to the submission has no taskId: {str(data)[:200]}")
         return generation_id
 
     async def status(
@@ -190,22 +195,22 @@ class SeedanceClient:
         *,
         model: str | None = None,
         base_url: str | None = None,
-        patience_seconds: float = 30.0,
+        retry_seconds: float = 30.0,
     ) -> Generation:
         """Read the state of one generation.
 
         Args:
-            generation_id: The ``taskId`` of the submission's answer.
-            model: The model that was asked, if not this client's.
-            base_url: Where it was asked; must be on this client's host.
-            patience_seconds: How long to repeat what fails transiently; 0 asks once.
+            generation_id: The ``taskId`` that the API returned for the submission.
+            model: The generation's model. Default: this client's.
+            base_url: The API that it was submitted to, which must be on this client's host.
+            retry_seconds: How long to retry transient errors; with 0, one request is sent.
 
         Raises:
             NotFoundError: If the API does not know the generation, or not yet.
-            SetupError: If ``base_url`` is another host: the key belongs to this client's.
-            SeedanceError: If there was no good answer in time.
+            SetupError: If ``base_url`` is on another host, where the key must not be sent.
+            SeedanceError: If no successful response arrived in time.
         """
-        url = self._url("statusTask", base_url=self._own(base_url), model=model or self.model)
+        url = self._url("statusTask", base_url=self._on_own_host(base_url), model=model or self.model)
 
         async def get() -> Generation:
             http = self._reads
@@ -214,29 +219,29 @@ class SeedanceClient:
                 request = http.build_request("GET", url, params={"taskId": generation_id})
                 data = await self._exchange(http, request)
             if not isinstance(data, dict):
-                raise NoAnswerError(f"The status of {generation_id} was answered without data")
+                raise NoAnswerError(f"The response to the status of {generation_id} has no data")
             return Generation.from_status(data, generation_id=generation_id)
 
-        return await _repeated(get, may_repeat=may_retry_read, seconds=patience_seconds)
+        return await _retry(get, may_retry=may_retry_read, seconds=retry_seconds)
 
     def _url(self, endpoint: str, *, base_url: str, model: str) -> str:
         return f"{base_url}/api/v1/{endpoint}/{model}"
 
-    def _own(self, base_url: str | None) -> str:
-        """Return where to ask, refusing to take the key to a host that it does not belong to."""
+    def _on_own_host(self, base_url: str | None) -> str:
+        """Return the base URL of a generation, after checking that the key may be sent there."""
         if base_url is None:
             return self.base_url
         recorded = _checked_url(base_url)
         ours, theirs = httpx.URL(self.base_url), httpx.URL(recorded)
         if (ours.scheme, ours.host, ours.port) != (theirs.scheme, theirs.host, theirs.port):
             raise SetupError(
-                f"The generation was submitted to {recorded}, and the credentials are for {self.base_url}. "
-                f"The key is only ever sent to its own host: continue with SEEDANCE_BASE_URL={recorded}"
+                f"The generation was submitted to {recorded}, but the credentials are for {self.base_url}. "
+                f"The key is only sent to its own host; set SEEDANCE_BASE_URL={recorded} to continue"
             )
         return recorded
 
     async def _exchange(self, http: httpx.AsyncClient, request: httpx.Request) -> object:
-        """Send one request and return the ``data`` of a good answer."""
+        """Send one request, and return the ``data`` of a successful response."""
         with translated_errors(f"{request.method} {request.url}"):
             async with asyncio.timeout(http.timeout.read):
                 response = await http.send(request)
@@ -249,40 +254,40 @@ class SeedanceClient:
         return data
 
 
-async def _repeated(
-    ask: Callable[[], Awaitable[_T]],
+async def _retry(
+    send: Callable[[], Awaitable[_T]],
     *,
-    may_repeat: Callable[[BaseException], bool],
+    may_retry: Callable[[BaseException], bool],
     seconds: float,
 ) -> _T:
-    """Ask until it goes well, or may not be repeated, or the next try would begin after ``seconds``."""
+    """Retry a request as long as ``may_retry`` allows and the next try starts within ``seconds``."""
     clock = asyncio.get_running_loop().time
     latest = clock() + seconds
     jittered = tenacity.wait_exponential(multiplier=0.5, max=15) + tenacity.wait_random(0, 0.5)
     tries = tenacity.AsyncRetrying(
-        retry=tenacity.retry_if_exception(may_repeat),
-        wait=lambda state: _asked_pause(state) or jittered(state),
+        retry=tenacity.retry_if_exception(may_retry),
+        wait=lambda state: _retry_after(state) or jittered(state),
         stop=lambda state: clock() + state.upcoming_sleep >= latest,
         sleep=asyncio.sleep,
         reraise=True,
     )
-    return await tries(ask)
+    return await tries(send)
 
 
-def _asked_pause(state: tenacity.RetryCallState) -> float | None:
+def _retry_after(state: tenacity.RetryCallState) -> float | None:
     error = state.outcome.exception() if state.outcome else None
     return error.retry_after_seconds if isinstance(error, RateLimitedError) else None
 
 
 def _checked_key(api_key: str) -> str:
     if not api_key or not api_key.isascii() or not api_key.isprintable() or " " in api_key:
-        raise SetupError("The API key is empty or has characters that no key has; check SEEDANCE_API_KEY")
+        raise SetupError("The API key is empty or contains invalid characters; check SEEDANCE_API_KEY")
     return api_key
 
 
 def _checked_url(base_url: str) -> str:
     url = parse_url(base_url)
-    # A name and password would take the place of the key, and be written into the ledger.
+    # httpx would send a user name and password instead of the key, and the ledger would store them.
     if url is None or url.userinfo or url.query or url.fragment:
         shown = base_url.rpartition("@")[2].partition("?")[0]
         raise SetupError(f"The base URL {shown!r} is not like https://host/path; check SEEDANCE_BASE_URL")

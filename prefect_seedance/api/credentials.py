@@ -46,7 +46,7 @@ class Credentials(BaseModel):
     callback_secret: SecretStr = Field(
         default=SecretStr(""),
         description="Secret that signs callback URLs, the same for runs and receiver. Default: "
-        "SEEDANCE_CALLBACK_SECRET. Several secrets are separated by a space: the first signs, all are accepted.",
+        "SEEDANCE_CALLBACK_SECRET. Separate several secrets by spaces: the first signs, all are accepted.",
     )
 
     @classmethod

@@ -156,7 +156,9 @@ def _expected_bytes(response: httpx.Response, transfer: _Transfer) -> int | None
     is_same = _validator(response) in {"", transfer.validator}
     if not part or int(part["first"]) != transfer.received or not is_same:
         transfer.restart()
-        raise IntegrityError("The server sent a wrong part, or its file has changed; the download starts again")
+        raise IntegrityError(
+            "The server sent a wrong part, or its file has changed; the download starts again"
+        )
     return int(part["last"]) + 1 if part["total"] == "*" else int(part["total"])
 
 

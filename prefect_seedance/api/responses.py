@@ -41,7 +41,7 @@ def parse_response(response: httpx.Response) -> object:
     envelope = parse_envelope(response.content)
     if response.is_client_error and envelope and _may_have_started(envelope):
         raise NoAnswerError(
-            f"The API answered with status {response.status_code} but code {envelope.code}; the outcome is unknown"
+            f"The API answered with status {response.status_code}, but with code {envelope.code} in the body"
         )
     if not response.is_success:
         message = envelope.message if envelope else ""

@@ -11,16 +11,16 @@ def parse_url(url: str) -> httpx.URL | None:
     """Return a parsed http(s) URL, or None if no request can be sent to it."""
     try:
         parsed = httpx.URL(url)
-    except (httpx.InvalidURL, UnicodeError):  # UnicodeError for invalid internationalised host names
+        is_usable = parsed.scheme in {"http", "https"} and parsed.host and (parsed.port or 0) <= _MAX_PORT
+    except (httpx.InvalidURL, UnicodeError):  # httpx raises UnicodeError for invalid international host names
         return None
-    is_usable = parsed.scheme in {"http", "https"} and parsed.host and (parsed.port or 0) <= _MAX_PORT
     return parsed if is_usable else None
 
 
 def is_loopback(host: str) -> bool:
     """Return whether a host name or IP address always means this machine.
 
-    Source: https://www.rfc-editor.org/rfc/rfc6761#section-6.3 for ``localhost``, read 2026-11.
+    Source for ``localhost``: https://www.rfc-editor.org/rfc/rfc6761#section-6.3, read 2026-11.
     """
     name = host.lower()
     try:

@@ -1,4 +1,4 @@
-"""Requests, statuses and envelopes as they travel over the wire."""
+"""Requests, statuses and envelopes in the API's format."""
 
 import json
 from collections.abc import Mapping
@@ -26,21 +26,20 @@ Provider = Literal["auto", "value", "official"]
 DEFAULT_BASE_URL = "https://api.apixo.ai"
 """Source: the provider's public pages, read 2026-11."""
 
-
 _DEFAULTS = CAPABILITIES[DEFAULT_MODEL]
 
 
 class Problem(NamedTuple):
-    """One thing that the API would refuse: the field's name, what is wrong with it and the remedy."""
+    """A value that the API would refuse: the field's name, and the reason with its remedy."""
 
     field: str
     message: str
 
 
 class ClipSettings(BaseModel):
-    """How a clip shall look and sound, whatever it shows.
+    """Settings of a clip other than its content.
 
-    Every field is always sent, so that what was asked never depends on the API's defaults of the day.
+    Every field is always sent, so that a request does not depend on the API's defaults.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -52,7 +51,7 @@ class ClipSettings(BaseModel):
     )
     resolution: str = Field(
         default="720p",
-        description="Picture size: 480p is fast, for previews; 720p is for publishing.",
+        description="Frame size: 480p is fast, for previews; 720p is for publishing.",
         json_schema_extra={"enum": list(_DEFAULTS.resolutions)},
     )
     aspect_ratio: str = Field(
@@ -65,7 +64,7 @@ class ClipSettings(BaseModel):
 
 
 class ClipInput(ClipSettings):
-    """One clip as the API is asked for it: the wire's ``input``."""
+    """The ``input`` of a request: one clip to generate."""
 
     mode: Literal["text-to-video", "image-to-video"]
     prompt: str
@@ -73,7 +72,7 @@ class ClipInput(ClipSettings):
 
 
 def problems(clip: ClipInput, *, model: str) -> tuple[Problem, ...]:
-    """List all that the model would refuse in this input, without asking it."""
+    """List everything that the model would refuse in this input, without a request."""
     can = CAPABILITIES.get(model)
     if can is None:
         return (Problem("model", f"unknown model {model!r}; known: {_listed(CAPABILITIES)}"),)
@@ -98,18 +97,22 @@ def _content_problems(clip: ClipInput, can: Capabilities) -> tuple[Problem, ...]
     fewest, most = can.prompt_characters
     if not fewest <= len(clip.prompt) <= most:
         found.append(
-            Problem("prompt", f"has {len(clip.prompt)} characters; the model takes {fewest} to {most}")
+            Problem("prompt", f"has {len(clip.prompt)} characters; the model accepts {fewest} to {most}")
         )
     if any("\ud800" <= character <= "\udfff" for character in clip.prompt):
         found.append(
-            Problem("prompt", "has a character that is only half there, so it cannot be sent; retype it")
+            Problem(
+                "prompt", "contains half of a surrogate pair, which cannot be encoded; retype the character"
+            )
         )
     images = len(clip.image_urls)
     if clip.mode == "text-to-video" and images:
-        found.append(Problem("image_urls", "are not for text-to-video; remove them or use image-to-video"))
+        found.append(
+            Problem("image_urls", "are not accepted for text-to-video; remove them or use image-to-video")
+        )
     if clip.mode == "image-to-video" and not 1 <= images <= can.max_images:
         found.append(
-            Problem("image_urls", f"has {images} images; image-to-video takes 1 to {can.max_images}")
+            Problem("image_urls", f"has {images} images; image-to-video accepts 1 to {can.max_images}")
         )
     return tuple(found)
 
@@ -119,7 +122,7 @@ def _listed(values: Any) -> str:  # noqa: ANN401 -- any iterable of printable va
 
 
 class GenerateRequest(BaseModel):
-    """The whole body of a submission."""
+    """The body of a submission."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -131,11 +134,13 @@ class GenerateRequest(BaseModel):
     @model_validator(mode="after")
     def _callback_has_a_url(self) -> Self:
         if (self.request_type == "callback") != (self.callback_url is not None):
-            raise ValueError("callback_url goes with request_type 'callback', and only with it")
+            raise ValueError(
+                "callback_url is required if request_type is 'callback', and not accepted otherwise"
+            )
         return self
 
     def body(self) -> dict[str, Any]:
-        """Return the JSON object to send: every setting said, images only where there are some."""
+        """Return the JSON object to send, with every setting, and with images only if there are any."""
         sent = self.model_dump(mode="json", exclude_none=True)
         if not self.input.image_urls:
             del sent["input"]["image_urls"]
@@ -143,22 +148,22 @@ class GenerateRequest(BaseModel):
 
 
 class Envelope(BaseModel):
-    """What every answer comes in."""
+    """The JSON object that every response of the API consists of."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     code: int
-    message: Annotated[str, BeforeValidator(lambda said: _text(said) or "")] = ""
+    message: Annotated[str, BeforeValidator(lambda message: _text(message) or "")] = ""
     data: Any = None
 
 
 class Generation(BaseModel):
-    """The API's account of one generation at one moment.
+    """The status of a generation.
 
     Attributes:
-        state: ``pending``, ``processing``, ``success`` or ``failed``, or verbatim whatever else was said.
-        result_urls: Where the video can be fetched; empty unless ``state`` is ``success``.
-        answer: The raw ``data`` of the answer, kept because a paid result may hide in it.
+        state: ``pending``, ``processing``, ``success`` or ``failed``; any other state verbatim.
+        result_urls: URLs of the video; empty unless ``state`` is ``success``.
+        answer: The ``data`` of the response, kept in case it contains a paid result in an unknown format.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -175,12 +180,12 @@ class Generation(BaseModel):
 
     @property
     def has_ended(self) -> bool:
-        """Whether this state is the last."""
+        """Whether the state is final."""
         return self.state in {"success", "failed"}
 
     @classmethod
     def from_status(cls, data: JsonObject, *, generation_id: str) -> Self:
-        """Read a status answer's ``data``, forgiving all that does not decide the outcome."""
+        """Parse the ``data`` of a status response; values that do not decide the outcome may be invalid."""
         return cls(
             generation_id=generation_id,
             state=str(data.get("state", "")),
@@ -195,7 +200,7 @@ class Generation(BaseModel):
 
 
 def _result_urls(result_json: object) -> tuple[str, ...]:
-    """Find the URLs in ``resultJson``, which is JSON text, or nothing if it holds none."""
+    """Return the URLs in ``resultJson``, which is JSON text; none if it has another format."""
     try:
         result = json.loads(result_json) if isinstance(result_json, str) else result_json
     except (ValueError, RecursionError):
@@ -232,7 +237,7 @@ def _seconds(milliseconds: object) -> float | None:
 
 
 def parse_envelope(body: bytes) -> Envelope | None:
-    """Read an answer's envelope, or return None if the body is not one."""
+    """Parse the envelope of a response, or return None if the body is not one."""
     try:
         return Envelope.model_validate_json(body)
     except ValidationError:

@@ -216,7 +216,7 @@ class Poller:
     async def _status(self, attempt: Attempt) -> Generation:
         intent = attempt.intent
         return await self._client.status(
-            attempt.generation_id, model=intent.model, base_url=intent.base_url, patience_seconds=0
+            attempt.generation_id, model=intent.model, base_url=intent.base_url, retry_seconds=0
         )
 
     def _notify(self, pending: PendingGeneration, generation: Generation) -> None:

@@ -149,7 +149,7 @@ class Resolver:
             raise SubmissionUnresolvedError("its callback names no generation")
         intent = attempt.intent
         generation = await client.status(
-            generation_id, model=intent.model, base_url=intent.base_url, patience_seconds=0
+            generation_id, model=intent.model, base_url=intent.base_url, retry_seconds=0
         )
         if not _is_plausible(intent, generation):
             raise SubmissionUnresolvedError(

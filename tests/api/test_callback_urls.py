@@ -1,10 +1,12 @@
+from collections.abc import Callable
+
 import pytest
 
 from prefect_seedance.api.callback_urls import AttemptRef, Callbacks, Secrets
 from prefect_seedance.errors import SetupError
 
 OLD, NEW = "old-" * 8, "new-" * 8
-PLACE = AttemptRef("0123456789abcdef0123456789abcdef", 3)
+ATTEMPT = AttemptRef("0123456789abcdef0123456789abcdef", 3)
 API = "https://api.apixo.ai"
 
 
@@ -13,16 +15,23 @@ def opened(base: str, *, api: str = API, secret: str = NEW) -> Callbacks:
 
 
 def test_token_names_its_attempt() -> None:
-    """A token leads back to the attempt that it was made for."""
+    """A token is verified as the attempt that it was made for."""
     secrets = Secrets.parse(NEW)
 
-    assert secrets.place(secrets.token(PLACE)) == PLACE
+    assert secrets.verify(secrets.token(ATTEMPT)) == ATTEMPT
+
+
+def test_pins_the_token() -> None:
+    """Tokens do not change between releases, because the API keeps callback URLs of generations in flight."""
+    token = Secrets.parse(NEW).token(ATTEMPT)
+
+    assert token == "0123456789abcdef0123456789abcdef.3.ucpfvWwijO97NVbm8sNoAUN_5EeqLD_5LsVv2Ns_HzM"
 
 
 @pytest.mark.parametrize("number", [1, 999, 100_000])
 def test_token_is_safe_in_paths(number: int) -> None:
-    """A token needs no quoting, whichever characters its signature has."""
-    token = Secrets.parse(NEW).token(PLACE._replace(number=number))
+    """A token consists of characters that need no quoting in a URL."""
+    token = Secrets.parse(NEW).token(ATTEMPT._replace(number=number))
 
     assert all(character.isalnum() or character in "-_." for character in token)
 
@@ -35,29 +44,29 @@ def test_token_is_safe_in_paths(number: int) -> None:
         pytest.param(lambda token: "1" + token[1:], id="another clip"),
         pytest.param(lambda token: token.replace(".3.", ".03."), id="another spelling"),
         pytest.param(lambda token: token.rpartition(".")[0], id="no signature"),
-        pytest.param(lambda token: token + "\n", id="more behind it"),
-        pytest.param(lambda _: "", id="nothing"),
+        pytest.param(lambda token: token + "\n", id="trailing newline"),
+        pytest.param(lambda _: "", id="empty"),
         pytest.param(lambda _: "é" * 40, id="not ASCII"),
     ],
 )
-def test_forged_token_names_nothing(forge: "type[str]") -> None:
-    """Whatever is changed about a token, it is none of ours any more."""
+def test_rejects_forged_tokens(forge: Callable[[str], str]) -> None:
+    """A token that was changed in any way is rejected."""
     secrets = Secrets.parse(NEW)
 
-    assert secrets.place(forge(secrets.token(PLACE))) is None
+    assert secrets.verify(forge(secrets.token(ATTEMPT))) is None
 
 
 def test_secrets_rotate() -> None:
-    """While two secrets are known, both are accepted, and the first signs."""
+    """Of two secrets, both are accepted, and the first signs."""
     before, between, after = Secrets.parse(OLD), Secrets.parse(f"{NEW}, {OLD}"), Secrets.parse(NEW)
 
-    assert between.place(before.token(PLACE)) == PLACE
-    assert between.token(PLACE) == after.token(PLACE)
-    assert after.place(before.token(PLACE)) is None
+    assert between.verify(before.token(ATTEMPT)) == ATTEMPT
+    assert between.token(ATTEMPT) == after.token(ATTEMPT)
+    assert after.verify(before.token(ATTEMPT)) is None
 
 
 def test_secrets_stay_secret() -> None:
-    """No secret shows where something is printed."""
+    """A repr shows no secret."""
     assert NEW not in repr(opened("https://hooks.example.com"))
 
 
@@ -69,21 +78,23 @@ def test_secrets_stay_secret() -> None:
         ("https://example.com/hook?at={token}&x=1", "https://example.com/hook?at=", "&x=1"),
     ],
 )
-def test_address_of_an_attempt(base: str, begins: str, ends: str) -> None:
-    """The token stands behind the base, or where the base wants it."""
+def test_url_contains_the_token(base: str, begins: str, ends: str) -> None:
+    """The token follows the base URL, or replaces its placeholder."""
     callbacks = opened(base)
 
-    assert callbacks.url(PLACE) == begins + callbacks.secrets.token(PLACE) + ends
+    assert callbacks.url(ATTEMPT) == begins + callbacks.secrets.token(ATTEMPT) + ends
 
 
-@pytest.mark.parametrize("api", ["http://127.0.0.1:8765", "http://localhost:1", "http://[::1]:8765"])
+@pytest.mark.parametrize(
+    "api", ["http://127.0.0.1:8765", "http://localhost:1", "http://api.localhost:1", "http://[::1]:8765"]
+)
 def test_loopback_may_be_unencrypted(api: str) -> None:
-    """With the API on this machine, callbacks need no certificate."""
+    """If the API is on this machine, callbacks may be unencrypted."""
     assert opened("http://127.0.0.1:8080", api=api).base == "http://127.0.0.1:8080"
 
 
 @pytest.mark.parametrize(
-    ("base", "secret", "says"),
+    ("base", "secret", "message"),
     [
         pytest.param("http://hooks.example.com", NEW, "is not https://", id="unencrypted"),
         pytest.param("http://127.0.0.1:8080", NEW, "is not https://", id="loopback for a public API"),
@@ -98,9 +109,9 @@ def test_loopback_may_be_unencrypted(api: str) -> None:
         pytest.param("https://hooks.example.com", f"{NEW} abc", "could be guessed", id="one short secret"),
     ],
 )
-def test_what_is_unsafe_is_refused(base: str, secret: str, says: str) -> None:
-    """An address or secret that would make callbacks unsafe is refused, and no password is repeated."""
-    with pytest.raises(SetupError, match=says) as refused:
+def test_rejects_unsafe_settings(base: str, secret: str, message: str) -> None:
+    """A URL or secret that makes callbacks unsafe is rejected, and no password is shown."""
+    with pytest.raises(SetupError, match=message) as refused:
         opened(base, secret=secret)
 
     assert "a:b" not in str(refused.value)

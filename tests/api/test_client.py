@@ -2,7 +2,7 @@ import asyncio
 import json
 import logging
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -27,14 +27,14 @@ from prefect_seedance.errors import (
     SetupError,
 )
 
-KEY = "sk-do-not-tell-anybody"
+KEY = "sk-secret-key"
 REQUEST = GenerateRequest(input=ClipInput(mode="text-to-video", prompt="waves"))
 
 Answer = Callable[[], httpx.Response]
 
 
-def says(status: int = 200, *, code: int | None = None, data: object = None, **headers: str) -> Answer:
-    """Make an answer of the API."""
+def responds(status: int = 200, *, code: int | None = None, data: object = None, **headers: str) -> Answer:
+    """Make a response of the API."""
     body = {"code": status if code is None else code, "message": "why", "data": data}
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return lambda: httpx.Response(status, json=body, headers=named)
@@ -49,12 +49,12 @@ def fails(error: Exception) -> Answer:
     return answer
 
 
-ACCEPTED = says(data={"taskId": "task_1"})
-PENDING = says(data={"taskId": "task_1", "state": "pending"})
+ACCEPTED = responds(data={"taskId": "task_1"})
+PENDING = responds(data={"taskId": "task_1", "state": "pending"})
 
 
 class Script(httpx.AsyncBaseTransport):
-    """Gives one answer after the other, the last for ever, and remembers what was asked when."""
+    """Answers with one response after another, repeats the last, and records requests and times."""
 
     def __init__(self, *answers: Answer) -> None:
         self.answers = list(answers)
@@ -62,14 +62,14 @@ class Script(httpx.AsyncBaseTransport):
         self.times: list[float] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Give the next answer."""
+        """Return the next response."""
         self.requests.append(request)
         self.times.append(now())
         return self.answers.pop(0)() if len(self.answers) > 1 else self.answers[0]()
 
 
 class Silence(httpx.AsyncBaseTransport):
-    """Never answers, and remembers how many wait."""
+    """Never answers, and counts the requests that wait."""
 
     waiting = most_waiting = 0
 
@@ -101,33 +101,33 @@ async def read(seedance: SeedanceClient) -> str:
     return (await seedance.status("task_1")).state
 
 
-# The contract's error rows: the answer, the error that it is, and whether a read and a submission repeat it.
+# The contract's errors: the response, its error, and whether a read and a submission are retried.
 ROWS: dict[str, tuple[Answer, type[SeedanceError], bool, bool]] = {
-    "400": (says(400), InvalidRequestError, False, False),
-    "401": (says(401), AuthenticationError, False, False),
-    "402": (says(402), InsufficientFundsError, False, False),
-    "403": (says(403), ContentRejectedError, False, False),
-    "404": (says(404), NotFoundError, False, False),
-    "408": (says(408), ServerError, True, False),
-    "422": (says(422), InvalidRequestError, False, False),
-    "429": (says(429), RateLimitedError, True, True),
-    "500": (says(500), ServerError, True, False),
-    "502": (says(502), ServerError, True, False),
-    "503": (says(503), ServerError, True, False),
-    "504": (says(504), ServerError, True, False),
-    "302": (says(302, Location="https://elsewhere.example/"), NoAnswerError, True, False),
-    "308": (says(308, Location="https://elsewhere.example/"), NoAnswerError, True, False),
-    "code 400": (says(code=400), InvalidRequestError, False, False),
-    "code 401": (says(code=401), AuthenticationError, False, False),
-    "code 402": (says(code=402), InsufficientFundsError, False, False),
-    "code 403": (says(code=403), ContentRejectedError, False, False),
-    "code 404": (says(code=404), NotFoundError, False, False),
-    "code 429": (says(code=429), RateLimitedError, True, True),
-    "code 500": (says(code=500), ServerError, True, False),
-    "code 7": (says(code=7), NoAnswerError, True, False),
+    "400": (responds(400), InvalidRequestError, False, False),
+    "401": (responds(401), AuthenticationError, False, False),
+    "402": (responds(402), InsufficientFundsError, False, False),
+    "403": (responds(403), ContentRejectedError, False, False),
+    "404": (responds(404), NotFoundError, False, False),
+    "408": (responds(408), ServerError, True, False),
+    "422": (responds(422), InvalidRequestError, False, False),
+    "429": (responds(429), RateLimitedError, True, True),
+    "500": (responds(500), ServerError, True, False),
+    "502": (responds(502), ServerError, True, False),
+    "503": (responds(503), ServerError, True, False),
+    "504": (responds(504), ServerError, True, False),
+    "302": (responds(302, Location="https://elsewhere.example/"), NoAnswerError, True, False),
+    "308": (responds(308, Location="https://elsewhere.example/"), NoAnswerError, True, False),
+    "code 400": (responds(code=400), InvalidRequestError, False, False),
+    "code 401": (responds(code=401), AuthenticationError, False, False),
+    "code 402": (responds(code=402), InsufficientFundsError, False, False),
+    "code 403": (responds(code=403), ContentRejectedError, False, False),
+    "code 404": (responds(code=404), NotFoundError, False, False),
+    "code 429": (responds(code=429), RateLimitedError, True, True),
+    "code 500": (responds(code=500), ServerError, True, False),
+    "code 7": (responds(code=7), NoAnswerError, True, False),
     "no envelope": (lambda: httpx.Response(200, html="<h1>Hello</h1>"), NoAnswerError, True, False),
-    "no data": (says(data=None), NoAnswerError, True, False),
-    "data is text": (says(data="task_1"), NoAnswerError, True, False),
+    "no data": (responds(data=None), NoAnswerError, True, False),
+    "data is text": (responds(data="task_1"), NoAnswerError, True, False),
     "refused": (fails(httpx.ConnectError("refused")), ConnectionFailedError, True, True),
     "connect timeout": (fails(httpx.ConnectTimeout("")), ConnectionFailedError, True, True),
     "pool timeout": (fails(httpx.PoolTimeout("")), ConnectionFailedError, True, True),
@@ -150,31 +150,31 @@ each_row = pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
     ids=["submit", "read"],
 )
 @each_row
-async def test_repeats_what_costs_nothing(
+async def test_retries_what_costs_nothing(
     row: tuple[Answer, type[SeedanceError], bool, bool],
     ask: Callable[[SeedanceClient], Awaitable[str]],
     good: Answer,
     result: str,
 ) -> None:
-    """A second request is sent exactly where the contract allows it; otherwise its error is told."""
-    answer, kind, read_repeats, submit_repeats = row
+    """A request is retried exactly where the contract allows it; otherwise its error is raised."""
+    answer, kind, read_retries, submit_retries = row
     script = Script(answer, good)
 
     async with client(script) as seedance:
-        if read_repeats if ask is read else submit_repeats:
+        if read_retries if ask is read else submit_retries:
             assert await ask(seedance) == result
         else:
             with pytest.raises(kind) as caught:
                 await ask(seedance)
             assert type(caught.value) is kind
 
-    assert len(script.requests) == 1 + (read_repeats if ask is read else submit_repeats)
+    assert len(script.requests) == 1 + (read_retries if ask is read else submit_retries)
 
 
 @each_row
-async def test_trouble_that_stays_is_told(row: tuple[Answer, type[SeedanceError], bool, bool]) -> None:
-    """Repeating ends after half a minute, with the error itself and not one about retries."""
-    answer, kind, read_repeats, _ = row
+async def test_raises_persistent_errors(row: tuple[Answer, type[SeedanceError], bool, bool]) -> None:
+    """Retries end after half a minute, with the error itself."""
+    answer, kind, read_retries, _ = row
     script = Script(answer)
 
     async with client(script) as seedance:
@@ -182,19 +182,19 @@ async def test_trouble_that_stays_is_told(row: tuple[Answer, type[SeedanceError]
             await read(seedance)
 
     assert type(caught.value) is kind
-    assert 5 <= len(script.requests) <= 6 if read_repeats else len(script.requests) == 1
-    assert script.times[-1] - script.times[0] < 31.5  # 429's own pauses end a second after patience does
+    assert 5 <= len(script.requests) <= 6 if read_retries else len(script.requests) == 1
+    assert script.times[-1] - script.times[0] < 31.5  # the pauses of a 429 may end a second later
 
 
 @pytest.mark.parametrize(
     "data", [{}, {"taskId": ""}, {"taskId": None}, {"taskId": 7}, [], {"id": "task_1"}], ids=str
 )
 async def test_submission_needs_an_id(data: object) -> None:
-    """An acceptance that does not say of what is unusable, and is not asked for again."""
-    script = Script(says(data=data))
+    """An acceptance without a generation id is no answer, and is not retried."""
+    script = Script(responds(data=data))
 
     async with client(script) as seedance:
-        with pytest.raises(NoAnswerError, match="without a taskId"):
+        with pytest.raises(NoAnswerError, match="has no taskId"):
             await submit(seedance)
 
     assert len(script.requests) == 1
@@ -202,7 +202,7 @@ async def test_submission_needs_an_id(data: object) -> None:
 
 @pytest.mark.parametrize("broken", ["refused", "429"])
 async def test_submission_gives_up_in_time(broken: str) -> None:
-    """A submission that cannot start anything is given up within the time that it was promised to take."""
+    """Retries of a submission end within the time that the client states."""
     script = Script(ROWS[broken][0])
 
     async with client(script, timeout_seconds=60) as seedance:
@@ -217,29 +217,29 @@ async def test_submission_gives_up_in_time(broken: str) -> None:
 
 @pytest.mark.parametrize("hung", [submit, read], ids=["submit", "read"])
 async def test_silence_has_a_bound(hung: Callable[[SeedanceClient], Awaitable[object]]) -> None:
-    """A server that trickles or hangs, past every timeout of its socket, is given up on as a whole."""
+    """A request to a server that hangs or trickles ends after the timeout."""
     seconds = 45 if hung is submit else 15
 
     async with client(Silence(), timeout_seconds=45) as seedance:
         began = now()
         with pytest.raises(NoAnswerError, match="TimeoutError"):
-            await (submit(seedance) if hung is submit else seedance.status("task_1", patience_seconds=0))
+            await (submit(seedance) if hung is submit else seedance.status("task_1", retry_seconds=0))
 
     assert seconds <= now() - began < seconds + 1
 
 
-async def test_impatience_asks_once() -> None:
-    """Without patience trouble is told at once, as waiting needs it."""
-    script = Script(says(500))
+async def test_retries_can_be_disabled() -> None:
+    """With no time to retry, one request is sent."""
+    script = Script(responds(500))
 
     async with client(script) as seedance:
         with pytest.raises(ServerError):
-            await seedance.status("task_1", patience_seconds=0)
+            await seedance.status("task_1", retry_seconds=0)
 
     assert len(script.requests) == 1
 
 
-async def test_posts_what_was_asked() -> None:
+async def test_posts_the_request() -> None:
     """A submission is one POST with the request as JSON."""
     script = Script(ACCEPTED)
 
@@ -255,8 +255,8 @@ async def test_posts_what_was_asked() -> None:
 
 
 async def test_gets_the_status() -> None:
-    """A status read is one GET with the generation's id, however odd it is."""
-    script = Script(says(data={"taskId": "a&b c/ü", "state": "success", "new": 1}))
+    """A status read is one GET with the generation's id, properly quoted."""
+    script = Script(responds(data={"taskId": "a&b c/ü", "state": "success", "new": 1}))
 
     async with client(script, base_url="http://localhost:1/proxy/", model="seedance-2") as seedance:
         generation = await seedance.status("a&b c/ü")
@@ -277,8 +277,8 @@ async def test_gets_the_status() -> None:
     ],
     ids=["prompt", "images", "duration", "surrogate"],
 )
-async def test_nothing_wrong_is_sent(clip: ClipInput) -> None:
-    """What the model would refuse is refused here."""
+async def test_sends_no_invalid_input(clip: ClipInput) -> None:
+    """Input that the model would refuse is refused without a request."""
     script = Script(ACCEPTED)
 
     async with client(script) as seedance, seedance.admission():
@@ -290,26 +290,26 @@ async def test_nothing_wrong_is_sent(clip: ClipInput) -> None:
 
 @pytest.mark.parametrize("retry_after", ["20", "Fri, 01 Jan 2100 00:00:00 GMT"], ids=["seconds", "date"])
 async def test_one_refusal_slows_all(retry_after: str) -> None:
-    """After a 429 to one, nobody who shares the account's limiter sends anything until the pause is over."""
+    """After a 429, no client that shares the limiter sends a request until the pause ends."""
     limiter = Limiter()
-    refused, other = Script(says(429, Retry_After=retry_after)), Script(PENDING)
+    refused, other = Script(responds(429, Retry_After=retry_after)), Script(PENDING)
 
     async with client(refused, limiter=limiter) as first, client(other, limiter=limiter) as second:
         with pytest.raises(RateLimitedError):
-            await first.status("task_1", patience_seconds=10)
-        asked = asyncio.create_task(read(second))
-        await asyncio.wait({asked}, timeout=19)
+            await first.status("task_1", retry_seconds=10)
+        reading = asyncio.create_task(read(second))
+        await asyncio.wait({reading}, timeout=19)
         held = not other.requests
-        asked.cancel()
+        reading.cancel()
 
     assert held
     assert len(refused.requests) == 1
 
 
 @pytest.mark.parametrize("ask", [submit, read], ids=["submit", "read"])
-async def test_obeys_retry_after(ask: Callable[[SeedanceClient], Awaitable[str]]) -> None:
-    """The next try comes when the API asked for it, and not earlier."""
-    script = Script(says(429, Retry_After="20"), ACCEPTED if ask is submit else PENDING)
+async def test_waits_for_retry_after(ask: Callable[[SeedanceClient], Awaitable[str]]) -> None:
+    """The next try is sent when the API requests it, and not earlier."""
+    script = Script(responds(429, Retry_After="20"), ACCEPTED if ask is submit else PENDING)
 
     async with client(script) as seedance:
         await ask(seedance)
@@ -318,9 +318,9 @@ async def test_obeys_retry_after(ask: Callable[[SeedanceClient], Awaitable[str]]
     assert 20 <= second - first < 21
 
 
-async def test_pause_beyond_patience_is_told() -> None:
-    """Whoever would have to wait longer than they may is told how long."""
-    script = Script(says(429, Retry_After="600"))
+async def test_long_pauses_are_raised() -> None:
+    """A pause longer than the time to retry is raised with its length."""
+    script = Script(responds(429, Retry_After="600"))
 
     async with client(script) as seedance:
         began = now()
@@ -332,11 +332,11 @@ async def test_pause_beyond_patience_is_told() -> None:
 
 
 async def test_pause_by_others_is_bounded() -> None:
-    """A submission that waits for its turn while others make the API close gives up in time, unsent."""
+    """A submission that waits for a slot during a long pause times out, and nothing is sent."""
     script = Script(ACCEPTED)
 
     async with client(script, timeout_seconds=60) as seedance, seedance.admission():
-        seedance.limiter.refused(3600)
+        seedance.limiter.pause(3600)
         began = now()
         with pytest.raises(RateLimitedError, match="nothing was sent"):
             await seedance.submit(REQUEST)
@@ -345,10 +345,10 @@ async def test_pause_by_others_is_bounded() -> None:
     assert script.requests == []
 
 
-async def test_admission_waits_for_opening() -> None:
-    """Nothing is written down for a submission while the API is closed."""
+async def test_admission_waits_for_pause() -> None:
+    """No submission is admitted during a pause."""
     async with client(Script(ACCEPTED)) as seedance:
-        seedance.limiter.refused(25)
+        seedance.limiter.pause(25)
         began = now()
         async with seedance.admission():
             admitted = now()
@@ -357,26 +357,26 @@ async def test_admission_waits_for_opening() -> None:
 
 
 @pytest.mark.parametrize("row", ["401", "402"])
-async def test_refused_accounts_stop(row: str) -> None:
-    """Once the API has refused the key or the balance, nothing more is submitted, and each is told why."""
+async def test_account_errors_stop_all(row: str) -> None:
+    """After the API refused the key or the balance, each submission fails without a request."""
     answer, kind, _, _ = ROWS[row]
     script = Script(answer, ACCEPTED)
-    told = []
+    raised = []
 
     async with client(script) as seedance:
         for _ in range(3):
             with pytest.raises(kind, match=row) as caught:
                 await submit(seedance)
-            told.append(caught.value)
+            raised.append(caught.value)
 
     assert len(script.requests) == 1
-    assert [error.code for error in told if isinstance(error, ApiError)] == [int(row)] * 3
-    assert len(set(map(id, told))) == 3
+    assert [error.code for error in raised if isinstance(error, ApiError)] == [int(row)] * 3
+    assert len(set(map(id, raised))) == 3
 
 
 @pytest.mark.parametrize("row", ["400", "403", "404", "500"])
-async def test_refused_clips_stop_nothing(row: str) -> None:
-    """What the API has against one clip says nothing about the next."""
+async def test_clip_errors_stop_one(row: str) -> None:
+    """After the API refused one clip, others are submitted."""
     script = Script(ROWS[row][0], ACCEPTED)
 
     async with client(script) as seedance:
@@ -387,22 +387,24 @@ async def test_refused_clips_stop_nothing(row: str) -> None:
 
 
 @pytest.mark.parametrize("ask", [submit, read], ids=["submit", "read"])
-async def test_crowds_wait_before_httpx(ask: Callable[[SeedanceClient], Awaitable[str]]) -> None:
-    """However many ask at once, sixteen of a kind are under way."""
+async def test_limits_concurrent_requests(
+    ask: Callable[[SeedanceClient], Coroutine[None, None, str]],
+) -> None:
+    """At most sixteen submissions and sixteen reads are sent at once."""
     silence = Silence()
 
     async with client(silence, limiter=Limiter(10**9)) as seedance:
-        crowd = [asyncio.create_task(ask(seedance)) for _ in range(50)]
+        tasks = [asyncio.create_task(ask(seedance)) for _ in range(50)]
         await asyncio.sleep(1)
-        for each in crowd:
+        for each in tasks:
             each.cancel()
-        await asyncio.wait(crowd)
+        await asyncio.wait(tasks)
 
     assert (silence.most_waiting, silence.waiting) == (16, 0)
 
 
 async def test_cancelling_frees_the_gate() -> None:
-    """Whoever is cancelled in the middle of a request leaves the way free for others."""
+    """Cancelled requests do not block others."""
     silence = Silence()
 
     async with client(silence, limiter=Limiter(10**9)) as seedance:
@@ -431,9 +433,9 @@ async def test_key_stays_in_its_header() -> None:
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308], ids=str)
-async def test_follows_no_redirect(status: int) -> None:
-    """A redirect does not carry the key away, not even within the host."""
-    script = Script(says(status, Location="https://elsewhere.example/"))
+async def test_follows_no_redirects(status: int) -> None:
+    """The key is not sent to the target of a redirect."""
+    script = Script(responds(status, Location="https://elsewhere.example/"))
 
     async with client(script) as seedance:
         with pytest.raises(NoAnswerError):
@@ -453,20 +455,20 @@ async def test_errors_hide_the_key(
 
     async with client(Script(row[0])) as seedance:
         with pytest.raises(SeedanceError) as caught:
-            await seedance.status("task_1", patience_seconds=0)
+            await seedance.status("task_1", retry_seconds=0)
 
     shown = "".join(traceback.format_exception(caught.value))
     assert KEY not in f"{shown} {caught.value!r} {seedance!r} {caplog.text}"
 
 
 def test_repr_names_the_host() -> None:
-    """A client can be told from another, and does not tell its key."""
+    """A repr shows the base URL and the model, and not the key."""
     assert repr(client()) == "SeedanceClient(base_url='https://api.apixo.ai', model='seedance-1-5-pro')"
 
 
 @pytest.mark.parametrize("key", ["", " ", "two words", "new\nline", "tab\t", "clé", "nul\0"], ids=repr)
-def test_refuses_impossible_keys(key: str) -> None:
-    """A key that cannot stand in a header is refused, and not shown."""
+def test_rejects_invalid_keys(key: str) -> None:
+    """A key that is invalid in a header is rejected, and not shown."""
     with pytest.raises(SetupError, match="SEEDANCE_API_KEY") as caught:
         SeedanceClient(key)
 
@@ -481,8 +483,8 @@ def test_refuses_impossible_keys(key: str) -> None:
     ],
     ids=lambda url: url.strip() or "empty",
 )  # fmt: skip
-def test_refuses_impossible_hosts(url: str) -> None:
-    """A base URL that is none, or has a secret in it, is refused with the setting to mend."""
+def test_rejects_invalid_base_urls(url: str) -> None:
+    """A base URL that is invalid or contains a secret is rejected, and the error names the setting."""
     with pytest.raises(SetupError, match="SEEDANCE_BASE_URL") as caught:
         client(base_url=url)
 
@@ -505,7 +507,7 @@ def test_refuses_impossible_hosts(url: str) -> None:
     ids=lambda url: url or "empty",
 )
 async def test_other_hosts_get_no_key(recorded: str) -> None:
-    """A generation that was submitted elsewhere is not asked for there with this key."""
+    """The status of a generation that was submitted to another host is not read with this key."""
     script = Script(PENDING)
 
     async with client(script) as seedance:
@@ -516,27 +518,27 @@ async def test_other_hosts_get_no_key(recorded: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("recorded", "asked"),
+    ("recorded", "polled"),
     [
         (None, "https://api.apixo.ai/"),
         ("https://api.apixo.ai", "https://api.apixo.ai/"),
         ("https://API.apixo.ai:443/", "https://api.apixo.ai/"),
         ("https://api.apixo.ai/v2", "https://api.apixo.ai/v2/"),
     ],
-    ids=["not recorded", "same", "written otherwise", "another path"],
+    ids=["not recorded", "same", "normalised", "another path"],
 )
-async def test_asks_where_it_was_submitted(recorded: str | None, asked: str) -> None:
-    """On the key's own host a generation is asked for where and of which model the record says."""
+async def test_polls_the_recorded_url(recorded: str | None, polled: str) -> None:
+    """On the key's own host, the recorded base URL and model are used."""
     script = Script(PENDING)
 
     async with client(script) as seedance:
         await seedance.status("task_1", model="seedance-0", base_url=recorded)
 
-    assert str(script.requests[0].url) == f"{asked}api/v1/statusTask/seedance-0?taskId=task_1"
+    assert str(script.requests[0].url) == f"{polled}api/v1/statusTask/seedance-0?taskId=task_1"
 
 
 class Server:
-    """A real server that keeps connections alive, and closes instead of answering some requests."""
+    """A real server that keeps connections alive, and closes them instead of answering some requests."""
 
     def __init__(self, *closes_at: int, body: bytes = b"") -> None:
         self.closes_at = closes_at
@@ -545,7 +547,7 @@ class Server:
         self.connections: list[asyncio.Task[None] | None] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer requests of one connection until it is closed."""
+        """Answer the requests of one connection until it is closed."""
         mine = len(self.requests_by_connection)
         self.connections.append(asyncio.current_task())
         self.requests_by_connection.append(0)
@@ -569,7 +571,7 @@ async def serving(server: Server, *, scheme: str = "http") -> AsyncIterator[Seed
 
 
 async def test_submissions_use_fresh_connections() -> None:
-    """A paid request never meets a connection that the server may be closing."""
+    """A paid request never reuses a connection, which the server may be closing."""
     server = Server(2)
 
     async with serving(server) as seedance:
@@ -580,7 +582,7 @@ async def test_submissions_use_fresh_connections() -> None:
 
 
 async def test_reads_keep_connections() -> None:
-    """Status reads, which may be repeated, save themselves the connecting."""
+    """Status reads reuse their connection, because they can be retried."""
     server = Server()
 
     async with serving(server) as seedance:
@@ -591,7 +593,7 @@ async def test_reads_keep_connections() -> None:
 
 
 async def test_reads_survive_closed_connections() -> None:
-    """A connection that the server closes at its second request costs a repetition and nothing else."""
+    """If the server closes a reused connection, the read is retried."""
     server = Server(2)
 
     async with serving(server) as seedance:
@@ -602,8 +604,8 @@ async def test_reads_survive_closed_connections() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"x" * 200], ids=["closes", "answers garbage"])
-async def test_lost_answers_are_not_repeated(body: bytes) -> None:
-    """A server that takes a submission and gives no usable answer is sent no second one."""
+async def test_lost_answers_are_not_retried(body: bytes) -> None:
+    """A submission without a usable response is not sent again."""
     server = Server(*[] if body else [1], body=body)
 
     async with serving(server) as seedance:
@@ -613,8 +615,8 @@ async def test_lost_answers_are_not_repeated(body: bytes) -> None:
     assert server.requests_by_connection == [1]
 
 
-async def test_nobody_listens() -> None:
-    """Where no connection comes about nothing was sent."""
+async def test_refused_connection_sends_nothing() -> None:
+    """If no connection is established, nothing was sent."""
     async with await asyncio.start_server(Server().serve, "127.0.0.1", 0) as listening:
         port = listening.sockets[0].getsockname()[1]
 
@@ -624,7 +626,7 @@ async def test_nobody_listens() -> None:
 
 
 async def test_tls_failure_sends_nothing() -> None:
-    """Where TLS does not come about the request, and the key in it, was not sent."""
-    async with serving(Server(body=b"this is not TLS"), scheme="https") as seedance:
+    """If the TLS handshake fails, neither the request nor the key was sent."""
+    async with serving(Server(body=b"not TLS"), scheme="https") as seedance:
         with pytest.raises(ConnectionFailedError):
-            await seedance.status("task_1", patience_seconds=0)
+            await seedance.status("task_1", retry_seconds=0)

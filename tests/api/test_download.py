@@ -29,7 +29,7 @@ Answer = Callable[[], httpx.Response]
 
 
 class Body(httpx.AsyncByteStream):
-    """Bytes that arrive in pieces and may break off."""
+    """Bytes that arrive in chunks, optionally followed by an error."""
 
     def __init__(self, content: bytes, error: Exception | None = None) -> None:
         self.content = content
@@ -43,27 +43,27 @@ class Body(httpx.AsyncByteStream):
 
 
 class Script(httpx.AsyncBaseTransport):
-    """Gives one answer after the other, the last for ever, and remembers what was asked."""
+    """Answers with one response after another, repeats the last, and records the requests."""
 
     def __init__(self, *answers: Answer) -> None:
         self.answers = list(answers)
         self.requests: list[httpx.Request] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Give the next answer."""
+        """Return the next response."""
         self.requests.append(request)
         return self.answers.pop(0)() if len(self.answers) > 1 else self.answers[0]()
 
     @property
     def ranges(self) -> list[str | None]:
-        """What part was asked for, each time."""
+        """The Range header of each request."""
         return [request.headers.get("Range") for request in self.requests]
 
 
 def whole(
     content: bytes = VIDEO, *, upto: int | None = None, error: Exception | None = None, **headers: str | None
 ) -> Answer:
-    """Serve a file from its beginning; a header that is None is left out."""
+    """Serve a whole file; a header that is None is omitted."""
     given = {"Content-Length": str(len(content)), "ETag": '"a"'} | {
         name.replace("_", "-"): value for name, value in headers.items()
     }
@@ -72,7 +72,7 @@ def whole(
 
 
 def part(content: bytes = VIDEO, *, first: int, upto: int | None = None, **headers: str) -> Answer:
-    """Serve a file from a place in its middle."""
+    """Serve a part of a file."""
     body = content[first:upto]
     said = {"Content-Length": str(len(body)), "ETag": '"a"'}
     said["Content-Range"] = f"bytes {first}-{first + len(body) - 1}/{len(content)}"
@@ -80,7 +80,7 @@ def part(content: bytes = VIDEO, *, first: int, upto: int | None = None, **heade
     return lambda: httpx.Response(206, headers=said, stream=Body(body))
 
 
-def says(status: int, **headers: str) -> Answer:
+def responds(status: int, **headers: str) -> Answer:
     return lambda: httpx.Response(status, headers=headers)
 
 
@@ -92,7 +92,7 @@ def fails(error: Exception) -> Answer:
 
 
 async def fetch(script: Script, *, url: str = URL) -> bytes:
-    """Fetch into a file that was used before, check the digest, and return what is in it."""
+    """Download into a file with other content, check the digest, and return the file's content."""
     file = io.BytesIO(b"from before" * 10_000)
     async with Downloader(transport=script) as downloader:
         digest = await downloader.fetch(url, file)
@@ -106,7 +106,7 @@ async def fetch(script: Script, *, url: str = URL) -> bytes:
     ids=["usual", "no tag", "no length", "as a part", "empty"],
 )
 async def test_fetches_whole_file(answer: Answer) -> None:
-    """A file that arrives undisturbed is asked for once, from its beginning."""
+    """A complete download takes one request without a range."""
     script = Script(answer)
 
     fetched = await fetch(script)
@@ -127,8 +127,8 @@ async def test_fetches_whole_file(answer: Answer) -> None:
     ],
     ids=["reset", "timeout", "closed", "ends early", "no length", "tag and date"],
 )
-async def test_resumes_where_it_broke(first: Answer, validator: str) -> None:
-    """After a broken transfer only what is missing is asked for, provided that the file is the same."""
+async def test_resumes_interrupted_downloads(first: Answer, validator: str) -> None:
+    """After an interruption only the missing bytes are requested, if the file has not changed."""
     script = Script(first, part(first=3000))
 
     fetched = await fetch(script)
@@ -139,7 +139,7 @@ async def test_resumes_where_it_broke(first: Answer, validator: str) -> None:
 
 
 async def test_resumes_by_date() -> None:
-    """Where there is no tag, the file's date tells whether it is the same."""
+    """Without an ETag, the file's date decides whether it has changed."""
     date = "Sun, 22 Nov 2026 13:00:00 GMT"
     script = Script(
         whole(upto=3000, error=LOST, ETag=None, Last_Modified=date),
@@ -150,10 +150,14 @@ async def test_resumes_by_date() -> None:
     assert script.requests[1].headers["If-Range"] == date
 
 
-async def test_resumes_again_and_again() -> None:
-    """Each break costs only what had not arrived."""
+async def test_resumes_repeatedly() -> None:
+    """After each interruption only the missing bytes are requested."""
     script = Script(
-        whole(upto=3000, error=LOST), part(first=3000, upto=5000), fails(LOST), says(503), part(first=5000)
+        whole(upto=3000, error=LOST),
+        part(first=3000, upto=5000),
+        fails(LOST),
+        responds(503),
+        part(first=5000),
     )
 
     assert await fetch(script) == VIDEO
@@ -161,32 +165,32 @@ async def test_resumes_again_and_again() -> None:
 
 
 async def test_short_parts_are_continued() -> None:
-    """A server that sends less than was asked for, and says so, is asked for the rest."""
+    """If the server sends less than requested, the rest is requested."""
     script = Script(whole(upto=1000, error=LOST), part(first=1000, upto=9000), part(first=9000))
 
     assert await fetch(script) == VIDEO
     assert script.ranges == [None, "bytes=1000-", "bytes=9000-"]
 
 
-async def test_unknown_totals_are_taken() -> None:
-    """A part that does not say how long the whole is ends where it says that it ends."""
+async def test_accepts_unknown_totals() -> None:
+    """If a part does not state the total size, its own end counts as the file's end."""
     range_ = f"bytes 3000-{len(VIDEO) - 1}/*"
     script = Script(whole(upto=3000, error=LOST), part(first=3000, Content_Range=range_))
 
     assert await fetch(script) == VIDEO
 
 
-@pytest.mark.parametrize("headers", [{"ETag": None}, {"ETag": 'W/"a"'}], ids=["none", "weak"])
-async def test_starts_over_without_tag(headers: dict[str, str | None]) -> None:
-    """Where nothing identifies the bytes, no two parts are put together."""
-    script = Script(whole(upto=3000, error=LOST, **headers), whole())
+@pytest.mark.parametrize("tag", [None, 'W/"a"'], ids=["none", "weak"])
+async def test_starts_over_without_tag(tag: str | None) -> None:
+    """Without a strong validator, parts are not combined."""
+    script = Script(whole(upto=3000, error=LOST, ETag=tag), whole())
 
     assert await fetch(script) == VIDEO
     assert script.ranges == [None, None]
 
 
 async def test_changed_file_starts_over() -> None:
-    """If the file is another by now, the server sends it whole, and nothing of the first remains."""
+    """If the file has changed, the server sends all of it, and it replaces the first part."""
     script = Script(
         whole(upto=3000, error=LOST),
         whole(OTHER, upto=4000, error=LOST, ETag='"b"'),
@@ -207,13 +211,13 @@ async def test_changed_file_starts_over() -> None:
         part(first=3000, Content_Range="items 3000-10239/10240"),
         part(first=3000, Content_Range="bytes */10240"),
         part(OTHER, first=3000, ETag='"b"'),
-        says(416, **{"Content-Range": "bytes */2000"}),
-        says(416),
+        responds(416, **{"Content-Range": "bytes */2000"}),
+        responds(416),
     ],
-    ids=["earlier", "later", "whole", "unsaid", "not bytes", "no place", "another file", "416", "bare 416"],
+    ids=["earlier", "later", "whole", "no range", "not bytes", "no start", "another file", "416", "bare 416"],
 )
 async def test_wrong_parts_start_over(wrong: Answer) -> None:
-    """A part that does not follow what has arrived is thrown away with it."""
+    """A part that does not continue the received bytes is discarded with them."""
     script = Script(whole(upto=3000, error=LOST), wrong, whole(OTHER, ETag='"b"'))
 
     assert await fetch(script) == OTHER
@@ -226,10 +230,10 @@ async def test_wrong_parts_start_over(wrong: Answer) -> None:
         (whole(upto=0), IntegrityError),
         (whole(upto=10_000, ETag=None), IntegrityError),
         (part(first=5), IntegrityError),
-        (says(416), IntegrityError),
-        (says(429), ServerError),
-        (says(500), ServerError),
-        (says(503), ServerError),
+        (responds(416), IntegrityError),
+        (responds(429), ServerError),
+        (responds(500), ServerError),
+        (responds(503), ServerError),
         (fails(httpx.ConnectError("refused")), ConnectionFailedError),
         (fails(httpx.ReadTimeout("")), NoAnswerError),
     ],
@@ -242,11 +246,11 @@ async def test_wrong_parts_start_over(wrong: Answer) -> None:
         "500",
         "503",
         "refused",
-        "silence",
+        "timeout",
     ],
 )
-async def test_trouble_is_repeated(answer: Answer, kind: type[SeedanceError]) -> None:
-    """What may pass is tried six times within a minute, and then told."""
+async def test_retries_transient_errors(answer: Answer, kind: type[SeedanceError]) -> None:
+    """A transient error is raised after six tries within a minute."""
     script = Script(answer)
     began = asyncio.get_running_loop().time()
 
@@ -259,9 +263,9 @@ async def test_trouble_is_repeated(answer: Answer, kind: type[SeedanceError]) ->
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410], ids=str)
-async def test_expired_links_are_told(status: int) -> None:
-    """A link that is no longer served is not asked for again; a new one has to be found."""
-    script = Script(says(status))
+async def test_expired_links_are_final(status: int) -> None:
+    """A link that is no longer served is not requested again."""
+    script = Script(responds(status))
 
     with pytest.raises(
         LinkExpiredError, match=rf"^https://cdn\.example/clip\.mp4 is no longer served \({status}\)$"
@@ -271,9 +275,9 @@ async def test_expired_links_are_told(status: int) -> None:
     assert len(script.requests) == 1
 
 
-async def test_links_expire_while_resuming() -> None:
-    """A link may end in the middle of a file."""
-    script = Script(whole(upto=3000, error=LOST), says(403))
+async def test_links_may_expire_meanwhile() -> None:
+    """A link may expire during a download."""
+    script = Script(whole(upto=3000, error=LOST), responds(403))
 
     with pytest.raises(LinkExpiredError):
         await fetch(script)
@@ -283,8 +287,8 @@ async def test_links_expire_while_resuming() -> None:
 
 @pytest.mark.parametrize("status", [304, 405, 451], ids=str)
 async def test_other_refusals_are_final(status: int) -> None:
-    """What repeating does not mend is told at once."""
-    script = Script(says(status))
+    """An error that is not transient is raised without a retry."""
+    script = Script(responds(status))
 
     with pytest.raises(ArchiveError, match=str(status)):
         await fetch(script)
@@ -293,8 +297,8 @@ async def test_other_refusals_are_final(status: int) -> None:
 
 
 async def test_follows_redirects() -> None:
-    """A result may lie elsewhere, and a resume begins at the URL that was given."""
-    moved = says(302, Location="https://edge.example/clip.mp4")
+    """Redirects are followed, and a resumed download starts at the original URL."""
+    moved = responds(302, Location="https://edge.example/clip.mp4")
     script = Script(moved, whole(upto=3000, error=LOST), moved, part(first=3000))
 
     assert await fetch(script) == VIDEO
@@ -303,29 +307,29 @@ async def test_follows_redirects() -> None:
 
 
 async def test_endless_redirects_end() -> None:
-    """A redirect that leads to itself is given up on."""
+    """A redirect to itself ends with an error."""
     with pytest.raises(NoAnswerError, match="TooManyRedirects"):
-        await fetch(Script(says(302, Location=URL)))
+        await fetch(Script(responds(302, Location=URL)))
 
 
 @pytest.mark.parametrize(
     "url", ["", "clip.mp4", "ftp://cdn.example/a", "https://", "https://[::1", "http://cdn.example:99999/a", "http://xn--/"],
     ids=lambda url: url or "empty",
 )  # fmt: skip
-async def test_refuses_what_is_no_address(url: str) -> None:
-    """A result that cannot be asked for is told as such, and not as a mistake of the caller's."""
+async def test_rejects_invalid_urls(url: str) -> None:
+    """A result URL that no request can be sent to is an error of the archive."""
     script = Script(whole())
 
-    with pytest.raises(ArchiveError, match="no address"):
+    with pytest.raises(ArchiveError, match=r"not an http\(s\) URL"):
         await fetch(script, url=url)
 
     assert script.requests == []
 
 
-@pytest.mark.parametrize("length", [None, str(10**9)], ids=["unsaid", "said"])
+@pytest.mark.parametrize("length", [None, str(10**9)], ids=["no length", "length"])
 async def test_stops_endless_files(monkeypatch: pytest.MonkeyPatch, length: str | None) -> None:
-    """A stream without end does not fill the disk."""
-    monkeypatch.setattr(download, "_LARGEST_BYTES", 5000)
+    """An endless stream does not fill the disk."""
+    monkeypatch.setattr(download, "_MAX_BYTES", 5000)
     script = Script(whole(Content_Length=length))
 
     with pytest.raises(ArchiveError, match="larger than 5000 bytes"):
@@ -335,15 +339,15 @@ async def test_stops_endless_files(monkeypatch: pytest.MonkeyPatch, length: str 
 
 
 class FullDisk(io.BytesIO):
-    """A file that cannot grow beyond a few bytes."""
+    """A file on a full disk."""
 
     def write(self, content: object) -> int:
         """Refuse."""
         raise OSError(errno.ENOSPC, f"No space left on device for {type(content).__name__}")
 
 
-async def test_full_disk_is_told() -> None:
-    """Where nothing can be written the error says so, in our words, at once."""
+async def test_reports_full_disks() -> None:
+    """If the file cannot be written, an error of this package is raised without a retry."""
     script = Script(whole())
 
     async with Downloader(transport=script) as downloader:
@@ -354,7 +358,7 @@ async def test_full_disk_is_told() -> None:
 
 
 async def test_sends_no_credentials() -> None:
-    """Bytes are asked for as they are, and nobody's key goes along."""
+    """A request has no key, and asks for the file without compression."""
     script = Script(whole())
 
     await fetch(script)
@@ -366,19 +370,19 @@ async def test_sends_no_credentials() -> None:
 
 @pytest.mark.parametrize(
     "answer",
-    [fails(LOST), says(500), says(403), says(405), whole(upto=0), says(416)],
+    [fails(LOST), responds(500), responds(403), responds(405), whole(upto=0), responds(416)],
     ids=["lost", "500", "403", "405", "truncated", "416"],
 )
 async def test_errors_hide_signatures(answer: Answer) -> None:
-    """A URL's signature would let anyone who reads the message fetch the video."""
+    """Errors do not contain the URL's signature, which would let a reader fetch the video."""
     with pytest.raises(SeedanceError) as caught:
         await fetch(Script(answer))
 
     assert "secret" not in str(caught.value)
 
 
-async def test_cancelling_frees_the_line(caplog: pytest.LogCaptureFixture) -> None:
-    """Transfers that are cancelled leave the way free for others."""
+async def test_cancelling_frees_connections(caplog: pytest.LogCaptureFixture) -> None:
+    """Cancelled downloads do not block others."""
     caplog.set_level(logging.ERROR)
     hanging = Body(VIDEO, LOST)
     script = Script(lambda: httpx.Response(200, stream=hanging))
@@ -394,8 +398,8 @@ async def test_cancelling_frees_the_line(caplog: pytest.LogCaptureFixture) -> No
     assert not caplog.records
 
 
-async def test_resumes_over_a_real_line() -> None:
-    """A server that really closes its connection in the middle is asked for the rest."""
+async def test_resumes_over_a_real_connection() -> None:
+    """If a real server closes the connection during a download, the rest is requested."""
     heads: list[bytes] = []
     serving: list[asyncio.Task[None] | None] = []
 

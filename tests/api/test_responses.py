@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from prefect_seedance.api import responses as answers
+from prefect_seedance.api.responses import parse_response
 from prefect_seedance.errors import (
     ApiError,
     AuthenticationError,
@@ -40,7 +40,7 @@ _CODES: dict[int, type[ApiError]] = {
 }
 
 
-def _asked(response: httpx.Response) -> httpx.Response:
+def _received(response: httpx.Response) -> httpx.Response:
     response.request = httpx.Request("GET", "https://api.example", headers={"Authorization": "Bearer secret"})
     return response
 
@@ -56,11 +56,11 @@ def _envelope(code: int, message: object = "why", data: object = None) -> dict[s
     ids=["envelope", "no envelope"],
 )
 def test_http_status_decides(code: int, kind: type[ApiError], body: dict[str, object] | None) -> None:
-    """A bad HTTP status is its error, whatever the body says."""
+    """An error status gives its error, whatever the body contains."""
     response = httpx.Response(code, json=body) if body else httpx.Response(code, html="<h1>Oops</h1>")
 
     with pytest.raises(ApiError) as caught:
-        answers.data(_asked(response))
+        parse_response(_received(response))
 
     assert type(caught.value) is kind
     assert caught.value.code == code
@@ -69,28 +69,28 @@ def test_http_status_decides(code: int, kind: type[ApiError], body: dict[str, ob
 
 @pytest.mark.parametrize(("code", "kind"), _CODES.items(), ids=map(str, _CODES))
 def test_envelope_code_decides(code: int, kind: type[ApiError]) -> None:
-    """A bad code inside HTTP 200 is the error that it is as an HTTP status."""
+    """An error code inside HTTP 200 gives the same error as the HTTP status does."""
     response = httpx.Response(200, json=_envelope(code, data={"taskId": "task_1"}))
 
     with pytest.raises(ApiError, match=f"^The API answered {code}: why$") as caught:
-        answers.data(_asked(response))
+        parse_response(_received(response))
 
     assert type(caught.value) is kind
     assert caught.value.code == code
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308, 304], ids=str)
-def test_redirects_answer_nothing(status: int) -> None:
-    """A redirect is no answer, and nobody knows what it did."""
+def test_redirects_are_no_answer(status: int) -> None:
+    """A redirect is no answer, and its effect is unknown."""
     with pytest.raises(NoAnswerError, match=str(status)):
-        answers.data(_asked(httpx.Response(status, headers={"Location": "https://elsewhere.example"})))
+        parse_response(_received(httpx.Response(status, headers={"Location": "https://elsewhere.example"})))
 
 
 @pytest.mark.parametrize("code", [-1, 0, 1, 201, 302, 600, 1001, 40001], ids=str)
-def test_strange_codes_answer_nothing(code: int) -> None:
-    """A code that nobody has documented does not tell whether anything was started."""
+def test_unknown_codes_are_no_answer(code: int) -> None:
+    """After an undocumented code it is unknown whether a generation was started."""
     with pytest.raises(NoAnswerError, match=f"^The API answered {code}: why$"):
-        answers.data(_asked(httpx.Response(200, json=_envelope(code))))
+        parse_response(_received(httpx.Response(200, json=_envelope(code))))
 
 
 @pytest.mark.parametrize(
@@ -102,10 +102,10 @@ def test_strange_codes_answer_nothing(code: int) -> None:
     ],
     ids=lambda body: body[:24].decode(errors="replace") or "empty",
 )  # fmt: skip
-def test_garbled_bodies_answer_nothing(body: bytes) -> None:
-    """A body that is no envelope is no usable answer, even under HTTP 200."""
-    with pytest.raises(NoAnswerError, match="not the API's") as caught:
-        answers.data(_asked(httpx.Response(200, content=body)))
+def test_invalid_bodies_are_no_answer(body: bytes) -> None:
+    """A body that is no envelope is no answer, even with HTTP 200."""
+    with pytest.raises(NoAnswerError, match="not in the API's format") as caught:
+        parse_response(_received(httpx.Response(200, content=body)))
 
     assert len(str(caught.value)) < 1000
 
@@ -122,21 +122,21 @@ def test_garbled_bodies_answer_nothing(body: bytes) -> None:
     ],
     ids=["documented", "no message", "null message", "odd message", "code as text", "unknown fields"],
 )
-def test_good_answers_give_data(body: dict[str, Any]) -> None:
-    """What does not decide the outcome never costs an answer that was paid for."""
-    assert answers.data(_asked(httpx.Response(200, json=body))) == {"taskId": "task_1"}
+def test_success_gives_data(body: dict[str, Any]) -> None:
+    """Fields that do not decide the outcome may have any value."""
+    assert parse_response(_received(httpx.Response(200, json=body))) == {"taskId": "task_1"}
 
 
 @pytest.mark.parametrize("body", [_envelope(200), {"code": 200}], ids=["null", "missing"])
 def test_data_may_be_missing(body: dict[str, object]) -> None:
-    """Whether there must be data is for the endpoint to say."""
-    assert answers.data(_asked(httpx.Response(200, json=body))) is None
+    """A success without data is left to the endpoint's method."""
+    assert parse_response(_received(httpx.Response(200, json=body))) is None
 
 
 def _refused(retry_after: str | None) -> SeedanceError:
     headers = {} if retry_after is None else {"Retry-After": retry_after}
     with pytest.raises(RateLimitedError) as caught:
-        answers.data(_asked(httpx.Response(429, json=_envelope(429), headers=headers)))
+        parse_response(_received(httpx.Response(429, json=_envelope(429), headers=headers)))
     return caught.value
 
 
@@ -157,7 +157,7 @@ def _refused(retry_after: str | None) -> SeedanceError:
     ],
 )
 def test_reads_retry_after(header: str | None, seconds: float | None) -> None:
-    """A pause is taken from seconds or a date; anything else is as if nothing had been said."""
+    """A pause is parsed from seconds or a date; any other value is ignored."""
     error = _refused(header)
 
     assert isinstance(error, RateLimitedError)
@@ -166,7 +166,7 @@ def test_reads_retry_after(header: str | None, seconds: float | None) -> None:
 
 @pytest.mark.parametrize("ending", ["GMT", "-0000"])
 def test_counts_down_to_a_date(ending: str) -> None:
-    """A date still to come is a pause until then."""
+    """A date in the future is a pause until then."""
     moment = email.utils.format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
 
     error = _refused(moment.replace("GMT", ending))
@@ -176,48 +176,48 @@ def test_counts_down_to_a_date(ending: str) -> None:
 
 
 def test_retry_after_counts_inside_success() -> None:
-    """A 429 in the envelope of an HTTP 200 may carry the pause as well."""
+    """A 429 in the envelope of an HTTP 200 may come with a pause as well."""
     response = httpx.Response(200, json=_envelope(429), headers={"Retry-After": "3"})
 
     with pytest.raises(RateLimitedError) as caught:
-        answers.data(_asked(response))
+        parse_response(_received(response))
 
     assert caught.value.retry_after_seconds == 3
 
 
 def test_long_messages_are_cut() -> None:
-    """An error stays readable, however much the API says."""
+    """The error of a long message stays readable."""
     body = json.dumps(_envelope(400, "x" * 100_000))
 
     with pytest.raises(InvalidRequestError) as caught:
-        answers.data(_asked(httpx.Response(400, content=body)))
+        parse_response(_received(httpx.Response(400, content=body)))
 
     assert len(str(caught.value)) < 600
 
 
 @pytest.mark.parametrize("inside", [200, 500, 503], ids=str)
 @pytest.mark.parametrize("status", [400, 401, 429], ids=str)
-def test_contradiction_decides_nothing(status: int, inside: int) -> None:
-    """Where the HTTP status refuses and the envelope does not, something may have been started."""
+def test_contradictions_are_no_answer(status: int, inside: int) -> None:
+    """If only the HTTP status is an error, a generation may have been started."""
     response = httpx.Response(status, json=_envelope(inside, data={"taskId": "task_1"}))
 
-    with pytest.raises(NoAnswerError, match=f"answered {status}, and {inside} inside"):
-        answers.data(_asked(response))
+    with pytest.raises(NoAnswerError, match=f"status {status}, but with code {inside} in the body"):
+        parse_response(_received(response))
 
 
-def test_repeated_key_is_left_out() -> None:
-    """An API that repeats the key in its answer does not get it into our errors."""
+def test_messages_hide_the_key() -> None:
+    """If the API repeats the key in its message, the error does not contain it."""
     response = httpx.Response(401, json=_envelope(401, message="invalid key: secret"))
 
-    with pytest.raises(AuthenticationError, match=r"invalid key: \[the key\]$"):
-        answers.data(_asked(response))
+    with pytest.raises(AuthenticationError, match=r"invalid key: \[API key\]$"):
+        parse_response(_received(response))
 
 
-def test_echoed_page_is_without_the_key() -> None:
-    """A page that shows the request's headers does not get the key into our errors."""
+def test_excerpts_hide_the_key() -> None:
+    """If a page repeats the request's headers, the error does not contain the key."""
     response = httpx.Response(200, text="<html>Authorization: Bearer secret</html>")
 
     with pytest.raises(NoAnswerError) as caught:
-        answers.data(_asked(response))
+        parse_response(_received(response))
 
     assert "secret" not in str(caught.value)

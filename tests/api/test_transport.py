@@ -1,11 +1,15 @@
+import asyncio
 import inspect
 import traceback
+from collections.abc import AsyncIterator, Callable
 
 import httpx
 import pytest
 
-from prefect_seedance.api.transport import ERRORS, parsed, timeouts, translated_errors
+from prefect_seedance.api.transport import ERRORS, fetch, timeouts, translated_errors
 from prefect_seedance.errors import ConnectionFailedError, NoAnswerError, SeedanceError
+
+URL = "https://images.example/dawn.png"
 
 _EXCEPTIONS = [
     kind
@@ -25,7 +29,7 @@ _BEFORE_SENDING = {
 
 @pytest.mark.parametrize("kind", _EXCEPTIONS, ids=lambda kind: kind.__name__)
 def test_translates_every_exception(kind: type[Exception]) -> None:
-    """Whatever httpx can raise becomes one of ours; only what fails before sending may be submitted again."""
+    """Every exception of httpx is translated; a submission is retried only if nothing was sent."""
     raised = kind.__new__(kind, "why")
 
     with pytest.raises(SeedanceError) as caught, translated_errors("GET /"):
@@ -35,8 +39,8 @@ def test_translates_every_exception(kind: type[Exception]) -> None:
     assert str(caught.value) == f"GET /: {kind.__name__}: why"
 
 
-def test_particular_rows_come_first() -> None:
-    """No row of the table is hidden by one above it that is more general."""
+def test_specific_rows_come_first() -> None:
+    """No entry of the table is hidden by a more general one above it."""
     seen: list[type[Exception]] = []
 
     for kind in ERRORS:
@@ -44,20 +48,20 @@ def test_particular_rows_come_first() -> None:
         seen.append(kind)
 
 
-def test_running_out_of_time_is_no_answer() -> None:
-    """A whole exchange that took too long may have reached the other side."""
+def test_timeout_is_no_answer() -> None:
+    """After a timeout of the whole exchange, the server may have received the request."""
     with pytest.raises(NoAnswerError, match=r"^GET /: TimeoutError$"), translated_errors("GET /"):
         raise TimeoutError
 
 
-def test_our_errors_pass() -> None:
-    """What is told in our words already is not told twice."""
+def test_own_errors_pass() -> None:
+    """An error of this package is not translated again."""
     with pytest.raises(SeedanceError, match=r"^why$"), translated_errors("GET /"):
         raise SeedanceError("why")
 
 
 def test_original_is_not_shown() -> None:
-    """The request, which holds the key, is in no traceback."""
+    """The traceback does not contain the request, which holds the key."""
     request = httpx.Request("GET", "https://api.example", headers={"Authorization": "Bearer secret"})
 
     with pytest.raises(NoAnswerError) as caught, translated_errors("GET /"):
@@ -69,33 +73,128 @@ def test_original_is_not_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "before_sending"), [(60, 10), (15, 3.75), (1, 0.25)], ids=["patient", "read", "hasty"]
+    ("answer", "before_sending"), [(60, 10), (15, 3.75), (1, 0.25)], ids=["submission", "read", "short"]
 )
 def test_connecting_ends_first(answer: float, before_sending: float) -> None:
-    """Queue, TCP and TLS together take less than the whole, so that it is known that nothing was sent."""
+    """Pool, TCP and TLS expire before the whole request, so it is certain that nothing was sent."""
     bounds = timeouts(answer)
 
     assert (bounds.read, bounds.connect, bounds.pool) == (answer, before_sending, before_sending)
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "", "host", "ftp://host/a", "file:///etc/passwd", "https://", "https:///path", "https://[::1", "http://x:0x1",
-        "http://host:65536/", "http://0.0.0.256/", "http://xn--/", "https://host/\n",
-    ],
-    ids=lambda url: url.strip() or "empty",
-)  # fmt: skip
-def test_refuses_what_is_no_address(url: str) -> None:
-    """An address that no request could be sent to is none."""
-    assert parsed(url) is None
+class Body(httpx.AsyncByteStream):
+    """Sends chunks with a pause after each, and counts the chunks sent."""
+
+    def __init__(self, *chunks: bytes, pause_seconds: float = 0, error: Exception | None = None) -> None:
+        self.chunks = chunks
+        self.pause_seconds = pause_seconds
+        self.error = error
+        self.sent = 0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for chunk in self.chunks:
+            self.sent += 1
+            yield chunk
+            await asyncio.sleep(self.pause_seconds)
+        if self.error:
+            raise self.error
 
 
-@pytest.mark.parametrize(
-    "url",
-    ["https://host", "http://127.0.0.1:65535/a?b#c", "https://[::1]:1/", "HTTPS://Host/ü"],
-    ids=["host", "full", "ipv6", "capitals"],
-)
-def test_parses_addresses(url: str) -> None:
-    """An http(s) address is taken apart."""
-    assert parsed(url) == httpx.URL(url)
+def serving(respond: Callable[[httpx.Request], httpx.Response]) -> httpx.MockTransport:
+    return httpx.MockTransport(respond)
+
+
+async def test_fetches_content() -> None:
+    """A successful response gives its content, its status and its URL."""
+    found = await fetch(
+        URL,
+        max_bytes=10,
+        timeout_seconds=5,
+        transport=serving(lambda _: httpx.Response(200, content=b"image")),
+    )
+
+    assert found == (URL, 200, b"image")
+    assert found.is_success
+
+
+async def test_fetch_follows_redirects() -> None:
+    """The URL of the result is the one after redirects."""
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        if request.url.host == "images.example":
+            return httpx.Response(302, headers={"Location": "https://edge.example/a.png"})
+        return httpx.Response(200, content=b"image")
+
+    found = await fetch(URL, max_bytes=10, timeout_seconds=5, transport=serving(respond))
+
+    assert found == ("https://edge.example/a.png", 200, b"image")
+
+
+@pytest.mark.parametrize("status", [304, 403, 404, 500], ids=str)
+async def test_fetch_returns_refusals(status: int) -> None:
+    """A response without success gives its status, and no content."""
+    found = await fetch(
+        URL, max_bytes=10, timeout_seconds=5, transport=serving(lambda _: httpx.Response(status, text="no"))
+    )
+
+    assert found == (URL, status, b"")
+    assert not found.is_success
+
+
+async def test_fetch_stops_at_the_bound() -> None:
+    """Of a larger body one byte beyond the bound is returned, and the rest is not read."""
+    body = Body(*[b"12345"] * 1000)
+
+    found = await fetch(
+        URL, max_bytes=12, timeout_seconds=5, transport=serving(lambda _: httpx.Response(200, stream=body))
+    )
+
+    assert found.content == b"1234512345123"
+    assert body.sent == 3
+
+
+async def test_fetch_accepts_the_bound() -> None:
+    """A body of exactly the bound is complete."""
+    body = Body(b"12345", b"67890")
+
+    found = await fetch(
+        URL, max_bytes=10, timeout_seconds=5, transport=serving(lambda _: httpx.Response(200, stream=body))
+    )
+
+    assert found.content == b"1234567890"
+
+
+async def test_fetch_has_a_timeout() -> None:
+    """A body that trickles past every socket timeout ends after the time of the whole exchange."""
+    body = Body(*[b"1"] * 1000, pause_seconds=1)
+    began = asyncio.get_running_loop().time()
+
+    with pytest.raises(NoAnswerError, match=f"^GET {URL}: TimeoutError$"):
+        await fetch(
+            URL,
+            max_bytes=5000,
+            timeout_seconds=7,
+            transport=serving(lambda _: httpx.Response(200, stream=body)),
+        )
+
+    assert 7 <= asyncio.get_running_loop().time() - began < 8
+
+
+async def test_fetch_translates_errors() -> None:
+    """A transfer that breaks is an error of this package."""
+    body = Body(b"12345", error=httpx.ReadError("reset"))
+
+    with pytest.raises(NoAnswerError, match="ReadError: reset"):
+        await fetch(
+            URL,
+            max_bytes=10,
+            timeout_seconds=5,
+            transport=serving(lambda _: httpx.Response(200, stream=body)),
+        )
+
+
+@pytest.mark.parametrize("url", ["", "ftp://host/a", "https://", "http://xn--/", "http://host:65536/"])
+async def test_fetch_rejects_invalid_urls(url: str) -> None:
+    """A URL that no request can be sent to is an error of this package."""
+    with pytest.raises(ConnectionFailedError, match=r"not an http\(s\) URL"):
+        await fetch(url, max_bytes=10, timeout_seconds=5)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from prefect_seedance.api.models import CAPABILITIES, DEFAULT_MODEL
+from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.api.wire import (
     DEFAULT_BASE_URL,
     ClipInput,
@@ -42,7 +42,7 @@ def _found(given: dict[str, Any], *, model: str = DEFAULT_MODEL) -> list[str]:
 )
 @pytest.mark.parametrize("mode", [_TEXT, _IMAGE], ids=["text", "image"])
 def test_every_value_is_sent(given: dict[str, Any], mode: dict[str, Any]) -> None:
-    """Each value that the contract offers is accepted, and stands in the body as it was given."""
+    """Every value of the contract is accepted, and sent unchanged."""
     body = GenerateRequest(input=ClipInput.model_validate(mode | given)).body()
 
     assert _found(mode | given) == []
@@ -63,18 +63,18 @@ def test_every_value_is_sent(given: dict[str, Any], mode: dict[str, Any]) -> Non
     ids=lambda value: f"{value!a:.40}",
 )
 def test_finds_refused_values(given: dict[str, Any], field: str) -> None:
-    """What the model would refuse is found without asking it, and named."""
+    """A value that the model would refuse is found, with the name of its field."""
     assert _found(_TEXT | given) == [field]
 
 
 @pytest.mark.parametrize("images", [1, 2])
-def test_takes_one_or_two_images(images: int) -> None:
-    """A start frame, or a start and an end frame, make an image-to-video."""
+def test_accepts_one_or_two_images(images: int) -> None:
+    """Image-to-video accepts a start image, or a start and an end image."""
     assert _found(_IMAGE | {"image_urls": ["https://i.example/1.png"] * images}) == []
 
 
 def test_finds_everything_at_once() -> None:
-    """One look tells all that is wrong, and what would be right."""
+    """All invalid values are found at once, with the valid ones."""
     clip = ClipInput(
         mode="image-to-video", prompt="", duration=5, resolution="8K", aspect_ratio="5:4", image_urls=()
     )
@@ -85,13 +85,13 @@ def test_finds_everything_at_once() -> None:
         "duration 5 is not offered; choose one of 4, 8, 12",
         "resolution '8K' is not offered; choose one of 480p, 720p",
         "aspect_ratio '5:4' is not offered; choose one of 1:1, 16:9, 9:16, 21:9, 3:4, 4:3",
-        "prompt has 0 characters; the model takes 3 to 2500",
-        "image_urls has 0 images; image-to-video takes 1 to 2",
+        "prompt has 0 characters; the model accepts 3 to 2500",
+        "image_urls has 0 images; image-to-video accepts 1 to 2",
     ]
 
 
 def test_names_known_models() -> None:
-    """A model that nobody described is refused with those that are known."""
+    """An unknown model is refused, and the known ones are listed."""
     (problem,) = problems(ClipInput(**_TEXT), model="seedance-9")
 
     assert problem == ("model", "unknown model 'seedance-9'; known: seedance-1-5-pro")
@@ -119,13 +119,13 @@ def test_names_known_models() -> None:
     ids=str,
 )
 def test_refuses_wrong_types(given: dict[str, Any]) -> None:
-    """A wrong type or a misspelt field is never bent into a request."""
+    """A wrong type or an unknown field is an error, and never converted."""
     with pytest.raises(ValidationError):
         ClipInput.model_validate(_TEXT | given)
 
 
-def test_says_every_setting() -> None:
-    """What was asked does not depend on the API's defaults of the day."""
+def test_sends_every_setting() -> None:
+    """A request does not depend on the API's defaults."""
     body = GenerateRequest(input=ClipInput(mode="text-to-video", prompt="waves")).body()
 
     assert body == {
@@ -145,12 +145,12 @@ def test_says_every_setting() -> None:
 
 @pytest.mark.parametrize("provider", ["auto", "value", "official"])
 def test_sends_providers(provider: Provider) -> None:
-    """Each routing strategy stands in the body."""
+    """The routing strategy is sent."""
     assert GenerateRequest(provider=provider, input=ClipInput(**_TEXT)).body()["provider"] == provider
 
 
 def test_sends_callbacks() -> None:
-    """A callback's URL goes with its request type."""
+    """The callback URL is sent with its request type."""
     request = GenerateRequest(
         request_type="callback", callback_url="https://hook.example/1", input=ClipInput(**_TEXT)
     )
@@ -175,38 +175,20 @@ def test_sends_callbacks() -> None:
     ids=str,
 )
 def test_refuses_wrong_requests(given: dict[str, Any]) -> None:
-    """A request that contradicts itself or the contract cannot be made."""
+    """A request that contradicts itself or the contract is an error."""
     with pytest.raises(ValidationError):
         GenerateRequest.model_validate({"input": _TEXT} | given)
 
 
 def test_request_survives_the_ledger() -> None:
-    """What is read back from JSON is what was written."""
+    """A request is unchanged after it was written as JSON and read back."""
     request = GenerateRequest(provider="value", input=ClipInput.model_validate(_IMAGE | {"sound": True}))
 
     assert GenerateRequest.model_validate_json(request.model_dump_json()) == request
 
 
-@pytest.mark.parametrize("model", CAPABILITIES, ids=str)
-def test_durations_have_times(model: str) -> None:
-    """For every duration of every model it is known how long a generation takes."""
-    can = CAPABILITIES[model]
-
-    assert set(can.generation_seconds) == set(can.durations_seconds)
-
-
-def test_pins_the_contract() -> None:
-    """Bounds that no other test meets are those of the contract."""
-    can = CAPABILITIES["seedance-1-5-pro"]
-
-    assert can.result_lifetime.days == 15
-    assert can.image_bytes == 10_000_000
-    assert can.image_formats == ("JPEG", "PNG", "WEBP")
-    assert can.generation_seconds == {4: (40, 60), 8: (60, 90), 12: (90, 120)}
-
-
 def test_forms_offer_choices() -> None:
-    """A form made from the schema offers exactly what the default model takes."""
+    """The schema offers exactly what the default model accepts."""
     fields = ClipSettings.model_json_schema()["properties"]
 
     assert fields["duration"]["enum"] == [4, 8, 12]
@@ -215,7 +197,7 @@ def test_forms_offer_choices() -> None:
 
 
 def test_pins_the_defaults() -> None:
-    """Another model or host is a decision, not an accident."""
+    """The default host and model do not change by accident."""
     assert (DEFAULT_BASE_URL, DEFAULT_MODEL) == ("https://api.apixo.ai", "seedance-1-5-pro")
 
 
@@ -233,8 +215,8 @@ def _generation(**changed: object) -> Generation:
     return Generation.from_status(_DONE | changed, generation_id="task_1")
 
 
-def test_reads_success() -> None:
-    """Every documented field of a finished generation is understood."""
+def test_parses_success() -> None:
+    """Every documented field of a finished generation is parsed."""
     generation = _generation()
 
     assert generation == Generation(
@@ -249,8 +231,8 @@ def test_reads_success() -> None:
     assert generation.has_ended
 
 
-def test_reads_failure() -> None:
-    """Why a generation failed is kept verbatim."""
+def test_parses_failure() -> None:
+    """The reason of a failure is kept verbatim."""
     generation = Generation.from_status(
         {"taskId": "task_1", "state": "failed", "failCode": "NSFW", "failMsg": "No."}, generation_id="task_1"
     )
@@ -260,8 +242,8 @@ def test_reads_failure() -> None:
 
 
 @pytest.mark.parametrize("state", ["pending", "processing", "queued", "SUCCESS", "cancelled", ""])
-def test_other_states_go_on(state: str) -> None:
-    """Only success and failed are ends; a state nobody knows is neither, and is kept verbatim."""
+def test_other_states_are_not_final(state: str) -> None:
+    """Only success and failed are final; an unknown state is kept verbatim."""
     generation = Generation.from_status({"taskId": "task_1", "state": state}, generation_id="task_1")
 
     assert generation.state == state
@@ -269,8 +251,8 @@ def test_other_states_go_on(state: str) -> None:
 
 
 @pytest.mark.parametrize("data", [{}, {"state": None}, {"state": 7}, {"state": ["success"]}], ids=str)
-def test_odd_states_go_on(data: dict[str, Any]) -> None:
-    """A state that is missing or no word is no end either."""
+def test_invalid_states_are_not_final(data: dict[str, Any]) -> None:
+    """A state that is missing or no text is not final."""
     assert not Generation.from_status(data, generation_id="task_1").has_ended
 
 
@@ -285,7 +267,7 @@ def test_odd_states_go_on(data: dict[str, Any]) -> None:
     ids=lambda value: f"{value!r:.30}",
 )  # fmt: skip
 def test_success_without_urls(result_json: object) -> None:
-    """Whatever stands where URLs should be, the answer is read, and kept raw."""
+    """A success is parsed whatever its result contains, and the response is kept."""
     generation = _generation(resultJson=result_json)
 
     assert (generation.state, generation.result_urls) == ("success", ())
@@ -293,8 +275,8 @@ def test_success_without_urls(result_json: object) -> None:
 
 
 @pytest.mark.parametrize("as_text", [True, False], ids=["text", "object"])
-def test_reads_result_json(as_text: bool) -> None:  # noqa: FBT001 -- a row has it
-    """URLs are found in order in JSON text, and in an object, should the API begin to send one."""
+def test_parses_result_json(as_text: bool) -> None:  # noqa: FBT001 -- a row has it
+    """URLs are found in order, in JSON text as documented and in an object."""
     result = {"resultUrls": ["https://cdn.example/1.mp4", "", "http://cdn.example/ü.mp4"], "more": 1}
 
     generation = _generation(resultJson=json.dumps(result) if as_text else result)
@@ -307,8 +289,8 @@ def test_reads_result_json(as_text: bool) -> None:  # noqa: FBT001 -- a row has 
     ids=lambda value: f"{value!r:.20}",
 )  # fmt: skip
 @pytest.mark.parametrize("field", ["createTime", "completeTime", "costTime"])
-def test_odd_times_are_forgiven(field: str, value: object) -> None:
-    """A time that is none costs the time and not the video."""
+def test_ignores_invalid_times(field: str, value: object) -> None:
+    """An invalid time is dropped, and the URLs are kept."""
     generation = _generation(**{field: value})
 
     assert generation.result_urls
@@ -316,25 +298,25 @@ def test_odd_times_are_forgiven(field: str, value: object) -> None:
     assert generation.completed_at is None or field != "completeTime"
 
 
-def test_unknown_fields_are_kept_raw() -> None:
-    """What the API will say tomorrow is ignored today, but not thrown away."""
+def test_keeps_unknown_fields() -> None:
+    """Unknown fields are ignored, but kept in the response."""
     generation = _generation(seed=7)
 
     assert generation.answer["seed"] == 7
 
 
-def test_later_versions_are_understood() -> None:
-    """A ledger that a later version wrote can be read by this one."""
+def test_reads_later_versions() -> None:
+    """A generation that a later version recorded can be read."""
     written = json.loads(_generation().model_dump_json()) | {"seed": 7}
 
     assert Generation.model_validate(written) == _generation()
 
 
-def test_raw_answer_is_not_shown() -> None:
-    """A repr stays readable, and holds no signed URL twice."""
+def test_repr_omits_the_response() -> None:
+    """A repr does not contain the raw response."""
     assert "answer" not in repr(_generation())
 
 
-def test_envelope_ignores_the_unknown() -> None:
-    """Fields that nobody documented do not spoil an answer."""
+def test_envelope_ignores_unknown_fields() -> None:
+    """Undocumented fields of a response are ignored."""
     assert Envelope.model_validate({"code": 200, "trace": "x"}) == Envelope(code=200)

@@ -1,0 +1,116 @@
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from prefect_seedance.api.credentials import Credentials
+from prefect_seedance.errors import SetupError
+
+SECRET = "secret-" * 6
+
+
+def credentials(key: str = "key", /, **fields: object) -> Credentials:
+    return Credentials.model_validate({"api_key": key} | fields)
+
+
+def test_reads_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key and the base URL are read from environment variables."""
+    monkeypatch.setenv("SEEDANCE_API_KEY", "key")
+    monkeypatch.setenv("SEEDANCE_BASE_URL", "http://localhost:1")
+
+    found = Credentials.from_env()
+
+    assert (found.api_key.get_secret_value(), found.base_url) == ("key", "http://localhost:1")
+
+
+@pytest.mark.parametrize("base_url", [None, ""], ids=["not set", "empty"])
+def test_base_url_has_a_default(monkeypatch: pytest.MonkeyPatch, base_url: str | None) -> None:
+    """Without SEEDANCE_BASE_URL, the provider's URL is used."""
+    monkeypatch.setenv("SEEDANCE_API_KEY", "key")
+    monkeypatch.delenv("SEEDANCE_BASE_URL", raising=False)
+    if base_url is not None:
+        monkeypatch.setenv("SEEDANCE_BASE_URL", base_url)
+
+    assert Credentials.from_env().base_url == "https://api.apixo.ai"
+
+
+def test_missing_key_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a key, the error names the environment variable."""
+    monkeypatch.delenv("SEEDANCE_API_KEY", raising=False)
+
+    with pytest.raises(SetupError, match="Set SEEDANCE_API_KEY"):
+        Credentials.from_env()
+
+
+def test_repr_hides_secrets() -> None:
+    """A repr shows neither the key nor the callback secret."""
+    shown = repr(credentials("sk-hidden", callback_secret=SECRET))
+
+    assert "sk-hidden" not in shown
+    assert SECRET not in shown
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("requests_per_minute", 0),
+        ("generations_in_flight", -1),
+        ("price_per_second", -1),
+        ("provider", "cheapest"),
+    ],
+)
+def test_rejects_invalid_limits(field: str, value: object) -> None:
+    """A limit, a price or a provider out of range is an error."""
+    with pytest.raises(ValidationError, match=field):
+        credentials(**{field: value})
+
+
+def test_clients_share_the_limit() -> None:
+    """All clients of an account share one limiter, and another account has its own."""
+    first, second = credentials("shared").get_client(), credentials("shared").get_client()
+    other = credentials("other", requests_per_minute=60).get_client()
+
+    assert first.limiter is second.limiter
+    assert other.limiter is not first.limiter
+    assert other.limiter.requests_per_minute == 60
+
+
+def test_hosts_have_own_limits() -> None:
+    """The same key at another host is another account."""
+    here = credentials("shared").get_client()
+    there = credentials("shared", base_url="http://localhost:1").get_client()
+
+    assert here.limiter is not there.limiter
+
+
+def test_client_has_the_settings() -> None:
+    """The client uses the credentials' host and model."""
+    client = credentials(base_url="http://localhost:1", model="seedance-2").get_client(timeout_seconds=7)
+
+    assert (client.base_url, client.model) == ("http://localhost:1", "seedance-2")
+    assert client.submission_seconds == 14
+
+
+def test_no_url_means_polling() -> None:
+    """Without a receiver's URL there are no callbacks, and no secret is needed."""
+    assert credentials().callbacks("") is None
+
+
+def test_own_secret_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The credentials' secret signs callback URLs; the environment's is the default."""
+    monkeypatch.setenv("SEEDANCE_CALLBACK_SECRET", SECRET)
+
+    own = credentials(callback_secret="own-" * 10).callback_secrets()
+    default = credentials().callback_secrets()
+
+    assert own.values == (b"own-" * 10,)
+    assert default.values == (SECRET.encode(),)
+
+
+def test_weak_secrets_are_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Callbacks without a secret, or with a short one, are an error."""
+    monkeypatch.delenv("SEEDANCE_CALLBACK_SECRET", raising=False)
+
+    for secret in ("", "short"):
+        with pytest.raises(SetupError):
+            Credentials(api_key=SecretStr("key"), callback_secret=SecretStr(secret)).callbacks(
+                "https://hooks.example.com"
+            )

@@ -1,0 +1,46 @@
+import httpx
+import pytest
+
+from prefect_seedance.api.urls import is_loopback, parse_url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "", "host", "ftp://host/a", "file:///etc/passwd", "https://", "https:///path", "https://[::1", "http://x:0x1",
+        "http://host:65536/", "http://0.0.0.256/", "http://xn--/", "https://host/\n",
+    ],
+    ids=lambda url: url.strip() or "empty",
+)  # fmt: skip
+def test_rejects_invalid_urls(url: str) -> None:
+    """A URL that no request can be sent to is not parsed."""
+    assert parse_url(url) is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://host", "http://127.0.0.1:65535/a?b#c", "https://[::1]:1/", "HTTPS://Host/ü"],
+    ids=["host", "full", "ipv6", "capitals"],
+)
+def test_parses_urls(url: str) -> None:
+    """An http(s) URL is parsed into its parts."""
+    assert parse_url(url) == httpx.URL(url)
+
+
+@pytest.mark.parametrize("host", ["localhost", "LocalHost", "api.localhost", "127.0.0.1", "127.8.9.1", "::1"])
+def test_recognises_loopback(host: str) -> None:
+    """Names and addresses of this machine are loopback."""
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "", "localhost.example.com", "notlocalhost", "127.0.0.1.example.com", "10.0.0.1", "0.0.0.0", "::",  # noqa: S104 -- compared only
+        "api.apixo.ai",
+    ],
+    ids=lambda host: host or "empty",
+)  # fmt: skip
+def test_other_hosts_are_remote(host: str) -> None:
+    """A host that merely resembles a loopback name is not one."""
+    assert not is_loopback(host)
