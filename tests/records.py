@@ -77,6 +77,24 @@ async def record_outcome(store: Store, clip: PlannedClip, outcome: Outcome) -> A
     return await Ledger(store).conclude(attempt, outcome)
 
 
+async def record_success(store: Store, clip: Clip) -> Attempt:
+    """Record the attempt that made an archived clip."""
+    intent = Intent(
+        fingerprint=clip.fingerprint,
+        number=clip.attempt,
+        name=clip.name,
+        production="test-board",
+        model=clip.model,
+        base_url=clip.base_url,
+        request=clip.request,
+        asked_by="host process 7",
+        asked_at=NOW - timedelta(minutes=2),
+        settles_by=NOW - timedelta(minutes=1),
+    )
+    attempt = await Ledger(store).accept(await _claim(store, intent), clip.generation_id)
+    return await Ledger(store).conclude(attempt, SUCCEEDED)
+
+
 async def record_archived(store: Store, clip: PlannedClip) -> Clip:
     """Record an archived clip."""
     archived = archived_clip(clip)

@@ -9,9 +9,14 @@ from typing import Any
 import pytest
 
 from prefect_seedance.cli import main
+from prefect_seedance.clips.history import ClipStatus
+from prefect_seedance.report.manifest import Entry, record
+from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard import plan as planning
 from prefect_seedance.storyboard.loader import load_storyboard
 from prefect_seedance.storyboard.plan import PlannedClip
+from tests import films
+from tests.records import manifest_of, record_success
 
 Run = Callable[..., dict[str, Any]]
 
@@ -32,3 +37,39 @@ def run_json(capsys: pytest.CaptureFixture[str]) -> Run:
         return dict(json.loads(capsys.readouterr().out))
 
     return run
+
+
+@pytest.fixture
+def no_display(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave no browser that a command could open."""
+    for name in ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def lighthouse(tmp_path: Path) -> Path:
+    """Return an archive with one production: two clips of one second, and no film yet."""
+    folder = tmp_path / "films"
+    asyncio.run(_produce(folder))
+    return folder
+
+
+async def _produce(folder: Path) -> None:
+    store = Store.open(str(folder))
+    entries = []
+    for number, name in enumerate(("dawn", "noon"), 1):
+        archived = await films.archived(store, films.clip(number), name=name)
+        await record_success(store, archived)
+        entries.append(
+            Entry(
+                number=number,
+                name=name,
+                fingerprint=archived.fingerprint,
+                status=ClipStatus.made,
+                duration_seconds=4,
+                billed_seconds=4,
+                clip=archived,
+            )
+        )
+    manifest = manifest_of(*entries)
+    await record(manifest.model_copy(update={"production": "lighthouse", "title": "Lighthouse"}), store)
