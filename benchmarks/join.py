@@ -23,8 +23,8 @@ from PIL import Image
 
 from prefect_seedance.api.wire import ClipInput, GenerateRequest
 from prefect_seedance.clips.archive import Clip
-from prefect_seedance.film.assembly import Scene
 from prefect_seedance.film.join import join_clips
+from prefect_seedance.film.scenes import Scene
 from prefect_seedance.options import JoinStyle
 from prefect_seedance.storage.store import Store
 from prefect_seedance.video.probe import probe

@@ -17,9 +17,8 @@ _MEGA = 1_000_000
 
 async def archive(folder: Path, clips: int) -> Path:
     """Fill a folder with clips, their ledger, and detailed stills of 640 × 360."""
-    from prefect_seedance.clips.records import clip_prefix
     from prefect_seedance.storage.store import Store
-    from tests.report.test_render import made, manifest_of
+    from tests.reports import made, manifest_of, still_keys
 
     store = Store.open(str(folder))
     stills = []
@@ -30,8 +29,8 @@ async def archive(folder: Path, clips: int) -> Path:
         stills.append(file.read_bytes())
     entries = [await made(store, number) for number in range(1, clips + 1)]
     for entry in entries:
-        for which, still in zip(("start", "middle", "end"), stills, strict=True):
-            await store.put(f"{clip_prefix(entry.fingerprint)}{which}.jpg", still)
+        for key, still in zip(still_keys(entry.number), stills, strict=True):
+            await store.put(key, still)
     account = folder / "account.json"
     account.write_text(manifest_of(*entries).model_dump_json(), encoding="utf-8")
     return account

@@ -12,10 +12,11 @@ from typing import BinaryIO, Literal, cast
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from prefect_seedance.errors import ArchiveError
-from prefect_seedance.film.assembly import Gap, Part, Scene, assemble
+from prefect_seedance.film.assembly import assemble
+from prefect_seedance.film.scenes import Gap, Part, Scene
 from prefect_seedance.options import JoinStyle
 from prefect_seedance.storage.store import Store
-from prefect_seedance.storage.tempfiles import Reel, temporary_file
+from prefect_seedance.storage.tempfiles import GuardedFile, temporary_file
 from prefect_seedance.video.probe import open_video, tracks
 from prefect_seedance.video.transcode import Transcoder
 
@@ -84,7 +85,7 @@ async def join_clips(
     if last and last.recipe == _recipe(scenes, style) and await _is_stored(store, last):
         return last
     with temporary_file() as file:
-        made = await assemble(store, scenes, style=style, out=cast(BinaryIO, Reel(file)))
+        made = await assemble(store, scenes, style=style, out=cast(BinaryIO, GuardedFile(file)))
         sha256 = await asyncio.to_thread(_digest, file, seconds=made.end_seconds)
         film = Film(
             production=production,

@@ -17,7 +17,7 @@ from prefect.artifacts import (
 from prefect.context import FlowRunContext
 from prefect.exceptions import PrefectException
 
-from prefect_seedance.report.formatting import moment
+from prefect_seedance.report.formatting import format_time
 from prefect_seedance.report.links import Links
 from prefect_seedance.report.manifest import Entry, Manifest
 from prefect_seedance.report.render import Report
@@ -127,7 +127,8 @@ async def _leaflet(manifest: Manifest, report: Report, links: Links) -> str:
     if manifest.film_reason:
         lines.append(f"- There is no film: {_plain(manifest.film_reason)}")
     if report.links_until:
-        lines += ["", f"Everyone who can read this can use the links until {moment(report.links_until)}."]
+        until = format_time(report.links_until)
+        lines += ["", f"Everyone who can read this can use the links until {until}."]
     return "\n".join(lines)
 
 

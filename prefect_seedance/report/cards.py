@@ -1,4 +1,4 @@
-"""What an archive knows of each clip of a production, for a page that shows it."""
+"""Read from the archive what the report shows of each clip."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -12,17 +12,17 @@ from prefect_seedance.report.manifest import Entry, Manifest
 from prefect_seedance.report.timeline import Span
 from prefect_seedance.storage.store import Store
 
-_AT_ONCE = 16
-"""Clips whose stills are in memory at once, some 50 kB each."""
+_BATCH = 16
+"""Clips whose stills are in memory at once, about 50 kB each."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """One clip of a production, with all that was ever asked for in its name.
+    """One clip of a production, with all its attempts.
 
     Attributes:
-        billed_seconds: Of all its attempts that may have started something; 0 where the same clip stands
-            at an earlier place.
+        billed_seconds: Of all attempts that may have started a generation; 0 if the same clip occurs
+            earlier in the production.
         video: None if there is none.
     """
 
@@ -33,21 +33,21 @@ class Card:
 
     @property
     def attempt(self) -> Attempt | None:
-        """The attempt that gave the video, or the last one."""
+        """The attempt that made the video, or else the last one."""
         number = self.entry.clip.attempt if self.entry.clip else self.entry.attempt
-        made = (attempt for attempt in self.attempts if attempt.intent.number == number)
-        return next(made, self.attempts[-1] if self.attempts else None)
+        found = (attempt for attempt in self.attempts if attempt.intent.number == number)
+        return next(found, self.attempts[-1] if self.attempts else None)
 
     @property
-    def asked(self) -> ClipInput | None:
-        """What the API was asked for; None if it never was."""
+    def request(self) -> ClipInput | None:
+        """The submitted input; None if the clip was never submitted."""
         if self.entry.clip:
             return self.entry.clip.request.input
         return self.attempt.intent.request.input if self.attempt else None
 
     @property
     def span(self) -> Span | None:
-        """When it was asked for, made and archived; None if it never was asked for."""
+        """When the clip was submitted, generated and archived; None if it was never submitted."""
         if self.attempt is None:
             return None
         outcome, clip = self.attempt.outcome, self.entry.clip
@@ -59,27 +59,31 @@ class Card:
 
     @property
     def remarks(self) -> Sequence[str]:
-        """What is odd about the video."""
-        clip, seen = self.entry.clip, self.entry.inspection
-        found = {"black": seen.black, "frozen": seen.frozen, "silent": seen.silent} if seen else {}
-        stretches = (
-            f"{what} from {part.start_seconds:.1f} to {part.end_seconds:.1f} s"
-            for what, parts in found.items()
-            for part in parts
+        """What is unusual about the video."""
+        clip, inspection = self.entry.clip, self.entry.inspection
+        found = (
+            {"black": inspection.black, "frozen": inspection.frozen, "silent": inspection.silent}
+            if inspection
+            else {}
         )
-        return [*(clip.findings if clip else ()), *stretches]
+        intervals = (
+            f"{name} from {interval.start_seconds:.1f} to {interval.end_seconds:.1f} s"
+            for name, intervals in found.items()
+            for interval in intervals
+        )
+        return [*(clip.findings if clip else ()), *intervals]
 
 
-async def cards(manifest: Manifest, store: Store, links: Links) -> Sequence[Card]:
-    """Read what the ledger knows of a production's clips.
+async def load_cards(manifest: Manifest, store: Store, links: Links) -> Sequence[Card]:
+    """Read the attempts of a production's clips from the ledger.
 
     Raises:
-        ArchiveError: If it cannot be read.
+        ArchiveError: If the ledger cannot be read.
     """
     ledger, readers = Ledger(store), asyncio.Semaphore(CONCURRENT_READS)
     firsts = {entry.fingerprint: entry.number for entry in reversed(manifest.clips)}
 
-    async def card(entry: Entry) -> Card:
+    async def load(entry: Entry) -> Card:
         async with readers:
             attempts = await ledger.attempts(entry.fingerprint)
             video = await links.to(entry.clip.key) if entry.clip else None
@@ -87,28 +91,29 @@ async def cards(manifest: Manifest, store: Store, links: Links) -> Sequence[Card
         billed = sum(attempt.billed_seconds for attempt in attempts) if is_first else 0
         return Card(entry=entry, attempts=attempts, billed_seconds=billed, video=video)
 
-    return await asyncio.gather(*map(card, manifest.clips))
+    return await asyncio.gather(*map(load, manifest.clips))
 
 
 Stills = tuple[bytes | None, bytes | None, bytes | None]
-"""A clip's first, middle and last picture as JPEG files."""
+"""The first, middle and last frame of a clip as JPEG files."""
 
 
-async def stills(cards: Sequence[Card], store: Store) -> AsyncIterator[tuple[Card, Stills]]:
-    """Yield the clips in order, each with its pictures, of which only some are in memory at a time.
+async def load_stills(cards: Sequence[Card], store: Store) -> AsyncIterator[tuple[Card, Stills]]:
+    """Yield each card with its stills, in order; few stills are in memory at once.
 
     Raises:
         ArchiveError: If they cannot be read.
     """
 
-    async def fetch(card: Card) -> Stills:
-        seen = card.entry.inspection
-        if seen is None:
+    async def load(card: Card) -> Stills:
+        inspection = card.entry.inspection
+        if inspection is None:
             return None, None, None
-        start, middle, end = map(store.read, (seen.start_still, seen.middle_still, seen.end_still))
+        keys = inspection.start_still, inspection.middle_still, inspection.end_still
+        start, middle, end = map(store.read, keys)
         return await start, await middle, await end
 
-    for begin in range(0, len(cards), _AT_ONCE):
-        batch = cards[begin : begin + _AT_ONCE]
-        for card, pictures in zip(batch, await asyncio.gather(*map(fetch, batch)), strict=True):
-            yield card, pictures
+    for begin in range(0, len(cards), _BATCH):
+        batch = cards[begin : begin + _BATCH]
+        for card, stills in zip(batch, await asyncio.gather(*map(load, batch)), strict=True):
+            yield card, stills

@@ -1,38 +1,38 @@
-"""Write figures as people read them."""
+"""Format figures for people."""
 
 from datetime import datetime, timedelta
 
 from prefect_seedance.film.seams import Similarity
 
-_HOLDS, _SHOWS = 0.95, 0.8
-"""Structural similarity from which nobody sees a cut, and below which anyone does."""
+_SEAMLESS, _SLIGHT_CHANGE = 0.95, 0.8
+"""Structural similarity from which no viewer sees a cut, and below which every viewer does."""
 
 _KILO = 1000
 
 
-def moment(when: datetime) -> str:
-    """Write a time: ``22 Nov 2026, 16:20:42 UTC``."""
-    return f"{when.day} {when:%b %Y, %H:%M:%S} UTC"
+def format_time(time: datetime) -> str:
+    """Format a time: ``22 Nov 2026, 16:20:42 UTC``."""
+    return f"{time.day} {time:%b %Y, %H:%M:%S} UTC"
 
 
-def seconds(length: float) -> str:
-    """Write a length with at most one digit after the point: ``4 s``, ``12.5 s``, ``2 min 5 s``."""
-    if round(length, 1) < 60:  # noqa: PLR2004 -- a minute
-        return f"{length:.1f}".removesuffix(".0") + " s"
-    minutes, rest = divmod(round(length), 60)
+def format_duration(seconds: float) -> str:
+    """Format a duration with at most one decimal: ``4 s``, ``12.5 s``, ``2 min 5 s``."""
+    if round(seconds, 1) < 60:  # noqa: PLR2004 -- a minute
+        return f"{seconds:.1f}".removesuffix(".0") + " s"
+    minutes, rest = divmod(round(seconds), 60)
     return f"{minutes:,} min {rest} s" if rest else f"{minutes:,} min"
 
 
-def pause(length: timedelta) -> str:
-    """Write a pause as coarsely as it matters: ``3 min``, ``5 h``, ``2 days``."""
-    if length.days:
-        return f"{length.days:,} day{'' if length.days == 1 else 's'}"
-    minutes = length.seconds // 60
-    return f"{minutes // 60} h" if minutes >= 60 else f"{minutes} min" if minutes else f"{length.seconds} s"  # noqa: PLR2004 -- an hour
+def format_pause(pause: timedelta) -> str:
+    """Format a pause in its largest unit: ``3 min``, ``5 h``, ``2 days``."""
+    if pause.days:
+        return f"{pause.days:,} day{'' if pause.days == 1 else 's'}"
+    minutes = pause.seconds // 60
+    return f"{minutes // 60} h" if minutes >= 60 else f"{minutes} min" if minutes else f"{pause.seconds} s"  # noqa: PLR2004 -- an hour
 
 
-def size(size_bytes: float) -> str:
-    """Write a size: ``870 kB``, ``3.4 MB``."""
+def format_size(size_bytes: float) -> str:
+    """Format a size: ``870 kB``, ``3.4 MB``."""
     for unit in ("bytes", "kB", "MB"):
         if size_bytes < _KILO:
             return f"{size_bytes:.1f}".removesuffix(".0") + f" {unit}"
@@ -40,10 +40,10 @@ def size(size_bytes: float) -> str:
     return f"{size_bytes:,.1f} GB"
 
 
-def verdict(likeness: Similarity) -> str:
-    """Say how a cut looks: ``seamless``, ``slight change``, ``visible jump``."""
-    if likeness.ssim is None:
+def rate_cut(similarity: Similarity) -> str:
+    """Describe how visible a cut is: ``seamless``, ``slight change`` or ``visible jump``."""
+    if similarity.ssim is None:
         return "not compared"
-    if likeness.ssim >= _HOLDS:
+    if similarity.ssim >= _SEAMLESS:
         return "seamless"
-    return "slight change" if likeness.ssim >= _SHOWS else "visible jump"
+    return "slight change" if similarity.ssim >= _SLIGHT_CHANGE else "visible jump"

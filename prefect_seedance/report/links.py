@@ -1,4 +1,4 @@
-"""Links that lead from a page in an archive to what else is there."""
+"""Link from a page in an archive to other files of the archive."""
 
 import logging
 import posixpath
@@ -13,16 +13,16 @@ from prefect_seedance.storage.store import Store
 _log = logging.getLogger(__name__)
 
 LIFETIME = timedelta(days=7)
-"""The longest that S3, GCS and Azure sign for. Credentials that end before take their signatures along."""
+"""The maximum of S3, GCS and Azure. Signatures end earlier if the credentials that made them do."""
 
 
 class Link(NamedTuple):
-    """Where a file is.
+    """A link to a file.
 
     Attributes:
-        key: In the archive.
-        relative: From the page; it leads there from a disk, or wherever the archive is served as it is.
-        signed: For everyone, for a while; None if the archive cannot sign.
+        key: Key of the file in the archive.
+        relative: Path from the page; works on a disk, and where the archive is served as it is.
+        signed: URL that works for everyone until it expires; None if the archive cannot sign.
     """
 
     key: str
@@ -31,17 +31,17 @@ class Link(NamedTuple):
 
     @property
     def best(self) -> str:
-        """The one that works where the page is."""
+        """The signed URL if there is one, otherwise the relative path."""
         return self.signed or self.relative
 
     @property
     def all(self) -> tuple[str, ...]:
-        """Both, the best first."""
+        """All links, the best first."""
         return (self.signed, self.relative) if self.signed else (self.relative,)
 
     @property
     def origin(self) -> str | None:
-        """Where the signed one leads, as a content security policy names it."""
+        """Origin of the signed URL, for a content security policy."""
         if self.signed is None:
             return None
         parts = urlsplit(self.signed)
@@ -50,11 +50,11 @@ class Link(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Links:
-    """Makes links from one page.
+    """Creates the links of one page.
 
     Attributes:
-        page: The page's key.
-        signed_until: When signatures end; None if there are none.
+        page: Key of the page.
+        signed_until: When signatures expire; None without signatures.
     """
 
     store: Store
@@ -63,7 +63,7 @@ class Links:
 
     @classmethod
     async def of(cls, store: Store, page: str) -> Self:
-        """Make links that hold as long as they can; signed ones, if archive and credentials can sign."""
+        """Return the links of a page; signed for seven days, if archive and credentials can sign."""
         signed_until = datetime.now(UTC) + LIFETIME
         try:
             signed = await store.sign(page, lifetime=LIFETIME)
@@ -74,14 +74,14 @@ class Links:
 
     @property
     def until(self) -> datetime | None:
-        """Until when signed links hold, as far as it is known when the credentials end that sign them."""
+        """When signed links expire: with the signature, or earlier with the credentials if that is known."""
         return self.signed_until and min(self.signed_until, self.store.expires_at or self.signed_until)
 
     async def to(self, key: str) -> Link:
-        """Return the link to an object.
+        """Return the link to a file.
 
         Raises:
-            ArchiveError: If the credentials to sign with are gone meanwhile.
+            ArchiveError: If the credentials for signing have expired meanwhile.
         """
         relative = quote(posixpath.relpath(key, posixpath.dirname(self.page)))
         if self.signed_until is None:

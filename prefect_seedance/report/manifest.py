@@ -19,8 +19,8 @@ from prefect_seedance.errors import (
     SetupError,
     SubmissionUnresolvedError,
 )
-from prefect_seedance.film.assembly import Scene
 from prefect_seedance.film.join import Film
+from prefect_seedance.film.scenes import Scene
 from prefect_seedance.film.seams import Seams, VideoInspection
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.plan import PlannedClip, key_name
@@ -30,7 +30,7 @@ _SLATE_SECONDS = 4
 
 
 def status_of(last: Attempt | None, error: BaseException) -> ClipStatus:
-    """Return the status of a clip without a video: from its last attempt and, where that is open, the error."""
+    """Return the status of a clip without a video, from its last attempt or else from the error."""
     if last is None:
         return ClipStatus.not_submitted
     if last.undecided or isinstance(error, SubmissionUnresolvedError):

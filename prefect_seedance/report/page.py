@@ -1,4 +1,4 @@
-"""Render a production's report as one page that needs nothing but its videos."""
+"""Render a report as one page that loads nothing but videos."""
 
 import base64
 import hashlib
@@ -11,8 +11,14 @@ from pathlib import Path, PurePosixPath
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from prefect_seedance.report import formatting as words
 from prefect_seedance.report.cards import Card
+from prefect_seedance.report.formatting import (
+    format_duration,
+    format_pause,
+    format_size,
+    format_time,
+    rate_cut,
+)
 from prefect_seedance.report.links import Link
 from prefect_seedance.report.manifest import Entry, Manifest
 from prefect_seedance.report.timeline import Axis
@@ -27,18 +33,18 @@ _templates = Environment(
     undefined=StrictUndefined,
 )
 _templates.filters |= {
-    "moment": words.moment,
-    "seconds": words.seconds,
-    "size": words.size,
-    "pause": words.pause,
-    "verdict": words.verdict,
+    "time": format_time,
+    "duration": format_duration,
+    "size": format_size,
+    "pause": format_pause,
+    "rating": rate_cut,
     "name": lambda key: PurePosixPath(key).name,
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Frames:
-    """A card with its pictures, as URLs that hold them; None where there is none."""
+    """A card and its frames as data URLs; None for a missing frame."""
 
     card: Card
     start: str | None
@@ -48,15 +54,15 @@ class Frames:
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """All that a page says.
+    """The content of a page.
 
     Attributes:
-        film: Where the film is, if there is one.
-        poster: The film's first picture, as a URL that holds it.
-        manifest_link: Where the manifest is.
-        until: Until when signed links hold; None if there are none.
-        renewal: The command that signs them anew.
-        price_per_second: What a second of video costs the account, in its currency, if that is known.
+        film: Link to the film, if there is one.
+        poster: The film's first frame as a data URL.
+        manifest_link: Link to the manifest.
+        until: When signed links expire; None if there are none.
+        renewal: The command that renews them.
+        price_per_second: Price of one second of video, in the account's currency, if it is known.
     """
 
     manifest: Manifest
@@ -69,7 +75,7 @@ class Page:
     price_per_second: Decimal | None
 
     def html(self, frames: AsyncIterator[Frames]) -> AsyncIterator[str]:
-        """Yield the page piece by piece, taking in its pictures only when their turn comes."""
+        """Yield the page in chunks, and read each card's frames only when they are needed."""
         return _templates.get_template("page.html").generate_async(
             manifest=self.manifest,
             cards=self.cards,
@@ -80,8 +86,8 @@ class Page:
             manifest_link=self.manifest_link,
             until=self.until,
             renewal=self.renewal,
-            account=self.account,
-            sums=self.sums,
+            summary=self.summary,
+            figures=self.figures,
             missing=self.missing,
             axis=Axis(card.span for card in self.cards if card.span),
             written_at=datetime.now(UTC),
@@ -96,33 +102,33 @@ class Page:
 
     @property
     def billed_seconds(self) -> int:
-        """Seconds of video that may have been billed for the production, by whatever runs."""
+        """Seconds of video that may have been billed for the production, in all runs."""
         return sum(card.billed_seconds for card in self.cards)
 
     @property
-    def account(self) -> str:
+    def summary(self) -> str:
         """The production in one line."""
         clips, archived = len(self.cards), len(self.cards) - len(self.missing)
         seconds = sum(entry.clip.facts.duration_seconds for entry in self.manifest.clips if entry.clip)
-        length = f"{words.seconds(seconds)} of video" if archived else "no video yet"
+        length = f"{format_duration(seconds)} of video" if archived else "no video yet"
         if archived == clips:
             return f"{'The clip is' if clips == 1 else f'All {clips:,} clips are'} archived: {length}."
         return f"{archived:,} of {clips:,} clips are archived: {length}."
 
     @property
-    def sums(self) -> Mapping[str, str]:
-        """The figures that people ask for first."""
+    def figures(self) -> Mapping[str, str]:
+        """The most important figures, by name."""
         manifest, film = self.manifest, self.manifest.film
         counts = ", ".join(f"{count:,} {status}" for status, count in manifest.counts.items())
-        found = {
-            "Film": film and words.seconds(film.duration_seconds),
+        figures = {
+            "Film": film and format_duration(film.duration_seconds),
             "Clips in the last run": counts,
-            "Billed in all": f"{self.billed_seconds:,} s of video",
+            "Billed in total": f"{self.billed_seconds:,} s of video",
             "Billed by the last run": f"{manifest.billed_seconds:,} s of video",
             f"Cost at {self.price_per_second} a second": self._cost,
             "Model": manifest.model,
         }
-        return {name: figure for name, figure in found.items() if figure}
+        return {name: figure for name, figure in figures.items() if figure}
 
     @property
     def _cost(self) -> str | None:
@@ -131,7 +137,7 @@ class Page:
         return f"{self.billed_seconds * self.price_per_second:,}"
 
     def _policy(self) -> str:
-        """Permit this page's style and pictures, and videos from the archive alone."""
+        """Return a content security policy that allows only our style, embedded images and archived videos."""
         digest = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
         linked = [self.film, self.manifest_link, *(card.video for card in self.cards)]
         origins = sorted({link.origin for link in linked if link and link.origin})

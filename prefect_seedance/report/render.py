@@ -1,4 +1,4 @@
-"""Write a production's report: a page that shows its film, its clips and what they cost."""
+"""Write the report of a production: a page with its film, its clips and their cost."""
 
 import asyncio
 import shlex
@@ -9,33 +9,32 @@ from statistics import median
 
 from pydantic import BaseModel, ConfigDict
 
-from prefect_seedance.report import cards as carding
-from prefect_seedance.report import thumbnails as pictures
-from prefect_seedance.report.cards import Card, Stills
+from prefect_seedance.report.cards import Card, Stills, load_cards, load_stills
 from prefect_seedance.report.contact_sheet import ContactSheet
 from prefect_seedance.report.links import Links
 from prefect_seedance.report.manifest import Manifest, production_key
 from prefect_seedance.report.page import Frames, Page
+from prefect_seedance.report.thumbnails import data_url, decode, max_width
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storage.tempfiles import temporary_file
 
 PAGE, SHEET = "report.html", "contact-sheet.jpg"
 
 _POSTER_WIDTH = 640
-"""As wide as stills of 360 lines mostly are; before it plays, a film need not be sharp."""
+"""The width of most stills, which have 360 lines; the poster of a film need not be sharper."""
 
-_RATIO = 16 / 9
-"""Of a production without any video."""
+_DEFAULT_RATIO = 16 / 9
+"""Width to height if the production has no video."""
 
 
 class Report(BaseModel):
     """A production's report in the archive.
 
     Attributes:
-        key: Of the page.
-        contact_sheet: Key of a picture that shows all clips.
-        size_bytes: Of the page.
-        links_until: Until when the page's signed links hold; None if the archive cannot sign.
+        key: Key of the page.
+        contact_sheet: Key of the contact sheet.
+        size_bytes: Size of the page.
+        links_until: When the page's signed links expire; None if the archive cannot sign.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -49,68 +48,69 @@ class Report(BaseModel):
 async def render_report(
     manifest: Manifest, store: Store, *, price_per_second: Decimal | None = None
 ) -> Report:
-    """Write the report of a production beside its manifest, over an older one.
+    """Write the report of a production beside its manifest, replacing an older one.
 
-    However many clips there are, the page waits in a temporary file, and only some pictures are in memory.
+    The page is written to a temporary file, and few stills are in memory at once, so that memory does not
+    grow with the number of clips.
 
     Args:
-        manifest: What became of the clips.
-        store: The archive that they are in.
-        price_per_second: What a second of video costs the account, in its currency.
+        manifest: Of the production.
+        store: The archive of the clips.
+        price_per_second: Price of one second of video, in the account's currency.
 
     Raises:
-        ArchiveError: If the archive cannot be read or written, or the temporary folder not be written.
+        ArchiveError: If the archive cannot be read or written, or the temporary folder cannot be written.
     """
     key, sheet_key = (production_key(manifest.production, file) for file in (PAGE, SHEET))
     links = await Links.of(store, key)
-    known = await carding.cards(manifest, store, links)
+    cards = await load_cards(manifest, store, links)
     page = Page(
         manifest=manifest,
-        cards=known,
+        cards=cards,
         film=await links.to(manifest.film.key) if manifest.film else None,
-        poster=await _poster(known, store),
+        poster=await _poster(cards, store),
         manifest_link=await links.to(production_key(manifest.production, "manifest.json")),
         until=links.until,
         renewal=f"prefect-seedance report {shlex.quote(store.name)} {manifest.production}",
         price_per_second=price_per_second,
     )
-    sheet = ContactSheet(len(known), ratio=_ratio(manifest))
+    sheet = ContactSheet(len(cards), ratio=_ratio(manifest))
     with temporary_file() as file:
-        async for piece in page.html(_frames(known, store, sheet, ratio=_ratio(manifest))):
-            file.write(piece.encode(errors="replace"))
+        async for chunk in page.html(_frames(cards, store, sheet, ratio=_ratio(manifest))):
+            file.write(chunk.encode(errors="replace"))
         size_bytes = file.tell()
         await store.put(sheet_key, await asyncio.to_thread(sheet.jpeg), media_type="image/jpeg")
         await store.put(key, file, media_type="text/html; charset=utf-8")
     return Report(key=key, contact_sheet=sheet_key, size_bytes=size_bytes, links_until=links.until)
 
 
-async def _poster(known: Sequence[Card], store: Store) -> str | None:
-    """Return the first picture of the first clip that is there, which is the film's."""
-    seen = next((card.entry.inspection for card in known if card.entry.inspection), None)
-    still = await store.read(seen.start_still) if seen else None
-    image = await asyncio.to_thread(pictures.decoded, still, width=_POSTER_WIDTH)
-    return pictures.data_url(image) if image else None
+async def _poster(cards: Sequence[Card], store: Store) -> str | None:
+    """Return the first still of the first inspected clip, with which the film starts."""
+    inspection = next((card.entry.inspection for card in cards if card.entry.inspection), None)
+    still = await store.read(inspection.start_still) if inspection else None
+    image = await asyncio.to_thread(decode, still, width=_POSTER_WIDTH)
+    return data_url(image) if image else None
 
 
 async def _frames(
-    known: Sequence[Card], store: Store, sheet: ContactSheet, *, ratio: float
+    cards: Sequence[Card], store: Store, sheet: ContactSheet, *, ratio: float
 ) -> AsyncIterator[Frames]:
-    """Yield the clips with their pictures, and draw them on the contact sheet on the way."""
-    width, place = pictures.widest(3 * len(known), ratio=ratio), 0
+    """Yield the frames of each card, and draw them on the contact sheet."""
+    width, index = max_width(3 * len(cards), ratio=ratio), 0
 
     def prepare(card: Card, stills: Stills) -> Frames:
-        images = [pictures.decoded(still, width=width) for still in stills]
+        images = [decode(still, width=width) for still in stills]
         number, status = card.entry.number, card.entry.status
-        sheet.add(place, images, caption=f"{number}" if card.entry.clip else f"{number}  {status}")
-        start, middle, end = (pictures.data_url(image) if image else None for image in images)
+        sheet.add(index, images, caption=f"{number}" if card.entry.clip else f"{number}  {status}")
+        start, middle, end = (data_url(image) if image else None for image in images)
         return Frames(card=card, start=start, middle=middle, end=end)
 
-    async for card, stills in carding.stills(known, store):
+    async for card, stills in load_stills(cards, store):
         yield await asyncio.to_thread(prepare, card, stills)
-        place += 1
+        index += 1
 
 
 def _ratio(manifest: Manifest) -> float:
-    """Return the usual ratio of width to height."""
+    """Return the median ratio of width to height."""
     facts = [entry.clip.facts for entry in manifest.clips if entry.clip]
-    return median(each.width / each.height for each in facts) if facts else _RATIO
+    return median(each.width / each.height for each in facts) if facts else _DEFAULT_RATIO

@@ -1,4 +1,4 @@
-"""Put pictures into a page itself, as small as their number demands."""
+"""Embed images in a page, the smaller the more there are."""
 
 import base64
 import math
@@ -6,40 +6,40 @@ from io import BytesIO
 
 from PIL import Image
 
-_PIXELS = 20_000_000
-"""Of all pictures of a page together; measured, it makes 4 MB for 100 clips and 10 MB for 1,000."""
+_TOTAL_PIXELS = 20_000_000
+"""Of all images of a page; measured, this gives 4 MB for 100 clips and 10 MB for 1,000."""
 
-_WIDEST = 640
-"""Twice what a frame takes on a page, for screens with two dots to the pixel."""
+_MAX_WIDTH = 640
+"""Twice the width of a frame on the page, for screens with two device pixels per CSS pixel."""
 
 _QUALITY = 72
 
-_HIGHEST = 4
-"""Times as high as wide: no picture is."""
+_MAX_HEIGHT_RATIO = 4
+"""Height limit as a multiple of the width; no frame reaches it."""
 
 _REDUCING_GAP = 2.0
-"""Pillow may decode at a half or a quarter first, if twice the size that is wanted is left."""
+"""Pillow may decode at a half or a quarter of the size first, if at least twice the target size is left."""
 
 
-def widest(count: int, *, ratio: float) -> int:
-    """Return how wide each of some pictures of this ratio of width to height may be."""
-    return max(1, min(_WIDEST, int(math.sqrt(_PIXELS * ratio / max(1, count)))))
+def max_width(count: int, *, ratio: float) -> int:
+    """Return the maximum width of each of ``count`` images, given their ratio of width to height."""
+    return max(1, min(_MAX_WIDTH, int(math.sqrt(_TOTAL_PIXELS * ratio / max(1, count)))))
 
 
-def decoded(picture: bytes | None, *, width: int) -> Image.Image | None:
-    """Decode a picture, scaled down to a width; return None if there is none or it is damaged."""
-    if picture is None:
+def decode(content: bytes | None, *, width: int) -> Image.Image | None:
+    """Decode an image and scale it down to a width; return None if it is missing or damaged."""
+    if content is None:
         return None
     try:
-        with Image.open(BytesIO(picture)) as image:
-            image.thumbnail((width, _HIGHEST * width), reducing_gap=_REDUCING_GAP)
+        with Image.open(BytesIO(content)) as image:
+            image.thumbnail((width, _MAX_HEIGHT_RATIO * width), reducing_gap=_REDUCING_GAP)
             return image.convert("RGB")
     except OSError:
         return None
 
 
 def data_url(image: Image.Image) -> str:
-    """Return a picture as a URL that holds it: its pixels, and nothing else."""
+    """Return a URL that contains the image, without its metadata."""
     file = BytesIO()
     image.save(file, "JPEG", quality=_QUALITY)
     return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"

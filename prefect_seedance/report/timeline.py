@@ -1,52 +1,52 @@
-"""Lay a production's times on one axis, which leaves out when nothing went on."""
+"""Place a production's times on one axis, with long pauses shortened."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import NamedTuple
 
-_CUT_SHARE = 0.05
-"""How much of the axis a pause takes at most, so that a retake after a week does not crush the rest."""
+_MAX_BREAK_SHARE = 0.05
+"""Share of the axis that all breaks get together, so that a retake a week later leaves room for the rest."""
 
 
 class Span(NamedTuple):
-    """When a clip was asked for, made and archived.
+    """When a clip was submitted, generated and archived.
 
     Attributes:
-        ended_at: None while it is being generated.
-        archived_at: None until it is in the archive.
+        ended_at: None while the API generates it.
+        archived_at: None until it is archived.
     """
 
-    asked_at: datetime
+    submitted_at: datetime
     ended_at: datetime | None = None
     archived_at: datetime | None = None
 
     @property
     def latest(self) -> datetime:
-        """The last time that is known."""
-        return max(moment for moment in self if moment)
+        """The latest known time."""
+        return max(time for time in self if time)
 
 
 class Bar(NamedTuple):
-    """A span's place on the axis, all in percent of its length.
+    """The position of a span on the axis, in percent of its length.
 
     Attributes:
-        asked: Where it begins.
-        making: How long it was generated.
-        storing: How long it then took into the archive.
+        start: Start of the generation.
+        generating: Length of the generation.
+        archiving: Length of the download, check and storage that follow.
     """
 
-    asked: float
-    making: float
-    storing: float
+    start: float
+    generating: float
+    archiving: float
 
 
-class Cut(NamedTuple):
-    """A pause that the axis shortens.
+class Break(NamedTuple):
+    """A pause that is shortened on the axis.
 
     Attributes:
         at: Its middle, in percent of the axis.
-        pause: How long nothing went on.
+        pause: Its true length.
     """
 
     at: float
@@ -54,53 +54,51 @@ class Cut(NamedTuple):
 
 
 class Axis:
-    """Time from the first span's beginning to the last one's end, with long pauses cut short.
+    """Time from the start of the first span to the end of the last, with long pauses shortened.
 
     Attributes:
-        begin: None if there are no spans.
-        end: Likewise.
-        cuts: The pauses that it shortens.
+        start: None without spans.
+        end: None without spans.
+        breaks: The shortened pauses.
     """
 
     def __init__(self, spans: Iterable[Span]) -> None:
-        self._busy = _merged(spans)
-        self.begin = self._busy[0][0] if self._busy else None
+        self._busy = _merge(spans)
+        self.start = self._busy[0][0] if self._busy else None
         self.end = self._busy[-1][1] if self._busy else None
-        pauses = [later[0] - former[1] for former, later in pairwise(self._busy)]
-        busy = sum((end - begin for begin, end in self._busy), timedelta()) or timedelta(seconds=1)
-        longest = busy * min(_CUT_SHARE, 1 / max(1, len(pauses)))
+        pauses = [later[0] - earlier[1] for earlier, later in pairwise(self._busy)]
+        busy = sum((end - start for start, end in self._busy), timedelta()) or timedelta(seconds=1)
+        longest = busy * min(_MAX_BREAK_SHARE, 1 / max(1, len(pauses)))
         self._gaps = [min(pause, longest) for pause in pauses]
         self._length = busy + sum(self._gaps, timedelta())
-        self.cuts = tuple(
-            Cut(self._percent(end) + 50 * (gap / self._length), pause)
+        self.breaks = tuple(
+            Break(self._percent(end) + 50 * (gap / self._length), pause)
             for (_, end), gap, pause in zip(self._busy, self._gaps, pauses, strict=False)
             if gap < pause
         )
 
     def bar(self, span: Span) -> Bar:
-        """Return the place of one of the spans."""
-        asked, latest = self._percent(span.asked_at), self._percent(span.latest)
+        """Return the position of one of the spans."""
+        start, latest = self._percent(span.submitted_at), self._percent(span.latest)
         ended = self._percent(span.ended_at) if span.ended_at else latest
-        ended = min(
-            max(asked, ended), latest
-        )  # the API's clock, which says when it ended, may differ from ours
-        return Bar(asked, ended - asked, latest - ended)
+        ended = min(max(start, ended), latest)  # the end is by the API's clock, which may differ from ours
+        return Bar(start, ended - start, latest - ended)
 
-    def _percent(self, moment: datetime) -> float:
+    def _percent(self, time: datetime) -> float:
         before = timedelta()
-        for (begin, end), gap in zip(self._busy, [*self._gaps, timedelta()], strict=True):
-            if moment <= end:
-                return 100 * ((before + max(moment - begin, timedelta())) / self._length)
-            before += end - begin + gap
+        for (start, end), gap in zip(self._busy, [*self._gaps, timedelta()], strict=True):
+            if time <= end:
+                return 100 * ((before + max(time - start, timedelta())) / self._length)
+            before += end - start + gap
         return 100.0
 
 
-def _merged(spans: Iterable[Span]) -> Sequence[tuple[datetime, datetime]]:
-    """Return when anything went on, in order and without overlaps."""
+def _merge(spans: Iterable[Span]) -> Sequence[tuple[datetime, datetime]]:
+    """Merge overlapping spans, in order."""
     merged: list[tuple[datetime, datetime]] = []
-    for begin, end in sorted((span.asked_at, span.latest) for span in spans):
-        if merged and begin <= merged[-1][1]:
+    for start, end in sorted((span.submitted_at, span.latest) for span in spans):
+        if merged and start <= merged[-1][1]:
             merged[-1] = merged[-1][0], max(merged[-1][1], end)
         else:
-            merged.append((begin, end))
+            merged.append((start, end))
     return merged

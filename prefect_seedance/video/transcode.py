@@ -203,11 +203,8 @@ class _ClipFrames:
 
 
 def _show_the_same(a: VideoFrame, b: VideoFrame) -> bool:
-    return similarity(_image(a), _image(b)) >= _SAME_FRAME
-
-
-def _image(frame: VideoFrame) -> Image.Image:
-    return cast(Image.Image, frame.to_image())  # type: ignore[no-untyped-call]  # untyped in PyAV
+    first, second = (cast(Image.Image, frame.to_image()) for frame in (a, b))  # type: ignore[no-untyped-call]  # untyped in PyAV
+    return similarity(first, second) >= _SAME_FRAME
 
 
 _RESAMPLING = (

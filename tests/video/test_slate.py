@@ -23,7 +23,7 @@ def test_words_stay_on_the_slate(size: tuple[int, int]) -> None:
 
 def test_what_is_said_is_seen() -> None:
     """Two clips have two slates."""
-    slates = [draw(f"Clip {number} is missing", "a → b", "", size=(640, 360)) for number in (1, 2)]
+    slates = [draw_slate(f"Clip {number} is missing", "a → b", "", size=(640, 360)) for number in (1, 2)]
 
     assert ImageChops.difference(*slates).getbbox() is not None
 
