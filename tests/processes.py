@@ -419,6 +419,6 @@ def run_cli(start_cli: Callable[..., subprocess.Popen[str]]) -> Command:
 
 
 @pytest.fixture
-def studio(prefect_server: str, sandbox: Sandbox) -> dict[str, str]:
+def production_env(prefect_server: str, sandbox: Sandbox) -> dict[str, str]:
     """Return the environment of a production: the Prefect server and the sandbox's account."""
     return {"PREFECT_API_URL": prefect_server, **sandbox.env}

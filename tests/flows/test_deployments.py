@@ -217,10 +217,10 @@ def test_worker_makes_stored_clip(prefect: Run, sandbox: Sandbox, s3: S3, tmp_pa
 @pytest.mark.usefixtures("worker")
 def test_worker_resolves_submissions(prefect: Run, sandbox: Sandbox, archive: Path) -> None:
     """The flow that asks about unresolved submissions ends at once if there are none."""
-    account(sandbox).save("asked", overwrite=True)
+    account(sandbox).save("resolving", overwrite=True)
     arguments = ("deployment", "run", "resolve-submissions/submissions", "--watch")
 
-    watched = prefect(*arguments, "--param", f"archive={archive}", "--param", "credentials=asked")
+    watched = prefect(*arguments, "--param", f"archive={archive}", "--param", "credentials=resolving")
 
     assert "Completed" in watched.stdout
 
@@ -260,14 +260,14 @@ def test_automation_completes(
     """
     sandbox = start_sandbox(speed=4)
     receiver = start_receiver(archive, env={**sandbox.env, "PREFECT_API_URL": prefect_server})
-    told = account(sandbox).model_copy(update={"callback_secret": SecretStr(CALLBACK_SECRET)})
-    told.save("told", overwrite=True)
+    callback_account = account(sandbox).model_copy(update={"callback_secret": SecretStr(CALLBACK_SECRET)})
+    callback_account.save("bells-callback", overwrite=True)
     prefect("automation", "create", "--from-file", "deployments/automation.yaml")
     clips = {"title": "Bells", "clips": [{"prompt": f"bell number {number} rings"} for number in range(20)]}
     parameters = {
         "clips": clips,
         "archive": str(archive),
-        "credentials": "told",
+        "credentials": "bells-callback",
         "callback_url": receiver.url,
         "wait": False,
     }

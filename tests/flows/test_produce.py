@@ -41,7 +41,7 @@ QUICK = Waiting(first_poll_seconds=0.3, poll_every_seconds=0.2)
 
 
 @dataclass(frozen=True)
-class Studio:
+class Setup:
     """A storyboard, an archive and a sandbox."""
 
     board: Path
@@ -70,52 +70,52 @@ class Studio:
 
 
 @pytest.fixture(scope="module")
-def shared_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+def shared_setup(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setup]:
     """Return a setup shared by tests that change neither storyboard nor archive."""
     folder = tmp_path_factory.mktemp("studio")
     with sandboxes(folder) as start:
         (folder / "archive/images").mkdir(parents=True)
         sandbox = start(serve=folder / "archive/images")
-        yield Studio(write_board(folder / "board"), folder / "archive", sandbox)
+        yield Setup(write_board(folder / "board"), folder / "archive", sandbox)
 
 
 @pytest.fixture
-def studio(board: Path, archive: Path, sandbox: Sandbox) -> Studio:
+def setup(board: Path, archive: Path, sandbox: Sandbox) -> Setup:
     """Return a setup for one test."""
-    return Studio(board, archive, sandbox)
+    return Setup(board, archive, sandbox)
 
 
-async def make(studio: Studio, *, name: str = "", deadline_seconds: float = 60) -> Manifest:
+async def make(setup: Setup, *, name: str = "", deadline_seconds: float = 60) -> Manifest:
     """Produce the storyboard of a setup."""
     return await produce(
-        studio.board,
-        archive=str(studio.archive),
+        setup.board,
+        archive=str(setup.archive),
         name=name,
-        credentials=account(studio.sandbox),
-        hosting=studio.hosting,
+        credentials=account(setup.sandbox),
+        hosting=setup.hosting,
         waiting=QUICK.model_copy(update={"deadline_seconds": deadline_seconds}),
     )
 
 
 @flow
-async def their_flow(studio: Studio, name: str = "", deadline_seconds: float = 60) -> Manifest:
+async def their_flow(setup: Setup, name: str = "", deadline_seconds: float = 60) -> Manifest:
     """Call `produce` as a part of a flow."""
-    manifest = await make(studio, name=name, deadline_seconds=deadline_seconds)
+    manifest = await make(setup, name=name, deadline_seconds=deadline_seconds)
     return final_state(manifest)  # type: ignore[return-value]  # Prefect unwraps a returned state
 
 
 @flow
-def their_sync_flow(studio: Studio) -> tuple[str, Manifest]:
+def their_sync_flow(setup: Setup) -> tuple[str, Manifest]:
     """Call `produce` from a sync flow, as its docstring shows."""
-    return flow_run.id, asyncio.run(make(studio))
+    return flow_run.id, asyncio.run(make(setup))
 
 
 @pytest.fixture(scope="module")
-def made(shared_studio: Studio) -> State[Manifest]:
+def made(shared_setup: Setup) -> State[Manifest]:
     """Produce the storyboard once."""
 
     async def run() -> State[Manifest]:
-        return await their_flow(shared_studio, name="made", return_state=True)
+        return await their_flow(shared_setup, name="made", return_state=True)
 
     return asyncio.run(run())
 
@@ -171,10 +171,10 @@ class TestOneRun:
         rows = [(row["#"], row["clip"]) for row in json.loads(table["data"])]
         assert rows == [(1, "dawn → noon"), (2, "noon → dusk")]
 
-    def test_assets_show_lineage(self, made: State[Manifest], shared_studio: Studio, api: Api) -> None:
+    def test_assets_show_lineage(self, made: State[Manifest], shared_setup: Setup, api: Api) -> None:
         """The clips are derived from the storyboard, and the film from the clips."""
         manifest = asyncio.run(made.aresult())
-        place = f"file://{shared_studio.archive}"
+        place = f"file://{shared_setup.archive}"
         clips = {f"{place}/clips/{entry.fingerprint}" for entry in manifest.clips}
         film = f"{place}/productions/made/film.mp4"
 
@@ -190,12 +190,12 @@ class TestOneRun:
             entry.clip.sha256 for entry in manifest.clips if entry.clip
         }
 
-    def test_markdown_links_results(self, made: State[Manifest], shared_studio: Studio, api: Api) -> None:
+    def test_markdown_links_results(self, made: State[Manifest], shared_setup: Setup, api: Api) -> None:
         """The Markdown artifact names film and report, without images that a browser could not load."""
         artifacts = api.artifacts(made.state_details.flow_run_id)
 
         assert set(artifacts) == {"table", "progress", "markdown"}
-        folder = f"{shared_studio.archive}/productions/made"
+        folder = f"{shared_setup.archive}/productions/made"
         assert f"- Report: `{folder}/report.html`" in artifacts["markdown"]["data"]
         assert f"- Film: `{folder}/film-" in artifacts["markdown"]["data"]
 
@@ -206,27 +206,27 @@ class TestOneRun:
         assert progress["key"] == "seedance-made-progress"
         assert progress["data"] == 100
 
-    async def test_second_run_buys_nothing(self, shared_studio: Studio, api: Api) -> None:
+    async def test_second_run_buys_nothing(self, shared_setup: Setup, api: Api) -> None:
         """Archived clips cause no requests and no task runs."""
-        before = shared_studio.sandbox.totals()
+        before = shared_setup.sandbox.totals()
 
-        state = await their_flow(shared_studio, return_state=True)
+        state = await their_flow(shared_setup, return_state=True)
 
-        after = shared_studio.sandbox.totals()
+        after = shared_setup.sandbox.totals()
         assert state.message == "Test board: 2 reused; 0 s billed"
         assert _of_clips(api.task_runs(state.state_details.flow_run_id)) == []
         assert after == before
 
-    async def test_edit_buys_one_clip(self, shared_studio: Studio, tmp_path: Path) -> None:
+    async def test_edit_buys_one_clip(self, shared_setup: Setup, tmp_path: Path) -> None:
         """After an edit of one prompt, only that clip is bought."""
-        folder = shutil.copytree(shared_studio.board.parent, tmp_path / "edited")
+        folder = shutil.copytree(shared_setup.board.parent, tmp_path / "edited")
         board = folder / "board.yaml"
         board.write_text(board.read_text().replace("clouds after noon", "snow after noon"))
-        before = shared_studio.sandbox.totals()
+        before = shared_setup.sandbox.totals()
 
-        manifest = await make(Studio(board, shared_studio.archive, shared_studio.sandbox))
+        manifest = await make(Setup(board, shared_setup.archive, shared_setup.sandbox))
 
-        after = shared_studio.sandbox.totals()
+        after = shared_setup.sandbox.totals()
         assert [entry.status for entry in manifest.clips] == ["reused", "made"]
         assert after["submits_received"] - before["submits_received"] == 1
 
@@ -268,57 +268,55 @@ def _of(api: Api, value: str, *, by: str = "event") -> list[dict[str, Any]]:
     return [event for event in events if value in (event[by] if by == "event" else event["payload"][by])]
 
 
-async def test_failure_names_clip(studio: Studio) -> None:
+async def test_failure_names_clip(setup: Setup) -> None:
     """A rejected clip fails the run and is named in the message; the other clip is archived."""
-    studio.sandbox.faults(
-        {"kind": "generation", "fault": "fail", "code": "CONTENT_VIOLATION", "clip": "dawn"}
-    )
+    setup.sandbox.faults({"kind": "generation", "fault": "fail", "code": "CONTENT_VIOLATION", "clip": "dawn"})
 
-    state = await their_flow(studio, return_state=True)
+    state = await their_flow(setup, return_state=True)
 
     assert state.name == "Failed"
     assert state.message
     assert state.message.startswith(
         "Test board: 1 made, 1 failed; 8 s billed\ndawn → noon: CONTENT_VIOLATION"
     )
-    assert len(list(studio.archive.glob("clips/*/clip-*.mp4"))) == 1
+    assert len(list(setup.archive.glob("clips/*/clip-*.mp4"))) == 1
 
 
-async def test_failure_reaches_caller(studio: Studio) -> None:
+async def test_failure_reaches_caller(setup: Setup) -> None:
     """Awaiting a failed flow raises an error with the reason."""
-    studio.sandbox.faults({"kind": "submit", "fault": "answer", "status": 402, "message": "no money"})
+    setup.sandbox.faults({"kind": "submit", "fault": "answer", "status": 402, "message": "no money"})
 
     with pytest.raises(Exception, match=r"dawn → noon: .*no money"):
-        await their_flow(studio)
+        await their_flow(setup)
 
 
-async def test_missing_report_is_harmless(studio: Studio, api: Api) -> None:
+async def test_missing_report_is_harmless(setup: Setup, api: Api) -> None:
     """If the report cannot be written, the clips are still archived and the manifest has the reason."""
-    (studio.archive / "productions/test-board/report.html/in-its-way").mkdir(parents=True)
+    (setup.archive / "productions/test-board/report.html/in-its-way").mkdir(parents=True)
 
-    state = await their_flow(studio, return_state=True)
+    state = await their_flow(setup, return_state=True)
 
     manifest = await state.aresult()
     assert (state.name, state.message) == ("Completed", "Test board: 2 made; 8 s billed")
     assert manifest.report is None
     assert "Could not write" in (manifest.report_reason or "")
     stored = Manifest.model_validate_json(
-        (studio.archive / "productions/test-board/manifest.json").read_bytes()
+        (setup.archive / "productions/test-board/manifest.json").read_bytes()
     )
     assert stored == manifest
     assert "markdown" not in api.artifacts(state.state_details.flow_run_id)
 
 
-async def test_report_is_optional(studio: Studio) -> None:
+async def test_report_is_optional(setup: Setup) -> None:
     """Without the report option, no report is written."""
 
     @flow
     async def plain() -> Manifest:
         return await produce(
-            studio.board,
-            archive=str(studio.archive),
-            credentials=account(studio.sandbox),
-            hosting=studio.hosting,
+            setup.board,
+            archive=str(setup.archive),
+            credentials=account(setup.sandbox),
+            hosting=setup.hosting,
             waiting=QUICK,
             output=Output(film=False, report=False),
         )
@@ -327,41 +325,41 @@ async def test_report_is_optional(studio: Studio) -> None:
 
     assert manifest.is_complete
     assert (manifest.report, manifest.report_reason) == (None, None)
-    assert not (studio.archive / "productions/test-board/report.html").exists()
+    assert not (setup.archive / "productions/test-board/report.html").exists()
 
 
-async def test_deadline_leaves_in_flight(studio: Studio) -> None:
+async def test_deadline_leaves_in_flight(setup: Setup) -> None:
     """Clips not ready at the deadline stay in flight, and the next run archives them without payment."""
-    studio.sandbox.faults({"kind": "generation", "fault": "take-longer", "factor": 5})
+    setup.sandbox.faults({"kind": "generation", "fault": "take-longer", "factor": 5})
 
-    early = await their_flow(studio, deadline_seconds=1.5, return_state=True)
-    late = await their_flow(studio, return_state=True)
+    early = await their_flow(setup, deadline_seconds=1.5, return_state=True)
+    late = await their_flow(setup, return_state=True)
 
     assert (early.type.value, early.name) == ("COMPLETED", "InFlight")
     assert (late.name, late.message) == ("Completed", "Test board: 2 made; 0 s billed")
-    assert studio.sandbox.totals()["accepted"] == 2
+    assert setup.sandbox.totals()["accepted"] == 2
 
 
-def test_sync_flow_attaches_tasks(studio: Studio, api: Api) -> None:
+def test_sync_flow_attaches_tasks(setup: Setup, api: Api) -> None:
     """In a sync flow, `asyncio.run(produce(...))` creates task runs of the flow run."""
-    flow_run_id, manifest = their_sync_flow(studio)
+    flow_run_id, manifest = their_sync_flow(setup)
 
     assert manifest.is_complete
     assert eventually(lambda: _finished(api.task_runs(flow_run_id), count=6))
     assert set(api.artifacts(flow_run_id)) == {"table", "progress", "markdown"}
 
 
-async def test_storyboard_in_stored_archive(studio: Studio) -> None:
+async def test_storyboard_in_stored_archive(setup: Setup) -> None:
     """A flow reads a storyboard and its images from a stored archive block."""
-    await ClipArchive(url=str(studio.board.parent)).asave("boards", overwrite=True)
+    await ClipArchive(url=str(setup.board.parent)).asave("boards", overwrite=True)
 
     @flow
     async def stored() -> Manifest:
         manifest = await produce(
             "block:boards/board.yaml",
-            archive=str(studio.archive),
-            credentials=account(studio.sandbox),
-            hosting=studio.hosting,
+            archive=str(setup.archive),
+            credentials=account(setup.sandbox),
+            hosting=setup.hosting,
             waiting=QUICK,
         )
         return final_state(manifest)  # type: ignore[return-value]  # Prefect unwraps a returned state
@@ -369,30 +367,30 @@ async def test_storyboard_in_stored_archive(studio: Studio) -> None:
     manifest = await (await stored(return_state=True)).aresult()
 
     assert [entry.status for entry in manifest.clips] == ["made", "made"]
-    assert {path.read_bytes() for path in (studio.archive / "images").iterdir()} == {
-        path.read_bytes() for path in studio.board.parent.glob("*.png")
+    assert {path.read_bytes() for path in (setup.archive / "images").iterdir()} == {
+        path.read_bytes() for path in setup.board.parent.glob("*.png")
     }
 
 
-def test_two_runs_pay_once(studio: Studio) -> None:
+def test_two_runs_pay_once(setup: Setup) -> None:
     """Two concurrent flow runs, each in its own thread and event loop, pay for each clip once."""
     with ThreadPoolExecutor() as threads:
-        runs = [threads.submit(copy_context().run, asyncio.run, their_flow(studio)) for _ in range(2)]
+        runs = [threads.submit(copy_context().run, asyncio.run, their_flow(setup)) for _ in range(2)]
         manifests = [run.result(timeout=60) for run in runs]
 
-    totals = studio.sandbox.totals()
+    totals = setup.sandbox.totals()
     assert all(manifest.is_complete for manifest in manifests)
     assert sum(manifest.billed_seconds for manifest in manifests) == 8
     assert (totals["accepted"], totals["duplicates"]) == (2, 0)
 
 
-def test_tasks_run_in_threads(studio: Studio) -> None:
+def test_tasks_run_in_threads(setup: Setup) -> None:
     """Mapped tasks run in their own threads and loops, and close their connections."""
 
     @flow
     def own_way() -> list[str]:
-        clips = asyncio.run(studio.clips())
-        settings = unmapped(studio.settings)
+        clips = asyncio.run(setup.clips())
+        settings = unmapped(setup.settings)
         accepted = submit_clip.map(clips, settings=settings)
         ended = wait_for_clip.map(accepted, settings=settings)
         archived = archive_clip.map(ended, settings=settings)
@@ -404,22 +402,22 @@ def test_tasks_run_in_threads(studio: Studio) -> None:
         keys = own_way()
         gc.collect()
 
-    port = studio.sandbox.url.rpartition(":")[2]
+    port = setup.sandbox.url.rpartition(":")[2]
     assert [text for warning in caught if f"{port})" in (text := str(warning.message))] == []
-    assert [(studio.archive / key).is_file() for key in keys] == [True, True]
-    assert studio.sandbox.totals()["accepted"] == 2
+    assert [(setup.archive / key).is_file() for key in keys] == [True, True]
+    assert setup.sandbox.totals()["accepted"] == 2
 
 
-async def test_task_runs_in_async_flow(studio: Studio) -> None:
+async def test_task_runs_in_async_flow(setup: Setup) -> None:
     """In an async flow, `submit` runs a task in a thread while the flow awaits another task."""
 
     @flow
     async def own_way() -> int:
-        first, second = await studio.clips()
-        future = submit_clip.submit(first, settings=studio.settings)
-        await submit_clip(second, settings=studio.settings)
+        first, second = await setup.clips()
+        future = submit_clip.submit(first, settings=setup.settings)
+        await submit_clip(second, settings=setup.settings)
         attempt: Any = future.result(timeout=30)  # Prefect awaits results
         return int(attempt.intent.number)
 
     assert await own_way() == 1
-    assert studio.sandbox.totals()["accepted"] == 2
+    assert setup.sandbox.totals()["accepted"] == 2

@@ -25,7 +25,7 @@ _WAIT_SECONDS = 60.0
 def _intent(name: str, *, base_url: str) -> Intent:
     """Return an intent whose run can no longer record a response."""
     then = datetime.now(UTC) - timedelta(hours=1)
-    asked = ClipInput(mode="text-to-video", prompt=f"drifting clouds over {name}", resolution="480p")
+    clip_input = ClipInput(mode="text-to-video", prompt=f"drifting clouds over {name}", resolution="480p")
     return Intent(
         fingerprint=f"{name:0>32}",
         number=1,
@@ -33,7 +33,7 @@ def _intent(name: str, *, base_url: str) -> Intent:
         production="clouds",
         model="seedance-1-5-pro",
         base_url=base_url,
-        request=GenerateRequest(input=asked),
+        request=GenerateRequest(input=clip_input),
         asked_by="a process that died",
         asked_at=then,
         settles_by=then,
@@ -46,10 +46,10 @@ async def _answer(question: str, **answer: str) -> str:
     async with get_client() as client, asyncio.timeout(_WAIT_SECONDS):
         while True:
             for run in await client.read_flow_runs(flow_run_filter=paused):
-                asked = await _question(client, run)
-                if question in asked:
+                question_text = await _question(client, run)
+                if question in question_text:
                     await client.resume_flow_run(run.id, run_input=answer)
-                    return asked
+                    return question_text
             await asyncio.sleep(0.2)
 
 

@@ -116,10 +116,10 @@ def test_commands_accept_block_names(
     """All commands accept an archive by block name, as an option or in SEEDANCE_ARCHIVE."""
     bucket = _save("keys", s3)
     env = {"PREFECT_API_URL": prefect_server, **sandbox.env}
-    look = ("--first-poll", "0.2", "--poll-every", "0.2")
+    polling = ("--first-poll", "0.2", "--poll-every", "0.2")
     archive = "block:clips-keys"
 
-    made = run_cli("produce", board, "--archive", archive, "--json", *look, env=env)
+    made = run_cli("produce", board, "--archive", archive, "--json", *polling, env=env)
     planned = run_cli("plan", board, "--json", env={**env, "SEEDANCE_ARCHIVE": archive})
     listed = run_cli("ledger", "--json", env={**env, "SEEDANCE_ARCHIVE": archive})
 

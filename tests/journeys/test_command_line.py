@@ -62,9 +62,11 @@ def is_alive(process: int) -> bool:
     return False
 
 
-def test_pipe_gets_lines(run_cli: Command, studio: Mapping[str, str], words: Words, archive: Path) -> None:
+def test_pipe_gets_lines(
+    run_cli: Command, production_env: Mapping[str, str], words: Words, archive: Path
+) -> None:
     """In a pipe the command prints a line for each step, and then the summary with the files."""
-    run = run_cli(*words, env=studio)
+    run = run_cli(*words, env=production_env)
 
     assert (run.returncode, run.stderr) == (0, "")
     stages = [match.groups() for match in map(STEP.fullmatch, run.stdout.splitlines()) if match]
@@ -78,11 +80,11 @@ def test_pipe_gets_lines(run_cli: Command, studio: Mapping[str, str], words: Wor
 
 
 def test_json_prints_manifest(
-    run_cli: Command, studio: Mapping[str, str], words: Words, sandbox: Sandbox
+    run_cli: Command, production_env: Mapping[str, str], words: Words, sandbox: Sandbox
 ) -> None:
     """With --json the command prints the manifest and the exit code; a second run buys nothing."""
-    first = run_cli(*words, "--json", env=studio)
-    second = run_cli(*words, "--json", env=studio)
+    first = run_cli(*words, "--json", env=production_env)
+    second = run_cli(*words, "--json", env=production_env)
 
     assert [json.loads(run.stdout)["exit_code"] for run in (first, second)] == [0, 0]
     assert [clip["status"] for clip in json.loads(second.stdout)["clips"]] == ["reused", "reused"]
@@ -119,14 +121,14 @@ def test_exit_code_and_remedy(
     code: int,
     said: str,
     run_cli: Command,
-    studio: Mapping[str, str],
+    production_env: Mapping[str, str],
     words: Words,
     sandbox: Sandbox,
 ) -> None:
     """The exit code shows the most urgent problem, and the summary names the remedy."""
     sandbox.faults(rule)
 
-    run = run_cli(*words, *more, env=studio)
+    run = run_cli(*words, *more, env=production_env)
 
     assert run.returncode == code
     assert said in run.stdout
@@ -145,12 +147,12 @@ def test_invalid_setup_is_reported(
     changed: Mapping[str, str],
     said: str,
     run_cli: Command,
-    studio: Mapping[str, str],
+    production_env: Mapping[str, str],
     words: Words,
     sandbox: Sandbox,
 ) -> None:
     """An invalid setup is reported in one line with a remedy, and nothing is submitted."""
-    run = run_cli(*words, env={**studio, **changed})
+    run = run_cli(*words, env={**production_env, **changed})
 
     assert run.returncode == 2
     assert run.stdout == ""
@@ -165,13 +167,13 @@ def test_signal_stops_cleanly(
     number: signal.Signals,
     start_cli: Start,
     run_cli: Command,
-    studio: Mapping[str, str],
+    production_env: Mapping[str, str],
     words: Words,
     sandbox: Sandbox,
     archive: Path,
 ) -> None:
     """A signal ends the run with a correct manifest and a command to continue, which buys nothing twice."""
-    process = start_cli(*words, env=studio)
+    process = start_cli(*words, env=production_env)
     until(lambda: sandbox.totals()["status_reads"] > 2)
     signalled_at = time.monotonic()
 
@@ -187,7 +189,7 @@ def test_signal_stops_cleanly(
     assert {clip["status"] for clip in manifest["clips"]} == {"in flight"}
     assert {clip["generation_id"] for clip in manifest["clips"]} == accepted
 
-    again = run_cli(*words, "--deadline", "2", env=studio)
+    again = run_cli(*words, "--deadline", "2", env=production_env)
 
     assert again.returncode == 4
     assert sandbox.totals()["submits_received"] == 2
@@ -195,10 +197,10 @@ def test_signal_stops_cleanly(
 
 @pytest.mark.usefixtures("endless")
 def test_second_signal_exits_at_once(
-    start_cli: Start, studio: Mapping[str, str], words: Words, sandbox: Sandbox
+    start_cli: Start, production_env: Mapping[str, str], words: Words, sandbox: Sandbox
 ) -> None:
     """A second signal ends the command without waiting."""
-    process = start_cli(*words, env=studio)
+    process = start_cli(*words, env=production_env)
     until(lambda: sandbox.totals()["status_reads"] > 2)
 
     process.send_signal(signal.SIGINT)
@@ -210,10 +212,10 @@ def test_second_signal_exits_at_once(
 
 
 def test_early_signal_submits_nothing(
-    start_cli: Start, studio: Mapping[str, str], words: Words, sandbox: Sandbox
+    start_cli: Start, production_env: Mapping[str, str], words: Words, sandbox: Sandbox
 ) -> None:
     """A signal before the first submission ends the command with a message."""
-    process = start_cli(*words, env={**studio, "PREFECT_API_URL": ""})
+    process = start_cli(*words, env={**production_env, "PREFECT_API_URL": ""})
     assert process.stderr
     assert "temporary Prefect server" in process.stderr.readline()
 
@@ -225,17 +227,17 @@ def test_early_signal_submits_nothing(
     assert sandbox.totals()["submits_received"] == 0
 
 
-def test_starts_temporary_server(run_cli: Command, studio: Mapping[str, str], words: Words) -> None:
+def test_starts_temporary_server(run_cli: Command, production_env: Mapping[str, str], words: Words) -> None:
     """Without a Prefect server the command starts one and prints one line about it."""
-    run = run_cli(*words, env={**studio, "PREFECT_API_URL": ""})
+    run = run_cli(*words, env={**production_env, "PREFECT_API_URL": ""})
 
     assert run.returncode == 0
     assert run.stderr == "Starting a temporary Prefect server (set PREFECT_API_URL to use a running one)\n"
 
 
-def test_kill_ends_server(start_cli: Start, studio: Mapping[str, str], words: Words) -> None:
+def test_kill_ends_server(start_cli: Start, production_env: Mapping[str, str], words: Words) -> None:
     """When the command is killed, the server that it started exits, too."""
-    process = start_cli(*words, env={**studio, "PREFECT_API_URL": ""})
+    process = start_cli(*words, env={**production_env, "PREFECT_API_URL": ""})
     until(lambda: bool(children(process.pid)))
     server = children(process.pid)
 
@@ -286,9 +288,9 @@ def output_on_terminal(words: Words, env: Mapping[str, str], home: Path) -> str:
     return written.decode()
 
 
-def test_terminal_shows_table(studio: Mapping[str, str], words: Words, tmp_path: Path) -> None:
+def test_terminal_shows_table(production_env: Mapping[str, str], words: Words, tmp_path: Path) -> None:
     """On a terminal the command shows a live table, and at the end the summary."""
-    written = output_on_terminal(words, studio, tmp_path / "prefect")
+    written = output_on_terminal(words, production_env, tmp_path / "prefect")
 
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written)
     assert re.search(r"1  dawn → noon  +processing +0:0\d", plain)

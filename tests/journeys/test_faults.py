@@ -290,7 +290,7 @@ ROWS = [*SUBMIT, *STATUS, *FILE, *GENERATION]
 
 
 @dataclass(frozen=True)
-class Studio:
+class Setup:
     """The archive and sandbox of the table."""
 
     folder: Path
@@ -378,13 +378,13 @@ def _prefect(url: str, home: Path) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def studio(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+def setup(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setup]:
     """Set up one archive and one sandbox for the whole table."""
     folder = tmp_path_factory.mktemp("faults")
     (folder / "archive/images").mkdir(parents=True)
     Image.new("RGB", (480, 480), "#f2b48c").save(folder / "dawn.png")
     with sandboxes(folder) as start, _prefect(prefect_server, folder / "prefect"):
-        yield Studio(folder, start(serve=folder / "archive/images", frame_rate=2))
+        yield Setup(folder, start(serve=folder / "archive/images", frame_rate=2))
 
 
 @dataclass(frozen=True)
@@ -406,40 +406,40 @@ class Result:
 class Table:
     """The results of both runs for all rows, by prompt."""
 
-    studio: Studio
+    setup: Setup
     first: Mapping[str, Result]
     second: Mapping[str, Result]
     totals: Mapping[str, int]
 
 
 @pytest.fixture(scope="module")
-def table(studio: Studio) -> Table:
+def table(setup: Setup) -> Table:
     """Run the whole table twice, the second time without faults; lasting faults have a shorter deadline."""
-    studio.sandbox.faults(*({**row.rule, "clip": row.prompt} for row in ROWS))
-    first = _run_all(studio)
-    studio.sandbox.faults()
-    second = _run_all(studio)
-    return Table(studio, first, second, studio.sandbox.totals())
+    setup.sandbox.faults(*({**row.rule, "clip": row.prompt} for row in ROWS))
+    first = _run_all(setup)
+    setup.sandbox.faults()
+    second = _run_all(setup)
+    return Table(setup, first, second, setup.sandbox.totals())
 
 
-def _run_all(studio: Studio) -> Mapping[str, Result]:
+def _run_all(setup: Setup) -> Mapping[str, Result]:
     """Run all clips once, and count the submissions."""
     lasts = [row.prompt for row in ROWS if row.lasts]
     ends = [row.prompt for row in ROWS if not row.lasts]
-    before = studio.accepted()
+    before = setup.accepted()
 
     async def both() -> tuple[Manifest, Manifest]:
         return await asyncio.gather(
-            studio.make("lasts", lasts, deadline_seconds=_SHORT_DEADLINE_SECONDS), studio.make("ends", ends)
+            setup.make("lasts", lasts, deadline_seconds=_SHORT_DEADLINE_SECONDS), setup.make("ends", ends)
         )
 
     manifests = asyncio.run(both())
-    accepted = studio.accepted() - before
-    posts = accepted + studio.rejected()
+    accepted = setup.accepted() - before
+    posts = accepted + setup.rejected()
     return {
         prompt: Result(
             entry,
-            stored=bool(list(studio.stored(entry, "").glob("clip-*.mp4"))),
+            stored=bool(list(setup.stored(entry, "").glob("clip-*.mp4"))),
             exit_code=ExitCode[manifests[0].model_copy(update={"clips": (entry,)}).verdict.name],
             posts=posts[prompt],
             accepted=accepted[prompt],
@@ -467,15 +467,15 @@ def test_fault(table: Table, row: Row) -> None:
     _check(first, row.first)
     _check(second, row.second)
     assert first.accepted + second.accepted <= 1
-    _check_archived(table.studio, second.entry)
+    _check_archived(table.setup, second.entry)
 
 
-def _check_archived(studio: Studio, entry: Entry) -> None:
+def _check_archived(setup: Setup, entry: Entry) -> None:
     """Check an archived clip against its record and against the original video."""
     if entry.clip:
-        video = studio.archive / entry.clip.key
+        video = setup.archive / entry.clip.key
         content = video.read_bytes()
-        original = httpx.get(f"{studio.sandbox.url}/mirror/{entry.generation_id}-1.mp4").content
+        original = httpx.get(f"{setup.sandbox.url}/mirror/{entry.generation_id}-1.mp4").content
         assert content.startswith(original)  # the `huge` fault appends padding
         assert hashlib.sha256(content).hexdigest() == entry.clip.sha256
         assert probe(video) == entry.clip.facts
@@ -499,7 +499,7 @@ def test_raw_result_is_kept(table: Table) -> None:
     entry = table.first["clouds [status broken-result]"].entry
 
     outcome = json.loads(
-        table.studio.stored(entry, f"attempt-{entry.attempt:03}/outcome.json").read_text(encoding="utf-8")
+        table.setup.stored(entry, f"attempt-{entry.attempt:03}/outcome.json").read_text(encoding="utf-8")
     )
 
     assert outcome["generation"]["answer"]["resultJson"] == '{"resultUrls": ["http'
@@ -508,16 +508,16 @@ def test_raw_result_is_kept(table: Table) -> None:
 @pytest.mark.parametrize(
     ("code", "cause", "exit_code"), [(401, "AuthenticationError", 2), (402, "InsufficientFundsError", 1)]
 )
-def test_refused_account_stops_batch(studio: Studio, code: int, cause: str, exit_code: int) -> None:
+def test_refused_account_stops_batch(setup: Setup, code: int, cause: str, exit_code: int) -> None:
     """After the account is refused, no more clips are submitted; the next run makes all of them."""
     prompts = [f"account {code}, clip {number}" for number in range(24)]
-    before = studio.sandbox.totals()["submits_received"]
-    studio.sandbox.faults({"kind": "submit", "fault": "answer", "status": code})
+    before = setup.sandbox.totals()["submits_received"]
+    setup.sandbox.faults({"kind": "submit", "fault": "answer", "status": code})
 
-    stopped = asyncio.run(studio.make(f"account {code}", prompts))
-    sent = studio.sandbox.totals()["submits_received"] - before
-    studio.sandbox.faults()
-    second = asyncio.run(studio.make(f"account {code}", prompts))
+    stopped = asyncio.run(setup.make(f"account {code}", prompts))
+    sent = setup.sandbox.totals()["submits_received"] - before
+    setup.sandbox.faults()
+    second = asyncio.run(setup.make(f"account {code}", prompts))
 
     assert {(entry.status, entry.cause) for entry in stopped.clips} == {("not submitted", cause)}
     assert (ExitCode[stopped.verdict.name], stopped.billed_seconds) == (exit_code, 0)
@@ -525,19 +525,19 @@ def test_refused_account_stops_batch(studio: Studio, code: int, cause: str, exit
     assert {entry.status for entry in second.clips} == {"made"}
 
 
-def test_lasting_rate_limit(studio: Studio) -> None:
+def test_lasting_rate_limit(setup: Setup) -> None:
     """A lasting rate limit spends nothing and causes few requests; the next run makes the clips."""
-    alias = studio.sandbox.url.replace(
+    alias = setup.sandbox.url.replace(
         "127.0.0.1", "localhost"
     )  # counts as another account for the rate limit
     prompts = [f"limit, clip {number}" for number in range(3)]
-    before = studio.sandbox.totals()["submits_received"]
-    studio.sandbox.faults({"kind": "submit", "fault": "answer", "status": 429})
+    before = setup.sandbox.totals()["submits_received"]
+    setup.sandbox.faults({"kind": "submit", "fault": "answer", "status": 429})
 
-    limited = asyncio.run(studio.make("limit", prompts, deadline_seconds=3, url=alias))
-    sent = studio.sandbox.totals()["submits_received"] - before
-    studio.sandbox.faults()
-    second = asyncio.run(studio.make("limit", prompts, url=alias))
+    limited = asyncio.run(setup.make("limit", prompts, deadline_seconds=3, url=alias))
+    sent = setup.sandbox.totals()["submits_received"] - before
+    setup.sandbox.faults()
+    second = asyncio.run(setup.make("limit", prompts, url=alias))
 
     assert {(entry.status, entry.cause) for entry in limited.clips} == {("not submitted", "DeadlineError")}
     assert (ExitCode[limited.verdict.name], limited.billed_seconds) == (4, 0)
@@ -545,41 +545,41 @@ def test_lasting_rate_limit(studio: Studio) -> None:
     assert {entry.status for entry in second.clips} == {"made"}
 
 
-def test_outage_is_manifest(studio: Studio) -> None:
+def test_outage_is_manifest(setup: Setup) -> None:
     """A run waits through an outage of reads and downloads, and buys nothing again."""
     prompts = [f"outage, clip {number}" for number in range(3)]
-    before = studio.sandbox.totals()["submits_received"]
-    studio.sandbox.faults(
+    before = setup.sandbox.totals()["submits_received"]
+    setup.sandbox.faults(
         {"kind": "status", "fault": "drop", "until_seconds": 5},
         {"kind": "file", "fault": "answer", "status": 502, "until_seconds": 6},
     )
 
-    manifest = asyncio.run(studio.make("outage", prompts))
+    manifest = asyncio.run(setup.make("outage", prompts))
 
     assert {entry.status for entry in manifest.clips} == {"made"}
     assert ExitCode[manifest.verdict.name] == 0
-    assert studio.sandbox.totals()["submits_received"] - before == 3
+    assert setup.sandbox.totals()["submits_received"] - before == 3
 
 
-def test_unreachable_api_costs_nothing(studio: Studio) -> None:
+def test_unreachable_api_costs_nothing(setup: Setup) -> None:
     """Without a connection nothing is sent, and the next run makes the clips."""
     prompts = ["unreachable, clip 1"]
 
     away = asyncio.run(
-        studio.make("unreachable", prompts, url=f"http://127.0.0.1:{free_port()}", deadline_seconds=4)
+        setup.make("unreachable", prompts, url=f"http://127.0.0.1:{free_port()}", deadline_seconds=4)
     )
-    second = asyncio.run(studio.make("unreachable", prompts))
+    second = asyncio.run(setup.make("unreachable", prompts))
 
     assert [(entry.status, entry.cause) for entry in away.clips] == [("not submitted", "DeadlineError")]
     assert (ExitCode[away.verdict.name], away.billed_seconds) == (4, 0)
     assert [entry.status for entry in second.clips] == ["made"]
 
 
-def test_rival_runs_share_clips(studio: Studio) -> None:
+def test_rival_runs_share_clips(setup: Setup) -> None:
     """Two concurrent runs that share only the archive buy each clip once."""
     prompts = [f"rivals, clip {number}" for number in range(16)]
-    board = studio.board("rivals", prompts)
-    studio.sandbox.faults({"kind": "submit", "fault": "slow", "seconds": 0.3})
+    board = setup.board("rivals", prompts)
+    setup.sandbox.faults({"kind": "submit", "fault": "slow", "seconds": 0.3})
 
     async def rivals() -> Sequence[Manifest]:
         begin = asyncio.Barrier(2)
@@ -587,13 +587,13 @@ def test_rival_runs_share_clips(studio: Studio) -> None:
         @flow
         async def rival(more_seconds: float) -> Manifest:
             await begin.wait()
-            return await studio.produce(board, timeout_seconds=_TIMEOUT_SECONDS + more_seconds)
+            return await setup.produce(board, timeout_seconds=_TIMEOUT_SECONDS + more_seconds)
 
         return await asyncio.gather(rival(0), rival(1))
 
     one, other = asyncio.run(rivals())
 
-    accepted = studio.accepted()
+    accepted = setup.accepted()
     assert [accepted[prompt] for prompt in prompts] == [1] * 16
     assert {entry.status for entry in (*one.clips, *other.clips)} == {"made"}
     assert one.billed_seconds + other.billed_seconds == 4 * 16

@@ -40,10 +40,10 @@ def _intents(kept: dict[str, bytes]) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("source", ["boards/board.yaml", "boards/"])
 def test_storyboard_in_bucket(
-    run_cli: Command, studio: dict[str, str], s3: S3, board: Path, source: str
+    run_cli: Command, production_env: dict[str, str], s3: S3, board: Path, source: str
 ) -> None:
     """A storyboard or folder in a bucket needs no option, and plans the same clips as a local one."""
-    boards, archive, env = s3.bucket(), f"s3://{s3.bucket()}/films", {**studio, **s3.env}
+    boards, archive, env = s3.bucket(), f"s3://{s3.bucket()}/films", {**production_env, **s3.env}
     _upload(s3, boards, board.parent, "boards/")
     more = ("--archive", archive, "--prompt", "drifting clouds")
     local = board if source.endswith(".yaml") else board.parent
@@ -85,14 +85,14 @@ def block(s3: S3, prefect_server: str, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 
 def test_storyboard_in_block(
-    run_cli: Command, studio: dict[str, str], s3: S3, block: str, board: Path
+    run_cli: Command, production_env: dict[str, str], s3: S3, block: str, board: Path
 ) -> None:
     """A storyboard in an archive block needs no environment variables, nor do its images."""
     _upload(s3, block, board.parent, "films/boards/")
     words = ("block:boards/boards/board.yaml", "--archive", "block:boards")
 
-    planned = run_cli("plan", *words, "--json", env=studio)
-    made = run_cli("produce", *words, *_QUICK, env=studio)
+    planned = run_cli("plan", *words, "--json", env=production_env)
+    made = run_cli("produce", *words, *_QUICK, env=production_env)
 
     assert [clip["action"] for clip in json.loads(planned.stdout)["clips"]] == ["make", "make"], (
         planned.stderr
@@ -112,10 +112,16 @@ def test_storyboard_in_block(
     ],
 )
 def test_invalid_stored_storyboard(
-    run_cli: Command, studio: dict[str, str], sandbox: Sandbox, s3: S3, board: Path, source: str, says: str
+    run_cli: Command,
+    production_env: dict[str, str],
+    sandbox: Sandbox,
+    s3: S3,
+    board: Path,
+    source: str,
+    says: str,
 ) -> None:
     """Errors in a stored storyboard are reported before anything is written or paid."""
-    bucket, env = s3.bucket(), {**studio, **s3.env}
+    bucket, env = s3.bucket(), {**production_env, **s3.env}
     (board.parent / "climbing.yaml").write_text(
         "shots: [{image: ../a.png, prompt: waves}, {image: dawn.png}]"
     )
@@ -157,10 +163,10 @@ def _difference(frame: Image.Image, wanted: Image.Image) -> float:
 
 @pytest.mark.parametrize("fit", ["crop", "pad", "none"])
 def test_images_are_fitted(
-    run_cli: Command, studio: dict[str, str], s3: S3, tmp_path: Path, fit: Fit
+    run_cli: Command, production_env: dict[str, str], s3: S3, tmp_path: Path, fit: Fit
 ) -> None:
     """A rotated photo, a large image and a fitting one become clips that begin and end with them."""
-    folder, bucket, env = tmp_path / "phone", s3.bucket(), {**studio, **s3.env}
+    folder, bucket, env = tmp_path / "phone", s3.bucket(), {**production_env, **s3.env}
     folder.mkdir()
     sideways = Image.Exif()
     sideways[_ORIENTATION] = 6
@@ -197,10 +203,10 @@ def test_images_are_fitted(
 
 
 def test_image_url_lifetime(
-    run_cli: Command, studio: dict[str, str], sandbox: Sandbox, s3: S3, board: Path
+    run_cli: Command, production_env: dict[str, str], sandbox: Sandbox, s3: S3, board: Path
 ) -> None:
     """Each attempt gets its own URLs with the requested lifetime, by default one day."""
-    bucket, env = s3.bucket(), {**studio, **s3.env}
+    bucket, env = s3.bucket(), {**production_env, **s3.env}
     words = ("produce", board, "--archive", f"s3://{bucket}", *_QUICK)
     sandbox.faults({"kind": "generation", "fault": "fail", "code": "GENERATION_FAILED"})
 
@@ -210,13 +216,13 @@ def test_image_url_lifetime(
     forever = run_cli(*words, "--images-lifetime", "200h", env=env)
 
     assert second.returncode == 0, second.stderr
-    asked = [
+    queries = [
         httpx.URL(url).params
         for intent in _intents(s3.contents(bucket))
         for url in intent["request"]["input"]["image_urls"]
     ]
-    assert sorted({params["X-Amz-Expires"] for params in asked}) == ["1800", "86400"]
-    assert len({params["X-Amz-Signature"] for params in asked}) >= 6
+    assert sorted({params["X-Amz-Expires"] for params in queries}) == ["1800", "86400"]
+    assert len({params["X-Amz-Signature"] for params in queries}) >= 6
     assert forever.returncode == 2
     assert "at most 168h" in forever.stderr
 
@@ -231,7 +237,7 @@ def test_image_url_lifetime(
 )
 def test_short_credentials_warn(
     run_cli: Command,
-    studio: dict[str, str],
+    production_env: dict[str, str],
     s3: S3,
     board: Path,
     minutes: int | None,
@@ -239,7 +245,7 @@ def test_short_credentials_warn(
     warned: bool,  # noqa: FBT001 -- a column of the table
 ) -> None:
     """Credentials that expire before the URLs cause a warning, and the clips are made."""
-    env = {**studio, **s3.env, "AWS_SESSION_TOKEN": "temporary"}
+    env = {**production_env, **s3.env, "AWS_SESSION_TOKEN": "temporary"}
     if minutes:
         env["AWS_CREDENTIAL_EXPIRATION"] = (datetime.now(UTC) + timedelta(minutes=minutes)).isoformat()
 

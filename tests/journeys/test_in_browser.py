@@ -64,7 +64,7 @@ def board(home: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def studio(home: Path) -> Iterator[Sandbox]:
+def sandbox(home: Path) -> Iterator[Sandbox]:
     """Run a sandbox that rejects the clip after dusk."""
     (home / "archive/images").mkdir(parents=True)
     with sandboxes(home) as start:
@@ -76,14 +76,14 @@ def studio(home: Path) -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="module", params=["disk", "bucket"])
 def shown(
-    request: pytest.FixtureRequest, home: Path, board: Path, studio: Sandbox, prefect_server: str
+    request: pytest.FixtureRequest, home: Path, board: Path, sandbox: Sandbox, prefect_server: str
 ) -> Shown:
     """Produce the storyboard and return its report."""
     place = request.param
     s3: S3 | None = request.getfixturevalue("s3") if place == "bucket" else None
     archive = f"s3://{s3.bucket()}" if s3 else str(home / "archive")
-    hosting = () if s3 else ("--images-url", studio.hosted)
-    env = {"PREFECT_API_URL": prefect_server, **studio.env, **(s3.env if s3 else {})}
+    hosting = () if s3 else ("--images-url", sandbox.hosted)
+    env = {"PREFECT_API_URL": prefect_server, **sandbox.env, **(s3.env if s3 else {})}
 
     def run(*arguments: object) -> Any:  # noqa: ANN401 -- JSON
         command = [str(BIN / "prefect-seedance"), *map(str, arguments), "--json"]
@@ -198,7 +198,7 @@ async def test_shows_link_expiry(shown: Shown, page: Page) -> None:
 
     command = f"prefect-seedance report s3://{shown.prefix.split('/')[3]} seen-bucket"
     assert (command in footer) == (shown.place == "bucket")
-    assert ("hold until" in footer) == (shown.place == "bucket")
+    assert ("work until" in footer) == (shown.place == "bucket")
 
 
 @on_disk
@@ -312,8 +312,8 @@ async def test_has_accessible_names(shown: Shown, page: Page) -> None:
     tree = await page.locator("body").aria_snapshot()
 
     assert 'article "1 dawn → noon"' in tree
-    assert 'img "First picture of clip 1"' in tree
-    assert 'heading "What is missing"' in tree
+    assert 'img "First frame of clip 1"' in tree
+    assert 'heading "Missing clips"' in tree
     assert 'link "manifest.json"' in tree
     nameless = "video:not([aria-label]), svg:not([aria-label]), img[alt=''], section:not([aria-labelledby])"
     assert await page.locator(nameless).count() == 0

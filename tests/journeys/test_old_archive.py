@@ -110,7 +110,7 @@ def test_plan_reuses_every_clip(run_cli: Command, archive: Path) -> None:
 )
 def test_production_spends_nothing(
     run_cli: Command,
-    studio: dict[str, str],
+    production_env: dict[str, str],
     sandbox: Sandbox,
     archive: Path,
     board: Path,
@@ -122,7 +122,9 @@ def test_production_spends_nothing(
     before, manifest = _stored(archive), archive / f"productions/{production}/manifest.json"
     old = _fields(manifest.read_text(encoding="utf-8"))
 
-    run = run_cli("produce", board, "--archive", archive, "--images-url", sandbox.hosted, *_QUICK, env=studio)
+    run = run_cli(
+        "produce", board, "--archive", archive, "--images-url", sandbox.hosted, *_QUICK, env=production_env
+    )
 
     new = _fields(run.stdout)
     assert run.returncode == new["exit_code"] == exit_code, run.stderr
@@ -154,7 +156,7 @@ def test_ledger_lists_every_attempt(run_cli: Command, archive: Path) -> None:
 
 
 def test_lost_submission_is_made_again(
-    run_cli: Command, studio: dict[str, str], sandbox: Sandbox, archive: Path
+    run_cli: Command, production_env: dict[str, str], sandbox: Sandbox, archive: Path
 ) -> None:
     """After the old submission is declared lost, the next run submits this clip once, and no other."""
     before = _stored(archive)
@@ -162,7 +164,7 @@ def test_lost_submission_is_made_again(
 
     resolved = run_cli("resolve", archive, _UNRESOLVED[:12], "--lost", "--json")
     left = _fields(run_cli("ledger", archive, "--unresolved", "--json").stdout)["clips"]
-    run = run_cli("produce", _BOARD, *words, env=studio)
+    run = run_cli("produce", _BOARD, *words, env=production_env)
 
     assert resolved.returncode == 0, resolved.stderr
     assert _fields(resolved.stdout)["result"] == "lost"
@@ -228,12 +230,12 @@ def test_submission_is_adopted(
 
 
 def test_adoption_keeps_to_the_recorded_host(
-    run_cli: Command, studio: dict[str, str], sandbox: Sandbox, archive: Path
+    run_cli: Command, production_env: dict[str, str], sandbox: Sandbox, archive: Path
 ) -> None:
     """With credentials for another base URL, an adoption names the recorded one and records nothing."""
     before = _contents(archive)
 
-    adopted = run_cli("resolve", archive, _UNRESOLVED, "--adopt", "task_0123456789abcdef", env=studio)
+    adopted = run_cli("resolve", archive, _UNRESOLVED, "--adopt", "task_0123456789abcdef", env=production_env)
 
     assert adopted.returncode == 2
     assert f"SEEDANCE_BASE_URL=http://127.0.0.1:{_PORT}" in adopted.stderr

@@ -21,14 +21,14 @@ _WAIT_SECONDS = 60.0
 @pytest.fixture
 def words(board: Path, place: Place) -> tuple[object, ...]:
     """Return the arguments of the command that every run repeats."""
-    look = ("--first-poll", "0.2", "--poll-every", "0.2", "--timeout", "2", "--deadline", "60")
-    return ("produce", board, "--archive", place.name, *place.options, "--json", *look)
+    polling = ("--first-poll", "0.2", "--poll-every", "0.2", "--timeout", "2", "--deadline", "60")
+    return ("produce", board, "--archive", place.name, *place.options, "--json", *polling)
 
 
 @pytest.fixture
-def env(studio: dict[str, str], place: Place) -> dict[str, str]:
+def env(production_env: dict[str, str], place: Place) -> dict[str, str]:
     """Return the environment of every command."""
-    return {**studio, **place.env}
+    return {**production_env, **place.env}
 
 
 def until(condition: Callable[[], bool]) -> None:

@@ -253,7 +253,7 @@ async def test_later_run_removes_parts(
     await store.sweep(["clip/"])
     assert s3.unfinished(bucket) == 1  # another process may still be uploading it
 
-    monkeypatch.setattr("prefect_seedance.storage.multipart._ABANDONED", timedelta(0))
+    monkeypatch.setattr("prefect_seedance.storage.multipart._ABANDONED_AFTER", timedelta(0))
     await store.sweep(["images/", "clip/vid/"])
     await Store.open(f"s3://{bucket}/another").sweep(["clip/"])
     assert s3.unfinished(bucket) == 1
@@ -269,7 +269,7 @@ async def test_sweep_without_permission(proxy: Proxy, bucket: str, caplog: pytes
 
     await Store.open(f"s3://{bucket}").sweep(["clips/a/"])
 
-    assert "Could not look for unfinished uploads" in caplog.text
+    assert "Could not list unfinished uploads" in caplog.text
 
 
 class Breaking(io.BytesIO):
@@ -437,7 +437,7 @@ async def test_dead_endpoint_fails_soon(bucket: str, monkeypatch: pytest.MonkeyP
 )
 def test_wrong_bucket_costs_nothing(
     run_cli: Command,
-    studio: dict[str, str],
+    production_env: dict[str, str],
     sandbox: Sandbox,
     proxy: Proxy,
     s3: S3,
@@ -447,7 +447,7 @@ def test_wrong_bucket_costs_nothing(
 ) -> None:
     """A bucket that refuses ends a production before anything is sent, in one line and with exit code 2."""
     proxy.response = response
-    env = {**studio, **s3.env, "AWS_ENDPOINT_URL": proxy.url}
+    env = {**production_env, **s3.env, "AWS_ENDPOINT_URL": proxy.url}
 
     run = run_cli("produce", board, "--archive", "s3://clips/films", env=env)
 
@@ -459,7 +459,7 @@ def test_wrong_bucket_costs_nothing(
 
 def test_deleted_bucket(
     start_cli: Callable[..., subprocess.Popen[str]],
-    studio: dict[str, str],
+    production_env: dict[str, str],
     sandbox: Sandbox,
     s3: S3,
     bucket: str,
@@ -467,7 +467,7 @@ def test_deleted_bucket(
 ) -> None:
     """When the bucket is deleted during a run, each clip reports it, and the summary is shown."""
     sandbox.faults({"kind": "generation", "fault": "take-longer", "factor": 8})
-    run = start_cli("produce", board, "--archive", f"s3://{bucket}/films", env={**studio, **s3.env})
+    run = start_cli("produce", board, "--archive", f"s3://{bucket}/films", env={**production_env, **s3.env})
     while sum(key.endswith("accepted.json") for key in s3.contents(bucket)) < 2:
         assert run.poll() is None
         time.sleep(0.05)

@@ -41,7 +41,7 @@ def _keys(s3: S3, policy: str) -> dict[str, str]:
     return {"AWS_ACCESS_KEY_ID": key["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"]}
 
 
-def test_guide_leads_to_clips(strict: S3, studio: dict[str, str], tmp_path: Path) -> None:
+def test_guide_leads_to_clips(strict: S3, production_env: dict[str, str], tmp_path: Path) -> None:
     """The page's commands make a production with the page's policy, and are refused without it."""
     bucket = strict.bucket()
     rules, policy = _blocks("json", bucket)
@@ -52,7 +52,9 @@ def test_guide_leads_to_clips(strict: S3, studio: dict[str, str], tmp_path: Path
     commands = "".join(_blocks("bash", bucket))
     quick = commands.replace("produce ", "produce --first-poll 0.2 --poll-every 0.2 ")
     mine = {"PATH": f"{BIN}:{os.environ['PATH']}"}
-    env = environment(tmp_path / "prefect", **studio, **{**strict.env, **_keys(strict, policy), **mine})
+    env = environment(
+        tmp_path / "prefect", **production_env, **{**strict.env, **_keys(strict, policy), **mine}
+    )
 
     def run(text: str, **more: str) -> subprocess.CompletedProcess[str]:
         command, variables = ["bash", "-euc", text], {**env, **more}

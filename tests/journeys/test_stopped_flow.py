@@ -38,7 +38,7 @@ KINDS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_terminated_flow_loses_no_id(
-    kind: str, tmp_path: Path, board: Path, archive: Path, sandbox: Sandbox, studio: dict[str, str]
+    kind: str, tmp_path: Path, board: Path, archive: Path, sandbox: Sandbox, production_env: dict[str, str]
 ) -> None:
     """Both submissions are answered one second after SIGTERM, and neither stays unresolved."""
     sandbox.faults({"kind": "submit", "fault": "slow", "seconds": 1.0})
@@ -47,7 +47,7 @@ def test_terminated_flow_loses_no_id(
     command = (sys.executable, script, board, archive, sandbox.hosted)
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
-    with running(*command, env=environment(tmp_path / "prefect", **studio), **quiet) as process:
+    with running(*command, env=environment(tmp_path / "prefect", **production_env), **quiet) as process:
         _wait_for_intents(archive, clips=2)
         process.send_signal(signal.SIGTERM)
         process.wait(30)

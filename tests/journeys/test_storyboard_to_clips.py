@@ -43,16 +43,16 @@ def film(tmp_path: Path, images: list[Image.Image]) -> Path:
 
 def test_storyboard_becomes_clips(
     run_cli: Command,
-    studio: dict[str, str],
+    production_env: dict[str, str],
     sandbox: Sandbox,
     place: Place,
     film: Path,
     images: list[Image.Image],
 ) -> None:
     """Clips begin and end with the images; a second run does nothing; an edit buys one clip."""
-    look = ("--first-poll", "0.2", "--poll-every", "0.2")
-    words = ("produce", film, "--archive", place.name, *place.options, "--json", *look)
-    env = {**studio, **place.env}
+    polling = ("--first-poll", "0.2", "--poll-every", "0.2")
+    words = ("produce", film, "--archive", place.name, *place.options, "--json", *polling)
+    env = {**production_env, **place.env}
 
     first = _clips(run_cli(*words, env=env))
     books = sandbox.totals()
