@@ -2,7 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+import os
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,16 @@ from tests import films
 from tests.records import manifest_of, record_success
 
 Run = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(autouse=True)
+def _restored() -> Iterator[None]:
+    """Restore the environment and the handlers that a command sets for its process."""
+    variables, handler = dict(os.environ), signal.getsignal(signal.SIGTERM)
+    yield
+    os.environ.clear()
+    os.environ.update(variables)
+    signal.signal(signal.SIGTERM, handler)
 
 
 @pytest.fixture

@@ -45,7 +45,13 @@ def test_defaults_are_readable(capsys: pytest.CaptureFixture[str], monkeypatch: 
     assert main(["produce", "--help"]) == 0
 
     text = " ".join(capsys.readouterr().out.split())
-    for default in ("[default: 1h]", "[default: 24h]", "[default: 2s]", "[default: report]", "[default: yes]"):
+    for default in (
+        "[default: 1h]",
+        "[default: 24h]",
+        "[default: 2s]",
+        "[default: report]",
+        "[default: yes]",
+    ):
         assert default in text
     assert "[default: ]" not in text
     assert "[default: 0.0]" not in text
@@ -53,7 +59,8 @@ def test_defaults_are_readable(capsys: pytest.CaptureFixture[str], monkeypatch: 
 
 
 @pytest.mark.parametrize(
-    "words", [["--no-wait"], ["--no-film", "--no-report"], ["--film"], ["--deadline", "90m", "--timeout", "5"]]
+    "words",
+    [["--no-wait"], ["--no-film", "--no-report"], ["--film"], ["--deadline", "90m", "--timeout", "5"]],
 )
 def test_accepts_flags_and_durations(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -88,6 +88,22 @@ def test_signal_leaves_manifest(
     assert [clip["status"] for clip in manifest["clips"]] == ["in flight", "in flight"]
 
 
+def test_stopped_run_names_ledger(
+    words: Words, sandbox: Sandbox, archive: Path, start_cli: Callable[..., subprocess.Popen[str]]
+) -> None:
+    """If a stopped run cannot store its manifest, the error says that the ledger has every submission."""
+    sandbox.faults({"kind": "generation", "fault": "never-end"})
+    (archive / "productions/test-board/manifest.json/in-its-way").mkdir(parents=True)
+
+    process = start_cli(*words, env=sandbox.env)
+    _wait_for_records(archive, "accepted.json", count=2)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=_WAIT_SECONDS)
+
+    assert process.returncode == 1
+    assert "The ledger has every submission; run the same again to continue" in err
+
+
 def test_second_signal_quits(
     words: Words, sandbox: Sandbox, archive: Path, start_cli: Callable[..., subprocess.Popen[str]]
 ) -> None:

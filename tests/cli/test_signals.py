@@ -1,6 +1,7 @@
 """Signals that stop a command."""
 
 import asyncio
+import contextlib
 import io
 import signal
 
@@ -47,10 +48,11 @@ def test_swallowed_interrupt_counts() -> None:
     """A signal stops the command even if the interrupted code swallows the exception."""
     former = signal.getsignal(signal.SIGINT)
 
-    with pytest.raises(KeyboardInterrupt), interruptible():
-        try:
+    def swallow() -> None:
+        with interruptible(), contextlib.suppress(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-        except KeyboardInterrupt:
-            pass
+
+    with pytest.raises(KeyboardInterrupt):
+        swallow()
 
     assert signal.getsignal(signal.SIGINT) is former

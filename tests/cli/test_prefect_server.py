@@ -1,0 +1,45 @@
+"""A temporary Prefect server."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from prefect.context import refresh_global_settings_context
+from prefect.settings import get_current_settings
+
+from prefect_seedance.cli.prefect_server import has_server, temporary_server
+from prefect_seedance.errors import SetupError
+
+
+@pytest.fixture(autouse=True)
+def _prefect(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """Use no settings of the developer, and a database of the test's own."""
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.chdir(tmp_path)
+    refresh_global_settings_context()
+    yield
+    monkeypatch.undo()
+    refresh_global_settings_context()
+
+
+def test_server_answers() -> None:
+    """Within the block Prefect is configured to use a server that answers; afterwards it has stopped."""
+    assert not has_server()
+
+    with temporary_server():
+        assert has_server()
+        url = str(get_current_settings().api.url)
+        assert httpx.get(f"{url}/health").json() is True
+
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{url}/health")
+
+
+def test_failed_start_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the server cannot start, the error has its last words and a remedy."""
+    monkeypatch.setenv("PREFECT_API_DATABASE_CONNECTION_URL", "sqlite+aiosqlite:////proc/none/prefect.db")
+
+    with pytest.raises(SetupError, match=r"did not start .*prefect server start"), temporary_server():
+        pytest.fail("the server started")

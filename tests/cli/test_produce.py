@@ -1,0 +1,120 @@
+"""The command that makes a production, as far as it goes in this process."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from prefect_seedance.cli import main
+from prefect_seedance.cli.produce import configure_prefect
+from tests.cli.conftest import Run
+from tests.processes import Sandbox
+
+_POLLS = ("--first-poll", "0.1", "--poll-every", "0.1")
+
+
+@pytest.fixture(autouse=True)
+def _account(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Use the sandbox's account, and no settings of the developer."""
+    for name, value in {**sandbox.env, "PREFECT_HOME": str(tmp_path), "PREFECT_API_URL": ""}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def words(board: Path, archive: Path, sandbox: Sandbox) -> tuple[object, ...]:
+    """Return the arguments of a production of the storyboard, without film and report."""
+    quick = (*_POLLS, "--no-film", "--no-report")
+    return ("produce", board, "--archive", archive, "--images-url", sandbox.hosted, *quick)
+
+
+def test_prints_steps_and_summary(
+    words: tuple[object, ...], capsys: pytest.CaptureFixture[str], archive: Path
+) -> None:
+    """The output has every step and then the summary; nothing goes to standard error."""
+    assert main(list(map(str, words))) == 0
+
+    out, err = capsys.readouterr()
+    steps = [line.split("  ")[1:] for line in out.splitlines() if "dawn → noon  " in line]
+    assert ["dawn → noon", "submitting"] in steps
+    assert ["dawn → noon", "made"] in steps
+    assert f"Manifest  {archive}/productions/test-board/manifest.json" in out
+    assert err == ""
+
+
+def test_json_is_manifest(words: tuple[object, ...], run_json: Run, sandbox: Sandbox) -> None:
+    """With --json the output is the manifest with the exit code; a second run reuses every clip."""
+    first, second = run_json(*words), run_json(*words)
+
+    assert (first["exit_code"], second["exit_code"]) == (0, 0)
+    assert [clip["status"] for clip in first["clips"]] == ["made", "made"]
+    assert [clip["status"] for clip in second["clips"]] == ["reused", "reused"]
+    assert sandbox.totals()["accepted"] == 2
+
+
+@pytest.mark.parametrize(
+    ("rule", "code", "expected"),
+    [
+        ({"kind": "generation", "fault": "fail", "code": "PROCESSING_TIMEOUT"}, 1, "--retry-failed"),
+        ({"kind": "submit", "fault": "answer", "status": 401}, 2, "401"),
+        ({"kind": "submit", "fault": "accept-then-drop"}, 3, "--unresolved"),
+        ({"kind": "generation", "fault": "never-end"}, 4, "Continue:"),
+    ],
+    ids=["failed", "no account", "unresolved", "in flight"],
+)
+def test_exit_code_and_remedy(
+    rule: Mapping[str, object],
+    code: int,
+    expected: str,
+    words: tuple[object, ...],
+    sandbox: Sandbox,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The exit code is the most urgent thing left to do, and the summary says how."""
+    sandbox.faults(rule)
+
+    assert main([*map(str, words), "--timeout", "1", "--deadline", "6"]) == code
+    assert expected in capsys.readouterr().out
+
+
+def test_setup_error_spends_nothing(
+    words: tuple[object, ...], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, run_json: Run
+) -> None:
+    """Without a key the command ends with exit code 2 before anything is submitted."""
+    monkeypatch.setenv("SEEDANCE_API_KEY", "")
+
+    error = run_json(*words, code=2)["error"]
+
+    assert error["kind"] == "SetupError"
+    assert "There is no API key" in error["message"]
+    assert sandbox.totals()["submits_received"] == 0
+
+
+def test_shows_unstored_manifest(
+    words: tuple[object, ...], archive: Path, sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """If the manifest cannot be stored, the command still shows it."""
+    (archive / "productions/test-board/manifest.json/in-its-way").mkdir(parents=True)
+
+    assert main([*map(str, words), "--json"]) == 0
+
+    assert json.loads(capsys.readouterr().out)["exit_code"] == 0
+    assert sandbox.totals()["accepted"] == 2
+
+
+@pytest.mark.parametrize(("verbose", "level"), [(False, None), (True, "DEBUG")], ids=["quiet", "verbose"])
+def test_user_settings_take_precedence(
+    verbose: bool,  # noqa: FBT001  # a column of the table
+    level: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Prefect's logging is configured only where the user has not done so."""
+    monkeypatch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "true")
+    monkeypatch.delenv("PREFECT_LOGGING_LEVEL", raising=False)
+
+    configure_prefect(verbose=verbose)
+
+    assert os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] == "true"
+    assert os.environ.get("PREFECT_LOGGING_LEVEL") == level
