@@ -9,7 +9,7 @@ import pytest
 
 pytest_plugins = ["tests.processes", "tests.browsing"]
 
-_REAL_TIME_FOLDERS = {"flows", "journeys", "receiver", "sandbox"}
+_REAL_TIME_FOLDERS = {"flows", "journeys", "production", "receiver", "sandbox"}
 """Folders whose tests start processes or serve requests."""
 
 _IDLE_SECONDS = 0.005
