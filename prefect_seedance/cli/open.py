@@ -19,7 +19,7 @@ from prefect_seedance.cli.archives import open_existing
 from prefect_seedance.cli.options import PLAIN, Archive, Json, Production
 from prefect_seedance.cli.printing import show, unbroken
 from prefect_seedance.production.steps import report_production
-from prefect_seedance.report import formatting as words
+from prefect_seedance.report.formatting import format_time
 from prefect_seedance.report.links import Links
 from prefect_seedance.report.manifest import production_key, read_manifest
 from prefect_seedance.report.render import PAGE
@@ -87,4 +87,4 @@ def _has_display() -> bool:
 def _rendered(report: ReportUrl) -> Iterator[RenderableType]:
     yield unbroken(report.url)
     if report.until:
-        yield Text(f"Everyone who has this URL can open the report until {words.moment(report.until)}.")
+        yield Text(f"Everyone who has this URL can open the report until {format_time(report.until)}.")

@@ -14,7 +14,7 @@ from prefect_seedance.cli.archives import open_existing
 from prefect_seedance.cli.options import PLAIN, Archive, Json, Price, Production
 from prefect_seedance.cli.printing import command, program, show, unbroken
 from prefect_seedance.production.steps import report_production
-from prefect_seedance.report import formatting as words
+from prefect_seedance.report.formatting import format_time
 from prefect_seedance.report.manifest import Manifest, read_manifest
 from prefect_seedance.report.render import Report
 from prefect_seedance.storage.store import Store
@@ -52,6 +52,6 @@ def _rendered(manifest: Manifest, store: Store, written: Report) -> Iterator[Ren
     yield unbroken(f"Report         {store.link(written.key)}")
     yield unbroken(f"Contact sheet  {store.link(written.contact_sheet)}")
     if written.links_until:
-        yield Text(f"\nIts links are valid until {words.moment(written.links_until)}.")
+        yield Text(f"\nIts links are valid until {format_time(written.links_until)}.")
     yield Text("\nOpen it:")
     yield command(f"{program()} open {shlex.quote(store.name)} {manifest.production}")

@@ -137,7 +137,7 @@ class Page:
         return f"{self.billed_seconds * self.price_per_second:,}"
 
     def _policy(self) -> str:
-        """Return a content security policy that allows only our style, embedded images and archived videos."""
+        """Return a content security policy: only our style, embedded images and archived videos."""
         digest = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
         linked = [self.film, self.manifest_link, *(card.video for card in self.cards)]
         origins = sorted({link.origin for link in linked if link and link.origin})

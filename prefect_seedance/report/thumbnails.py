@@ -39,7 +39,7 @@ def decode(content: bytes | None, *, width: int) -> Image.Image | None:
 
 
 def data_url(image: Image.Image) -> str:
-    """Return a URL that contains the image, without its metadata."""
+    """Return a URL that contains the image as a JPEG file."""
     file = BytesIO()
     image.save(file, "JPEG", quality=_QUALITY)
     return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
