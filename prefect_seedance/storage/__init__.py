@@ -1,1 +1,1 @@
-"""Bytes by key, in a folder or a bucket."""
+"""Objects by key, in a folder or a bucket."""

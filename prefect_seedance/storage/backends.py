@@ -1,4 +1,4 @@
-"""The place that a store is in: opened by its URL, and understood when it refuses."""
+"""Open folders and buckets, and translate their errors."""
 
 import atexit
 import functools
@@ -18,7 +18,7 @@ from obstore.store import AzureStore, GCSStore, LocalStore, MemoryStore, ObjectS
 
 from prefect_seedance.errors import ArchiveError, SetupError
 from prefect_seedance.storage.locations import BLOCK_PREFIX
-from prefect_seedance.storage.multipart import Uploads
+from prefect_seedance.storage.multipart import MultipartUploads
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Config, S3CredentialProvider
@@ -29,28 +29,27 @@ _BUCKETS: Mapping[str, type[S3Store | GCSStore | AzureStore]] = {
     "az": AzureStore,
 }
 
-_PATIENT: "RetryConfig" = {"retry_timeout": timedelta(minutes=3), "max_retries": 20}
-"""What was paid for is written with patience: the id of an accepted generation shall outlive a storage's bad
-minutes."""
+_WRITE_RETRY: "RetryConfig" = {"retry_timeout": timedelta(minutes=3), "max_retries": 20}
+"""Writes survive outages of minutes, because they record what was paid for, such as a generation's id."""
 
-_BRISK: "RetryConfig" = {"retry_timeout": timedelta(seconds=30), "max_retries": 6}
-"""Everything else says soon that the storage does not answer."""
+_READ_RETRY: "RetryConfig" = {"retry_timeout": timedelta(seconds=30), "max_retries": 6}
+"""Reads cost nothing, so they fail soon if the bucket does not answer."""
 
-_LAST_SECONDS = 0.05
-"""Measured: a process that ends within milliseconds of an answer of obstore's aborts every fifth time,
-for its threads still hold Python's objects; of those that wait so long none does."""
+_EXIT_DELAY_SECONDS = 0.05
+"""Measured: a process that exits within milliseconds after a response in obstore aborts in one of five cases,
+because obstore's threads still use Python objects. With this delay it never does."""
 
-_MEMORIES: dict[str, MemoryStore] = {}
-"""A ``memory://`` store lives as long as the process, so that everyone who names it sees the same."""
+_MEMORY_STORES: dict[str, MemoryStore] = {}
+"""The ``memory://`` stores by URL; they live as long as the process."""
 
-_ANSWER = re.compile(r"<Code>(.*?)</Code>.*?<Message>(.*?)</Message>", re.DOTALL)
-"""How buckets refuse."""
+_ERROR_BODY = re.compile(r"<Code>(.*?)</Code>.*?<Message>(.*?)</Message>", re.DOTALL)
+"""The body of a bucket's error response."""
 
-_EXCHANGE = re.compile(r"Error performing \w+ (https?://[^/\s]+)\S* in .*? - (.+)")
-"""How obstore tells that a bucket did not answer."""
+_NO_RESPONSE = re.compile(r"Error performing \w+ (https?://[^/\s]+)\S* in .*? - (.+)")
+"""obstore's message if a bucket does not answer."""
 
-_DISTRUST = re.compile(r"InvalidCertificate\(\s*(\w+)")
-"""How it tells, in its debug output only, that nobody vouches for who answered."""
+_BAD_CERTIFICATE = re.compile(r"InvalidCertificate\(\s*(\w+)")
+"""An untrusted TLS certificate, which only obstore's debug output names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,32 +57,32 @@ class Backend:
     """A folder, or a bucket of S3, GCS or Azure.
 
     Attributes:
-        url: The folder's path or the bucket's URL, as people know it.
-        reader: Gives up soon when the place does not answer.
-        writer: Outlasts its bad minutes.
-        folder: Where it is, if it is a folder.
-        uploads: What was begun to be sent, if it is in S3 and boto is there to ask.
-        expires_at: When the credentials end that it was opened with, as far as that is known.
+        url: The folder's path or the bucket's URL.
+        reader: For reads; fails soon if the bucket does not answer.
+        writer: For writes; retries for minutes.
+        folder: The folder, if it is one.
+        uploads: The multipart uploads, if the bucket is in S3 and boto3 is installed.
+        expires_at: When the credentials expire, if that is known.
     """
 
     url: str
     reader: ObjectStore
     writer: ObjectStore
     folder: Path | None = None
-    uploads: Uploads | None = None
+    uploads: MultipartUploads | None = None
     expires_at: datetime | None = None
 
     def __post_init__(self) -> None:
-        _end_gently()
+        _delay_exit()
 
     @classmethod
     def open(cls, url: str) -> Self:
         """Open a folder's path, ``file://``, ``s3://``, ``gs://``, ``az://`` or ``memory://``.
 
-        A folder is made if it is missing.
+        A missing folder is created.
 
         Raises:
-            SetupError: If the URL names no such place, or the folder cannot be made.
+            SetupError: If the URL is not supported, or the folder cannot be created.
         """
         scheme, separator, _ = url.partition("://")
         if url and not separator and not url.startswith(BLOCK_PREFIX):
@@ -91,19 +90,21 @@ class Backend:
         if url.startswith("file:///"):
             return cls._open_folder(Path(unquote(url.removeprefix("file://"))))
         if scheme == "memory":
-            memory = _MEMORIES.setdefault(url, MemoryStore())
+            memory = _MEMORY_STORES.setdefault(url, MemoryStore())
             return cls(url=url, reader=memory, writer=memory)
         if scheme in _BUCKETS:
             kind = _BUCKETS[scheme]
             with translated_errors(f"open {url}", SetupError):
-                reader, writer = (kind.from_url(url, retry_config=retry) for retry in (_BRISK, _PATIENT))
-                until = _environments_expiry() if scheme == "s3" else None
-                uploads = Uploads.at(url) if scheme == "s3" else None
+                reader, writer = (
+                    kind.from_url(url, retry_config=retry) for retry in (_READ_RETRY, _WRITE_RETRY)
+                )
+                expires_at = _environment_expiry() if scheme == "s3" else None
+                uploads = MultipartUploads.below(url) if scheme == "s3" else None
                 return cls(
-                    url=url.rstrip("/"), reader=reader, writer=writer, uploads=uploads, expires_at=until
+                    url=url.rstrip("/"), reader=reader, writer=writer, uploads=uploads, expires_at=expires_at
                 )
         raise SetupError(
-            f"{url!r} is no place to archive in; give a folder's path, or s3://, gs:// or az:// with a bucket"
+            f"{url!r} is not an archive; use the path of a folder, or s3://, gs:// or az:// with a bucket"
         )
 
     @classmethod
@@ -118,19 +119,19 @@ class Backend:
         boto: Callable[[], Any],
         expires_at: datetime | None,
     ) -> Self:
-        """Open a bucket of S3, or of a service that speaks its language, with credentials of one's own.
+        """Open a bucket in S3, or in an S3-compatible service, with explicit credentials.
 
         Args:
-            bucket: Its name.
-            prefix: The folder in it.
-            config: How obstore finds it.
-            client: How obstore speaks to it.
-            credentials: Returns the keys to use for a while.
-            boto: Returns boto's client of the same.
-            expires_at: When the keys end, if that is known.
+            bucket: The bucket's name.
+            prefix: The folder in the bucket.
+            config: obstore's configuration of the bucket.
+            client: obstore's configuration of the HTTP client.
+            credentials: Returns temporary or permanent keys.
+            boto: Returns a boto3 client for the same bucket.
+            expires_at: When the keys expire, if that is known.
 
         Raises:
-            SetupError: If the options contradict each other.
+            SetupError: If the options are invalid.
         """
         folder = prefix.strip("/")
 
@@ -145,19 +146,19 @@ class Backend:
             )
 
         url = f"s3://{bucket}/{folder}".rstrip("/")
-        uploads = Uploads(bucket=bucket, prefix=folder and f"{folder}/", client=boto)
+        uploads = MultipartUploads(bucket=bucket, prefix=folder and f"{folder}/", client=boto)
         with translated_errors(f"open {url}", SetupError):
             return cls(
                 url=url,
-                reader=opened(_BRISK),
-                writer=opened(_PATIENT),
+                reader=opened(_READ_RETRY),
+                writer=opened(_WRITE_RETRY),
                 uploads=uploads,
                 expires_at=expires_at,
             )
 
     @classmethod
     def _open_folder(cls, path: Path) -> Self:
-        with translated_errors(f"make the archive's folder {path}", SetupError):
+        with translated_errors(f"create the archive's folder {path}", SetupError):
             folder = path.expanduser().absolute()
             folder.mkdir(parents=True, exist_ok=True)
         local = LocalStore(folder)
@@ -165,42 +166,42 @@ class Backend:
 
     @property
     def bucket(self) -> S3Store | GCSStore | AzureStore | None:
-        """The bucket, if it is one."""
+        """The bucket; None for a folder or memory."""
         return self.reader if isinstance(self.reader, S3Store | GCSStore | AzureStore) else None
 
 
-def _environments_expiry() -> datetime | None:
-    """Return when the environment's keys end, which AWS's own commands write beside them."""
+def _environment_expiry() -> datetime | None:
+    """Return when the environment's keys expire; AWS's own commands export this time with the keys."""
     try:
-        found = datetime.fromisoformat(os.environ.get("AWS_CREDENTIAL_EXPIRATION", ""))
+        expiry = datetime.fromisoformat(os.environ.get("AWS_CREDENTIAL_EXPIRATION", ""))
     except ValueError:
         return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return expiry if expiry.tzinfo else expiry.replace(tzinfo=UTC)
 
 
 @contextmanager
-def translated_errors(doing: str, kind: type[ArchiveError | SetupError] = ArchiveError) -> Iterator[None]:
-    """Raise one readable error for whatever the storage raises inside."""
+def translated_errors(action: str, kind: type[ArchiveError | SetupError] = ArchiveError) -> Iterator[None]:
+    """Translate every error of the storage into one of this package, in one line."""
     try:
         yield
     except (obstore.exceptions.BaseError, OSError, ValueError, RuntimeError) as error:
-        raise kind(f"Could not {doing}: {_first_line(error)}") from None
+        raise kind(f"Could not {action}: {_reason(error)}") from None
 
 
-def _first_line(error: Exception) -> str:
-    """Take what the storage says out of what obstore says, and drop its debug output."""
-    said, _, details = str(error).partition("\n\nDebug source:")
-    if answer := _ANSWER.search(said):
-        return f"{' '.join(answer[2].split()).rstrip('.')} ({answer[1]})"
-    line = said.partition("\n")[0]
-    if exchange := _EXCHANGE.search(line):
-        distrust = _DISTRUST.search(details)
-        reason = f"its certificate is not trusted: {distrust[1]}" if distrust else exchange[2].rstrip(": ")
-        return f"{reason} ({exchange[1]})"
+def _reason(error: Exception) -> str:
+    """Return the storage's own message in one line, without obstore's debug output."""
+    message, _, details = str(error).partition("\n\nDebug source:")
+    if body := _ERROR_BODY.search(message):
+        return f"{' '.join(body[2].split()).rstrip('.')} ({body[1]})"
+    line = message.partition("\n")[0]
+    if failure := _NO_RESPONSE.search(line):
+        bad = _BAD_CERTIFICATE.search(details)
+        reason = f"its certificate is not trusted: {bad[1]}" if bad else failure[2].rstrip(": ")
+        return f"{reason} ({failure[1]})"
     return line or type(error).__name__
 
 
 @functools.cache
-def _end_gently() -> None:
-    """Once a store was opened, let the process end a moment later."""
-    atexit.register(time.sleep, _LAST_SECONDS)
+def _delay_exit() -> None:
+    """Delay the exit of the process, once a store was opened."""
+    atexit.register(time.sleep, _EXIT_DELAY_SECONDS)

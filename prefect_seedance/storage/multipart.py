@@ -1,4 +1,4 @@
-"""Abort what killed processes left half-sent in a bucket of S3."""
+"""Abort multipart uploads that killed processes left in a bucket."""
 
 import logging
 import os
@@ -10,23 +10,23 @@ from typing import Any, Self
 
 _log = logging.getLogger(__name__)
 
-_ABANDONED = timedelta(days=1)
-"""Nobody sends one file for so long; a part is given up after minutes."""
+_ABANDONED_AFTER = timedelta(days=1)
+"""Far longer than any upload takes: a part times out after minutes."""
 
-_ANSWER_SECONDS = 10
-"""For one request: to tidy up shall not keep anybody waiting."""
+_TIMEOUT_SECONDS = 10
+"""Bound of one request, so that cleaning up does not delay a run."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Uploads:
-    """The uploads in several parts that were begun below a prefix of a bucket.
+class MultipartUploads:
+    """The multipart uploads below a prefix of an S3 bucket.
 
-    The parts of one that was neither finished nor aborted are billed, and nobody sees them. obstore
-    cannot list them, so boto does, where it is installed.
+    The parts of an upload that is neither completed nor aborted are billed, but not listed as objects.
+    obstore cannot list them, so boto3 does if it is installed.
 
     Attributes:
-        prefix: Ends at a slash, unless it is empty.
-        client: Returns boto's client of S3.
+        prefix: Ends with a slash, unless it is empty.
+        client: Returns a boto3 client for S3.
     """
 
     bucket: str
@@ -34,22 +34,22 @@ class Uploads:
     client: Callable[[], Any]
 
     @classmethod
-    def at(cls, url: str) -> Self | None:
-        """Return those below an ``s3://`` URL, for the environment's account; None without boto."""
+    def below(cls, url: str) -> Self | None:
+        """Return the uploads below an ``s3://`` URL, for the environment's account; None without boto3."""
         if not find_spec("boto3"):
             return None
         bucket, _, prefix = url.removeprefix("s3://").strip("/").partition("/")
-        return cls(bucket=bucket, prefix=prefix and f"{prefix}/", client=_client_of_environment)
+        return cls(bucket=bucket, prefix=prefix and f"{prefix}/", client=_environment_client)
 
-    def sweep(self, prefixes: Collection[str]) -> None:
-        """Abort those that were begun below these prefixes more than a day ago.
+    def abort_abandoned(self, prefixes: Collection[str]) -> None:
+        """Abort uploads below these prefixes that are older than a day.
 
-        A bucket that refuses, as one may that grants no more than is needed, keeps them.
+        If the credentials do not permit it, the uploads stay.
 
         Args:
-            prefixes: Each ends at a slash and is relative to the archive's own.
+            prefixes: Relative to the archive's prefix; each ends with a slash.
         """
-        from botocore.exceptions import (  # type: ignore[import-untyped]  # noqa: PLC0415 -- no stubs; an extra
+        from botocore.exceptions import (  # type: ignore[import-untyped]  # noqa: PLC0415 -- no stubs; optional
             BotoCoreError,
             ClientError,
         )
@@ -60,12 +60,12 @@ class Uploads:
             for key, upload in self._abandoned(client):
                 if key.startswith(below):
                     client.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload)
-                    _log.info("Removed what a process that died left of %s", key)
+                    _log.info("Aborted an abandoned upload of %s", key)
         except (BotoCoreError, ClientError, ValueError) as error:
-            _log.debug("Could not look for unfinished uploads in %s: %s", self.bucket, error)
+            _log.debug("Could not list unfinished uploads in %s: %s", self.bucket, error)
 
-    def _abandoned(self, client: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 -- boto makes its classes as it runs
-        latest = datetime.now(UTC) - _ABANDONED
+    def _abandoned(self, client: Any) -> Iterator[tuple[str, str]]:  # noqa: ANN401 -- boto3 creates its classes at run time
+        latest = datetime.now(UTC) - _ABANDONED_AFTER
         pages = client.get_paginator("list_multipart_uploads").paginate(
             Bucket=self.bucket, Prefix=self.prefix
         )
@@ -75,15 +75,15 @@ class Uploads:
                     yield upload["Key"], upload["UploadId"]
 
 
-def _client_of_environment() -> Any:  # noqa: ANN401 -- likewise
-    """Return a client that finds the bucket as obstore does."""
-    import boto3  # type: ignore[import-untyped]  # noqa: PLC0415 -- no stubs; an extra
+def _environment_client() -> Any:  # noqa: ANN401 -- likewise
+    """Return a client that addresses buckets as obstore does."""
+    import boto3  # type: ignore[import-untyped]  # noqa: PLC0415 -- no stubs; optional
     from botocore.config import Config  # type: ignore[import-untyped]  # noqa: PLC0415 -- likewise
 
-    brisk = Config(
-        connect_timeout=_ANSWER_SECONDS,
-        read_timeout=_ANSWER_SECONDS,
+    config = Config(
+        connect_timeout=_TIMEOUT_SECONDS,
+        read_timeout=_TIMEOUT_SECONDS,
         retries={"total_max_attempts": 2},
         s3={"addressing_style": "path"},
     )
-    return boto3.Session(region_name=os.environ.get("AWS_REGION")).client("s3", config=brisk)
+    return boto3.Session(region_name=os.environ.get("AWS_REGION")).client("s3", config=config)

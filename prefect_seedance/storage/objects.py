@@ -1,4 +1,4 @@
-"""Objects by their address, in whatever store."""
+"""Read objects that an author names, in any store."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -10,66 +10,66 @@ from prefect_seedance.storage.locations import Location
 from prefect_seedance.storage.store import Store
 
 Opener = Callable[[str], Awaitable[Store]]
-"""Opens a store by a bucket's URL, or by the name under which Prefect knows an archive."""
+"""Opens the store at the root of a location."""
 
 
 @dataclass(frozen=True)
 class Objects:
-    """What an author may name in stores, each of which is opened once."""
+    """The objects of all stores; each store is opened once."""
 
     opener: Opener
     _opened: dict[str, Store] = field(default_factory=dict)
 
-    async def size_bytes(self, address: Location) -> int | None:
-        """Return an object's size, or None if there is none.
+    async def size_bytes(self, location: Location) -> int | None:
+        """Return an object's size, or None if there is no such object.
 
         Raises:
-            StoryboardError: It may not be looked at.
-            SetupError: There is no such place.
+            StoryboardError: The store refuses access.
+            SetupError: The store cannot be opened.
         """
-        store = await self._store(address)
+        store = await self._store(location)
         with _translated_errors():
-            return await store.size_bytes(address.key) if address.key else None
+            return await store.size_bytes(location.key) if location.key else None
 
-    async def read(self, address: Location) -> bytes:
+    async def read(self, location: Location) -> bytes:
         """Return an object's content.
 
         Raises:
-            StoryboardError: There is none, or it may not be read.
-            SetupError: There is no such place.
+            StoryboardError: There is no such object, or the store refuses access.
+            SetupError: The store cannot be opened.
         """
-        store = await self._store(address)
+        store = await self._store(location)
         with _translated_errors():
-            content = await store.read(address.key)
+            content = await store.read(location.key)
         if content is None:
-            raise await self.missing(address)
+            raise await self.missing(location)
         return content
 
-    async def missing(self, address: Location) -> StoryboardError:
-        """Return an error that names the object beside it that was probably meant."""
-        close = get_close_matches(address.name, await self.names(address.folder), n=1)
-        return StoryboardError(f"there is no {address}{f'; did you mean {close[0]!r}?' if close else ''}")
+    async def missing(self, location: Location) -> StoryboardError:
+        """Return the error of a missing object, with the most similar name in its folder."""
+        close = get_close_matches(location.name, await self.names(location.folder), n=1)
+        return StoryboardError(f"there is no {location}{f'; did you mean {close[0]!r}?' if close else ''}")
 
-    async def names(self, address: Location) -> tuple[str, ...]:
-        """Return the names of the objects that lie directly in a folder, or none if it is no folder.
+    async def names(self, location: Location) -> tuple[str, ...]:
+        """Return the names of the objects directly in a folder; none if there is no such folder.
 
         Raises:
-            StoryboardError: It may not be looked into.
-            SetupError: There is no such place.
+            StoryboardError: The store refuses access.
+            SetupError: The store cannot be opened.
         """
-        store = await self._store(address)
+        store = await self._store(location)
         with _translated_errors():
-            return await store.names(address.key)
+            return await store.names(location.key)
 
-    async def _store(self, address: Location) -> Store:
-        if address.place not in self._opened:
-            self._opened[address.place] = await self.opener(address.place)
-        return self._opened[address.place]
+    async def _store(self, location: Location) -> Store:
+        if location.root not in self._opened:
+            self._opened[location.root] = await self.opener(location.root)
+        return self._opened[location.root]
 
 
 @contextmanager
 def _translated_errors() -> Iterator[None]:
-    """Say what an author can do about what a store refuses."""
+    """Translate a store's errors for the author of a storyboard."""
     try:
         yield
     except ArchiveError as error:

@@ -1,4 +1,4 @@
-"""Bytes by key, in a folder or a bucket."""
+"""Read, write and atomically create objects by key."""
 
 import asyncio
 import hashlib
@@ -20,29 +20,29 @@ from prefect_seedance.errors import ArchiveError, SetupError
 from prefect_seedance.storage.backends import Backend, translated_errors
 
 _PART_BYTES = 8 * 1024 * 1024
-"""Most clips fit into one: then it is one request, and a killed process leaves nothing in a bucket. A part
-has 30 s, or as much as the environment's AWS_TIMEOUT says, and should pass a slow line in that time."""
+"""Most clips fit into one part, which is one request, so that a killed process leaves nothing in a bucket.
+Small enough for a slow connection: a part times out after 30 s, or after AWS_TIMEOUT."""
 
-_PARTS_AT_ONCE = 4
-"""Measured: a process that sends a file takes 140 MB, whatever the file's size; with 12 parts 230 MB."""
+_MAX_CONCURRENT_PARTS = 4
+"""Measured: a process that writes a file of any size takes 140 MB of memory; with 12 parts, 230 MB."""
 
 _PROBE_SECONDS = 30.0
-"""For the requests of a probe, whatever they meet with; each takes about 0.1 s."""
+"""Bound of all requests of a probe; each takes about 0.1 s."""
 
 _STAGED = re.compile(r"#\d+$")
-"""How object_store, which obstore is built on, names files in a folder until they are complete."""
+"""Suffix of incomplete files in a folder. Source: object_store, the library below obstore."""
 
 _ABANDONED_SECONDS = 600.0
-"""Nobody writes one object for so long."""
+"""Far longer than any write to a folder takes."""
 
 
 class Store:
-    """Bytes by key. Keys are paths with slashes, below the URL the store was opened with.
+    """Objects by key. Keys are paths with slashes, relative to the store's URL.
 
     Attributes:
-        url: The folder's path or the bucket's URL, as people know it.
-        name: What to call it in commands: its URL, unless Prefect knows it by another.
-        expires_at: When the credentials end that it was opened with, as far as that is known.
+        url: The folder's path or the bucket's URL.
+        name: The store's name in commands: its URL, or ``block:NAME`` if it is stored in Prefect.
+        expires_at: When the credentials expire, if that is known.
     """
 
     def __init__(self, backend: Backend, *, name: str = "") -> None:
@@ -56,21 +56,21 @@ class Store:
 
     @classmethod
     def open(cls, url: str) -> Self:
-        """Open a store by the URL of its place, as `Backend.open` does.
+        """Open a store by the URL of a bucket or folder, as `Backend.open` does.
 
         Raises:
-            SetupError: If the URL names no such place, or the folder cannot be made.
+            SetupError: If the URL is not supported, or the folder cannot be created.
         """
         return cls(Backend.open(url))
 
     async def probe(self) -> None:
-        """Make sure that a bucket can be read and written, and creates objects atomically.
+        """Check that a bucket can be read and written, and creates objects atomically.
 
-        It takes five small requests; a folder needs none. Who may not delete leaves a small object
-        below ``probes/``.
+        This takes five small requests for a bucket, and none for a folder. Without permission to delete,
+        a small object stays below ``probes/``.
 
         Raises:
-            SetupError: If it cannot be used.
+            SetupError: If the bucket cannot be used.
         """
         if not self._backend.bucket:
             return
@@ -101,10 +101,10 @@ class Store:
             await obstore.delete_async(self._backend.reader, key)
 
     async def create(self, key: str, content: bytes) -> bool:
-        """Write an object unless one exists, atomically; tell whether it was written.
+        """Write an object atomically unless it exists, and return whether it was written.
 
-        Of several processes that try, exactly one is told True, if their contents differ. In a folder
-        an object that was written has reached the disk when this returns.
+        If several processes create an object with different contents, exactly one gets True. In a folder,
+        the object is on disk when this returns.
         """
         with translated_errors(f"create {self.link(key)}"):
             try:
@@ -116,11 +116,11 @@ class Store:
                     if await self._is_ours(key, content):
                         return True
                 raise
-            await self._settle(key)
+            await self._sync(key)
         return True
 
     async def _is_ours(self, key: str, content: bytes) -> bool:
-        """Tell whether a bucket did write the object, but its answer was lost on the way to us."""
+        """Return whether the bucket wrote the object although its response was lost."""
         return bool(self._backend.bucket) and await self.read(key) == content
 
     async def put(
@@ -131,13 +131,13 @@ class Store:
         media_type: str | None = None,
         metadata: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """Write an object whole or not at all, over one that exists; a file is sent from its beginning.
+        """Write an object completely or not at all, replacing an existing one.
 
-        However large the file is, only some parts of it are in memory. A bucket is told each part's
-        digest, which is part of its request's signature. In a folder the object has reached the disk when
-        this returns, so that no record can outlive what it tells of.
+        A file is written from its beginning, and only a few parts of it are in memory at a time. A bucket
+        verifies each part by its digest, which is signed with the request. In a folder, the object is on
+        disk when this returns, so that no record is stored before the object that it describes.
         """
-        said = {**({"Content-Type": media_type} if media_type else {}), **metadata}
+        attributes = {**({"Content-Type": media_type} if media_type else {}), **metadata}
         if not isinstance(content, bytes):
             content.seek(0)
         with translated_errors(f"write {self.link(key)}"):
@@ -145,20 +145,20 @@ class Store:
                 self._backend.writer,
                 key,
                 content,
-                attributes=said if self._backend.bucket else None,  # a folder has no room for them
+                attributes=attributes if self._backend.bucket else None,  # a folder cannot store them
                 chunk_size=_PART_BYTES,
-                max_concurrency=_PARTS_AT_ONCE,
+                max_concurrency=_MAX_CONCURRENT_PARTS,
             )
-            await self._settle(key)
+            await self._sync(key)
 
     async def copy(self, source: str, key: str) -> None:
-        """Give an object a second name, over one that exists; in a folder it takes no space."""
+        """Copy an object, replacing an existing one; in a folder, the copy takes no space."""
         with translated_errors(f"copy {self.link(source)} to {self.link(key)}"):
             await obstore.copy_async(self._backend.writer, source, key)
-            await self._settle(key)
+            await self._sync(key)
 
     async def read(self, key: str) -> bytes | None:
-        """Return an object's content, or None if there is none."""
+        """Return an object's content, or None if there is no such object."""
         with translated_errors(f"read {self.link(key)}"):
             try:
                 found = await obstore.get_async(self._backend.reader, key)
@@ -167,9 +167,9 @@ class Store:
                 return None
 
     async def fetch(self, key: str, file: BinaryIO) -> str | None:
-        """Write an object's content into a file, from its beginning, and return its SHA-256 in hex.
+        """Read an object into a file, replacing its content, and return the SHA-256 in hexadecimal.
 
-        Returns None, and leaves the file alone, if there is no such object.
+        If there is no such object, return None and leave the file unchanged.
         """
         digest = hashlib.sha256()
         with translated_errors(f"read {self.link(key)}"):
@@ -185,15 +185,15 @@ class Store:
         return digest.hexdigest()
 
     async def size_bytes(self, key: str) -> int | None:
-        """Return an object's size, or None if there is none."""
-        with translated_errors(f"look at {self.link(key)}"):
+        """Return an object's size, or None if there is no such object."""
+        with translated_errors(f"read the size of {self.link(key)}"):
             try:
                 return (await obstore.head_async(self._backend.reader, key))["size"]
             except FileNotFoundError:
                 return None
 
     async def keys(self, prefix: str) -> tuple[str, ...]:
-        """Return all keys below a prefix that ends at a slash, sorted."""
+        """Return all keys below a prefix that ends with a slash, sorted."""
         with translated_errors(f"list {self.link(prefix)}"):
             return tuple(
                 sorted(
@@ -212,31 +212,31 @@ class Store:
             return tuple(sorted(meta["path"].rpartition("/")[2] for meta in found["objects"]))
 
     async def sign(self, key: str, *, lifetime: timedelta) -> str | None:
-        """Return a URL under which anyone can fetch the object for a while, or None if the store has none."""
+        """Return a signed URL of an object for this lifetime, or None if the store is not a bucket."""
         if not self._backend.bucket:
             return None
         with translated_errors(f"sign {self.link(key)}"):
             return await obstore.sign_async(self._backend.bucket, "GET", key, lifetime)
 
     async def sweep(self, prefixes: Iterable[str]) -> None:
-        """Remove what writers that died left half-written below these prefixes, if it is old enough.
+        """Remove old incomplete writes of killed processes below these prefixes.
 
-        Such leftovers are no objects: nothing but this ever sees them. In a bucket that is not S3, or
-        without boto, only the bucket's own rules remove them.
+        Incomplete writes are not objects, so nothing else finds them. In a bucket outside S3, or without
+        boto3, only the bucket's own rules remove them.
         """
         if self._backend.uploads:
-            await asyncio.to_thread(self._backend.uploads.sweep, tuple(prefixes))
+            await asyncio.to_thread(self._backend.uploads.abort_abandoned, tuple(prefixes))
         if self._backend.folder:
             folders = [self._backend.folder / prefix for prefix in prefixes]
-            with translated_errors(f"tidy up {self.url}"):
+            with translated_errors(f"clean up {self.url}"):
                 await asyncio.to_thread(_sweep, folders)
 
-    async def _settle(self, key: str) -> None:
+    async def _sync(self, key: str) -> None:
         if self._backend.folder:
             await asyncio.to_thread(_sync, self._backend.folder / key, upto=self._backend.folder)
 
     def link(self, key: str) -> str:
-        """Say where an object is, for people: a path, or a URL that needs credentials."""
+        """Return an object's path or URL, for people; a URL needs credentials."""
         return f"{self.url}/{key}"
 
 
@@ -244,13 +244,13 @@ def _sweep(folders: Iterable[Path]) -> None:
     latest = time.time() - _ABANDONED_SECONDS
     for folder in folders:
         for path in folder.rglob("*#*"):
-            with suppress(FileNotFoundError):  # another process's, which has finished it meanwhile
+            with suppress(FileNotFoundError):  # another process has completed it meanwhile
                 if _STAGED.search(path.name) and path.stat().st_mtime < latest:
                     path.unlink()
 
 
 def _sync(path: Path, *, upto: Path) -> None:
-    """Bring a file and the folders that lead to it to the disk, so that a power cut does not undo it."""
+    """Flush a file and its parent folders to disk, so that a power failure does not undo the write."""
     for each in (path, *path.parents):
         descriptor = os.open(each, os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""Temporary files that nobody can find, and that vanish with whatever process holds them."""
+"""Unnamed temporary files, which disappear with the process that opened them."""
 
 import io
 import tempfile
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def temporary_file() -> Iterator[BinaryIO]:
-    """Open a temporary file, in the folder that TMPDIR names.
+    """Open a temporary file in the folder for temporary files.
 
     Raises:
-        ArchiveError: It cannot be made or written; also for what is done with it within.
+        ArchiveError: The file cannot be created or written, also inside the context.
     """
     with translated_errors(), tempfile.TemporaryFile(prefix="seedance-") as file:
         yield file
@@ -26,45 +26,45 @@ def temporary_file() -> Iterator[BinaryIO]:
 
 @contextmanager
 def translated_errors() -> Iterator[None]:
-    """Say what to do about whatever goes wrong with temporary files inside."""
+    """Translate the errors of a temporary file into one that names the remedy."""
     try:
         yield
-    except TimeoutError:  # which is an OSError too, but a deadline's
+    except TimeoutError:  # an OSError as well, but raised by a deadline
         raise
     except OSError as error:
         raise ArchiveError(
             f"The temporary folder {tempfile.gettempdir()} cannot be written ({error.strerror}); "
-            "make room there, or name another in TMPDIR"
+            "free space there, or set TMPDIR to another folder"
         ) from error
 
 
-class Reel(io.RawIOBase):
-    """A temporary file to mux into, whose troubles are not taken for those of what is muxed."""
+class GuardedFile(io.RawIOBase):
+    """A temporary file for an encoder, whose errors are not mistaken for the encoder's own."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
 
     def writable(self) -> bool:
-        """As of files."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """As of files."""
+        """Return True."""
         return True
 
     def write(self, content: "Buffer", /) -> int:
-        """Write, or say in the archive's words why not."""
+        """Write the content, and translate an error."""
         with translated_errors():
             return self._file.write(content)
 
     def seek(self, offset: int, whence: int = SEEK_SET) -> int:
-        """As of files."""
+        """Move to a position, and return it."""
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
-        """As of files."""
+        """Return the position."""
         return self._file.tell()
 
     def truncate(self, size: int | None = None) -> int:
-        """As of files."""
+        """Resize the file, and return its size."""
         return self._file.truncate(size)

@@ -7,7 +7,7 @@ _FOLDER = Location("s3://bucket", "boards/night")
 
 
 @pytest.mark.parametrize(
-    ("text", "address"),
+    ("text", "location"),
     [
         pytest.param("s3://bucket/boards/a.yaml", ("s3://bucket", "boards/a.yaml"), id="S3"),
         pytest.param("gs://bucket/a b#1.yaml", ("gs://bucket", "a b#1.yaml"), id="GCS, odd name"),
@@ -20,14 +20,14 @@ _FOLDER = Location("s3://bucket", "boards/night")
         pytest.param("https://example.com/a.yaml", None, id="URL"),
     ],
 )
-def test_address_is_told_from_paths(text: str, address: tuple[str, str] | None) -> None:
-    """What names an object is split into what to open and where to look there."""
-    assert Location.parse(text) == address
+def test_parses_locations(text: str, location: tuple[str, str] | None) -> None:
+    """A location is parsed into its root and key; paths and other URLs are not locations."""
+    assert Location.parse(text) == location
 
 
 @pytest.mark.parametrize("text", ["s3://bucket/boards/a.yaml", "block:films/a.yaml", "s3://bucket"])
-def test_address_is_written_as_read(text: str) -> None:
-    """People, and the tasks that host an image later, get back what was typed."""
+def test_formats_locations(text: str) -> None:
+    """A location is formatted as it was given."""
     assert str(Location.parse(text)) == text
 
 
@@ -38,19 +38,19 @@ def test_address_is_written_as_read(text: str) -> None:
         pytest.param("images/./b/../a.png", False, "boards/night/images/a.png", id="below"),
         pytest.param("a%20b?#.png", False, "boards/night/a%20b?#.png", id="odd"),
         pytest.param("..a.png", False, "boards/night/..a.png", id="dots in a name"),
-        pytest.param("/boards/night/a.png", False, "boards/night/a.png", id="from the top, but inside"),
-        pytest.param("/other/a.png", True, "other/a.png", id="outside, by leave"),
+        pytest.param("/boards/night/a.png", False, "boards/night/a.png", id="from the root, but inside"),
+        pytest.param("/other/a.png", True, "other/a.png", id="outside, allowed"),
     ],
 )
-def test_names_are_found(name: str, allow_outside: bool, key: str) -> None:  # noqa: FBT001 -- a table's column
-    """An image's name means an object in the storyboard's folder, as it means a file in one."""
+def test_resolves_names(name: str, allow_outside: bool, key: str) -> None:  # noqa: FBT001 -- a table's column
+    """An image's name is resolved in the storyboard's folder, as in a local folder."""
     assert _FOLDER.find(name, allow_outside=allow_outside) == ("s3://bucket", key)
 
 
 @pytest.mark.parametrize("allow_outside", [False, True])
 @pytest.mark.parametrize("name", ["../a.png", "images/../../a.png", "../../../a.png", "../night-2/a.png"])
 def test_names_cannot_climb(name: str, allow_outside: bool) -> None:  # noqa: FBT001 -- a table's column
-    """No dots lead out of a storyboard's folder, whatever is allowed."""
+    """A relative name never leads out of the storyboard's folder."""
     with pytest.raises(
         StoryboardError, match="leads out of the storyboard's folder s3://bucket/boards/night"
     ):
@@ -58,17 +58,17 @@ def test_names_cannot_climb(name: str, allow_outside: bool) -> None:  # noqa: FB
 
 
 @pytest.mark.parametrize("name", ["/other/a.png", "/boards/night-2/a.png", "/boards/night/../a.png"])
-def test_top_needs_leave(name: str) -> None:
-    """A key from the top is outside like an absolute path."""
+def test_root_needs_permission(name: str) -> None:
+    """A key from the root leads out of the folder only if that is allowed."""
     with pytest.raises(StoryboardError, match="allow images outside"):
         _FOLDER.find(name, allow_outside=False)
 
 
-def test_top_of_a_place_is_a_folder() -> None:
-    """A storyboard may lie at the top of a bucket."""
-    top = Location("s3://bucket", "board.yaml").folder
+def test_root_is_a_folder() -> None:
+    """A storyboard may be at the root of a bucket."""
+    root = Location("s3://bucket", "board.yaml").folder
 
-    assert top.find("a.png", allow_outside=False) == ("s3://bucket", "a.png")
-    assert (top.name, str(top)) == ("s3://bucket", "s3://bucket")
+    assert root.find("a.png", allow_outside=False) == ("s3://bucket", "a.png")
+    assert (root.name, str(root)) == ("s3://bucket", "s3://bucket")
     with pytest.raises(StoryboardError, match="leads out"):
-        top.find("../a.png", allow_outside=True)
+        root.find("../a.png", allow_outside=True)

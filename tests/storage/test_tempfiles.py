@@ -1,32 +1,54 @@
-"""Temporary files whose troubles are told as what they are."""
-
 from pathlib import Path
 
 import pytest
 
 from prefect_seedance.errors import ArchiveError
-from prefect_seedance.storage.tempfiles import Reel, temporary_file
+from prefect_seedance.storage.tempfiles import GuardedFile, temporary_file
 
 
 def test_full_disk_names_the_remedy() -> None:
-    """Whoever writes to a full disk hears where that is and what to do."""
+    """If the disk is full, the error names the folder and the remedy."""
     with Path("/dev/full").open("r+b", buffering=0) as full, pytest.raises(ArchiveError, match="TMPDIR"):
-        Reel(full).write(b"film")
+        GuardedFile(full).write(b"film")
 
 
-def test_reel_is_the_file() -> None:
-    """What is written to a reel is in its file, wherever it was sought."""
+def test_missing_folder_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the temporary folder does not exist, the error names it and the remedy."""
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere")
+
+    with (
+        pytest.raises(ArchiveError, match=r"/nowhere cannot be written \(No such .*TMPDIR"),
+        temporary_file(),
+    ):
+        pass
+
+
+def test_guarded_file_is_its_file() -> None:
+    """A guarded file writes, seeks and truncates the file that it guards."""
     with temporary_file() as file:
-        reel = Reel(file)
-        reel.write(b"film")
-        reel.seek(0)
-        reel.write(b"F")
+        guarded = GuardedFile(file)
+        guarded.write(b"film and more")
+        guarded.truncate(4)
+        guarded.seek(0)
+        guarded.write(b"F")
 
+        assert guarded.tell() == 1
+        assert (guarded.writable(), guarded.seekable()) == (True, True)
         file.seek(0)
         assert file.read() == b"Film"
 
 
-def test_deadline_is_no_trouble_of_the_disk() -> None:
-    """A deadline that comes while a temporary file is open stays one."""
+def test_temporary_file_has_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder stays empty while a temporary file is open, so a killed process leaves nothing."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    with temporary_file() as file:
+        file.write(b"film")
+
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_deadline_is_no_disk_error() -> None:
+    """A deadline that expires while a temporary file is open is not translated."""
     with pytest.raises(TimeoutError), temporary_file():
         raise TimeoutError
