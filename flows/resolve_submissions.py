@@ -1,4 +1,4 @@
-"""Ask a person what became of submissions that nobody knows the end of."""
+"""Ask a person about submissions with an unknown outcome."""
 
 from typing import Annotated, Literal
 
@@ -39,7 +39,7 @@ async def resolve_submissions(
         answer_within_seconds: How long to wait for each decision; then the run fails, and can be run again.
 
     Returns:
-        What was done about each, in words.
+        The action taken for each, in words.
     """
     person = f"{flow_run.get_name()} on {this_process()}"
     resolver = Resolver(ledger=Ledger(await open_archive(archive)), resolved_by=person)

@@ -15,7 +15,7 @@ from prefect_seedance.errors import SetupError
 CALLBACK_SECRET_VARIABLE = "SEEDANCE_CALLBACK_SECRET"  # noqa: S105 -- a name, no secret
 
 _PURPOSE = b"prefect-seedance callback"
-"""Part of what is signed, so that a signature made with the same secret elsewhere is not valid here."""
+"""Part of the signed text, so that a signature made with the same secret elsewhere is not valid here."""
 
 _MIN_SECRET_CHARACTERS = 32
 """The length of 16 random bytes in hexadecimal, which cannot be guessed."""

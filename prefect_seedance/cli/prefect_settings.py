@@ -52,5 +52,5 @@ def _in_profile() -> bool:
 def _toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # Prefect reports what is wrong with it
+    except (OSError, ValueError):  # Prefect reports the error
         return {}

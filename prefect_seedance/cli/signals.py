@@ -1,4 +1,4 @@
-"""Stop a command at a signal, so that what is paid for is recorded."""
+"""Stop a command at a signal, so that paid submissions are recorded."""
 
 import asyncio
 import os

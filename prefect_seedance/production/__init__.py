@@ -1,1 +1,1 @@
-"""Make a production complete: buy what is missing, wait, archive, and report. Prefect is not needed."""
+"""Make a production complete: buy missing clips, wait, archive, and report. Prefect is not needed."""

@@ -37,7 +37,7 @@ class OutputMaker:
             return None
 
     async def make(self, manifest: Manifest, inspections: Mapping[str, ClipInspection]) -> Manifest:
-        """Make what is wanted, and add it, or why it could not be made, to the stored manifest."""
+        """Make film and report, and add them, or why they could not be made, to the manifest."""
         following = await self._compare_neighbours(manifest, inspections) if self.output.film else {}
         manifest = check_seams(manifest, inspections, following, min_similarity=self.output.min_similarity)
         if self.output.film:

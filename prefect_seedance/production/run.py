@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 async def run(
     prepared: Prepared, *, session: Session, steps: Steps, on_progress: OnProgress = ignore
 ) -> Manifest:
-    """Make what is missing, and return the manifest.
+    """Make the missing clips, and return the manifest.
 
     A run that is cancelled stores the manifest before it ends.
     """
@@ -68,7 +68,7 @@ class Production:
     left: list[contextlib.AsyncExitStack] = field(default_factory=list)
 
     async def run(self) -> Manifest:
-        """Make what is missing, and account for it even if the run is cancelled."""
+        """Make the missing clips, and account for them even if the run is cancelled."""
         prepared, plan = self.prepared, self.prepared.plan
         outputs = OutputMaker(
             output=prepared.output,

@@ -30,7 +30,7 @@ _BUCKETS: Mapping[str, type[S3Store | GCSStore | AzureStore]] = {
 }
 
 _WRITE_RETRY: "RetryConfig" = {"retry_timeout": timedelta(minutes=3), "max_retries": 20}
-"""Writes survive outages of minutes, because they record what was paid for, such as a generation's id."""
+"""Writes survive outages of minutes, because they record paid work, such as a generation's id."""
 
 _READ_RETRY: "RetryConfig" = {"retry_timeout": timedelta(seconds=30), "max_retries": 6}
 """Reads cost nothing, so they fail soon if the bucket does not answer."""

@@ -147,7 +147,7 @@ def _shorten(text: str) -> str:
 def _repair(
     value: object, *, invalid: AbstractSet[Loc], misspelt: Iterable[Loc], placeholders: Placeholders
 ) -> object:
-    """Copy plain data, and replace or remove what is invalid or missing."""
+    """Copy plain data, and replace or remove invalid or missing parts."""
     repaired = _copy(value)
     for loc in (*invalid, *misspelt):
         *parents, name = loc
