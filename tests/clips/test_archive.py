@@ -11,6 +11,7 @@ from pathlib import Path
 import av
 import httpx
 import pytest
+from obstore.store import MemoryStore
 from PIL import Image
 
 from prefect_seedance.api.client import SeedanceClient
@@ -19,6 +20,7 @@ from prefect_seedance.api.wire import ClipInput, GenerateRequest
 from prefect_seedance.clips.archive import Archivist, Clip, find_clip, findings
 from prefect_seedance.clips.records import Acceptance, Attempt, Intent, Outcome, Result
 from prefect_seedance.errors import ArchiveError, DeadlineError, IntegrityError, LinkExpiredError
+from prefect_seedance.storage.backends import Backend
 from prefect_seedance.storage.store import Store
 from prefect_seedance.video.probe import VideoFacts
 
@@ -282,6 +284,18 @@ async def test_tries_second_link(video: bytes, store: Store) -> None:
         clip = await archiving.archive(attempt.model_copy(update={"outcome": both}), deadline=deadline)
 
     assert await store.read(clip.key) == video
+
+
+async def test_checks_the_stored_size(video: bytes) -> None:
+    """If the storage lost what was written, no record is written and the error asks to run again."""
+    reader, writer = MemoryStore(), MemoryStore()
+    store = Store(Backend(url="memory://losing", reader=reader, writer=writer))
+
+    with pytest.raises(ArchiveError, match="does not have the size that was written; run again"):
+        await archived(Web(old=[video]), store)
+
+    written = [meta["path"] for page in writer.list() for meta in page]
+    assert [key.endswith(".mp4") for key in written] == [True]
 
 
 async def test_reports_unwritable_archive(video: bytes, store: Store, tmp_path: Path) -> None:
