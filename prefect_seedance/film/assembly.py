@@ -16,7 +16,8 @@ from prefect_seedance.storage.store import Store
 from prefect_seedance.video.concat import Concatenation, FormatMismatchError, index_bytes
 from prefect_seedance.video.probe import Segment, VideoFacts
 from prefect_seedance.video.slate import draw_slate
-from prefect_seedance.video.transcode import SAMPLE_RATE, Transcoder
+from prefect_seedance.video.transcode import Transcoder
+from prefect_seedance.video.transcode_sound import SAMPLE_RATE
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")

@@ -59,7 +59,7 @@ class Card:
 
     @property
     def remarks(self) -> Sequence[str]:
-        """What is unusual about the video."""
+        """Unusual properties of the video, such as frozen parts."""
         clip, inspection = self.entry.clip, self.entry.inspection
         found = (
             {"black": inspection.black, "frozen": inspection.frozen, "silent": inspection.silent}

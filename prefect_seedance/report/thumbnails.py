@@ -7,7 +7,7 @@ from io import BytesIO
 from PIL import Image
 
 _TOTAL_PIXELS = 20_000_000
-"""Of all images of a page; measured, this gives 4 MB for 100 clips and 10 MB for 1,000."""
+"""Pixels of all images of a page; measured, this gives 4 MB for 100 clips and 10 MB for 1,000."""
 
 _MAX_WIDTH = 640
 """Twice the width of a frame on the page, for screens with two device pixels per CSS pixel."""

@@ -6,20 +6,17 @@ from fractions import Fraction
 from typing import Any, BinaryIO, Self, TypeAlias
 
 import av
-from av import AudioFrame, AudioStream, Packet, VideoStream
-from av.audio.codeccontext import AudioCodecContext
+from av import AudioStream, Packet, VideoStream
 from av.container import OutputContainer
 
 from prefect_seedance.video.probe import Segment, open_video, tracks
+from prefect_seedance.video.silence import silent_aac_packet
 
 _IO_BYTES = 1 << 20
 """Size of the write buffer; with FFmpeg's own 32 KiB, it calls Python for every few packets."""
 
 _HELD_PACKETS = 3
 """Packets that may overlap the next clip's first one: one of padding, one at its start, half of rounding."""
-
-_UNSETTLED_PACKETS = 3
-"""An encoder's first packets are not yet pure silence."""
 
 _NOTHING = -sys.maxsize
 """End of a track that has not started; it may start before 0, with packets that prime the decoder."""
@@ -40,7 +37,7 @@ class Concatenation:
     player would have to conceal. The silent packet at the start of an encoder's output replaces the last one
     before the cut; from it, a decoder starts the new sound without a click.
 
-    One encoded clip at a time is in memory, besides the index, which grows by some bytes per packet.
+    One encoded clip at a time is in memory, and the index, which grows by some bytes per packet.
     """
 
     def __init__(self, out: BinaryIO, *, model: BinaryIO, index_bytes: int) -> None:
@@ -263,17 +260,7 @@ def _silence(sound_format: tuple[str, str | None, int, str, bytes]) -> bytes:
         raise FormatMismatchError(
             f"it has no sound, unlike the others, and silence cannot be encoded as their {name}"
         )
-    encoder = AudioCodecContext.create("aac", "w")
-    encoder.sample_rate, encoder.layout, encoder.format = rate, layout, "fltp"
-    encoder.open()
-    frame = AudioFrame(format="fltp", layout=layout, samples=encoder.frame_size)
-    frame.sample_rate = rate
-    for plane in frame.planes:
-        plane.update(bytes(plane.buffer_size))
-    packets: list[bytes] = []
-    while len(packets) <= _UNSETTLED_PACKETS:
-        packets += [bytes(packet) for packet in encoder.encode(frame)]
-    return packets[-1]
+    return silent_aac_packet(rate=rate, layout=layout)
 
 
 def _pts(packet: "Packet[Any]") -> int:

@@ -5,35 +5,36 @@ from contextlib import suppress
 from typing import TypeAlias, cast
 
 from av import AudioFrame, AudioStream, VideoFrame, VideoStream
-from av.error import BlockingIOError as NothingYetError
-from av.error import EOFError as NothingMoreError
+from av.error import BlockingIOError as NotReadyError
+from av.error import EOFError as EndOfStreamError
 from av.filter import Graph
 from av.filter.context import FilterContext
 
-Step: TypeAlias = tuple[str, str]
-"""A filter's name and its options, as FFmpeg's documentation has them."""
+Filter: TypeAlias = tuple[str, str]
+"""A filter's name and its options, as in FFmpeg's documentation."""
 
 
-class Pipe:
-    """Filters behind each other, that take in a stream's frames and give others."""
+class FilterChain:
+    """A chain of filters for the frames of one stream."""
 
-    def __init__(self, stream: VideoStream | AudioStream, *steps: Step) -> None:
+    def __init__(self, stream: VideoStream | AudioStream, *filters: Filter) -> None:
         graph = Graph()
         is_video = isinstance(stream, VideoStream)
-        self._source = (graph.add_buffer if is_video else graph.add_abuffer)(template=stream)  # type: ignore[arg-type]
+        self._source = (graph.add_buffer if is_video else graph.add_abuffer)(template=stream)  # type: ignore[arg-type]  # of one kind each
         self._sink = graph.add("buffersink" if is_video else "abuffersink")
-        graph.link_nodes(self._source, *(graph.add(name, options) for name, options in steps), self._sink)
+        chain = [graph.add(name, options) for name, options in filters]
+        graph.link_nodes(self._source, *chain, self._sink)
         graph.configure()
-        self._graph = graph
+        self._graph = graph  # or it would be freed
 
     def push(self, frame: VideoFrame | AudioFrame | None) -> Iterator[VideoFrame | AudioFrame]:
-        """Put a frame in, or None after the last, and yield what comes out."""
+        """Filter a frame, or None after the last one, and yield the frames that are ready."""
         self._source.push(frame)
-        yield from pulled(self._sink)
+        yield from pull_frames(self._sink)
 
 
-def pulled(sink: FilterContext) -> Iterator[VideoFrame | AudioFrame]:
-    """Yield what is ready at the end of some filters."""
-    with suppress(NothingYetError, NothingMoreError):
+def pull_frames(sink: FilterContext) -> Iterator[VideoFrame | AudioFrame]:
+    """Yield the frames that are ready at the sink of a filter graph."""
+    with suppress(NotReadyError, EndOfStreamError):
         while True:
             yield cast(VideoFrame | AudioFrame, sink.pull())

@@ -18,26 +18,26 @@ from prefect_seedance.errors import IntegrityError
 _BOX_HEADER_BYTES = 8
 
 _EBML = b"\x1a\x45\xdf\xa3"
-"""What every WebM begins with. Source: RFC 8794, section 11.2.1."""
+"""First bytes of every WebM. Source: RFC 8794, section 11.2.1."""
 
 _HEAD_BYTES = 12
 
-_MOST_PIXELS = 4096 * 2304
-"""A damaged header may claim any size; 4K is far above what the API makes and still fits in memory."""
+_MAX_PIXELS = 4096 * 2304
+"""A damaged header may declare any size; 4K is far above the API's videos, and fits in memory."""
 
 _ROUNDING_SECONDS = 0.03
-"""By how much a declared end may differ from the true one: rounded milliseconds, an audio codec's padding. A
+"""Tolerance between a declared and the true end, for rounded milliseconds and an audio codec's padding. A
 frame is longer: 0.042 s at 24 a second."""
 
 
 class VideoFacts(BaseModel):
-    """What a video is, found by decoding all of it.
+    """Format, size and duration of a video, found by decoding all of it.
 
     Attributes:
-        container: ``mp4`` or ``webm``, each with its relatives.
-        duration_seconds: From the first picture to the end of the last.
+        container: ``mp4`` or ``webm``, including related formats.
+        duration_seconds: From the start of the first frame to the end of the last.
         frame_rate: Frames a second, on average.
-        frames: How many were decoded.
+        frames: Number of decoded frames.
         audio_codec: None if there is no sound track.
         audio_sample_rate: Samples a second; None if there is no sound track.
     """
@@ -57,10 +57,10 @@ class VideoFacts(BaseModel):
 
 
 class Segment(NamedTuple):
-    """Where a video lies in the one that it became part of.
+    """The position of a video in the video that contains it.
 
     Attributes:
-        dropped_frames: How many frames at its beginning were left out.
+        dropped_frames: Frames dropped at its start.
     """
 
     start_seconds: float
@@ -69,60 +69,60 @@ class Segment(NamedTuple):
 
 
 def probe(file: BinaryIO | Path) -> VideoFacts:
-    """Decode a whole video and tell what it is.
+    """Decode a whole video, and return its facts.
 
-    MP4 has no checksums, so damage shows only where a decoder stumbles. Of 1,000 single bits flipped at
-    random in a 4 s clip of H.264 with AAC at 1.2 Mbit/s, 88 % are found: 95 % of those in the pictures, 29 %
-    of those in the sound. FFmpeg's ``err_detect=explode`` finds no more. Decoding 12 s of 720p takes 0.4 s at
-    1 Mbit/s, 3.5 s at 30 Mbit/s.
+    MP4 has no checksums, so only the decoder detects damage. It detects 88 % of 1,000 single bits flipped at
+    random in a 4 s clip of H.264 with AAC at 1.2 Mbit/s: 95 % of those in frames, 29 % of those in sound.
+    FFmpeg's ``err_detect=explode`` detects no more. Decoding 12 s of 720p takes 0.4 s at 1 Mbit/s and 3.5 s
+    at 30 Mbit/s.
 
     Args:
-        file: A path, or a seekable file, which is left open at no particular position.
+        file: A path, or a seekable file; it stays open, and its position is undefined afterwards.
 
     Raises:
-        IntegrityError: It is incomplete, damaged, or not a video.
+        IntegrityError: The file is incomplete, damaged, or not a video.
     """
     with open_video(file) as container:
         video, audio = tracks(container)
-        seen = {stream.index: _Track(stream) for stream in (video, audio) if stream}
-        for packet in container.demux(*(track.stream for track in seen.values())):
-            seen[packet.stream.index].take(packet)
-        _require_all(container, tracks=tuple(seen.values()))
-        return _facts(container, seen=seen[video.index], audio=audio)
+        decoded = {stream.index: _Track(stream) for stream in (video, audio) if stream}
+        for packet in container.demux(*(track.stream for track in decoded.values())):
+            decoded[packet.stream.index].decode(packet)
+        _require_all(container, tracks=tuple(decoded.values()))
+        return _facts(container, decoded=decoded[video.index], audio=audio)
 
 
 @dataclass
 class _Track:
-    """What has been seen of one stream so far."""
+    """The decoded part of one stream."""
 
     stream: VideoStream | AudioStream
     packets: int = 0
-    unshown: int = 0
+    discarded: int = 0
     frames: int = 0
     start_seconds: float = math.inf
     end_seconds: float = 0.0
 
     @property
     def duration_seconds(self) -> float:
-        """How long what was decoded lasts."""
+        """Duration of the decoded part."""
         return max(self.end_seconds - self.start_seconds, 0.0)
 
-    def take(self, packet: "Packet[Any]") -> None:
-        """Decode a packet; the empty one at the end brings the frames that the decoder held back."""
+    def decode(self, packet: "Packet[Any]") -> None:
+        """Decode a packet; the empty one at the end flushes the decoder."""
         self._require(not packet.is_corrupt, otherwise="is cut off")
         self.packets += packet.size > 0
-        self.unshown += packet.is_discard
+        self.discarded += packet.is_discard
         for frame in self.stream.decode(packet):
             self._require(not frame.is_corrupt, otherwise="is damaged")
             self._count(frame)
 
     def require_all(self) -> None:
-        """Raise IntegrityError if less came than the container declares, or some of it gave no picture."""
-        # The index leaves out what an edit list hides; only that of an MP4 lists every packet.
+        """Raise IntegrityError if packets are missing, or if a packet gave no frame."""
+        # Only an MP4 has an index of all packets; packets hidden by an edit list are not in it.
         declared = len(self.stream.index_entries) if self.stream.frames else self.packets
         self._require(self.packets == declared, otherwise=f"has {self.packets} of {declared} packets")
         if isinstance(self.stream, VideoStream):
-            shown = max(self.packets - self.unshown, 1)
+            shown = max(self.packets - self.discarded, 1)
             self._require(self.frames >= shown, otherwise=f"gives {self.frames} of {shown} frames")
 
     def _count(self, frame: VideoFrame | AudioFrame) -> None:
@@ -138,13 +138,13 @@ class _Track:
 
 @contextmanager
 def open_video(file: BinaryIO | Path) -> Iterator[InputContainer]:
-    """Open a video so that whatever its bytes bring about is an IntegrityError.
+    """Open a video, and translate FFmpeg's errors, also those raised inside.
 
     Args:
         file: As for `probe`.
 
     Raises:
-        IntegrityError: It is incomplete, damaged, or not a video; also from within.
+        IntegrityError: The file is incomplete, damaged, or not a video.
     """
     source: AbstractContextManager[BinaryIO] = (
         file.open("rb") if isinstance(file, Path) else nullcontext(file)
@@ -162,29 +162,29 @@ def open_video(file: BinaryIO | Path) -> Iterator[InputContainer]:
 
 
 def tracks(container: InputContainer) -> tuple[VideoStream, AudioStream | None]:
-    """Return a video's pictures and its sound, if it has any.
+    """Return the video stream of a video, and its sound if it has any.
 
     Raises:
-        IntegrityError: There are no pictures that can be decoded.
+        IntegrityError: There is no video stream that can be decoded.
     """
     return _video(container), cast(AudioStream | None, container.streams.best("audio"))
 
 
 def _kind(file: BinaryIO) -> str:
-    """Tell the container by its first bytes; FFmpeg would also take a playlist, and open what it names."""
+    """Detect the container by its first bytes; FFmpeg itself would also open a playlist and its files."""
     file.seek(0)
     head = file.read(_HEAD_BYTES)
     if head.startswith(_EBML):
         return "webm"
     if head[4:8] == b"ftyp":
         return "mp4"
-    raise IntegrityError(f"Not an MP4 or WebM video: it begins with {head!r}; fetch it again")
+    raise IntegrityError(f"Not an MP4 or WebM video: it starts with {head!r}; fetch it again")
 
 
 def _require_whole_boxes(file: BinaryIO) -> None:
     """Raise IntegrityError unless an MP4 ends where its last box does.
 
-    FFmpeg forgives an MP4 that ends inside its index, and is silent about the tracks that got lost.
+    FFmpeg accepts an MP4 that ends inside its index, and ignores the lost tracks.
     """
     size_bytes = file.seek(0, SEEK_END)
     position = 0
@@ -196,7 +196,7 @@ def _require_whole_boxes(file: BinaryIO) -> None:
 
 
 def _box_bytes(file: BinaryIO, *, position: int) -> int:
-    """Return the length of the box that begins here, 0 if it goes on to the end of the file.
+    """Return the length of the box at a position; 0 if it extends to the end of the file.
 
     Source: ISO/IEC 14496-12, section 4.2.
     """
@@ -213,9 +213,9 @@ def _box_bytes(file: BinaryIO, *, position: int) -> int:
 def _video(container: InputContainer) -> VideoStream:
     stream = container.streams.best("video")
     if not isinstance(stream, VideoStream) or stream.codec_context is None:
-        raise IntegrityError("The file holds no video track that can be decoded; fetch it again")
-    stream.codec_context.options = {"max_pixels": str(_MOST_PIXELS)}
-    # By default H.264 is decoded by several threads a frame, which switches off its detection of errors.
+        raise IntegrityError("The file has no video track that can be decoded; fetch it again")
+    stream.codec_context.options = {"max_pixels": str(_MAX_PIXELS)}
+    # By default several threads decode H.264, which disables the detection of errors.
     stream.codec_context.thread_count = 1
     return stream
 
@@ -224,18 +224,18 @@ def _require_all(container: InputContainer, *, tracks: tuple[_Track, ...]) -> No
     for track in tracks:
         track.require_all()
     if _is_webm(container):
-        _require_end(container, came_seconds=max(track.end_seconds for track in tracks))
+        _require_end(container, end_seconds=max(track.end_seconds for track in tracks))
 
 
-def _require_end(container: InputContainer, *, came_seconds: float) -> None:
-    """Raise IntegrityError if a WebM, which declares no counts, declares a later end than came.
+def _require_end(container: InputContainer, *, end_seconds: float) -> None:
+    """Raise IntegrityError if a WebM, which declares no number of packets, ends before its declared end.
 
-    A fragmented MP4 declares no counts either, but FFmpeg itself writes some that declare too late an end.
+    This cannot check a fragmented MP4, because FFmpeg itself writes some whose declared end is too late.
     """
     declared_seconds = (container.duration or 0) / av.time_base
-    if came_seconds + _ROUNDING_SECONDS < declared_seconds:
+    if end_seconds + _ROUNDING_SECONDS < declared_seconds:
         raise IntegrityError(
-            f"The video ends at {came_seconds:.2f} of {declared_seconds:.2f} s; fetch it again"
+            f"The video ends at {end_seconds:.2f} of {declared_seconds:.2f} s; fetch it again"
         )
 
 
@@ -243,15 +243,15 @@ def _is_webm(container: InputContainer) -> bool:
     return "webm" in container.format.name
 
 
-def _facts(container: InputContainer, *, seen: _Track, audio: AudioStream | None) -> VideoFacts:
-    video = cast(VideoStream, seen.stream)
+def _facts(container: InputContainer, *, decoded: _Track, audio: AudioStream | None) -> VideoFacts:
+    video = cast(VideoStream, decoded.stream)
     return VideoFacts(
         container="webm" if _is_webm(container) else "mp4",
         width=video.width,
         height=video.height,
-        duration_seconds=round(seen.duration_seconds, 6),
-        frame_rate=round(seen.frames / seen.duration_seconds, 6) if seen.duration_seconds else 0.0,
-        frames=seen.frames,
+        duration_seconds=round(decoded.duration_seconds, 6),
+        frame_rate=round(decoded.frames / decoded.duration_seconds, 6) if decoded.duration_seconds else 0.0,
+        frames=decoded.frames,
         video_codec=video.codec_context.codec.canonical_name,
         pixel_format=video.pix_fmt,
         audio_codec=audio.codec_context.codec.canonical_name if audio else None,

@@ -8,19 +8,19 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict
 
 from prefect_seedance.errors import IntegrityError
-from prefect_seedance.video.filters import Pipe, Step
+from prefect_seedance.video.filters import Filter, FilterChain
 from prefect_seedance.video.probe import open_video, tracks
 
 _STILL_LINES = 360
 """Enough for the report page; a still takes about 50 kB."""
 
-_VIDEO_FILTERS: tuple[Step, ...] = (
+_VIDEO_FILTERS: tuple[Filter, ...] = (
     ("blackdetect", "d=0.1"),
     ("freezedetect", "n=-60dB:d=0.5"),
 )
 """A tenth of a second of black is a visible flash; half a second without motion is a freeze."""
 
-_AUDIO_FILTERS: tuple[Step, ...] = (("silencedetect", "n=-60dB:d=0.5"),)
+_AUDIO_FILTERS: tuple[Filter, ...] = (("silencedetect", "n=-60dB:d=0.5"),)
 """Sound below -60 dB is inaudible beside other sound."""
 
 
@@ -66,8 +66,8 @@ def scan(file: BinaryIO, *, duration_seconds: float) -> Scan:
     """
     with open_video(file) as container:
         video, audio = tracks(container)
-        video_filters = Pipe(video, *_VIDEO_FILTERS)
-        audio_filters = Pipe(audio, *_AUDIO_FILTERS) if audio else None
+        video_filters = FilterChain(video, *_VIDEO_FILTERS)
+        audio_filters = FilterChain(audio, *_AUDIO_FILTERS) if audio else None
         stills, black, frozen, silent = _Stills(duration_seconds / 2), _Marks(), _Marks(), _Marks()
 
         def read_frames(frames: Iterator[VideoFrame | AudioFrame]) -> None:

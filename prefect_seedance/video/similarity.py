@@ -1,4 +1,4 @@
-"""Structural similarity of two pictures."""
+"""Structural similarity of two images."""
 
 from fractions import Fraction
 
@@ -6,39 +6,40 @@ from av import VideoFrame
 from av.filter import Graph
 from PIL import Image
 
-from prefect_seedance.video.filters import pulled
+from prefect_seedance.video.filters import pull_frames
 
-_SEEN_PIXELS = 256
+_COMPARED_PIXELS = 256
+"""Length of the shorter side, which suits a typical viewing distance.
+Source: https://ece.uwaterloo.ca/~z70wang/research/ssim/, read 2026-11."""
 
 
 def similarity(a: Image.Image, b: Image.Image) -> float:
-    """Tell how alike two pictures are, by structural similarity: 1.0 is identical.
+    """Return the structural similarity of two images: 1.0 is identical.
 
-    They are compared as they are seen from some distance, with 256 pixels on the shorter side, as the
-    measure's authors advise; ``b`` is given the shape of ``a``.
-    Source: https://ece.uwaterloo.ca/~z70wang/research/ssim/, read 2026-11.
+    Both are scaled to 256 pixels on the shorter side, with the aspect ratio of ``a``.
     """
-    scale = _SEEN_PIXELS / min(a.size)
+    scale = _COMPARED_PIXELS / min(a.size)
     size = tuple(max(2, round(side * scale / 2) * 2) for side in a.size)
-    return _ssim(*(picture.convert("RGB").resize(size, Image.Resampling.LANCZOS) for picture in (a, b)))
+    return _ssim(*(image.convert("RGB").resize(size, Image.Resampling.LANCZOS) for image in (a, b)))
 
 
 def _ssim(a: Image.Image, b: Image.Image) -> float:
-    """Tell how alike two pictures of one size are, by structural similarity: 1.0 is identical.
+    """Return the structural similarity of two images of one size.
 
-    It is the worst of what ``ffmpeg -lavfi ssim`` calls Y, U and V: brightness and the two colours.
+    It is the lowest of the values that ``ffmpeg -lavfi ssim`` reports as Y, U and V: of brightness and of
+    both colours.
     """
     graph = Graph()
     measure, sink = graph.add("ssim"), graph.add("buffersink")
-    frames = [VideoFrame.from_image(picture.convert("RGB")) for picture in (a, b)]  # type: ignore[no-untyped-call]
+    frames = [VideoFrame.from_image(image) for image in (a, b)]  # type: ignore[no-untyped-call]  # untyped in PyAV
     sources = []
-    for place, frame in enumerate(frames):
+    for index, frame in enumerate(frames):
         source = graph.add_buffer(
             width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 1)
         )
         planes = graph.add("format", "yuv420p")
         source.link_to(planes)
-        planes.link_to(measure, 0, place)
+        planes.link_to(measure, 0, index)
         sources.append(source)
     measure.link_to(sink)
     graph.configure()
@@ -46,5 +47,5 @@ def _ssim(a: Image.Image, b: Image.Image) -> float:
         frame.pts = 0
         source.push(frame)
         source.push(None)
-    measured = next(pulled(sink)).metadata
+    measured = next(pull_frames(sink)).metadata
     return min(float(measured[f"lavfi.ssim.{plane}"]) for plane in "YUV")

@@ -5,19 +5,14 @@ from fractions import Fraction
 from typing import BinaryIO, Self, cast
 
 import av
-from av import AudioFifo, AudioFrame, VideoFrame, VideoStream
+from av import AudioFrame, VideoFrame, VideoStream
 from av.container import OutputContainer
-from av.filter import Graph
 from PIL import Image
 
-from prefect_seedance.video.filters import Pipe, pulled
+from prefect_seedance.video.filters import Filter, FilterChain
 from prefect_seedance.video.probe import Segment, open_video, tracks
 from prefect_seedance.video.similarity import similarity
-
-SAMPLE_RATE = 48_000
-
-_LAYOUT = "stereo"
-_FORMAT = "fltp"
+from prefect_seedance.video.transcode_sound import SAMPLE_RATE, SoundTrack
 
 _SAME_FRAME = 0.92
 """From this similarity on, the frames on both sides of a cut show the same image. Two images of one place
@@ -25,8 +20,6 @@ reach about 0.8, one image encoded twice reaches 0.95."""
 
 _QUALITY: dict[str, str] = {"preset": "veryfast", "crf": "17"}
 """Visually lossless, and encoded faster than real time."""
-
-_SOUND_BITS = 192_000
 
 _IO_BYTES = 1 << 20
 """Size of the write buffer."""
@@ -67,7 +60,7 @@ class Transcoder:
             options = {"moov_size": str(index_bytes), "max_interleave_delta": "0"}
             self._out = av.open(out, "w", format="mp4", options=options, buffer_size=_IO_BYTES)
             self._video = _VideoTrack(self._out, video)
-            self._sound = _SoundTrack(self._out, crossfade_seconds=crossfade_seconds) if sound else None
+            self._sound = SoundTrack(self._out, crossfade_seconds=crossfade_seconds) if sound else None
 
     def __enter__(self) -> Self:
         return self
@@ -86,8 +79,8 @@ class Transcoder:
             video, audio = tracks(container)
             audio = audio if self._sound else None
             begin_seconds = (video.start_time or 0) * (video.time_base or 0)
-            scaling = Pipe(video, *self._video.steps(video))
-            resampling = Pipe(audio, *_RESAMPLING) if audio else None
+            scaling = FilterChain(video, *self._video.filters(video))
+            resampling = self._sound.resampler(audio) if self._sound and audio else None
             frames = _ClipFrames(self._video)
             for packet in container.demux(*(stream for stream in (video, audio) if stream)):
                 for frame in packet.decode():
@@ -145,7 +138,7 @@ class _VideoTrack:
         codec.colorspace, codec.color_range = like.colorspace, like.color_range
         codec.color_primaries, codec.color_trc = like.color_primaries, like.color_trc
 
-    def steps(self, video: VideoStream) -> Iterator[tuple[str, str]]:
+    def filters(self, video: VideoStream) -> Iterator[Filter]:
         """Yield the filters that convert a clip to this track; bars fill another aspect ratio."""
         wide, high = self.size
         if (video.width, video.height) != self.size:
@@ -205,95 +198,3 @@ class _ClipFrames:
 def _show_the_same(a: VideoFrame, b: VideoFrame) -> bool:
     first, second = (cast(Image.Image, frame.to_image()) for frame in (a, b))  # type: ignore[no-untyped-call]  # untyped in PyAV
     return similarity(first, second) >= _SAME_FRAME
-
-
-_RESAMPLING = (
-    ("aresample", f"{SAMPLE_RATE}:async=1:first_pts=0"),
-    ("aformat", f"sample_fmts={_FORMAT}:channel_layouts={_LAYOUT}"),
-)
-"""One sample rate, with silence where a clip's sound has gaps."""
-
-
-class _SoundTrack:
-    """The sound track; its clock counts samples."""
-
-    def __init__(self, out: OutputContainer, *, crossfade_seconds: float) -> None:
-        self._out = out
-        self._stream = out.add_stream("aac", rate=SAMPLE_RATE, layout=_LAYOUT)
-        self._stream.codec_context.bit_rate = _SOUND_BITS
-        self._count = 0
-        self._half = round(crossfade_seconds * SAMPLE_RATE / 2)
-        self._clip = AudioFifo()
-        self._tail: AudioFrame | None = None
-
-    def add(self, frames: Iterator[VideoFrame | AudioFrame]) -> None:
-        """Add sound of the current clip."""
-        for frame in cast(Iterator[AudioFrame], frames):
-            frame.pts = None
-            self._clip.write(frame)
-
-    def end_clip(self, *, skip: int, samples: int) -> None:
-        """Add as much sound as the clip has frames, without its first samples."""
-        missing = skip + samples - self._clip.samples
-        if missing > 0:
-            self._clip.write(_silence(missing))
-        if skip:
-            self._take(skip)
-        half = self._half if samples > 2 * self._half else 0
-        if self._tail:
-            if half:
-                samples -= half
-                for frame in _crossfaded(self._tail, self._take(half)):
-                    self._write(frame)
-            else:
-                self._write(self._tail)
-        self._write(self._take(samples - half))
-        self._tail = self._take(half) if half else None
-        self._clip = AudioFifo()
-
-    def finish(self) -> None:
-        if self._tail:
-            self._write(self._tail)
-        self._out.mux(self._stream.encode(None))
-
-    def _take(self, samples: int) -> AudioFrame:
-        return cast(AudioFrame, self._clip.read(samples))
-
-    def _write(self, frame: AudioFrame) -> None:
-        frame.sample_rate, frame.time_base = SAMPLE_RATE, Fraction(1, SAMPLE_RATE)
-        frame.pts = self._count
-        self._count += frame.samples
-        self._out.mux(self._stream.encode(frame))
-
-
-def _silence(samples: int) -> AudioFrame:
-    frame = AudioFrame(format=_FORMAT, layout=_LAYOUT, samples=samples)
-    frame.sample_rate = SAMPLE_RATE
-    for plane in frame.planes:
-        plane.update(bytes(plane.buffer_size))
-    return frame
-
-
-def _crossfaded(tail: AudioFrame, head: AudioFrame) -> Iterator[AudioFrame]:
-    """Fade from the end of one sound to the start of another, over the length of both."""
-    graph = Graph()
-    sink, fade = graph.add("abuffersink"), graph.add("acrossfade", f"ns={2 * tail.samples}:c1=qsin:c2=qsin")
-    fade.link_to(sink)
-    sources = []
-    for index, is_tail in enumerate((True, False)):
-        source = graph.add_abuffer(
-            sample_rate=SAMPLE_RATE, format=_FORMAT, layout=_LAYOUT, time_base=Fraction(1, SAMPLE_RATE)
-        )
-        split, back, both = graph.add("asplit"), graph.add("areverse"), graph.add("concat", "n=2:v=0:a=1")
-        source.link_to(split)
-        split.link_to(back, 0)
-        back.link_to(both, 0, 1 if is_tail else 0)
-        split.link_to(both, 1, 0 if is_tail else 1)
-        both.link_to(fade, 0, index)
-        sources.append(source)
-    graph.configure()
-    for source, frame in zip(sources, (tail, head), strict=True):
-        frame.sample_rate, frame.time_base, frame.pts = SAMPLE_RATE, Fraction(1, SAMPLE_RATE), 0
-        source.push(frame)
-        source.push(None)
-    yield from cast(Iterator[AudioFrame], pulled(sink))

@@ -233,7 +233,7 @@ def test_other_content_is_refused(content: bytes, look: Callable[[BytesIO], obje
 
 def test_html_is_quoted() -> None:
     """Whoever reads the message sees what came instead."""
-    with pytest.raises(IntegrityError, match="begins with b'<!doctype ht'"):
+    with pytest.raises(IntegrityError, match="starts with b'<!doctype ht'"):
         probe(BytesIO(b"<!doctype html>"))
 
 

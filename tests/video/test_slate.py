@@ -9,7 +9,9 @@ from prefect_seedance.video.slate import draw_slate
 @pytest.mark.parametrize("size", [(1280, 720), (496, 864), (992, 426), (192, 96)])
 def test_words_stay_on_the_slate(size: tuple[int, int]) -> None:
     """However long the words are, a margin stays free at every side."""
-    slate = draw_slate("Clip 12 is missing", "a very long name " * 8, "the reason goes on and on " * 30, size=size)
+    slate = draw_slate(
+        "Clip 12 is missing", "a very long name " * 8, "the reason goes on and on " * 30, size=size
+    )
 
     wide, high = slate.size
     below = slate.crop((0, high // 12, wide, high))
