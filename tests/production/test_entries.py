@@ -1,0 +1,150 @@
+"""The manifest's entries, from what the ledger records."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pydantic import SecretStr
+
+from prefect_seedance.api.credentials import Credentials
+from prefect_seedance.api.wire import ClipSettings
+from prefect_seedance.clips.history import ClipStatus
+from prefect_seedance.clips.ledger import Ledger
+from prefect_seedance.clips.records import Attempt
+from prefect_seedance.clips.submit import describe_run
+from prefect_seedance.errors import (
+    AuthenticationError,
+    DeadlineError,
+    SubmissionUnresolvedError,
+)
+from prefect_seedance.options import RetryPolicy
+from prefect_seedance.production.entries import Bookkeeper
+from prefect_seedance.production.settings import RunSettings
+from prefect_seedance.storage.store import Store
+from prefect_seedance.storyboard.plan import PlannedClip
+from tests.records import (
+    FAILED,
+    LOST,
+    REFUSED,
+    intent_of,
+    record_in_flight,
+    record_outcome,
+    record_unresolved,
+)
+
+CLIP = PlannedClip(
+    name="bell", prompt="a bell rings", images=(), settings=ClipSettings(), number=1, fingerprint="f" * 32
+)
+SETTINGS = RunSettings(credentials=Credentials(api_key=SecretStr("sd-key")), asked_by="flow run dawn")
+
+
+@pytest.fixture
+def store(request: pytest.FixtureRequest) -> Store:
+    return Store.open(f"memory://{request.node.nodeid}")
+
+
+@pytest.fixture
+def books(store: Store) -> Bookkeeper:
+    """Return the books of a run that begins now."""
+    return Bookkeeper(ledger=Ledger(store), settings=SETTINGS, began_at=datetime.now(UTC))
+
+
+def own(attempt: Attempt, *, after: timedelta = timedelta(seconds=1)) -> Attempt:
+    """Return an attempt as this run would have submitted it, so long after it began."""
+    intent = attempt.intent.model_copy(
+        update={"asked_by": describe_run("flow run dawn"), "asked_at": datetime.now(UTC) + after}
+    )
+    return attempt.model_copy(update={"intent": intent})
+
+
+async def test_nothing_was_submitted(books: Bookkeeper) -> None:
+    """A clip without attempts was not submitted, for the reason of the error."""
+    entry = await books.explain(CLIP, AuthenticationError("The key is wrong"))
+
+    assert entry.status is ClipStatus.not_submitted
+    assert (entry.reason, entry.cause) == ("The key is wrong", "AuthenticationError")
+    assert entry.billed_seconds == 0
+
+
+async def test_last_attempt_decides(books: Bookkeeper, store: Store) -> None:
+    """A clip in flight at the deadline is in flight, with the API's id."""
+    await record_in_flight(store, CLIP)
+
+    entry = await books.explain(CLIP, DeadlineError("too late"))
+
+    assert (entry.status, entry.generation_id) == (ClipStatus.in_flight, "task_1")
+
+
+async def test_unresolved_has_its_remedy(books: Bookkeeper, store: Store) -> None:
+    """An unresolved submission is reported as such, whatever stopped the run."""
+    await record_unresolved(store, CLIP)
+
+    entry = await books.explain(CLIP, DeadlineError("The run was stopped"))
+
+    assert entry.status is ClipStatus.unresolved
+    assert entry.cause == SubmissionUnresolvedError.__name__
+    assert "resolve" in (entry.reason or "")
+
+
+async def test_unreadable_ledger_is_unresolved(books: Bookkeeper, store: Store) -> None:
+    """If the ledger cannot be read, a clip that this run has not submitted may still be paid for."""
+    await store.put(f"clips/{CLIP.fingerprint}/attempt-001/intent.json", b"{")
+
+    entry = await books.explain(CLIP, DeadlineError("The run was stopped"))
+
+    assert entry.status is ClipStatus.unresolved
+
+
+async def test_own_attempt_is_remembered(books: Bookkeeper, store: Store) -> None:
+    """If the ledger cannot be read any more, the attempt of this run decides."""
+    books.seen[CLIP.fingerprint] = own(await record_in_flight(store, CLIP))
+    await store.put(f"clips/{CLIP.fingerprint}/attempt-001/accepted.json", b"{")
+
+    entry = await books.explain(CLIP, DeadlineError("The run was stopped"))
+
+    assert (entry.status, entry.generation_id) == (ClipStatus.in_flight, "task_1")
+    assert entry.billed_seconds == CLIP.settings.duration
+
+
+@pytest.mark.parametrize(
+    ("change", "billed"),
+    [
+        (own, 4),
+        (lambda attempt: own(attempt, after=-timedelta(hours=1)), 0),
+        (lambda attempt: attempt, 0),
+        (lambda attempt: own(attempt.model_copy(update={"outcome": FAILED})), 4),
+        (lambda attempt: own(attempt.model_copy(update={"outcome": REFUSED})), 0),
+    ],
+    ids=["own", "before the run", "of another run", "failed", "refused"],
+)
+def test_bills_own_submissions(change: Callable[[Attempt], Attempt], billed: int, books: Bookkeeper) -> None:
+    """A run bills what it has submitted itself, unless nothing was started."""
+    attempt = Attempt(intent=intent_of(CLIP))
+
+    assert books.billed_seconds(change(attempt)) == billed
+
+
+def test_bills_no_missing_attempt(books: Bookkeeper) -> None:
+    """Without an attempt nothing is billed."""
+    assert books.billed_seconds(None) == 0
+
+
+async def test_names_resubmitted_attempts(books: Bookkeeper, store: Store) -> None:
+    """A clip that this run submitted again is marked, because it may be billed twice."""
+    given_up = LOST.model_copy(update={"resolved_by": describe_run("flow run dawn")})
+    attempt = await record_outcome(store, CLIP, given_up)
+    resubmitting = replace(books, settings=replace(SETTINGS, retry=RetryPolicy(on_unresolved="resubmit")))
+
+    note = await resubmitting.resubmitted(attempt)
+
+    assert note == "attempt 1 was unresolved and was submitted again: it may be billed twice"
+    assert await books.resubmitted(attempt) is None
+
+
+async def test_first_attempt_needs_no_note(books: Bookkeeper, store: Store) -> None:
+    """A run that may resubmit, and did not, leaves no note."""
+    attempt = await record_outcome(store, CLIP, FAILED)
+    resubmitting = replace(books, settings=replace(SETTINGS, retry=RetryPolicy(on_unresolved="resubmit")))
+
+    assert await resubmitting.resubmitted(attempt) is None

@@ -1,0 +1,194 @@
+"""Running a prepared production."""
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from prefect_seedance.clips.history import ClipStatus
+from prefect_seedance.options import Output, RetryPolicy
+from prefect_seedance.production.prepare import prepare
+from prefect_seedance.production.progress import Progress
+from prefect_seedance.production.settings import RunSettings
+from prefect_seedance.report.manifest import Manifest, read_manifest
+from prefect_seedance.storage.store import Store
+from prefect_seedance.storyboard.schema import ClipList, ClipSpec, Defaults
+from tests.processes import Sandbox
+from tests.production.conftest import PLAIN, QUICK, SOUNDS, make, prepare_sounds
+
+
+def limited(settings: RunSettings, generations: int) -> RunSettings:
+    """Return the settings of an account that may have so many generations in flight."""
+    credentials = settings.credentials.model_copy(update={"generations_in_flight": generations})
+    return replace(settings, credentials=credentials)
+
+
+def statuses(manifest: Manifest) -> list[str]:
+    return [str(entry.status) for entry in manifest.clips]
+
+
+async def stored(archive: Path) -> Manifest:
+    return await read_manifest(Store.open(str(archive)), "sounds")
+
+
+async def test_makes_what_is_missing(settings: RunSettings, archive: Path, sandbox: Sandbox) -> None:
+    """The first run makes every clip, the second reuses them; both store their manifest."""
+    first = await make(await prepare_sounds(settings))
+    second = await make(await prepare_sounds(settings))
+
+    assert (statuses(first), statuses(second)) == (["made", "made"], ["reused", "reused"])
+    assert (first.billed_seconds, second.billed_seconds) == (8, 0)
+    assert await stored(archive) == second
+    assert (archive / "productions/sounds/storyboard.json").is_file()
+    assert sandbox.totals()["accepted"] == 2
+
+
+async def test_storyboard_becomes_film(board: Path, settings: RunSettings, archive: Path) -> None:
+    """A storyboard's clips are inspected, and joined to a film that the report shows."""
+    manifest = await make(await prepare(board, settings))
+
+    assert manifest.is_complete
+    assert manifest.film
+    assert (archive / manifest.film.key).is_file()
+    assert manifest.report
+    assert all(entry.seams and entry.seams.start for entry in manifest.clips)
+
+
+async def test_failure_stops_no_other(settings: RunSettings, sandbox: Sandbox) -> None:
+    """A clip that fails has its reason, and the others are made."""
+    sandbox.faults({"kind": "generation", "fault": "fail", "code": "CONTENT_VIOLATION", "clip": "bell"})
+
+    manifest = await make(await prepare_sounds(settings))
+
+    assert statuses(manifest) == ["failed", "made"]
+    assert "CONTENT_VIOLATION" in (manifest.clips[0].reason or "")
+    assert manifest.clips[0].cause == "ContentRejectedError"
+
+
+async def test_retry_pays_once_more(settings: RunSettings, sandbox: Sandbox) -> None:
+    """With permission a failed clip gets one more attempt, which the run bills."""
+    sandbox.faults({"kind": "generation", "fault": "fail", "code": "PROCESSING_TIMEOUT", "times": 1})
+    failed = await make(await prepare_sounds(settings))
+
+    again = await make(await prepare_sounds(replace(settings, retry=RetryPolicy(retry_failed=True))))
+
+    assert sorted(statuses(failed)) == ["failed", "made"]
+    assert sorted(statuses(again)) == ["made", "reused"]
+    assert again.billed_seconds == 4
+
+
+async def test_deadline_leaves_in_flight(settings: RunSettings, sandbox: Sandbox) -> None:
+    """At the deadline clips are in flight; a later run archives them without paying."""
+    sandbox.faults({"kind": "generation", "fault": "take-longer", "factor": 5})
+    hasty = replace(settings, waiting=QUICK.model_copy(update={"deadline_seconds": 1.0}))
+
+    early = await make(await prepare_sounds(hasty))
+    late = await make(await prepare_sounds(settings))
+
+    assert statuses(early) == ["in flight", "in flight"]
+    assert statuses(late) == ["made", "made"]
+    assert late.billed_seconds == 0
+
+
+async def test_equal_clips_are_made_once(settings: RunSettings, sandbox: Sandbox) -> None:
+    """Repeated clips share one video, billed where it occurs first."""
+    wave = ClipSpec(prompt="waves break")
+    clips = ClipList(title="Sounds", defaults=Defaults(resolution="480p"), clips=(wave, wave))
+
+    manifest = await make(await prepare(clips, settings, output=PLAIN))
+
+    assert [entry.billed_seconds for entry in manifest.clips] == [4, 0]
+    assert manifest.clips[0].clip == manifest.clips[1].clip
+    assert sandbox.totals()["accepted"] == 1
+
+
+async def test_slots_limit_generations(settings: RunSettings, sandbox: Sandbox) -> None:
+    """A run submits the next clip only when a generation has ended, if the account allows one."""
+    seen: list[Progress] = []
+
+    manifest = await make(await prepare_sounds(limited(settings, 1)), on_progress=seen.append)
+
+    steps = [str(each.status) for each in seen]
+    assert statuses(manifest) == ["made", "made"]
+    assert sandbox.totals()["accepted"] == 2
+    assert steps.index("archiving") < _last(steps, "submitting")
+
+
+def _last(steps: list[str], step: str) -> int:
+    return len(steps) - 1 - steps[::-1].index(step)
+
+
+async def test_full_account_leaves_rest(settings: RunSettings, sandbox: Sandbox) -> None:
+    """A run that does not wait submits as many clips as the account may have, and explains the rest."""
+    sandbox.faults({"kind": "generation", "fault": "never-end"})
+    waiting = QUICK.model_copy(update={"wait": False})
+
+    manifest = await make(await prepare_sounds(replace(limited(settings, 1), waiting=waiting)))
+
+    assert sorted(statuses(manifest)) == ["in flight", "not submitted"]
+    (left,) = [entry for entry in manifest.clips if entry.status is ClipStatus.not_submitted]
+    assert "limit of concurrent generations is reached" in (left.reason or "")
+    assert manifest.verdict.name == "in_flight"
+    assert sandbox.totals()["accepted"] == 1
+
+
+async def test_reports_every_step(settings: RunSettings) -> None:
+    """The callback gets each step of a clip in order, with the API's state while it is in flight."""
+    seen: list[Progress] = []
+
+    await make(await prepare_sounds(settings), on_progress=seen.append)
+
+    steps = [each for each in seen if each.clip.name == "bell"]
+    names = list(dict.fromkeys(str(each.status) for each in steps))
+    assert names == ["queued", "submitting", "in flight", "archiving", "made"]
+    assert {each.detail for each in steps if each.detail} <= {"pending", "processing", "success"}
+    assert any(each.detail for each in steps)
+    assert [each.is_final for each in steps] == [False] * (len(steps) - 1) + [True]
+
+
+async def test_cancelled_run_stores_manifest(settings: RunSettings, archive: Path, sandbox: Sandbox) -> None:
+    """A run that is cancelled accounts for every clip before it ends."""
+    sandbox.faults({"kind": "generation", "fault": "never-end"})
+    accepted = asyncio.Event()
+
+    def watch(progress: Progress) -> None:
+        if progress.status is ClipStatus.in_flight:
+            accepted.set()
+
+    task = asyncio.create_task(make(await prepare_sounds(limited(settings, 1)), on_progress=watch))
+    await asyncio.wait_for(accepted.wait(), 20)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+    manifest = await stored(archive)
+    assert task.cancelled()
+    assert sorted(statuses(manifest)) == ["in flight", "not submitted"]
+    assert all("The run was stopped" in (entry.reason or "") for entry in manifest.clips)
+
+
+async def test_unstored_manifest_is_returned(
+    settings: RunSettings, archive: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """If the manifest cannot be stored, it is logged, and returned all the same."""
+    (archive / "productions/sounds/manifest.json/in-its-way").mkdir(parents=True)
+
+    with caplog.at_level(logging.ERROR):
+        manifest = await make(await prepare_sounds(settings))
+
+    assert manifest.is_complete
+    assert "The manifest of sounds is not in the archive" in caplog.text
+
+
+async def test_similarity_needs_inspection(settings: RunSettings) -> None:
+    """Clips are inspected only if film, report or a required similarity needs it."""
+    plain = await make(await prepare(SOUNDS, settings, output=PLAIN))
+    checked = await make(
+        await prepare(SOUNDS, settings, output=Output(film=False, report=False, min_similarity=0.1))
+    )
+
+    assert [entry.inspection for entry in plain.clips] == [None, None]
+    assert all(entry.inspection for entry in checked.clips)
