@@ -1,56 +1,136 @@
-from datetime import UTC, datetime, timedelta
+"""The status of a clip, as its records show."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
 
 import pytest
 
+from prefect_seedance.api.wire import ClipSettings
 from prefect_seedance.clips.history import ClipHistory, ClipStatus, clip_histories
-from prefect_seedance.clips.ledger import Ledger
-from prefect_seedance.clips.records import Attempt, Outcome, Result
-from prefect_seedance.errors import ContentRejectedError, FailKind
+from prefect_seedance.clips.ledger import CONCURRENT_READS, Ledger
+from prefect_seedance.clips.records import Outcome, Result
+from prefect_seedance.errors import ArchiveError
 from prefect_seedance.storage.store import Store
-from tests.status_api import accepted
+from prefect_seedance.storyboard.plan import PlannedClip
+from tests.records import (
+    FAILED,
+    LOST,
+    REFUSED,
+    REJECTED,
+    SUCCEEDED,
+    intent_of,
+    record_archived,
+    record_in_flight,
+    record_outcome,
+    record_submitting,
+    record_unresolved,
+)
+
+Record = Callable[[Store, PlannedClip], Awaitable[Any]]
 
 
-def ended(result: Result) -> Attempt:
-    return accepted().model_copy(update={"outcome": Outcome(result=result, ended_at=datetime.now(UTC))})
+@pytest.fixture
+def store(request: pytest.FixtureRequest) -> Store:
+    return Store.open(f"memory://{request.node.nodeid}")
 
 
-def unanswered(*, settles_in: float) -> Attempt:
-    attempt = accepted()
-    settles_by = datetime.now(UTC) + timedelta(seconds=settles_in)
-    intent = attempt.intent.model_copy(update={"settles_by": settles_by})
-    return Attempt(intent=intent)
+def clip(number: int = 1) -> PlannedClip:
+    return PlannedClip(
+        name=f"clip {number}",
+        prompt="waves",
+        images=(),
+        settings=ClipSettings(),
+        number=number,
+        fingerprint=f"{number:032}",
+    )
+
+
+def ended(outcome: Outcome) -> Record:
+    return partial(record_outcome, outcome=outcome)
+
+
+async def nothing(store: Store, clip: PlannedClip) -> None:
+    """Record nothing."""
 
 
 @pytest.mark.parametrize(
-    ("attempts", "expected"),
+    ("record", "status"),
     [
-        pytest.param((), ClipStatus.new, id="never submitted"),
-        pytest.param((unanswered(settles_in=3600),), ClipStatus.submitting, id="may still be answered"),
-        pytest.param((unanswered(settles_in=-1),), ClipStatus.unresolved, id="never answered"),
-        pytest.param((accepted(),), ClipStatus.in_flight, id="accepted"),
-        pytest.param((ended(Result.success),), ClipStatus.generated, id="success"),
-        pytest.param((ended(Result.failed),), ClipStatus.failed, id="failed"),
-        pytest.param((ended(Result.not_started),), ClipStatus.not_submitted, id="not started"),
-        pytest.param((ended(Result.lost),), ClipStatus.lost, id="lost"),
-        pytest.param((ended(Result.failed), accepted()), ClipStatus.in_flight, id="the latest counts"),
+        pytest.param(nothing, ClipStatus.new, id="nothing"),
+        pytest.param(record_submitting, ClipStatus.submitting, id="submitting"),
+        pytest.param(record_unresolved, ClipStatus.unresolved, id="unresolved"),
+        pytest.param(record_in_flight, ClipStatus.in_flight, id="accepted"),
+        pytest.param(ended(SUCCEEDED), ClipStatus.generated, id="generated"),
+        pytest.param(ended(FAILED), ClipStatus.failed, id="failed"),
+        pytest.param(ended(REJECTED), ClipStatus.failed, id="rejected"),
+        pytest.param(ended(REFUSED), ClipStatus.not_submitted, id="refused"),
+        pytest.param(ended(LOST), ClipStatus.lost, id="lost"),
+        pytest.param(record_archived, ClipStatus.archived, id="archived"),
     ],
 )
-def test_status_follows_latest_attempt(attempts: tuple[Attempt, ...], expected: ClipStatus) -> None:
-    """Without an archived video, the latest attempt decides the status."""
-    assert ClipHistory(attempts).status is expected
+async def test_records_decide_status(record: Record, status: ClipStatus, store: Store) -> None:
+    """The last attempt and the archived video decide a clip's status."""
+    await record(store, clip())
+
+    histories = await clip_histories(store, [clip().fingerprint])
+
+    assert histories[clip().fingerprint].status is status
 
 
-async def test_reads_every_clip(request: pytest.FixtureRequest) -> None:
-    """The history of a clip has all its attempts; a clip that was never submitted has an empty one."""
-    store = Store.open(f"memory://{request.node.nodeid}")
-    ledger = Ledger(store)
-    first = await ledger.claim(accepted(1).intent)
-    assert first
-    refusal = Outcome.of_refusal(ContentRejectedError("No."), kind=FailKind.content)
-    first = await ledger.conclude(first, refusal)
-    second = await ledger.claim(accepted(1).intent.model_copy(update={"number": 2}))
-    assert second
+@pytest.mark.parametrize("result", Result)
+async def test_every_result_has_status(result: Result, store: Store) -> None:
+    """No way in which an attempt may end is without a status."""
+    attempt = await record_in_flight(store, clip())
+    outcome = SUCCEEDED.model_copy(update={"result": result})
 
-    histories = await clip_histories(store, [f"{1:032}", f"{2:032}"])
+    history = ClipHistory(attempts=(attempt.model_copy(update={"outcome": outcome}),))
 
-    assert histories == {f"{1:032}": ClipHistory((first, second)), f"{2:032}": ClipHistory()}
+    assert history.status in ClipStatus
+
+
+async def test_archived_video_overrules_attempts(store: Store) -> None:
+    """A clip with a video is archived, even if a later attempt failed."""
+    await record_outcome(store, clip(), FAILED)
+    archived = await record_archived(store, clip())
+
+    history = (await clip_histories(store, [clip().fingerprint]))[clip().fingerprint]
+
+    assert (history.status, history.clip) == (ClipStatus.archived, archived)
+    assert history.last
+    assert history.last.outcome == FAILED
+
+
+async def test_last_attempt_counts(store: Store) -> None:
+    """After a second attempt the first decides nothing."""
+    first = await record_outcome(store, clip(), FAILED)
+    second = await Ledger(store).claim(intent_of(clip()).model_copy(update={"number": 2}))
+
+    history = (await clip_histories(store, [clip().fingerprint]))[clip().fingerprint]
+
+    assert history.attempts == (first, second)
+    assert history.last == second
+    assert history.status is ClipStatus.unresolved
+
+
+async def test_reads_many_clips(store: Store) -> None:
+    """More clips than are read at once have their own histories, by fingerprint."""
+    clips = [clip(number) for number in range(1, 2 * CONCURRENT_READS)]
+    await asyncio.gather(*[record_in_flight(store, each) for each in clips])
+
+    histories = await clip_histories(store, [each.fingerprint for each in clips])
+
+    assert list(histories) == [each.fingerprint for each in clips]
+    assert all(
+        history.last and history.last.intent.fingerprint == fingerprint
+        for fingerprint, history in histories.items()
+    )
+
+
+async def test_damaged_record_is_an_error(store: Store) -> None:
+    """A clip whose records cannot be read is an error, because it may be paid for."""
+    await store.put(f"clips/{clip().fingerprint}/attempt-001/intent.json", b"{")
+
+    with pytest.raises(ArchiveError, match="missing or damaged"):
+        await clip_histories(store, [clip().fingerprint])
