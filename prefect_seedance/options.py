@@ -43,8 +43,11 @@ def _seconds(value: object) -> object:
     return float(match[1]) * _UNITS[match[2]]
 
 
-Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
-"""A positive number of seconds; text such as ``90m`` or ``2h`` is converted."""
+_FROM_TEXT: Final = BeforeValidator(_seconds)
+"""Converts text such as ``90m`` or ``2h``. Bounds come before it, or pydantic leaves them out of the schema."""
+
+Seconds = Annotated[float, Field(gt=0), _FROM_TEXT]
+"""A positive number of seconds."""
 
 Storyboard = Annotated[
     str,
@@ -77,8 +80,7 @@ ImagesUrl = Annotated[
     str, Help("Public URL of the archive's images folder, if the archive is a folder and cannot sign URLs.")
 ]
 ImagesLifetime = Annotated[
-    Seconds,
-    Field(le=MAX_IMAGES_LIFETIME_SECONDS),
+    Annotated[float, Field(gt=0, le=MAX_IMAGES_LIFETIME_SECONDS), _FROM_TEXT],
     Help("How long the API can fetch local images from a bucket, at most 7 days."),
 ]
 
@@ -98,7 +100,7 @@ Deadline = Annotated[
 ]
 Timeout = Annotated[Seconds, Help("Bound of one request.")]
 FirstPoll = Annotated[
-    Annotated[float, BeforeValidator(_seconds), Field(ge=0)] | None,
+    Annotated[float, Field(ge=0), _FROM_TEXT] | None,
     Help("Time from acceptance to the first poll. Default: the shortest time in which the model finishes."),
 ]
 PollEvery = Annotated[Seconds, Help("Time between two polls of a generation.")]
@@ -135,7 +137,7 @@ Gaps = Annotated[
     Help("Where a clip is missing: skip it, or show a slate for as long as the clip would last."),
 ]
 Crossfade = Annotated[
-    Annotated[float, BeforeValidator(_seconds), Field(ge=0, le=MAX_CROSSFADE_SECONDS)],
+    Annotated[float, Field(ge=0, le=MAX_CROSSFADE_SECONDS), _FROM_TEXT],
     Help("How long the sounds of two clips overlap at their cut; more than 0 re-encodes all."),
 ]
 MinSimilarity = Annotated[

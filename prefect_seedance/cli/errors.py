@@ -47,12 +47,14 @@ def _invalid(invalid: ValidationError, error: CycloptsError) -> str:
     """Name the first option with an invalid value, the problem and the value."""
     first = invalid.errors(include_url=False)[0]
     option = f"--{option_name(str(first['loc'][0]))}" if first["loc"] else _name(error)
-    limit = first.get("ctx", {}).get("le")
-    if limit and str(first["loc"][-1]).endswith("_seconds"):
+    is_duration = bool(first["loc"]) and str(first["loc"][-1]).endswith("_seconds")
+    limit, value = first.get("ctx", {}).get("le"), first["input"]
+    if limit and is_duration:
         problem = f"must be at most {limit / _HOUR:g}h" if limit >= _HOUR else f"must be at most {limit:g}s"
     else:
         problem = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-    return f"{option}: {problem}, not {first['input']!r}"
+    shown = f"{value:g}s" if is_duration and isinstance(value, float) else repr(value)
+    return f"{option}: {problem}, not {shown}"
 
 
 def _name(error: CycloptsError) -> str:
