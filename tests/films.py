@@ -8,7 +8,7 @@ from array import array
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from fractions import Fraction
-from typing import NamedTuple, TypedDict, Unpack
+from typing import Any, Literal, NamedTuple, TypedDict, Unpack
 
 import av
 from PIL import Image, ImageDraw
@@ -90,7 +90,7 @@ def clip(number: int, **options: Unpack[Options]) -> bytes:
         assert audio is None or isinstance(audio, av.AudioStream)
         for index in range(frames):
             image = first if first and not index else picture(Mark(number, index), size=size)
-            frame = av.VideoFrame.from_image(image)  # type: ignore[no-untyped-call]  # untyped in PyAV
+            frame = video_frame(image)
             frame.pts, frame.time_base = start + index, Fraction(1, rate)
             out.mux(video.encode(frame))
         out.mux(video.encode(None))
@@ -140,7 +140,7 @@ def seen(film: bytes) -> Seen:
             assert isinstance(frame, av.VideoFrame | av.AudioFrame)
             assert frame.time is not None
             if isinstance(frame, av.VideoFrame):
-                marks.append(read(_image(frame)))
+                marks.append(read(decoded_image(frame)))
                 times.append(frame.time)
                 continue
             wave = array("f", bytes(frame.planes[0]))[: frame.samples]
@@ -157,10 +157,24 @@ def seen(film: bytes) -> Seen:
 def frames(film: bytes) -> list[Image.Image]:
     """Decode the frames of a film."""
     with av.open(io.BytesIO(film), "r") as container:
-        return [_image(frame) for frame in container.decode(video=0)]
+        return [decoded_image(frame) for frame in container.decode(video=0)]
 
 
-def _image(frame: av.VideoFrame) -> Image.Image:
+def packets(video: bytes, *, kind: Literal["video", "audio"] = "video") -> "list[av.Packet[Any]]":
+    """Return the packets of one track that have content."""
+    with av.open(io.BytesIO(video), "r") as container:
+        return [packet for packet in container.demux() if packet.size and packet.stream.type == kind]
+
+
+def video_frame(image: Image.Image) -> av.VideoFrame:
+    """Return a frame to encode."""
+    frame = av.VideoFrame.from_image(image)  # type: ignore[no-untyped-call]  # untyped in PyAV
+    assert isinstance(frame, av.VideoFrame)
+    return frame
+
+
+def decoded_image(frame: av.VideoFrame) -> Image.Image:
+    """Return the image of a decoded frame."""
     image = frame.to_image()  # type: ignore[no-untyped-call]  # untyped in PyAV
     assert isinstance(image, Image.Image)
     return image

@@ -1,4 +1,4 @@
-"""Films of clips that differ: one size and rate, no frame twice at a cut, sound in step."""
+"""Transcoding: one format, no repeated frame at a cut, and sound in sync."""
 
 import io
 import math
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import av
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from prefect_seedance.video.concat import index_bytes
 from prefect_seedance.video.probe import Segment, probe
@@ -16,7 +16,7 @@ from tests import films
 from tests.films import BEEP_AT, RATE, Mark
 
 
-def _recorded(
+def _transcoded(
     *clips: bytes, sound: bool = True, crossfade_seconds: float = 0.0, still_seconds: float = 0.0
 ) -> tuple[bytes, list[Segment]]:
     out = io.BytesIO()
@@ -24,17 +24,17 @@ def _recorded(
     with Transcoder(
         out, model=io.BytesIO(clips[0]), sound=sound, crossfade_seconds=crossfade_seconds, index_bytes=room
     ) as film:
-        places = [film.add(io.BytesIO(clip)) for clip in clips]
+        segments = [film.add(io.BytesIO(clip)) for clip in clips]
         if still_seconds:
-            places.append(film.add_still(Image.new("RGB", film.size, "red"), seconds=still_seconds))
-            places.append(film.add(io.BytesIO(clips[0])))
+            segments.append(film.add_still(Image.new("RGB", film.size, "red"), seconds=still_seconds))
+            segments.append(film.add(io.BytesIO(clips[0])))
         film.finish()
-    return out.getvalue(), places
+    return out.getvalue(), segments
 
 
 @pytest.fixture(scope="module")
 def clips() -> list[bytes]:
-    """Three, each of which begins with the picture that the one before ends with."""
+    """Return three clips, each of which starts with the last frame of the one before."""
     ends = [films.picture(Mark(number, 23)) for number in (1, 2)]
     return [
         films.clip(1, frames=24),
@@ -43,45 +43,59 @@ def clips() -> list[bytes]:
     ]
 
 
-def test_repeated_frame_is_dropped_once(clips: Sequence[bytes]) -> None:
-    """The picture at a cut is there once, and every other frame stays."""
-    film, places = _recorded(*clips)
+def test_repeated_frame_is_dropped(clips: Sequence[bytes]) -> None:
+    """A frame that is repeated at a cut is dropped once, and all others stay."""
+    film, segments = _transcoded(*clips)
 
     seen = films.seen(film)
     assert seen.marks == [Mark(1, frame) for frame in range(24)] + [
         Mark(clip, frame) for clip in (2, 3) for frame in range(1, 24)
     ]
     assert seen.times == pytest.approx([frame / RATE for frame in range(70)], abs=1e-5)
-    assert [place.dropped_frames for place in places] == [0, 1, 1]
-    assert places[-1] == pytest.approx(Segment(47 / 24, 23 / 24, 1))
+    assert [segment.dropped_frames for segment in segments] == [0, 1, 1]
+    assert segments[-1] == pytest.approx(Segment(47 / 24, 23 / 24, 1))
 
 
 def test_other_first_frame_stays() -> None:
-    """Where a cut shows something else, nothing is left out."""
-    film, places = _recorded(films.clip(1), films.clip(2))
+    """Where the frames at a cut differ, none is dropped."""
+    film, segments = _transcoded(films.clip(1), films.clip(2))
 
     assert len(films.seen(film).marks) == 48
-    assert [place.dropped_frames for place in places] == [0, 0]
+    assert [segment.dropped_frames for segment in segments] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("blur", "dropped"), [pytest.param(1.2, 1, id="above-threshold"), pytest.param(1.5, 0, id="below")]
+)
+def test_similar_frame_is_dropped(blur: float, dropped: int) -> None:
+    """A first frame is dropped from a similarity of 0.92 on; those of this test have 0.936 and 0.918."""
+    blurred = films.picture(Mark(1, 23)).filter(ImageFilter.GaussianBlur(blur))
+
+    _, segments = _transcoded(films.clip(1), films.clip(2, first=blurred))
+
+    assert segments[1].dropped_frames == dropped
 
 
 def test_clip_of_one_frame_stays(clips: Sequence[bytes]) -> None:
-    """A clip is never left out as a whole, though all of it was seen before."""
-    _, places = _recorded(clips[0], films.clip(2, frames=1, first=films.picture(Mark(1, 23)), sound=False))
+    """A clip of one repeated frame keeps it."""
+    _, segments = _transcoded(
+        clips[0], films.clip(2, frames=1, first=films.picture(Mark(1, 23)), sound=False)
+    )
 
-    assert places[1] == pytest.approx(Segment(1.0, 1 / 24, 0))
+    assert segments[1] == pytest.approx(Segment(1.0, 1 / 24, 0))
 
 
-def test_sound_is_in_step_after_many_cuts(clips: Sequence[bytes]) -> None:
-    """Dropped frames take their sound with them, so that no beep moves by more than a sample or two."""
-    film, places = _recorded(*clips * 7)
+def test_sound_stays_in_sync(clips: Sequence[bytes]) -> None:
+    """With each dropped frame, its sound is dropped, so that the sound stays in sync."""
+    film, segments = _transcoded(*list(clips) * 7)
 
     beeps = films.seen(film).beeps
-    expected = [place.start_seconds + BEEP_AT - place.dropped_frames / RATE for place in places]
+    expected = [segment.start_seconds + BEEP_AT - segment.dropped_frames / RATE for segment in segments]
     assert beeps == pytest.approx(expected, abs=0.001)
 
 
-def test_differing_clips_become_one_kind() -> None:
-    """Size, frame rate, channels, codec and container may all differ; the first clip decides."""
+def test_formats_become_one() -> None:
+    """Clips of any size, frame rate, channels, codec and container get the format of the model."""
     parts = [
         films.clip(1),
         films.clip(2, size=(96, 96)),
@@ -91,7 +105,7 @@ def test_differing_clips_become_one_kind() -> None:
         films.clip(6, sound=False),
     ]
 
-    film, places = _recorded(*parts)
+    film, segments = _transcoded(*parts)
 
     facts = probe(io.BytesIO(film))
     assert (facts.width, facts.height, facts.frame_rate, facts.frames) == (*films.SIZE, 24.0, 144)
@@ -99,34 +113,33 @@ def test_differing_clips_become_one_kind() -> None:
     seen = films.seen(film)
     assert [seen.marks[24 * place].clip for place in (0, 2, 3, 4, 5)] == [1, 3, 4, 5, 6]
     assert seen.beeps == pytest.approx([place + BEEP_AT for place in range(5)], abs=0.003)
-    assert places[-1] == pytest.approx(Segment(5.0, 1.0))
+    assert segments[-1] == pytest.approx(Segment(5.0, 1.0))
 
 
 def test_other_shape_gets_bars() -> None:
-    """A square clip in a wide film is neither stretched nor cut: black bars are beside it."""
-    film, _ = _recorded(films.clip(1), films.clip(2, size=(96, 96)))
+    """A square clip in a wide film is neither stretched nor cropped, but padded with black bars."""
+    film, _ = _transcoded(films.clip(1), films.clip(2, size=(96, 96)))
 
-    with av.open(io.BytesIO(film)) as container:
-        last = list(container.decode(video=0))[-1].to_image()
+    last = films.frames(film)[-1]
     assert last.getpixel((10, 80)) == pytest.approx((0, 0, 0), abs=12)
     assert films.read(last.crop((48, 0, 144, 96))) == Mark(2, 23)
 
 
-def test_still_is_held_in_silence(clips: Sequence[bytes]) -> None:
-    """A slate lasts as long as was asked for, and what follows it begins with all its frames."""
-    film, places = _recorded(clips[0], still_seconds=2.0)
+def test_still_is_silent(clips: Sequence[bytes]) -> None:
+    """A still has the requested length and no sound, and the next clip keeps all frames."""
+    film, segments = _transcoded(clips[0], still_seconds=2.0)
 
-    assert places[1:] == [pytest.approx(Segment(1.0, 2.0)), pytest.approx(Segment(3.0, 1.0))]
+    assert segments[1:] == [pytest.approx(Segment(1.0, 2.0)), pytest.approx(Segment(3.0, 1.0))]
     assert len(films.seen(film).marks) == 96
     assert films.seen(film).beeps == pytest.approx([BEEP_AT, 3 + BEEP_AT], abs=0.001)
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.2])
 def test_crossfade_blends_without_moving(seconds: float) -> None:
-    """Where one tone turns into another, both are heard around the cut, and only there."""
-    low, high = (_humming(number, hertz) for number, hertz in ((1, 400), (2, 3000)))
+    """With a crossfade, both sounds overlap around the cut, and only there."""
+    low, high = (_tone(number, hertz) for number, hertz in ((1, 400), (2, 3000)))
 
-    film, _ = _recorded(low, high, crossfade_seconds=seconds)
+    film, _ = _transcoded(low, high, crossfade_seconds=seconds)
 
     samples = _samples(film)
     assert len(samples) / 48_000 == pytest.approx(2.0, abs=0.022)
@@ -137,15 +150,15 @@ def test_crossfade_blends_without_moving(seconds: float) -> None:
 
 
 def test_short_clip_is_not_faded() -> None:
-    """A clip shorter than the crossfade keeps its sound, and its length."""
-    film, places = _recorded(films.clip(1), films.clip(2, frames=3), films.clip(3), crossfade_seconds=0.5)
+    """A clip shorter than the crossfade keeps its sound and its length."""
+    film, segments = _transcoded(films.clip(1), films.clip(2, frames=3), films.clip(3), crossfade_seconds=0.5)
 
-    assert places[2] == pytest.approx(Segment(1.125, 1.0))
+    assert segments[2] == pytest.approx(Segment(1.125, 1.0))
     assert films.seen(film).beeps == pytest.approx([BEEP_AT, 1.125 + BEEP_AT], abs=0.002)
 
 
-def _humming(number: int, hertz: int) -> bytes:
-    """Encode a clip of a second that sounds throughout."""
+def _tone(number: int, hertz: int) -> bytes:
+    """Encode a clip of one second with a tone throughout."""
     out = io.BytesIO()
     with av.open(out, "w", format="mp4") as container:
         video = container.add_stream("libx264", rate=RATE)
@@ -153,7 +166,7 @@ def _humming(number: int, hertz: int) -> bytes:
         video.pix_fmt = "yuv420p"
         audio = container.add_stream("aac", rate=48_000, layout="stereo")
         for frame in range(RATE):
-            container.mux(video.encode(av.VideoFrame.from_image(films.picture(Mark(number, frame)))))
+            container.mux(video.encode(films.video_frame(films.picture(Mark(number, frame)))))
         container.mux(video.encode(None))
         graph = av.filter.Graph()
         graph.link_nodes(
@@ -161,21 +174,22 @@ def _humming(number: int, hertz: int) -> bytes:
             graph.add("aformat", "sample_fmts=fltp:channel_layouts=stereo"),
             graph.add("abuffersink"),
         ).configure()
-        heard = 0
-        while heard < 48_000:
+        samples = 0
+        while samples < 48_000:
             tone = graph.pull()
-            heard += tone.samples
+            assert isinstance(tone, av.AudioFrame)
+            samples += tone.samples
             container.mux(audio.encode(tone))
         container.mux(audio.encode(None))
     return out.getvalue()
 
 
 def _samples(film: bytes) -> "array[float]":
-    heard = array("f")
-    with av.open(io.BytesIO(film)) as container:
+    samples = array("f")
+    with av.open(io.BytesIO(film), "r") as container:
         for frame in container.decode(audio=0):
-            heard.extend(array("f", bytes(frame.planes[0]))[: frame.samples])
-    return heard
+            samples.extend(array("f", bytes(frame.planes[0]))[: frame.samples])
+    return samples
 
 
 def _loudness(samples: Sequence[float], *, at: float, hertz: int) -> float:
