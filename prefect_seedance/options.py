@@ -44,7 +44,7 @@ def _seconds(value: object) -> object:
 
 
 _FROM_TEXT: Final = BeforeValidator(_seconds)
-"""Converts text such as ``90m`` or ``2h``. Bounds come before it, or pydantic leaves them out of the schema."""
+"""Converts text such as ``90m`` or ``2h``. Bounds come before it, or pydantic omits them in the schema."""
 
 Seconds = Annotated[float, Field(gt=0), _FROM_TEXT]
 """A positive number of seconds."""
