@@ -1,11 +1,8 @@
 """Transcoding: one format, no repeated frame at a cut, and sound in sync."""
 
 import io
-import math
-from array import array
 from collections.abc import Sequence
 
-import av
 import pytest
 from PIL import Image, ImageFilter
 
@@ -134,67 +131,9 @@ def test_still_is_silent(clips: Sequence[bytes]) -> None:
     assert films.seen(film).beeps == pytest.approx([BEEP_AT, 3 + BEEP_AT], abs=0.001)
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.2])
-def test_crossfade_blends_without_moving(seconds: float) -> None:
-    """With a crossfade, both sounds overlap around the cut, and only there."""
-    low, high = (_tone(number, hertz) for number, hertz in ((1, 400), (2, 3000)))
-
-    film, _ = _transcoded(low, high, crossfade_seconds=seconds)
-
-    samples = _samples(film)
-    assert len(samples) / 48_000 == pytest.approx(2.0, abs=0.022)
-    blend = _loudness(samples, at=0.93, hertz=3000) / _loudness(samples, at=1.5, hertz=3000)
-    assert blend > 0.1 if seconds else blend < 0.02
-    assert _loudness(samples, at=0.8, hertz=3000) < 0.02 * _loudness(samples, at=1.5, hertz=3000)
-    assert _loudness(samples, at=1.2, hertz=400) < 0.02 * _loudness(samples, at=0.5, hertz=400)
-
-
-def test_short_clip_is_not_faded() -> None:
-    """A clip shorter than the crossfade keeps its sound and its length."""
+def test_crossfade_keeps_segments() -> None:
+    """A crossfade moves neither frames nor sound."""
     film, segments = _transcoded(films.clip(1), films.clip(2, frames=3), films.clip(3), crossfade_seconds=0.5)
 
     assert segments[2] == pytest.approx(Segment(1.125, 1.0))
     assert films.seen(film).beeps == pytest.approx([BEEP_AT, 1.125 + BEEP_AT], abs=0.002)
-
-
-def _tone(number: int, hertz: int) -> bytes:
-    """Encode a clip of one second with a tone throughout."""
-    out = io.BytesIO()
-    with av.open(out, "w", format="mp4") as container:
-        video = container.add_stream("libx264", rate=RATE)
-        video.width, video.height = films.SIZE
-        video.pix_fmt = "yuv420p"
-        audio = container.add_stream("aac", rate=48_000, layout="stereo")
-        for frame in range(RATE):
-            container.mux(video.encode(films.video_frame(films.picture(Mark(number, frame)))))
-        container.mux(video.encode(None))
-        graph = av.filter.Graph()
-        graph.link_nodes(
-            graph.add("sine", f"frequency={hertz}:sample_rate=48000:duration=1"),
-            graph.add("aformat", "sample_fmts=fltp:channel_layouts=stereo"),
-            graph.add("abuffersink"),
-        ).configure()
-        samples = 0
-        while samples < 48_000:
-            tone = graph.pull()
-            assert isinstance(tone, av.AudioFrame)
-            samples += tone.samples
-            container.mux(audio.encode(tone))
-        container.mux(audio.encode(None))
-    return out.getvalue()
-
-
-def _samples(film: bytes) -> "array[float]":
-    samples = array("f")
-    with av.open(io.BytesIO(film), "r") as container:
-        for frame in container.decode(audio=0):
-            samples.extend(array("f", bytes(frame.planes[0]))[: frame.samples])
-    return samples
-
-
-def _loudness(samples: Sequence[float], *, at: float, hertz: int) -> float:
-    """Measure one frequency in 40 ms of sound, after Goertzel."""
-    begin, count = round(at * 48_000), 1920
-    real = sum(samples[begin + k] * math.cos(2 * math.pi * hertz * k / 48_000) for k in range(count))
-    imaginary = sum(samples[begin + k] * math.sin(2 * math.pi * hertz * k / 48_000) for k in range(count))
-    return math.hypot(real, imaginary) / count
