@@ -232,6 +232,7 @@ def campaign(
     seed: Annotated[int | None, Parameter(help="Random seed. Default: a new one.")] = None,
     workers: Annotated[int, Parameter(help="Number of concurrent productions.")] = 4,
     seconds: Annotated[float, Parameter(help="Timeout of the campaign in seconds.")] = 3600.0,
+    plain: Annotated[bool, Parameter(help="Run without Prefect.", negative=())] = False,
 ) -> int:
     """Run the campaign; exit with 0 if no rule was violated, 1 if one was, 2 if it is incomplete."""
     seed = SystemRandom().randrange(10**6) if seed is None else seed
@@ -244,8 +245,11 @@ def campaign(
     tally, over = Tally(clips=clips, kills=kills), threading.Event()
     with contextlib.ExitStack() as stack:
         # Without its services, the Prefect server needs half the CPU time.
-        prefect_url = os.environ.get("PREFECT_API_URL") or stack.enter_context(
-            serving_prefect(folder, "--no-services")
+        prefect_url = (
+            ""
+            if plain
+            else os.environ.get("PREFECT_API_URL")
+            or stack.enter_context(serving_prefect(folder, "--no-services"))
         )
         start = stack.enter_context(sandboxes(folder))
         threads = []

@@ -106,6 +106,7 @@ class Stage:
     """The environment of one worker.
 
     Attributes:
+        prefect_url: API URL of the Prefect server; empty to run without Prefect.
         over: Set when all workers must stop.
         http: Client of the sandbox; opening one for each poll would take most of the CPU time.
     """

@@ -13,13 +13,14 @@ from benchmarks.breaking import RULES, Rule
 _ROOT = Path(__file__).parents[2]
 
 
-def test_short_campaign(prefect_server: str) -> None:
+@pytest.mark.parametrize("options", [(), ("--plain",)], ids=["tasks", "plain"])
+def test_short_campaign(prefect_server: str, options: tuple[str, ...]) -> None:
     """Productions that are killed repeatedly under random faults pay once and lose nothing."""
     arguments = ("--clips", "40", "--kills", "6", "--workers", "2", "--seconds", "240")
     env = {**os.environ, "PREFECT_API_URL": prefect_server}
 
     run = subprocess.run(
-        [sys.executable, "-m", "benchmarks.campaign", *arguments],
+        [sys.executable, "-m", "benchmarks.campaign", *arguments, *options],
         cwd=_ROOT,
         env=env,
         capture_output=True,

@@ -125,7 +125,7 @@ def test_commands_accept_block_names(
 
     assert [clip["status"] for clip in json.loads(made.stdout)["clips"]] == ["made", "made"], made.stderr
     assert [clip["action"] for clip in json.loads(planned.stdout)["clips"]] == ["reuse", "reuse"]
-    assert [clip["state"] for clip in json.loads(listed.stdout)["clips"]] == ["archived", "archived"]
+    assert [clip["status"] for clip in json.loads(listed.stdout)["clips"]] == ["archived", "archived"]
     kept = s3.contents(bucket)
     assert sum("/clip-" in key for key in kept) == 2
     assert _SECRET not in "".join(map(str, kept.values())) + made.stdout + made.stderr

@@ -18,8 +18,9 @@ from prefect import flow
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 from pydantic import SecretStr
 
-from prefect_seedance import Hosting, Manifest, SeedanceCredentials, Waiting, produce
+from prefect_seedance import Credentials, Hosting, Manifest, Waiting, produce
 from prefect_seedance.cli.exit_codes import ExitCode
+from prefect_seedance.production.produce import produce as produce_plain
 from prefect_seedance.report.manifest import Entry
 from prefect_seedance.video.probe import probe
 from tests.processes import Sandbox, free_port, sandboxes
@@ -201,7 +202,7 @@ STATUS = [
     lasting(status("answer", status=503), "503", "paid for once"),
     lasting(status("drop"), "paid for once"),
     lasting(status("garbage"), "paid for once"),
-    lasting(status("null-data"), "without data"),
+    lasting(status("null-data"), "has no data"),
     lasting(status("unknown-state", word="composting"), "composting"),
     lasting(status("step-back"), "processing"),
 ]
@@ -291,10 +292,15 @@ ROWS = [*SUBMIT, *STATUS, *FILE, *GENERATION]
 
 @dataclass(frozen=True)
 class Setup:
-    """The archive and sandbox of the table."""
+    """The archive and sandbox of the table.
+
+    Attributes:
+        in_flow: Whether the steps run as tasks of flow runs, or as plain coroutines.
+    """
 
     folder: Path
     sandbox: Sandbox
+    in_flow: bool
 
     @property
     def archive(self) -> Path:
@@ -316,13 +322,11 @@ class Setup:
         url: str = "",
         timeout_seconds: float = _TIMEOUT_SECONDS,
     ) -> Manifest:
-        """Produce clips."""
-        return await produce(
+        """Produce clips, in the current flow run or without Prefect."""
+        return await (produce if self.in_flow else produce_plain)(
             board,
             archive=str(self.archive),
-            credentials=SeedanceCredentials(
-                api_key=SecretStr(self.sandbox.key), base_url=url or self.sandbox.url
-            ),
+            credentials=Credentials(api_key=SecretStr(self.sandbox.key), base_url=url or self.sandbox.url),
             hosting=Hosting(images_url=self.sandbox.hosted),
             waiting=_WAITING.model_copy(
                 update={"deadline_seconds": deadline_seconds, "timeout_seconds": timeout_seconds}
@@ -337,8 +341,10 @@ class Setup:
         deadline_seconds: float = _DEADLINE_SECONDS,
         url: str = "",
     ) -> Manifest:
-        """Produce clips in a separate flow."""
+        """Produce clips, in a separate flow or without Prefect."""
         board = self.board(title, prompts)
+        if not self.in_flow:
+            return await self.produce(board, deadline_seconds=deadline_seconds, url=url)
 
         @flow(name=f"produce {title}")
         async def production() -> Manifest:
@@ -377,14 +383,17 @@ def _prefect(url: str, home: Path) -> Iterator[None]:
         log.setLevel(level)
 
 
-@pytest.fixture(scope="module")
-def setup(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setup]:
-    """Set up one archive and one sandbox for the whole table."""
+@pytest.fixture(scope="module", params=[True, False], ids=["tasks", "plain"])
+def setup(
+    request: pytest.FixtureRequest, prefect_server: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Setup]:
+    """Set up one archive and one sandbox for the whole table, with Prefect and without."""
     folder = tmp_path_factory.mktemp("faults")
     (folder / "archive/images").mkdir(parents=True)
     Image.new("RGB", (480, 480), "#f2b48c").save(folder / "dawn.png")
     with sandboxes(folder) as start, _prefect(prefect_server, folder / "prefect"):
-        yield Setup(folder, start(serve=folder / "archive/images", frame_rate=2))
+        sandbox = start(serve=folder / "archive/images", frame_rate=2)
+        yield Setup(folder, sandbox, in_flow=request.param)
 
 
 @dataclass(frozen=True)
@@ -584,12 +593,12 @@ def test_rival_runs_share_clips(setup: Setup) -> None:
     async def rivals() -> Sequence[Manifest]:
         begin = asyncio.Barrier(2)
 
-        @flow
         async def rival(more_seconds: float) -> Manifest:
             await begin.wait()
             return await setup.produce(board, timeout_seconds=_TIMEOUT_SECONDS + more_seconds)
 
-        return await asyncio.gather(rival(0), rival(1))
+        run = flow(rival) if setup.in_flow else rival
+        return await asyncio.gather(run(0), run(1))
 
     one, other = asyncio.run(rivals())
 

@@ -17,14 +17,14 @@ import sys
 
 from prefect import flow
 
-from prefect_seedance import produce
+from prefect_seedance import Hosting, produce
 
 board, archive, images_url = sys.argv[1:]
 
 
 @flow
 {kind}def film():
-    {wait}(produce(board, archive=archive, images_url=images_url))
+    {wait}(produce(board, archive=archive, hosting=Hosting(images_url=images_url)))
 
 
 {run}

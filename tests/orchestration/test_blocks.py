@@ -10,25 +10,23 @@ from prefect import flow
 from prefect.blocks.core import Block
 from prefect.filesystems import LocalFileSystem
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
-from prefect.testing.standard_test_suites import BlockStandardTestSuite
+from prefect.testing.standard_test_suites import BlockStandardTestSuite  # type: ignore[attr-defined]  # Prefect does not list it in __all__
 from pydantic import SecretStr, ValidationError
 
 from prefect_seedance import (
     ClipArchive,
     ClipSettings,
-    Polling,
     RunSettings,
     SeedanceClip,
     SeedanceCredentials,
 )
+from prefect_seedance.api.credentials import API_KEY_VARIABLE, BASE_URL_VARIABLE
 from prefect_seedance.api.wire import DEFAULT_BASE_URL
 from prefect_seedance.errors import SetupError
 from prefect_seedance.orchestration.blocks import (
-    API_KEY_VARIABLE,
-    ARCHIVE_VARIABLE,
-    BASE_URL_VARIABLE,
     open_archive,
 )
+from prefect_seedance.production.session import ARCHIVE_VARIABLE
 from tests.processes import BIN, environment
 
 SECRET = "sd-secret-0123456789"
@@ -88,7 +86,7 @@ def test_missing_key_is_named(monkeypatch: pytest.MonkeyPatch, key: str | None) 
     ("field", "value"), [("provider", "cheapest"), ("requests_per_minute", 0), ("generations_in_flight", -1)]
 )
 def test_bad_field_is_refused(field: str, value: object) -> None:
-    """What the API does not offer, or what would stop everything, is no account."""
+    """A field outside its bounds is refused."""
     with pytest.raises(ValidationError, match=field):
         SeedanceCredentials.model_validate({"api_key": SECRET, field: value})
 
@@ -98,7 +96,7 @@ def test_secret_stays_hidden(credentials: SeedanceCredentials) -> None:
 
     @flow
     def take(credentials: SeedanceCredentials) -> None:
-        """Take a block, as somebody's flow may."""
+        """Take a block, as a user's flow may."""
 
     shown = [
         repr(credentials),
@@ -172,7 +170,7 @@ async def test_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class TestServer:
-    """What a real server does with the block."""
+    """Blocks on a real server."""
 
     @pytest.fixture(autouse=True)
     def _prefect(self, prefect_server: str, tmp_path: Path) -> Iterator[None]:
@@ -180,11 +178,11 @@ class TestServer:
             yield
 
     def test_saved_block_loads(self, credentials: SeedanceCredentials) -> None:
-        """What was saved comes back whole, the key as well."""
+        """A stored block loads with all fields, including the key."""
         saved = credentials.model_copy(update={"base_url": "https://studio.example", "provider": "value"})
         saved.save("round-trip", overwrite=True)
 
-        loaded = SeedanceCredentials.load("round-trip")
+        loaded: SeedanceCredentials = asyncio.run(SeedanceCredentials.aload("round-trip"))
 
         assert loaded.api_key.get_secret_value() == SECRET
         assert (loaded.base_url, loaded.provider) == ("https://studio.example", "value")
@@ -217,7 +215,7 @@ class TestServer:
             asyncio.run(ClipArchive.model_validate({field: "nowhere"}).open())
 
     def test_server_shows_no_key(self, credentials: SeedanceCredentials, prefect_server: str) -> None:
-        """Whoever reads the stored block through the API sees asterisks."""
+        """The stored block shows asterisks in the Prefect API."""
         credentials.save("shown", overwrite=True)
 
         path = "block_types/slug/seedance-credentials/block_documents/name/shown"
@@ -230,22 +228,25 @@ class TestServer:
     def test_saved_clip_loads(
         self, credentials: SeedanceCredentials, prefect_server: str, archive: ClipArchive | str
     ) -> None:
-        """A clip comes back whole, with the blocks that it holds, and whoever reads it sees no key."""
+        """A stored clip loads with its nested blocks, and the Prefect API shows no key."""
         settings = ClipSettings(duration=8, sound=True)
-        pace = Polling(first_seconds=1.0)
         credentials.save("bell-account", overwrite=True)
         if isinstance(archive, ClipArchive):
             archive.save("bell-archive", overwrite=True)
         clip = SeedanceClip(
-            prompt="a bell rings", settings=settings, credentials=credentials, archive=archive, pace=pace
+            prompt="a bell rings",
+            settings=settings,
+            credentials=credentials,
+            archive=archive,
+            first_poll_seconds=1.0,
         )
         clip.save("bell", overwrite=True)
 
-        loaded = SeedanceClip.load("bell")
+        loaded: SeedanceClip = asyncio.run(SeedanceClip.aload("bell"))
         path = "block_types/slug/seedance-clip/block_documents/name/bell"
         stored = httpx.get(f"{prefect_server}/{path}").raise_for_status().text
 
-        assert (loaded.prompt, loaded.settings, loaded.pace) == ("a bell rings", settings, pace)
+        assert (loaded.prompt, loaded.settings, loaded.first_poll_seconds) == ("a bell rings", settings, 1.0)
         assert loaded.credentials.api_key.get_secret_value() == SECRET
         assert str(loaded.archive) == str(archive)
         assert SECRET not in stored

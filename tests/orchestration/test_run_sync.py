@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from prefect_seedance.orchestration.run_sync import finish
+from prefect_seedance.orchestration.run_sync import run_sync
 
 _WHO = contextvars.ContextVar("_WHO", default="nobody")
 
@@ -21,7 +21,7 @@ def test_value_comes_back() -> None:
     context = contextvars.copy_context()
     context.run(_WHO.set, "somebody")
 
-    assert context.run(finish, awork) == "somebody"
+    assert context.run(run_sync, awork) == "somebody"
 
 
 def test_error_comes_back() -> None:
@@ -31,17 +31,17 @@ def test_error_comes_back() -> None:
         raise LookupError("it is not there")
 
     with pytest.raises(LookupError, match="it is not there"):
-        finish(afail)
+        run_sync(afail)
 
 
 async def test_event_loop_is_refused() -> None:
     """Code that can await is told what to await, and nothing was begun."""
-    with pytest.raises(RuntimeError, match=r"await awork\(\) instead of calling work\(\); nothing was begun"):
-        finish(awork)
+    with pytest.raises(RuntimeError, match=r"await awork\(\) instead of calling work\(\); nothing was started"):
+        run_sync(awork)
 
 
 def test_interrupted_work_ends_in_good_order() -> None:
-    """A signal cancels the work, which may still finish what it must, and only then reaches the caller."""
+    """A signal cancels the work, which may still run_sync what it must, and only then reaches the caller."""
     ended = []
 
     async def alast_words() -> None:
@@ -54,6 +54,6 @@ def test_interrupted_work_ends_in_good_order() -> None:
             raise
 
     with pytest.raises(KeyboardInterrupt):
-        finish(alast_words)
+        run_sync(alast_words)
 
     assert ended == ["recorded"]
