@@ -12,6 +12,9 @@ pytest_plugins = ["tests.processes", "tests.browsing"]
 _REAL_TIME_FOLDERS = {"flows", "journeys", "production", "receiver", "sandbox"}
 """Folders whose tests start processes or serve requests."""
 
+_REAL_TIME_MODULES = {"test_loader.py"}
+"""Modules whose tests are served by a thread, for which the skipping loop does not wait."""
+
 _IDLE_SECONDS = 0.005
 _SKIP_SECONDS = 10.0
 """Time skipped after each idle period. A busy thread outside the loop's executor, such as one of obstore's,
@@ -60,5 +63,5 @@ def pytest_asyncio_loop_factories(
     item: pytest.Item,
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Use the skipping loop for unit tests, and a real loop for tests with processes."""
-    is_unit = item.path.parent.name not in _REAL_TIME_FOLDERS
+    is_unit = item.path.parent.name not in _REAL_TIME_FOLDERS and item.path.name not in _REAL_TIME_MODULES
     return {"skipping": SkippingLoop} if is_unit else {"real": asyncio.SelectorEventLoop}

@@ -104,7 +104,7 @@ class Backend:
                     url=url.rstrip("/"), reader=reader, writer=writer, uploads=uploads, expires_at=expires_at
                 )
         raise SetupError(
-            f"{url!r} is not an archive; use the path of a folder, or s3://, gs:// or az:// with a bucket"
+            f"{url!r} is not a folder or bucket; use a folder's path, or s3://, gs:// or az:// with a bucket"
         )
 
     @classmethod

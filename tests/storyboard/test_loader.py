@@ -215,7 +215,7 @@ async def test_stored_images_are_inspected(bucket: str) -> None:
 
 async def test_unknown_store_is_an_error() -> None:
     """A store that cannot be opened is a set-up error."""
-    with pytest.raises(SetupError, match="'block:films' is no place"):
+    with pytest.raises(SetupError, match="'block:films' is not a folder or bucket"):
         await load_storyboard("block:films/board.yaml")
 
 
