@@ -157,7 +157,7 @@ def test_key_stays_hidden(
     database = prefect_server_home / "prefect.db"
     _wait_for_rows(database, b"seedance.clip.archived", b"seedance-by-block-manifest", b"produce refused")
     results = list((tmp_path / "loud" / "storage").iterdir())
-    assert "1 made, 1 unresolved" in outputs[0]
+    assert "1 unresolved, 1 made" in outputs[0]
     assert "401" in outputs[1]
     assert "Connect" in outputs[2]
     assert all("send_request_headers" in text for text in outputs)
