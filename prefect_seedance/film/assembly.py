@@ -59,7 +59,7 @@ class Assembly:
         """Add the scene's clip; if it is missing, a slate or only a gap."""
         if file and scene.clip:
             try:
-                self._note(scene, await _in_thread(self.joiner.add, file), sha256=scene.clip.sha256)
+                self._add_part(scene, await _in_thread(self.joiner.add, file), sha256=scene.clip.sha256)
             except IntegrityError as error:
                 scene, file = _missing(scene, str(error)), None
         self.scenes.append(scene)
@@ -78,9 +78,9 @@ class Assembly:
         if style.gaps == "slate":
             if not isinstance(self.joiner, Transcoder):
                 raise FormatMismatchError(_SLATE_REASON)
-            self._note(scene, await _in_thread(_add_slate, self.joiner, scene), sha256=None)
+            self._add_part(scene, await _in_thread(_add_slate, self.joiner, scene), sha256=None)
 
-    def _note(self, scene: Scene, segment: Segment, *, sha256: str | None) -> None:
+    def _add_part(self, scene: Scene, segment: Segment, *, sha256: str | None) -> None:
         self.parts.append(
             Part(
                 number=scene.number,

@@ -1,41 +1,19 @@
-"""Joining a production's clips: what plays, what is missing, and what is not done twice."""
+"""Joining a production's clips to a stored film with its record."""
 
 import asyncio
+import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from prefect_seedance.errors import ArchiveError
 from prefect_seedance.film.join import Film, find_film, join_clips
-from prefect_seedance.film.scenes import Part, Scene
+from prefect_seedance.film.scenes import Scene
 from prefect_seedance.options import JoinStyle
 from prefect_seedance.storage.store import Store
 from tests import films
-from tests.films import Mark
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    """Return an empty archive."""
-    return Store.open(str(tmp_path / "archive"))
-
-
-@pytest.fixture(scope="module")
-def clips() -> list[bytes]:
-    """Three that can be copied."""
-    return [films.clip(number) for number in (1, 2, 3)]
-
-
-async def _scenes(store: Store, clips: Sequence[bytes]) -> list[Scene]:
-    scenes = []
-    for number, content in enumerate(clips, 1):
-        clip = await films.archived(store, content, name=f"scene {number}")
-        scene = Scene(number=number, name=clip.name, fingerprint=clip.fingerprint, seconds=1, clip=clip)
-        scenes.append(scene)
-    return scenes
 
 
 async def _join(store: Store, scenes: Sequence[Scene], **style: object) -> Film:
@@ -44,241 +22,168 @@ async def _join(store: Store, scenes: Sequence[Scene], **style: object) -> Film:
     )
 
 
-async def _marks(store: Store, film: Film) -> list[Mark]:
+async def _clips(store: Store, film: Film) -> list[int]:
+    """Return the clip of every 24th frame of the stored film."""
     content = await store.read(film.key)
     assert content is not None
     assert await store.read(film.stable_key) == content
-    return films.seen(content).marks
+    return [mark.clip for mark in films.seen(content).marks[::24]]
 
 
-def _delete(folder: Path, beginning: str) -> None:
-    for path in folder.glob(f"{beginning}*"):
+def _delete(folder: Path, prefix: str) -> None:
+    for path in folder.glob(f"{prefix}*"):
         path.unlink()
 
 
-def _lost(scene: Scene) -> Scene:
-    return replace(scene, clip=None, reason="the prompt was rejected")
-
-
-async def test_film_of_all_clips(store: Store, clips: Sequence[bytes]) -> None:
-    """It shows every clip in order, and its record tells where each begins."""
-    scenes = await _scenes(store, clips)
-
+async def test_film_is_stored(store: Store, scenes: list[Scene]) -> None:
+    """The film is stored with its facts under its digest and a stable key, and can be found."""
     film = await _join(store, scenes)
 
-    assert await _marks(store, film) == [Mark(clip, frame) for clip in (1, 2, 3) for frame in range(24)]
+    content = await store.read(film.key)
+    assert await _clips(store, film) == [1, 2, 3]
+    assert film.sha256 == hashlib.sha256(content or b"").hexdigest()
     assert film.key == f"productions/sea/film-{film.sha256[:12]}.mp4"
+    assert film.stable_key == "productions/sea/film.mp4"
     assert (film.join, film.reason, film.gaps) == ("copied", None, ())
     assert (film.width, film.height, film.frame_rate, film.has_sound) == (192, 96, 24.0, True)
     assert film.duration_seconds == pytest.approx(3.0)
-    assert film.parts[1] == Part(
-        number=2,
-        name="scene 2",
-        fingerprint=scenes[1].fingerprint,
-        sha256=scenes[1].clip and scenes[1].clip.sha256,
-        start_seconds=1.0,
-        duration_seconds=1.0,
-    )
     assert await find_film(store, "sea") == film
 
 
-async def test_same_clip_twice(store: Store, clips: Sequence[bytes]) -> None:
-    """A clip that stands at two places of the storyboard plays at both."""
-    scenes = await _scenes(store, [clips[0], clips[1], clips[0]])
+async def test_no_film_is_found(store: Store) -> None:
+    """A production without a film has no record."""
+    assert await find_film(store, "sea") is None
 
+
+async def test_record_is_json(store: Store, scenes: list[Scene]) -> None:
+    """The record is readable JSON beside the film."""
     film = await _join(store, scenes)
 
-    assert [mark.clip for mark in await _marks(store, film)][::24] == [1, 2, 1]
+    record = json.loads(await store.read("productions/sea/film.json") or b"")
+
+    assert record["key"] == film.key
+    assert [part["name"] for part in record["parts"]] == ["scene 1", "scene 2", "scene 3"]
 
 
-async def test_nothing_changed(store: Store, clips: Sequence[bytes]) -> None:
-    """A film whose clips and style are the same is not joined again."""
-    scenes = await _scenes(store, clips)
-
+async def test_same_film_is_not_joined_again(store: Store, scenes: list[Scene]) -> None:
+    """With the same clips and style, the stored film is returned."""
     first, second = await _join(store, scenes), await _join(store, scenes)
 
     assert second == first
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("style", "shown"),
     [
-        pytest.param(lambda scenes: scenes[::-1], id="order"),
-        pytest.param(lambda scenes: scenes[:2], id="fewer"),
-        pytest.param(lambda scenes: [scenes[0], _lost(scenes[1]), scenes[2]], id="missing"),
+        pytest.param(
+            {"join": "auto", "gaps": "skip", "crossfade_seconds": 0.0},
+            lambda scene: [scene.number, scene.clip.sha256],
+            id="default",
+        ),
+        pytest.param(
+            {"join": "exact", "gaps": "slate", "crossfade_seconds": 0.5},
+            lambda scene: [scene.number, scene.name, scene.seconds, scene.clip.sha256, scene.reason],
+            id="slate",
+        ),
     ],
 )
-async def test_change_is_joined(store: Store, clips: Sequence[bytes], change: object) -> None:
-    """What has changed is joined again, under a name of its own, and the stable name follows."""
-    scenes = await _scenes(store, clips)
-    first = await _join(store, scenes)
+async def test_recipe_is_stable(
+    store: Store, scenes: list[Scene], style: dict[str, object], shown: Callable[[Scene], object]
+) -> None:
+    """The recipe is computed as by older versions, so that their films are not joined again."""
+    film = await _join(store, scenes, **style)
 
-    second = await _join(store, change(scenes))  # type: ignore[operator]
+    content = json.dumps([1, style, [shown(scene) for scene in scenes]])
+    assert film.recipe == hashlib.sha256(content.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("change", ["order", "fewer", "missing", "style"])
+async def test_change_is_joined(
+    store: Store, scenes: list[Scene], without_clip: Callable[[Scene], Scene], change: str
+) -> None:
+    """A changed film is stored under another key, and the stable key refers to the latest."""
+    first = await _join(store, scenes)
+    changed = {
+        "order": scenes[::-1],
+        "fewer": scenes[:2],
+        "missing": [scenes[0], without_clip(scenes[1]), scenes[2]],
+        "style": scenes,
+    }[change]
+
+    second = await _join(store, changed, join="exact" if change == "style" else "auto")
 
     assert second.key != first.key
     assert await store.size_bytes(first.key) == first.size_bytes
     assert await store.read(second.stable_key) == await store.read(second.key)
 
 
+async def test_repaired_clip_is_joined(store: Store, scenes: list[Scene], clips: Sequence[bytes]) -> None:
+    """A damaged clip is a gap, until its file is repaired."""
+    clip = scenes[1].clip
+    assert clip is not None
+    await store.put(clip.key, clips[1][:-1] + b"!")
+
+    damaged = await _join(store, scenes)
+    await store.put(clip.key, clips[1])
+    repaired = await _join(store, scenes)
+
+    assert [gap.number for gap in damaged.gaps] == [2]
+    assert repaired.gaps == ()
+    assert await _clips(store, repaired) == [1, 2, 3]
+
+
 @pytest.mark.parametrize("lost", ["film.mp4", "film-"])
-async def test_lost_film_is_joined_again(store: Store, clips: Sequence[bytes], lost: str) -> None:
-    """A record without its film counts for nothing."""
-    scenes = await _scenes(store, clips)
+async def test_lost_film_is_joined_again(store: Store, scenes: list[Scene], lost: str) -> None:
+    """If a file of a recorded film is missing, the film is joined again."""
     first = await _join(store, scenes)
     await asyncio.to_thread(_delete, Path(store.url, "productions/sea"), lost)
 
     second = await _join(store, scenes)
 
     assert second.sha256 == first.sha256
-    assert await _marks(store, second)
+    assert await _clips(store, second) == [1, 2, 3]
 
 
-async def test_damaged_record_counts_for_nothing(store: Store, clips: Sequence[bytes]) -> None:
-    """A record that cannot be read is written anew."""
+async def test_damaged_record_is_replaced(store: Store, scenes: list[Scene]) -> None:
+    """A damaged record is ignored and replaced."""
     await store.put("productions/sea/film.json", b"{half")
 
-    film = await _join(store, await _scenes(store, clips))
+    film = await _join(store, scenes)
 
     assert await find_film(store, "sea") == film
 
 
-async def test_rivals_records_are_true(store: Store, clips: Sequence[bytes]) -> None:
-    """Whichever of two runs is last, the record tells of the bytes that it names."""
-    scenes = await _scenes(store, clips)
-    rival = await _join(store, scenes[:2])
+async def test_concurrent_record_is_true(store: Store, scenes: list[Scene]) -> None:
+    """The record of either of two concurrent runs describes the film that it names."""
+    other = await _join(store, scenes[:2])
     ours = await _join(store, scenes)
-    await store.put("productions/sea/film.json", rival.model_dump_json().encode())
+    await store.put("productions/sea/film.json", other.model_dump_json().encode())
 
-    content = await store.read(rival.key)
+    content = await store.read(other.key)
 
-    assert rival.key != ours.key
+    assert other.key != ours.key
     assert content is not None
-    assert len(content) == rival.size_bytes
+    assert len(content) == other.size_bytes
     assert len(films.seen(content).marks) == 48
 
 
-@pytest.mark.parametrize("place", [0, 1, 2])
-async def test_gap_is_skipped_and_said(store: Store, clips: Sequence[bytes], place: int) -> None:
-    """A missing clip stops nothing: the film goes on, and says what it lacks, where and why."""
-    scenes = await _scenes(store, clips)
-    scenes[place] = _lost(scenes[place])
-
-    film = await _join(store, scenes)
-
-    left = [number for number in (1, 2, 3) if number != place + 1]
-    assert [mark.clip for mark in await _marks(store, film)][::24] == left
-    (gap,) = film.gaps
-    assert gap.at_seconds == pytest.approx(place)
-    assert (gap.number, gap.is_slated, gap.reason) == (place + 1, False, "the prompt was rejected")
-    assert film.join == "copied"
-
-
-async def test_gap_is_slated(store: Store, clips: Sequence[bytes]) -> None:
-    """A slate stands for a missing clip as long as that was planned to be."""
-    scenes = await _scenes(store, clips)
-    scenes[1] = replace(_lost(scenes[1]), seconds=2)
-
-    film = await _join(store, scenes, gaps="slate")
-
-    marks = await _marks(store, film)
-    assert len(marks) == 96
-    assert (marks[0], marks[72]) == (Mark(1, 0), Mark(3, 0))
-    assert [(part.number, part.is_slate, part.start_seconds) for part in film.parts] == [
-        (1, False, 0.0),
-        (2, True, pytest.approx(1.0)),
-        (3, False, pytest.approx(3.0)),
-    ]
-    assert film.gaps[0].is_slated
-    assert (film.join, film.reason) == ("exact", "a slate for a missing clip has to be encoded")
-
-
-@pytest.mark.parametrize("gaps", ["skip", "slate"])
-@pytest.mark.parametrize("harm", ["flip", "delete"])
-async def test_damaged_clip_is_a_gap(store: Store, clips: Sequence[bytes], harm: str, gaps: str) -> None:
-    """Bytes that are not those recorded never get into a film; once mended, they do."""
-    scenes = await _scenes(store, clips)
-    victim = scenes[1].clip
-    assert victim is not None
-    path = Path(store.url, victim.key)
-    await asyncio.to_thread(_delete, path.parent, path.name)
-    if harm == "flip":
-        await store.put(victim.key, clips[1][:-1] + b"!")
-
-    film = await _join(store, scenes, gaps=gaps)
-    await store.put(victim.key, clips[1])
-    mended = await _join(store, scenes, gaps=gaps)
-
-    assert film.gaps[0].number == 2
-    assert f"{path} " in str(film.gaps[0].reason)
-    assert 2 not in {part.number for part in film.parts if not part.is_slate}
-    assert mended.gaps == ()
-    assert {mark.clip for mark in await _marks(store, mended)} == {1, 2, 3}
-
-
-async def test_no_clip_is_no_film(store: Store, clips: Sequence[bytes]) -> None:
-    """Without a single clip there is nothing to join, and nothing is written."""
-    scenes = [_lost(scene) for scene in await _scenes(store, clips)]
-
+async def test_error_leaves_no_film(
+    store: Store, scenes: list[Scene], without_clip: Callable[[Scene], Scene]
+) -> None:
+    """Without any clip, nothing is written."""
     with pytest.raises(ArchiveError, match="There is no clip to join"):
-        await _join(store, scenes)
+        await _join(store, [without_clip(scene) for scene in scenes])
 
     assert await store.keys("productions/") == ()
 
 
-async def test_differing_clips_are_encoded(store: Store, clips: Sequence[bytes]) -> None:
-    """What differs is brought to the most common kind, and the film says why it was encoded."""
-    scenes = await _scenes(store, [films.clip(4, size=(96, 96)), *clips])
-
-    film = await _join(store, scenes)
-
-    assert (film.width, film.height, film.join) == (192, 96, "exact")
-    assert film.reason == (
-        "clip 2 is h264 of 192×96 at 24 frames a second, clip 1 h264 of 96×96 at 24 frames a second"
-    )
-    assert [mark.clip for mark in (await _marks(store, film))[24::24]] == [1, 2, 3]
-
-
-async def test_hidden_difference_is_encoded(store: Store, clips: Sequence[bytes]) -> None:
-    """A difference that only the encoded bytes show is found, and changes the way, not the film."""
-    scenes = await _scenes(store, [clips[0], films.clip(2, layout="mono"), clips[2]])
-
-    film = await _join(store, scenes)
-
-    assert (film.join, film.reason) == ("exact", "its sound has another format than the others")
-    assert [mark.clip for mark in (await _marks(store, film))][::24] == [1, 2, 3]
-
-
-async def test_exact_is_done_on_demand(store: Store, clips: Sequence[bytes]) -> None:
-    """Clips that could be copied are encoded if that is asked for; going back joins them again."""
-    scenes = await _scenes(store, clips)
-
-    exact = await _join(store, scenes, join="exact")
-    faded = await _join(store, scenes, crossfade_seconds=0.2)
-    copied = await _join(store, scenes)
-
-    assert [film.join for film in (exact, faded, copied)] == ["exact", "exact", "copied"]
-    assert copied.key != exact.key
-    assert exact.reason is None
-
-
-async def test_full_disk_is_told(
-    store: Store, clips: Sequence[bytes], monkeypatch: pytest.MonkeyPatch
+async def test_full_disk_has_remedy(
+    store: Store, scenes: list[Scene], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A temporary folder that is full is named as what it is, and no film is left behind."""
-    scenes = await _scenes(store, clips)
+    """If the temporary folder cannot be written, the error has the remedy, and nothing is written."""
     monkeypatch.setattr("tempfile.tempdir", "/nowhere")
 
     with pytest.raises(ArchiveError, match=r"/nowhere .*TMPDIR"):
         await _join(store, scenes)
 
     assert await store.keys("productions/") == ()
-
-
-async def test_record_is_for_people(store: Store, clips: Sequence[bytes]) -> None:
-    """The record is readable JSON beside the film."""
-    film = await _join(store, await _scenes(store, clips))
-
-    record = json.loads(await store.read("productions/sea/film.json") or b"")
-
-    assert record["key"] == film.key
-    assert [part["name"] for part in record["parts"]] == ["scene 1", "scene 2", "scene 3"]

@@ -1,9 +1,9 @@
-"""Looking at archived clips: done once, kept beside them, and no trouble for what is paid for."""
+"""Inspecting archived clips: findings, stills and comparisons."""
 
 from pathlib import Path
 
 import pytest
-from PIL import Image, ImageFilter
+from PIL import Image, ImageFilter, ImageOps
 
 from prefect_seedance.clips.archive import Clip
 from prefect_seedance.clips.image_hosting import hosted_key
@@ -12,16 +12,12 @@ from prefect_seedance.film.seams import ClipInspection, Inspector, Similarity
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.image import SourceImage
 from prefect_seedance.storyboard.image_inspection import inspect_file
+from prefect_seedance.video.similarity import similarity
 from tests import films
 from tests.films import Mark
 
 _FRAMES = 24
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    """Return an empty archive."""
-    return Store.open(str(tmp_path / "archive"))
+IMAGE = Path(__file__).parents[2] / "examples/lighthouse/images/noon.jpg"
 
 
 @pytest.fixture
@@ -33,47 +29,47 @@ async def clip(store: Store) -> Clip:
 async def _hosted(store: Store, folder: Path, image: Image.Image, *, name: str = "shot") -> SourceImage:
     """Host an image as `ImageHost` does."""
     image.save(folder / f"{name}.png")
-    picture = inspect_file(folder / f"{name}.png", model="seedance-1-5-pro")
-    await store.put(hosted_key(picture), (folder / f"{name}.png").read_bytes())
-    return picture
+    source = inspect_file(folder / f"{name}.png", model="seedance-1-5-pro")
+    await store.put(hosted_key(source), (folder / f"{name}.png").read_bytes())
+    return source
 
 
-async def test_likeness_to_images(store: Store, clip: Clip, tmp_path: Path) -> None:
-    """Both ends are compared with the images that they were to show, and differences are seen."""
+async def test_ends_are_compared(store: Store, clip: Clip, tmp_path: Path) -> None:
+    """Both ends are compared with their images, and a blurred image lowers the similarity."""
     start = await _hosted(store, tmp_path, films.picture(Mark(1, 0)), name="start")
-    wrong = films.picture(Mark(1, _FRAMES - 1)).filter(ImageFilter.GaussianBlur(4))
-    end = await _hosted(store, tmp_path, wrong, name="end")
+    blurred = films.picture(Mark(1, _FRAMES - 1)).filter(ImageFilter.GaussianBlur(4))
+    end = await _hosted(store, tmp_path, blurred, name="end")
 
-    look = await Inspector(store=store).inspect(clip, (start, end))
+    inspection = await Inspector(store=store).inspect(clip, (start, end))
 
-    assert look.start is not None
-    assert look.end is not None
-    assert (look.start.ssim or 0) > 0.95
-    assert (look.end.ssim or 0) < 0.9
+    assert inspection.start is not None
+    assert inspection.end is not None
+    assert (inspection.start.ssim or 0) > 0.95
+    assert (inspection.end.ssim or 0) < 0.9
 
 
 async def test_larger_image_is_fitted(store: Store, clip: Clip, tmp_path: Path) -> None:
-    """An image of another size and shape is compared as it is seen in the clip: cut to its shape."""
+    """An image of another size and aspect ratio is cropped to the clip before it is compared."""
     tall = Image.new("RGB", (768, 768), "#777777")
     tall.paste(films.picture(Mark(1, 0), size=(768, 384)), (0, 192))
 
-    look = await Inspector(store=store).inspect(clip, (await _hosted(store, tmp_path, tall),))
+    inspection = await Inspector(store=store).inspect(clip, (await _hosted(store, tmp_path, tall),))
 
-    assert look.start is not None
-    assert (look.start.ssim or 0) > 0.9
-    assert look.end is None
+    assert inspection.start is not None
+    assert (inspection.start.ssim or 0) > 0.9
+    assert inspection.end is None
 
 
-async def test_clip_is_looked_at_once(store: Store, clip: Clip) -> None:
-    """What was seen is kept beside the clip, with its stills; the video is not read again."""
-    look = await Inspector(store=store).inspect(clip)
+async def test_clip_is_inspected_once(store: Store, clip: Clip) -> None:
+    """The inspection and its stills are stored beside the clip, and the video is not read second."""
+    inspection = await Inspector(store=store).inspect(clip)
     Path(store.url, clip.key).unlink()  # noqa: ASYNC240 -- a small one
 
-    again = await Inspector(store=store).inspect(clip)
+    second = await Inspector(store=store).inspect(clip)
 
-    seen = look.inspection
-    assert again == look
-    for key, frame in ((seen.start_still, 0), (seen.middle_still, 12), (seen.end_still, 23)):
+    found = inspection.inspection
+    assert second == inspection
+    for key, frame in ((found.start_still, 0), (found.middle_still, 12), (found.end_still, 23)):
         content = await store.read(key)
         assert content is not None
         assert content[:2] == b"\xff\xd8"
@@ -81,46 +77,61 @@ async def test_clip_is_looked_at_once(store: Store, clip: Clip) -> None:
         assert films.read(films.still(content)) == Mark(1, frame)
 
 
-async def test_unknown_record_is_written_anew(store: Store, clip: Clip) -> None:
-    """A record of another version is no obstacle."""
+async def test_stills_are_sharp_and_small(store: Store) -> None:
+    """A still of a detailed frame is almost as sharp as the frame, in less than 45 kB."""
+    with Image.open(IMAGE) as image:
+        detailed = ImageOps.fit(image.convert("RGB"), (640, 360))
+    video = films.clip(1, frames=2, first=detailed, size=(640, 360))
+
+    inspection = await Inspector(store=store).inspect(await films.archived(store, video))
+
+    content = await store.read(inspection.inspection.start_still) or b""
+    assert similarity(films.frames(video)[0], films.still(content)) > 0.99
+    assert len(content) < 45_000
+
+
+async def test_unknown_record_is_replaced(store: Store, clip: Clip) -> None:
+    """A record of another version is replaced."""
     inspector = Inspector(store=store)
-    look = await inspector.inspect(clip)
+    inspection = await inspector.inspect(clip)
     key = next(key for key in await store.keys(f"clips/{clip.fingerprint}/") if "look-" in key)
     await store.put(key, b'{"schema_version": 0}')
 
-    again = await inspector.inspect(clip)
+    second = await inspector.inspect(clip)
 
-    assert again.inspection.start_still == look.inspection.start_still
-    assert ClipInspection.model_validate_json(await store.read(key) or b"") == again
+    assert second.inspection.start_still == inspection.inspection.start_still
+    assert ClipInspection.model_validate_json(await store.read(key) or b"") == second
 
 
-async def test_missing_image_is_said_and_tried_again(store: Store, clip: Clip, tmp_path: Path) -> None:
-    """Without the image there is no comparison but a reason, until the image is there."""
-    picture = await _hosted(store, tmp_path, films.picture(Mark(1, 0)))
-    hosted = Path(store.url, hosted_key(picture))
+async def test_missing_image_is_retried(store: Store, clip: Clip, tmp_path: Path) -> None:
+    """Without the image there is a reason instead of a similarity, until the image is available."""
+    source = await _hosted(store, tmp_path, films.picture(Mark(1, 0)))
+    hosted = Path(store.url, hosted_key(source))
     content = hosted.read_bytes()  # noqa: ASYNC240 -- a small one
     hosted.unlink()  # noqa: ASYNC240
 
-    without = await Inspector(store=store).inspect(clip, (picture,))
-    await store.put(hosted_key(picture), content)
-    then = await Inspector(store=store).inspect(clip, (picture,))
+    without = await Inspector(store=store).inspect(clip, (source,))
+    await store.put(hosted_key(source), content)
+    retried = await Inspector(store=store).inspect(clip, (source,))
 
-    assert without.start == Similarity(reason="the image shot is not there any more, or cannot be decoded")
-    assert then.start is not None
-    assert (then.start.ssim or 0) > 0.95
+    assert without.start == Similarity(reason="the image shot is missing or cannot be decoded")
+    assert retried.start is not None
+    assert (retried.start.ssim or 0) > 0.95
 
 
-async def test_unreachable_url_is_said(store: Store, clip: Clip) -> None:
-    """An image that cannot be fetched is a reason, not an error."""
-    look = await Inspector(store=store).inspect(clip, (SourceImage.from_url("http://127.0.0.1:9/shot.png"),))
+async def test_unreachable_url_has_reason(store: Store, clip: Clip) -> None:
+    """An image that cannot be fetched gives a reason instead of an error."""
+    inspection = await Inspector(store=store).inspect(
+        clip, (SourceImage.from_url("http://127.0.0.1:9/shot.png"),)
+    )
 
-    assert look.start is not None
-    assert look.start.ssim is None
-    assert str(look.start.reason).startswith("GET http://127.0.0.1:9/shot.png: ConnectError")
+    assert inspection.start is not None
+    assert inspection.start.ssim is None
+    assert str(inspection.start.reason).startswith("GET http://127.0.0.1:9/shot.png: ConnectError")
 
 
 async def test_damaged_clip_is_refused(store: Store, clip: Clip) -> None:
-    """Nothing is said of bytes that are not those archived."""
+    """A video that differs from its record is not inspected."""
     await store.put(clip.key, b"something else")
 
     with pytest.raises(IntegrityError, match="has changed since it was archived"):
@@ -128,28 +139,30 @@ async def test_damaged_clip_is_refused(store: Store, clip: Clip) -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "alike"),
+    ("first", "is_same"),
     [
         pytest.param(films.picture(Mark(1, _FRAMES - 1)), True, id="same"),
         pytest.param(films.picture(Mark(9, 170)), False, id="another"),
     ],
 )
-async def test_next_clip_meets(store: Store, clip: Clip, first: Image.Image, *, alike: bool) -> None:
-    """A cut holds if the next clip begins with what this one ends with."""
+async def test_next_clip_is_compared(store: Store, clip: Clip, first: Image.Image, *, is_same: bool) -> None:
+    """A cut is compared by the last frame of a clip and the first of the next."""
     inspector = Inspector(store=store)
     following = await films.archived(store, films.clip(2, first=first))
 
     seam = await inspector.compare_next(await inspector.inspect(clip), await inspector.inspect(following))
 
     assert seam.ssim is not None
-    assert (seam.ssim > 0.95) is alike
-    assert alike or seam.ssim < 0.7
+    assert (seam.ssim > 0.95) is is_same
+    assert is_same or seam.ssim < 0.7
 
 
-async def test_lost_still_is_said(store: Store, clip: Clip) -> None:
-    """Without a still a cut cannot be judged, and that is said."""
+async def test_damaged_still_has_reason(store: Store, clip: Clip) -> None:
+    """Without a still there is a reason instead of a similarity of the cut."""
     inspector = Inspector(store=store)
-    look = await inspector.inspect(clip)
-    await store.put(look.inspection.end_still, b"no picture")
+    inspection = await inspector.inspect(clip)
+    await store.put(inspection.inspection.end_still, b"no image")
 
-    assert await inspector.compare_next(look, look) == Similarity(reason="a still is missing in the archive")
+    assert await inspector.compare_next(inspection, inspection) == Similarity(
+        reason="a still is missing in the archive"
+    )
