@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, SecretStr
 
 from prefect_seedance.api.account import GENERATIONS_IN_FLIGHT, REQUESTS_PER_MINUTE, Limiter
 from prefect_seedance.api.callback_urls import CALLBACK_SECRET_VARIABLE, Callbacks, Secrets
-from prefect_seedance.api.client import SeedanceClient
+from prefect_seedance.api.client import REQUEST_TIMEOUT_SECONDS, SeedanceClient
 from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.api.wire import DEFAULT_BASE_URL, Provider
 from prefect_seedance.errors import SetupError
@@ -88,7 +88,7 @@ class Credentials(BaseModel):
             return None
         return Callbacks.open(base_url, secret=self._secret, api_url=self.base_url)
 
-    def get_client(self, *, timeout_seconds: float = 60.0) -> SeedanceClient:
+    def get_client(self, *, timeout_seconds: float = REQUEST_TIMEOUT_SECONDS) -> SeedanceClient:
         """Return a client for this account, to be used as an async context manager.
 
         Args:
