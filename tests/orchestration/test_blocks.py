@@ -1,3 +1,5 @@
+"""Blocks for accounts, archives and clips."""
+
 import asyncio
 import subprocess
 import sys
@@ -21,11 +23,8 @@ from prefect_seedance import (
     SeedanceCredentials,
 )
 from prefect_seedance.api.credentials import API_KEY_VARIABLE, BASE_URL_VARIABLE
-from prefect_seedance.api.wire import DEFAULT_BASE_URL
 from prefect_seedance.errors import SetupError
-from prefect_seedance.orchestration.blocks import (
-    open_archive,
-)
+from prefect_seedance.orchestration.blocks import find_credentials, open_archive
 from prefect_seedance.production.session import ARCHIVE_VARIABLE
 from tests.processes import BIN, environment
 
@@ -45,54 +44,24 @@ class TestStandards(BlockStandardTestSuite):
         return request.param  # type: ignore[no-any-return]
 
     def test_has_a_valid_image(self, block: type[Block]) -> None:
-        """We host no logo, so the block names none, and Prefect shows its own."""
+        """The block has no logo of its own, so Prefect shows a default."""
         assert block._logo_url is None
 
 
-def test_environment_gives_account(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Key and host come from the environment."""
+def test_environment_gives_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Key and host of the environment make a block that can be saved."""
     monkeypatch.setenv(API_KEY_VARIABLE, SECRET)
     monkeypatch.setenv(BASE_URL_VARIABLE, "http://127.0.0.1:8765")
 
     credentials = SeedanceCredentials.from_env()
 
+    assert type(credentials) is SeedanceCredentials
     assert credentials.api_key.get_secret_value() == SECRET
     assert credentials.base_url == "http://127.0.0.1:8765"
 
 
-@pytest.mark.parametrize("base_url", [None, ""], ids=["unset", "empty"])
-def test_host_has_default(monkeypatch: pytest.MonkeyPatch, base_url: str | None) -> None:
-    """Without a host in the environment, it is the API's."""
-    monkeypatch.setenv(API_KEY_VARIABLE, SECRET)
-    monkeypatch.delenv(BASE_URL_VARIABLE, raising=False)
-    if base_url is not None:
-        monkeypatch.setenv(BASE_URL_VARIABLE, base_url)
-
-    assert SeedanceCredentials.from_env().base_url == DEFAULT_BASE_URL
-
-
-@pytest.mark.parametrize("key", [None, ""], ids=["unset", "empty"])
-def test_missing_key_is_named(monkeypatch: pytest.MonkeyPatch, key: str | None) -> None:
-    """Without a key, the message names the variable and the other way."""
-    monkeypatch.delenv(API_KEY_VARIABLE, raising=False)
-    if key is not None:
-        monkeypatch.setenv(API_KEY_VARIABLE, key)
-
-    with pytest.raises(SetupError, match=f"{API_KEY_VARIABLE}.*credentials block"):
-        SeedanceCredentials.from_env()
-
-
-@pytest.mark.parametrize(
-    ("field", "value"), [("provider", "cheapest"), ("requests_per_minute", 0), ("generations_in_flight", -1)]
-)
-def test_bad_field_is_refused(field: str, value: object) -> None:
-    """A field outside its bounds is refused."""
-    with pytest.raises(ValidationError, match=field):
-        SeedanceCredentials.model_validate({"api_key": SECRET, field: value})
-
-
 def test_secret_stays_hidden(credentials: SeedanceCredentials) -> None:
-    """Neither block, nor what holds it, nor a flow's stored parameters show the key."""
+    """No text of the block, of its client, of settings or of a flow's stored parameters shows the key."""
 
     @flow
     def take(credentials: SeedanceCredentials) -> None:
@@ -111,13 +80,14 @@ def test_secret_stays_hidden(credentials: SeedanceCredentials) -> None:
     assert shown[0].count("*") >= len("**********")
 
 
-async def test_account_shares_its_budget(credentials: SeedanceCredentials) -> None:
-    """All clients of one account count against one limit, and those of another do not."""
-    other = SeedanceCredentials(api_key=SecretStr("another"), requests_per_minute=60)
+async def test_finds_account(credentials: SeedanceCredentials, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Credentials are used as they are; without any, the environment's are used."""
+    monkeypatch.setenv(API_KEY_VARIABLE, "sd-environment")
 
-    assert credentials.get_client().limiter is credentials.get_client().limiter
-    assert other.get_client().limiter is not credentials.get_client().limiter
-    assert other.get_client().limiter.requests_per_minute == 60
+    assert await find_credentials(credentials) is credentials
+    for nothing in ("", None):
+        found = await find_credentials(nothing)
+        assert found.api_key.get_secret_value() == "sd-environment"
 
 
 @pytest.mark.parametrize(
@@ -126,13 +96,13 @@ async def test_account_shares_its_budget(credentials: SeedanceCredentials) -> No
     ids=["none", "URL and bucket", "two blocks"],
 )
 def test_archive_is_one_place(fields: dict[str, str]) -> None:
-    """An archive is in one place: at a URL, in a stored bucket, or in a stored folder."""
+    """An archive has exactly one of a URL, a stored bucket and a stored folder."""
     with pytest.raises(ValidationError, match="give one of a URL, the name of an S3 Bucket block, and"):
         ClipArchive.model_validate(fields)
 
 
 async def test_environment_gives_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no archive is named, the environment's is meant, by all who ask for one."""
+    """Without a name, every block and function uses the environment's archive."""
     monkeypatch.setenv(ARCHIVE_VARIABLE, str(tmp_path))
     monkeypatch.setenv(API_KEY_VARIABLE, SECRET)
     clip = SeedanceClip.from_env(prompt="a bell rings", take=2)
@@ -144,7 +114,7 @@ async def test_environment_gives_archive(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 async def test_missing_archive_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without an archive, the message names the variable; of a stored one it says how to load it."""
+    """Without an archive, the error names the variable; a stored one has to be loaded."""
     monkeypatch.delenv(ARCHIVE_VARIABLE, raising=False)
     with pytest.raises(SetupError, match=f"no archive.*{ARCHIVE_VARIABLE}"):
         await open_archive("")
@@ -155,14 +125,14 @@ async def test_missing_archive_is_named(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 async def test_archive_opens(tmp_path: Path) -> None:
-    """A path, a URL and a block all lead to their place."""
+    """A path and a block open the same folder."""
     opened = [await open_archive(archive) for archive in (str(tmp_path), ClipArchive(url=str(tmp_path)))]
 
     assert [(store.url, store.name) for store in opened] == [(str(tmp_path), str(tmp_path))] * 2
 
 
 async def test_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without prefect-aws, a stored bucket says what to install."""
+    """Without prefect-aws, the error says what to install."""
     monkeypatch.setitem(sys.modules, "prefect_aws", None)
 
     with pytest.raises(SetupError, match=r"pip install 'prefect-seedance\[aws\]'"):
@@ -187,8 +157,18 @@ class TestServer:
         assert loaded.api_key.get_secret_value() == SECRET
         assert (loaded.base_url, loaded.provider) == ("https://studio.example", "value")
 
+    def test_saved_account_is_found(self, credentials: SeedanceCredentials) -> None:
+        """Stored credentials are found by name; an unknown name is an error."""
+        credentials.save("studio", overwrite=True)
+
+        found = asyncio.run(find_credentials("studio"))
+
+        assert found.api_key.get_secret_value() == SECRET
+        with pytest.raises(SetupError, match="no stored credentials named 'lost'"):
+            asyncio.run(find_credentials("lost"))
+
     def test_saved_archive_is_found(self, tmp_path: Path) -> None:
-        """An archive is found by its name after the prefix, and by nothing else."""
+        """A stored archive is found by its name after the prefix."""
         ClipArchive(url=str(tmp_path / "clips")).save("found", overwrite=True)
 
         store = asyncio.run(open_archive("block:found"))
@@ -198,7 +178,7 @@ class TestServer:
             asyncio.run(open_archive("block:lost"))
 
     def test_stored_folder_is_an_archive(self, tmp_path: Path) -> None:
-        """A stored Local File System lends its base path."""
+        """An archive uses the base path of a stored Local File System block."""
         LocalFileSystem(basepath=str(tmp_path / "clips")).save("shelf", overwrite=True)
         ClipArchive(local_file_system="shelf").save("shelf", overwrite=True)
 
@@ -210,7 +190,7 @@ class TestServer:
         ("field", "kind"), [("s3_bucket", "S3 Bucket"), ("local_file_system", "Local File System")]
     )
     def test_missing_block_is_named(self, field: str, kind: str) -> None:
-        """An archive whose bucket or folder was never stored says which."""
+        """If the bucket's or folder's block does not exist, the error names it."""
         with pytest.raises(SetupError, match=f"no stored {kind} block named 'nowhere'"):
             asyncio.run(ClipArchive.model_validate({field: "nowhere"}).open())
 
@@ -252,7 +232,7 @@ class TestServer:
         assert SECRET not in stored
 
     def test_register_finds_block(self, prefect_server: str, tmp_path: Path) -> None:
-        """`prefect block register -m prefect_seedance` registers the blocks for forms, and nothing else."""
+        """`prefect block register -m prefect_seedance` registers exactly the three blocks."""
         registered = subprocess.run(
             [BIN / "prefect", "block", "register", "-m", "prefect_seedance"],
             env=environment(tmp_path, PREFECT_API_URL=prefect_server, COLUMNS="200"),

@@ -1,3 +1,5 @@
+"""Coroutine functions run from synchronous code."""
+
 import asyncio
 import contextvars
 import signal
@@ -7,25 +9,25 @@ import pytest
 
 from prefect_seedance.orchestration.run_sync import run_sync
 
-_WHO = contextvars.ContextVar("_WHO", default="nobody")
+_CALLER = contextvars.ContextVar("_CALLER", default="none")
 
 
 async def awork() -> str:
-    """Take two turns of an event loop, and say who asked."""
+    """Return the caller's name, after one turn of the event loop."""
     await asyncio.sleep(0)
-    return _WHO.get()
+    return _CALLER.get()
 
 
-def test_value_comes_back() -> None:
-    """Work sees the caller's context, as Prefect's runs need, and its value is returned."""
+def test_returns_result() -> None:
+    """The work runs in the caller's context, as Prefect's runs require, and its result is returned."""
     context = contextvars.copy_context()
-    context.run(_WHO.set, "somebody")
+    context.run(_CALLER.set, "a flow")
 
-    assert context.run(run_sync, awork) == "somebody"
+    assert context.run(run_sync, awork) == "a flow"
 
 
-def test_error_comes_back() -> None:
-    """What the work raises, the caller gets."""
+def test_raises_error() -> None:
+    """An error of the work is raised in the caller."""
 
     async def afail() -> None:
         raise LookupError("it is not there")
@@ -34,26 +36,37 @@ def test_error_comes_back() -> None:
         run_sync(afail)
 
 
-async def test_event_loop_is_refused() -> None:
-    """Code that can await is told what to await, and nothing was begun."""
-    with pytest.raises(RuntimeError, match=r"await awork\(\) instead of calling work\(\); nothing was started"):
+async def test_async_code_must_await() -> None:
+    """Async code gets an error that names the method to await, and the work does not start."""
+    expected = r"await awork\(\) instead of calling work\(\); nothing was started"
+
+    with pytest.raises(RuntimeError, match=expected):
         run_sync(awork)
 
 
-def test_interrupted_work_ends_in_good_order() -> None:
-    """A signal cancels the work, which may still run_sync what it must, and only then reaches the caller."""
+def test_signal_cancels_work() -> None:
+    """A signal cancels the work, which may still record what it has to, before it reaches the caller."""
     ended = []
 
-    async def alast_words() -> None:
+    async def arecord() -> None:
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
         try:
-            await asyncio.Event().wait()  # not for a time, which the tests' loop would skip
+            await asyncio.Event().wait()  # without a timer, which the tests' loop would skip
         except asyncio.CancelledError:
             await asyncio.sleep(0.1)
             ended.append("recorded")
             raise
 
     with pytest.raises(KeyboardInterrupt):
-        run_sync(alast_words)
+        run_sync(arecord)
 
     assert ended == ["recorded"]
+
+
+def test_thread_of_async_code_may_wait() -> None:
+    """A thread that async code starts has no event loop, so it may run work and wait."""
+
+    async def call() -> str:
+        return await asyncio.to_thread(run_sync, awork)
+
+    assert asyncio.run(call()) == "none"

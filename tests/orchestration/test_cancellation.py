@@ -1,0 +1,108 @@
+"""Work that SIGTERM cancels before Prefect stops the event loop."""
+
+import asyncio
+import signal
+import threading
+from collections.abc import Iterator
+
+import pytest
+from prefect.flow_engine import TerminationSignal, capture_sigterm
+
+from prefect_seedance.orchestration.cancellation import cancel_on_sigterm
+
+
+@pytest.fixture(autouse=True)
+def _harmless() -> Iterator[None]:
+    """Ignore the signal that Prefect sends to the former handler, which would end the tests."""
+    former = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGTERM, former)
+
+
+async def interrupted(ended: list[str], *, name: str = "first") -> None:
+    """Wait until cancelled, and then take a while to record something."""
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await asyncio.sleep(0.05)
+        ended.append(name)
+
+
+async def terminate() -> None:
+    """Send SIGTERM once other work runs."""
+    await asyncio.sleep(0.05)
+    signal.raise_signal(signal.SIGTERM)
+
+
+def test_work_ends_before_prefect() -> None:
+    """All work records what it has to before Prefect's handler raises."""
+    ended: list[str] = []
+
+    async def run() -> None:
+        work = [cancel_on_sigterm(interrupted(ended, name=name)) for name in ("first", "second")]
+        await asyncio.gather(*work, terminate())
+
+    with pytest.raises(TerminationSignal), capture_sigterm():
+        asyncio.run(run())
+
+    assert sorted(ended) == ["first", "second"]
+
+
+def test_prefect_handler_comes_back() -> None:
+    """After the work, Prefect handles SIGTERM again, and the result is returned."""
+
+    async def run() -> bool:
+        before = signal.getsignal(signal.SIGTERM)
+
+        async def work() -> bool:
+            return signal.getsignal(signal.SIGTERM) is not before
+
+        was_replaced = await cancel_on_sigterm(work())
+        return was_replaced and signal.getsignal(signal.SIGTERM) is before
+
+    with capture_sigterm():
+        assert asyncio.run(run())
+
+
+def test_late_work_does_not_start() -> None:
+    """Work that comes after the signal, while other work ends, is cancelled before it starts."""
+    started: list[str] = []
+    ended: list[str] = []
+
+    async def late() -> None:
+        started.append("late")
+
+    async def come_late() -> None:
+        await terminate()
+        await asyncio.sleep(0)
+        await cancel_on_sigterm(late())
+
+    async def run() -> list[None | BaseException]:
+        work = cancel_on_sigterm(interrupted(ended))
+        return await asyncio.gather(work, come_late(), return_exceptions=True)
+
+    with capture_sigterm():
+        ends = asyncio.run(run())
+
+    assert (started, ended) == ([], ["first"])
+    assert {type(end) for end in ends} == {asyncio.CancelledError, TerminationSignal}
+
+
+def test_other_handlers_are_left_alone() -> None:
+    """Without Prefect's handler, and in other threads, SIGTERM keeps its handler."""
+    before = signal.getsignal(signal.SIGTERM)
+
+    async def work() -> object:
+        return signal.getsignal(signal.SIGTERM)
+
+    async def run() -> object:
+        return await cancel_on_sigterm(work())
+
+    found: list[object] = [asyncio.run(run())]
+    with capture_sigterm():
+        prefects = signal.getsignal(signal.SIGTERM)
+        thread = threading.Thread(target=lambda: found.append(asyncio.run(run())))
+        thread.start()
+        thread.join()
+
+    assert found == [before, prefects]

@@ -1,0 +1,105 @@
+"""Names and final states of flow runs."""
+
+import pytest
+
+from prefect_seedance import ClipList, ClipSpec
+from prefect_seedance.api.wire import ClipSettings
+from prefect_seedance.clips.history import ClipStatus
+from prefect_seedance.errors import DeadlineError, GenerationFailedError, SubmissionUnresolvedError
+from prefect_seedance.orchestration.states import _title, final_state, flow_run
+from prefect_seedance.report.manifest import Entry
+from prefect_seedance.storyboard.plan import PlannedClip
+from tests.records import archived_clip, manifest_of
+
+
+def clip(number: int = 1) -> PlannedClip:
+    return PlannedClip(
+        name=f"clip {number}",
+        prompt="waves",
+        images=(),
+        settings=ClipSettings(),
+        number=number,
+        fingerprint=f"{number:032}",
+    )
+
+
+MADE = Entry.of(clip(), ClipStatus.made, archived=archived_clip(clip()), billed_seconds=4)
+
+
+def test_complete_production_completes() -> None:
+    """A complete production is Completed, with its manifest."""
+    manifest = manifest_of(MADE)
+
+    state = final_state(manifest)
+
+    assert (state.type.value, state.name) == ("COMPLETED", "Completed")
+    assert state.message == "Test board: 1 made; 4 s billed"
+    assert state.data == manifest
+
+
+def test_generations_in_flight_are_no_failure() -> None:
+    """A production with generations in flight is Completed under another name, so that it can run again."""
+    manifest = manifest_of(MADE, Entry.of(clip(2), ClipStatus.in_flight, error=DeadlineError("too late")))
+
+    state = final_state(manifest)
+
+    assert (state.type.value, state.name) == ("COMPLETED", "InFlight")
+    assert state.data == manifest
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (ClipStatus.failed, GenerationFailedError("PROCESSING_TIMEOUT")),
+        (ClipStatus.unresolved, SubmissionUnresolvedError("no answer is recorded")),
+    ],
+    ids=["failed", "unresolved"],
+)
+def test_failure_has_reasons(status: ClipStatus, error: Exception) -> None:
+    """A failed production is Failed, with counts and a reason for each clip, and without data."""
+    state = final_state(manifest_of(MADE, Entry.of(clip(2), status, error=error)))
+
+    assert state.name == "Failed"
+    assert state.message == f"Test board: {_counts(status)}; 4 s billed\nclip 2: {error}"
+    assert state.data is None
+
+
+def _counts(status: ClipStatus) -> str:
+    return ", ".join(f"1 {each}" for each in ClipStatus if each in {ClipStatus.made, status})
+
+
+def test_many_reasons_are_cut() -> None:
+    """More than ten reasons are counted, because Prefect shows the message in lists."""
+    entries = [
+        Entry.of(clip(number), ClipStatus.failed, error=GenerationFailedError(f"clip {number}: no"))
+        for number in range(1, 13)
+    ]
+
+    lines = str(final_state(manifest_of(*entries)).message).splitlines()
+
+    assert lines[1:] == [
+        *[f"clip {number}: no" for number in range(1, 11)],
+        "and 2 more, listed in the manifest",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("source", "title"),
+    [
+        ("boards/lighthouse.yaml", "lighthouse"),
+        ("https://studio.example/boards/sea.yaml?signature=secret", "sea"),
+        ({"title": "Sounds", "clips": []}, "Sounds"),
+        (ClipList(title="Sounds", clips=(ClipSpec(prompt="waves"),)), "Sounds"),
+        ({}, ""),
+        (None, ""),
+    ],
+    ids=["path", "signed URL", "JSON", "object", "no title", "nothing"],
+)
+def test_title_of_parameter(source: object, title: str) -> None:
+    """A flow run is named after the title, or the file's stem, never after a secret in a URL."""
+    assert _title(source) == title
+
+
+def test_no_flow_run_has_no_name() -> None:
+    """Outside of a flow run there is no name for the ledger."""
+    assert flow_run() == ""
