@@ -27,8 +27,7 @@ _FETCH_SECONDS = 20.0
 """For an image from elsewhere, which only serves a comparison."""
 
 _JPEG = {"quality": 85}
-"""Measured with detailed frames of 640×360: a still takes about 40 kB, and its similarity to the frame is 0.987
-or more."""
+"""Measured with detailed frames of 640×360: a still takes about 40 kB and has a similarity of 0.987."""
 
 
 class _Value(BaseModel):
