@@ -15,7 +15,7 @@ from prefect_seedance.orchestration.events import GENERATION, GENERATION_ENDED
 _log = logging.getLogger(__name__)
 
 _RECONNECT_SECONDS = 10.0
-"""Shorter than the minute of earlier events with which a new subscription starts, so that none is missed."""
+"""A new subscription starts with the stored events of the last minute, so it misses hardly any."""
 
 
 class Subscription:

@@ -1,0 +1,113 @@
+"""Events about generations and clips."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from prefect import flow
+
+from prefect_seedance.api.wire import Generation
+from prefect_seedance.clips.records import Acceptance, Attempt
+from prefect_seedance.orchestration import events
+from tests.flows.conftest import Api, eventually
+from tests.orchestration.conftest import CLIP
+from tests.records import FAILED, archived_clip, intent_of
+
+
+@pytest.fixture
+def attempt() -> Attempt:
+    """Return an accepted attempt of a production of its own."""
+    name = f"events-{uuid4()}"
+    intent = intent_of(CLIP).model_copy(
+        update={"production": name, "continued_by": ("prefect.flow-run.1", "prefect.deployment.2")}
+    )
+    return Attempt(intent=intent, acceptance=Acceptance(generation_id="task_7", accepted_at=intent.asked_at))
+
+
+def emitted(server: Api, attempt: Attempt, *, count: int) -> list[Mapping[str, Any]]:
+    """Return the events of an attempt's production, once the server has stored so many, in order."""
+    production = attempt.intent.production
+    found = eventually(lambda: _enough(server.events(production), count))
+    return sorted(found, key=lambda event: str(event["occurred"]))
+
+
+def _enough(found: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+    return found if len(found) >= count else []
+
+
+def test_every_change_is_an_event(server: Api, attempt: Attempt) -> None:
+    """Submission, states and archive are events of the generation, with the clip's fingerprint."""
+    events.generation_submitted(attempt)
+    for state in ("pending", "processing", "success"):
+        events.generation_changed(attempt, Generation(generation_id="task_7", state=state))
+    events.clip_archived(attempt, archived_clip(CLIP))
+
+    found = emitted(server, attempt, count=5)
+
+    assert [event["event"] for event in found] == [
+        "seedance.generation.submitted",
+        "seedance.generation.queued",
+        "seedance.generation.started",
+        "seedance.generation.succeeded",
+        "seedance.clip.archived",
+    ]
+    assert {event["resource"]["prefect.resource.id"] for event in found} == {"seedance.generation.task_7"}
+    assert {event["payload"]["fingerprint"] for event in found} == {CLIP.fingerprint}
+    assert found[-1]["payload"]["sha256"] == archived_clip(CLIP).sha256
+
+
+def test_failure_has_code(server: Api, attempt: Attempt) -> None:
+    """A failed generation's event has the API's code; an unknown state is a change."""
+    failed = Generation(generation_id="task_7", state="failed", fail_code="CONTENT_VIOLATION")
+    events.generation_changed(attempt, failed)
+
+    (event,) = emitted(server, attempt, count=1)
+
+    assert event["event"] == "seedance.generation.failed"
+    assert event["payload"]["fail_code"] == "CONTENT_VIOLATION"
+
+
+def test_end_names_what_continues(server: Api, attempt: Attempt) -> None:
+    """The end of a generation is related to the flow run and the deployment that continue the production."""
+    events.generation_ended(attempt.model_copy(update={"outcome": FAILED}))
+
+    (event,) = emitted(server, attempt, count=1)
+
+    assert event["event"] == events.GENERATION_ENDED
+    assert event["payload"]["result"] == "failed"
+    related = {each["prefect.resource.role"]: each["prefect.resource.id"] for each in event["related"]}
+    assert related["flow-run"] == "prefect.flow-run.1"
+    assert related["deployment"] == "prefect.deployment.2"
+
+
+def test_open_attempt_has_no_end(server: Api, attempt: Attempt) -> None:
+    """An attempt without an outcome wakes no run."""
+    events.generation_ended(attempt)
+    events.generation_submitted(attempt)
+
+    (event,) = emitted(server, attempt, count=1)
+
+    assert event["event"] == "seedance.generation.submitted"
+
+
+@pytest.mark.usefixtures("no_server")
+def test_no_server_gets_no_events(attempt: Attempt) -> None:
+    """Without a server nothing is emitted, because Prefect would start one."""
+    events.generation_submitted(attempt)
+    events.generation_ended(attempt.model_copy(update={"outcome": FAILED}))
+
+    assert not events._has_prefect()
+
+
+def test_only_deployments_continue(server: Api) -> None:
+    """Outside of a flow run, and in one that is not deployed, Prefect has nothing to run again."""
+
+    @flow
+    async def film() -> tuple[str, ...]:
+        return events.continuation()
+
+    assert server
+    assert events.continuation() == ()
+    assert asyncio.run(film()) == ()
