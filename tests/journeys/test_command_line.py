@@ -182,7 +182,7 @@ def test_signal_stops_cleanly(
 
     assert process.returncode == 4
     assert time.monotonic() - signalled_at < _STOPPED_SECONDS
-    assert err == "Stopping … once more leaves at once\n"
+    assert err == "Stopping … press Ctrl-C again to quit now\n"
     assert out.splitlines()[-1].split() == [str(BIN / "prefect-seedance"), *map(str, words)]
     manifest: Mapping[str, Any] = json.loads((archive / "productions/test-board/manifest.json").read_text())
     accepted = {generation["taskId"] for generation in sandbox.books()["generations"]}
@@ -215,7 +215,7 @@ def test_early_signal_submits_nothing(
     start_cli: Start, production_env: Mapping[str, str], words: Words, sandbox: Sandbox
 ) -> None:
     """A signal before the first submission ends the command with a message."""
-    process = start_cli(*words, env={**production_env, "PREFECT_API_URL": ""})
+    process = start_cli(*words, "--prefect", env={**production_env, "PREFECT_API_URL": ""})
     assert process.stderr
     assert "temporary Prefect server" in process.stderr.readline()
 
@@ -228,8 +228,8 @@ def test_early_signal_submits_nothing(
 
 
 def test_starts_temporary_server(run_cli: Command, production_env: Mapping[str, str], words: Words) -> None:
-    """Without a Prefect server the command starts one and prints one line about it."""
-    run = run_cli(*words, env={**production_env, "PREFECT_API_URL": ""})
+    """With --prefect and no server, the command starts one and prints one line about it."""
+    run = run_cli(*words, "--prefect", env={**production_env, "PREFECT_API_URL": ""})
 
     assert run.returncode == 0
     assert run.stderr == "Starting a temporary Prefect server (set PREFECT_API_URL to use a running one)\n"
@@ -237,7 +237,7 @@ def test_starts_temporary_server(run_cli: Command, production_env: Mapping[str, 
 
 def test_kill_ends_server(start_cli: Start, production_env: Mapping[str, str], words: Words) -> None:
     """When the command is killed, the server that it started exits, too."""
-    process = start_cli(*words, env={**production_env, "PREFECT_API_URL": ""})
+    process = start_cli(*words, "--prefect", env={**production_env, "PREFECT_API_URL": ""})
     until(lambda: bool(children(process.pid)))
     server = children(process.pid)
 
