@@ -1,4 +1,4 @@
-"""Make film and report of archived clips; neither changes what the ledger says of them."""
+"""Inspect archived clips, and make their film and report."""
 
 import asyncio
 import logging

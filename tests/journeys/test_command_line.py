@@ -294,6 +294,6 @@ def test_terminal_shows_table(production_env: Mapping[str, str], words: Words, t
 
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written)
     assert re.search(r"1  dawn → noon  +processing +0:0\d", plain)
-    assert "2\N{NO-BREAK SPACE}processing" in plain
+    assert "2\N{NO-BREAK SPACE}in flight" in plain
     assert any(line.startswith("Manifest  ") for line in plain.splitlines())
     assert written.rindex("\x1b[?25h") > written.rindex("\x1b[?25l")
