@@ -34,7 +34,8 @@ app = App(
     "waited for, and only missing clips are bought.\n\n"
     "Exit codes: 0 everything is archived; 3 a submission is unresolved; 4 generations are in flight; "
     "1 a clip failed; 2 the set-up is wrong and nothing was spent. "
-    "If several apply, the first of this list is returned.",
+    "If several apply, the first of this list is returned.\n\n"
+    "A duration is a number of seconds, or has a unit: 90s, 90m, 2h.",
 )
 
 _QUIET: Final[Mapping[str, str]] = {

@@ -88,7 +88,7 @@ async def produce(
 async def run_prepared(prepared: Prepared, *, on_progress: OnProgress = ignore) -> Manifest:
     """Run a prepared production, in a flow run as tasks.
 
-    SIGTERM cancels it, so that answers that are on their way are recorded.
+    SIGTERM cancels it, so that responses in transit are recorded.
     """
     in_flow = artifacts.in_flow_run()
     continued_by = () if prepared.settings.waiting.wait else events.continuation()
