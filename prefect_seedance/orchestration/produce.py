@@ -92,7 +92,9 @@ async def run_prepared(prepared: Prepared, *, on_progress: OnProgress = ignore) 
     """
     in_flow = artifacts.in_flow_run()
     continued_by = () if prepared.settings.waiting.wait else events.continuation()
-    settings = replace(prepared.settings, asked_by=flow_run(), continued_by=continued_by)
+    settings = replace(
+        prepared.settings, asked_by=flow_run() or prepared.settings.asked_by, continued_by=continued_by
+    )
     prepared, finished = replace(prepared, settings=settings), set[str]()
 
     def count(progress: Progress) -> None:

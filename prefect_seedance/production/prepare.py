@@ -1,5 +1,6 @@
 """Check everything about a production that can be checked for free."""
 
+import secrets
 from dataclasses import dataclass, replace
 
 from prefect_seedance.clips.archive import Clip
@@ -22,7 +23,7 @@ class Prepared:
     Attributes:
         storyboard: As it was parsed.
         archived: The clips that the archive has, by fingerprint.
-        settings: With the name of the production.
+        settings: With the name of the production, and one for the run, by which it knows its own attempts.
         output: With every open choice made.
         warning: A doubt that does not stop the run; empty if there is none.
     """
@@ -77,7 +78,9 @@ async def prepare(
         storyboard=parsed,
         plan=planned,
         archived=archived,
-        settings=replace(settings, production=planned.name),
+        settings=replace(
+            settings, production=planned.name, asked_by=settings.asked_by or f"run {secrets.token_hex(4)}"
+        ),
         output=_decided(output, parsed),
         warning=await host.check(image for clip in missing for image in clip.images),
     )

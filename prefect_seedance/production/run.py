@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -78,13 +78,12 @@ class Production:
         )
         words = prepared.storyboard.storyboard.model_dump_json(indent=2, exclude_none=True)
         await self.session.store.put(production_key(plan.name, "storyboard.json"), words.encode())
+        tasks = [asyncio.create_task(self._finish(clip, outputs)) for clip in plan.distinct]
         try:
             with self._listening():
-                await asyncio.gather(*[self._finish(clip, outputs) for clip in plan.distinct])
+                await asyncio.gather(*tasks)
         finally:
-            for slot in self.left:
-                await slot.aclose()
-            manifest = await asyncio.shield(self._conclude())
+            manifest = await asyncio.shield(self._conclude(tasks))
         return await outputs.make(manifest, self.inspections)
 
     async def _finish(self, clip: PlannedClip, outputs: OutputMaker) -> None:
@@ -151,8 +150,14 @@ class Production:
         billed_seconds = self.books.billed_seconds(attempt)
         return Entry.of(clip, ClipStatus.in_flight, attempt=attempt, billed_seconds=billed_seconds)
 
-    async def _conclude(self) -> Manifest:
-        """Account for every clip, and store the manifest."""
+    async def _conclude(self, tasks: Sequence[asyncio.Task[None]]) -> Manifest:
+        """Account for every clip, and store the manifest.
+
+        A cancelled `gather` returns with its first cancelled task; the others may still record an answer.
+        """
+        await asyncio.wait(tasks)
+        for slot in self.left:
+            await slot.aclose()
         plan = self.prepared.plan
         stopped = DeadlineError("The run was stopped; run the same again to continue")
         left = [clip for clip in plan.distinct if clip.fingerprint not in self.entries]
