@@ -20,12 +20,12 @@ def _harmless() -> Iterator[None]:
     signal.signal(signal.SIGTERM, former)
 
 
-async def interrupted(ended: list[str], *, name: str = "first") -> None:
+async def interrupted(ended: list[str], *, name: str = "first", seconds: float = 0.05) -> None:
     """Wait until cancelled, and then take a while to record something."""
     try:
         await asyncio.Event().wait()
     finally:
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(seconds)
         ended.append(name)
 
 
@@ -40,13 +40,14 @@ def test_work_ends_before_prefect() -> None:
     ended: list[str] = []
 
     async def run() -> None:
-        work = [cancel_on_sigterm(interrupted(ended, name=name)) for name in ("first", "second")]
-        await asyncio.gather(*work, terminate())
+        first = cancel_on_sigterm(interrupted(ended))
+        second = cancel_on_sigterm(interrupted(ended, name="second", seconds=0.5))
+        await asyncio.gather(first, second, terminate())
 
     with pytest.raises(TerminationSignal), capture_sigterm():
         asyncio.run(run())
 
-    assert sorted(ended) == ["first", "second"]
+    assert ended == ["first", "second"]
 
 
 def test_prefect_handler_comes_back() -> None:

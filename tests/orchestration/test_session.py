@@ -30,8 +30,9 @@ async def test_tasks_share_a_session() -> None:
         (replace(SETTINGS, waiting=Waiting(poll_every_seconds=1)), False),
         (replace(SETTINGS, archive="memory://other"), False),
         (replace(SETTINGS, credentials=SeedanceCredentials(api_key=SecretStr("another"))), False),
+        (replace(SETTINGS, credentials=SETTINGS.credentials.model_copy(update={"model": "other"})), False),
     ],
-    ids=["production", "retries", "deadline", "polls", "archive", "account"],
+    ids=["production", "retries", "deadline", "polls", "archive", "account", "model"],
 )
 async def test_what_makes_a_session(changed: RunSettings, is_shared: bool) -> None:  # noqa: FBT001  # a column
     """Account, archive and polling make a session; everything else may differ between its tasks."""

@@ -50,10 +50,10 @@ def books(store: Store) -> Bookkeeper:
     return Bookkeeper(ledger=Ledger(store), settings=SETTINGS, began_at=datetime.now(UTC))
 
 
-def own(attempt: Attempt, *, after: timedelta = timedelta(seconds=1)) -> Attempt:
+def own(attempt: Attempt, *, after: timedelta = timedelta(seconds=1), run: str = "flow run dawn") -> Attempt:
     """Return an attempt as this run would have submitted it, so long after it began."""
     intent = attempt.intent.model_copy(
-        update={"asked_by": describe_run("flow run dawn"), "asked_at": datetime.now(UTC) + after}
+        update={"asked_by": describe_run(run), "asked_at": datetime.now(UTC) + after}
     )
     return attempt.model_copy(update={"intent": intent})
 
@@ -112,7 +112,7 @@ async def test_own_attempt_is_remembered(books: Bookkeeper, store: Store) -> Non
     [
         (own, 4),
         (lambda attempt: own(attempt, after=-timedelta(hours=1)), 0),
-        (lambda attempt: attempt, 0),
+        (lambda attempt: own(attempt, run="flow run noon"), 0),
         (lambda attempt: own(attempt.model_copy(update={"outcome": FAILED})), 4),
         (lambda attempt: own(attempt.model_copy(update={"outcome": REFUSED})), 0),
     ],

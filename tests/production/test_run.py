@@ -170,6 +170,33 @@ async def test_cancelled_run_stores_manifest(settings: RunSettings, archive: Pat
     assert all("The run was stopped" in (entry.reason or "") for entry in manifest.clips)
 
 
+async def test_second_cancellation_stores_manifest(
+    settings: RunSettings, archive: Path, sandbox: Sandbox
+) -> None:
+    """A run that is cancelled again while it accounts for its clips still stores the manifest."""
+    sandbox.faults({"kind": "generation", "fault": "never-end"})
+    accepted = asyncio.Event()
+
+    def watch(progress: Progress) -> None:
+        if progress.status is ClipStatus.in_flight:
+            accepted.set()
+
+    task = asyncio.create_task(make(await prepare_sounds(settings), on_progress=watch))
+    await asyncio.wait_for(accepted.wait(), 20)
+    while not task.done():
+        task.cancel()
+        await asyncio.sleep(0)
+
+    async with asyncio.timeout(20):
+        while not _has_manifest(archive):
+            await asyncio.sleep(0.05)
+    assert len((await stored(archive)).clips) == 2
+
+
+def _has_manifest(archive: Path) -> bool:
+    return (archive / "productions/sounds/manifest.json").exists()
+
+
 async def test_unstored_manifest_is_returned(
     settings: RunSettings, archive: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
