@@ -57,8 +57,12 @@ def test_signal_cancels_work() -> None:
             ended.append("recorded")
             raise
 
-    with pytest.raises(KeyboardInterrupt):
-        run_sync(arecord)
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background process
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_sync(arecord)
+    finally:
+        signal.signal(signal.SIGINT, former)
 
     assert ended == ["recorded"]
 
