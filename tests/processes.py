@@ -43,6 +43,13 @@ def environment(home: Path, **more: str) -> dict[str, str]:
     return {**inherited, **quiet, **more}
 
 
+def read_help(command: str, *, columns: int) -> str:
+    """Return the help page of a command, from a process: a console keeps the width it started with."""
+    arguments = [str(BIN / "prefect-seedance"), command, "--help"]
+    env = {**os.environ, "COLUMNS": str(columns)}
+    return subprocess.run(arguments, env=env, stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
 @contextlib.contextmanager
 def running(*command: object, env: Mapping[str, str], **options: object) -> Iterator[subprocess.Popen[str]]:
     """Run a process in its own session, and kill the whole session at the end."""

@@ -1,7 +1,5 @@
 """Every option is declared once: command line, flow and block agree with the option classes."""
 
-import contextlib
-import io
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,7 +12,6 @@ from flows.generate_clips import generate_clips
 from flows.join_film import join_production
 from flows.storyboard_to_transitions import storyboard_to_transitions
 from prefect_seedance import SeedanceClip, options
-from prefect_seedance.cli import main
 from prefect_seedance.cli.errors import option_name
 from prefect_seedance.cli.options import _shown
 from prefect_seedance.options import (
@@ -28,6 +25,7 @@ from prefect_seedance.options import (
     describe,
     help_text,
 )
+from tests.processes import read_help
 
 CLASSES: Sequence[type[BaseModel]] = (Loading, Hosting, RetryPolicy, Waiting, Output)
 FIELDS = [
@@ -97,11 +95,7 @@ def test_option_is_described(options: type[BaseModel], field: str) -> None:
 @pytest.fixture(scope="module")
 def help_page() -> str:
     """Return the help page of `produce`, wide enough for one line per option."""
-    out = io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out):
-        patch.setenv("COLUMNS", "300")
-        assert main(["produce", "--help"]) == 0
-    return out.getvalue()
+    return read_help("produce", columns=300)
 
 
 @pytest.mark.parametrize(("options", "field"), FIELDS)
