@@ -244,7 +244,7 @@ def test_adoption_keeps_to_the_recorded_host(
 
 
 def test_report_is_written_again(run_cli: Command, archive: Path) -> None:
-    """A report command reads the old manifest, ledger and stills, and writes the page anew."""
+    """A report command reads the old manifest, ledger and stills, and writes the page again."""
     folder, before = archive / "productions/lighthouse", _stored(archive)
     (folder / "report.html").write_text("old", encoding="utf-8")
     (folder / "contact-sheet.jpg").unlink()
