@@ -8,12 +8,13 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from os import SEEK_END
 from typing import BinaryIO
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from prefect_seedance import wall_clock
 from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.api.download import Downloader
 from prefect_seedance.api.wire import ClipInput, GenerateRequest
@@ -124,7 +125,7 @@ class Archivist:
             model=intent.model,
             base_url=intent.base_url,
             request=intent.request,
-            archived_at=datetime.now(UTC),
+            archived_at=wall_clock.now(),
         )
         record = clip.model_dump_json(indent=2).encode()
         if await self.store.create(_record_key(intent.fingerprint), record):

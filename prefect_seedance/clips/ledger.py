@@ -13,11 +13,11 @@ A run claims an attempt by creating its intent: if several try, the store lets o
 
 import asyncio
 from collections.abc import Collection
-from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 from pydantic import ValidationError
 
+from prefect_seedance import wall_clock
 from prefect_seedance.clips.records import (
     ACCEPTANCE_FILE,
     ATTEMPT_KEY,
@@ -97,7 +97,7 @@ class Ledger:
     ) -> Attempt:
         """Record the API's answer; if there is one already, return the attempt with that."""
         acceptance = Acceptance(
-            generation_id=generation_id, accepted_at=datetime.now(UTC), resolved_by=resolved_by
+            generation_id=generation_id, accepted_at=wall_clock.now(), resolved_by=resolved_by
         )
         if not await self._create(attempt.key + ACCEPTANCE_FILE, acceptance):
             acceptance = await self._read(attempt.key + ACCEPTANCE_FILE, Acceptance)

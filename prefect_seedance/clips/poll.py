@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
+from prefect_seedance import wall_clock
 from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.api.wire import Generation
 from prefect_seedance.clips.delay_queue import DelayQueue
@@ -254,4 +254,4 @@ class Poller:
 
 
 def _age_seconds(acceptance: Acceptance) -> float:
-    return max(0.0, (datetime.now(UTC) - acceptance.accepted_at).total_seconds())
+    return max(0.0, (wall_clock.now() - acceptance.accepted_at).total_seconds())

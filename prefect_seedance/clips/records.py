@@ -1,12 +1,12 @@
 """The ledger's records: what a run submits, what the API answers, and how the attempt ends."""
 
 import re
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
+from prefect_seedance import wall_clock
 from prefect_seedance.api.models import CAPABILITIES
 from prefect_seedance.api.wire import GenerateRequest, Generation
 from prefect_seedance.errors import FailKind, SeedanceError, fail_kind
@@ -107,7 +107,7 @@ class Outcome(Record):
     @classmethod
     def of_generation(cls, generation: Generation, *, model: str) -> Self:
         """Return the outcome of a generation that has ended; a success without a URL is a failure."""
-        ended_at = generation.completed_at or datetime.now(UTC)
+        ended_at = generation.completed_at or wall_clock.now()
         if generation.state == "success" and generation.result_urls:
             return cls(
                 result=Result.success,
@@ -133,7 +133,7 @@ class Outcome(Record):
         """Return the outcome of a submission whose error proves that nothing was started."""
         return cls(
             result=Result.not_started,
-            ended_at=datetime.now(UTC),
+            ended_at=wall_clock.now(),
             kind=kind,
             code=type(error).__name__,
             message=str(error),
@@ -142,7 +142,7 @@ class Outcome(Record):
     @classmethod
     def of_loss(cls, *, resolved_by: str) -> Self:
         """Return the outcome of an unresolved attempt that was declared lost."""
-        return cls(result=Result.lost, ended_at=datetime.now(UTC), resolved_by=resolved_by)
+        return cls(result=Result.lost, ended_at=wall_clock.now(), resolved_by=resolved_by)
 
 
 class Attempt(Record):
@@ -184,7 +184,7 @@ class Attempt(Record):
 
         Never longer than the run allowed itself, even if its clock is ahead of ours.
         """
-        left = self.intent.settles_by - datetime.now(UTC)
+        left = self.intent.settles_by - wall_clock.now()
         return max(0.0, min(left, self.intent.settles_by - self.intent.asked_at).total_seconds())
 
     @property

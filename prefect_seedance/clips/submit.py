@@ -6,11 +6,12 @@ import socket
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TypeVar
 
 import tenacity
 
+from prefect_seedance import wall_clock
 from prefect_seedance.api.callback_urls import AttemptRef, Callbacks
 from prefect_seedance.api.client import SeedanceClient, Sending
 from prefect_seedance.api.wire import GenerateRequest
@@ -144,7 +145,7 @@ class Submitter:
             await self.ledger.conclude(last, Outcome.of_loss(resolved_by=self._run))
 
     def _intent(self, clip: PlannedClip, request: GenerateRequest, *, number: int) -> Intent:
-        now = datetime.now(UTC)
+        now = wall_clock.now()
         patience = timedelta(seconds=self._sending_seconds + self.client.submission_seconds * _CLAIMING_SHARE)
         if self.callbacks:
             changes = {"request_type": "callback", "callback_url": self.callbacks.base}

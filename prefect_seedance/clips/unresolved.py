@@ -4,8 +4,9 @@ import asyncio
 import itertools
 import shlex
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
+from prefect_seedance import wall_clock
 from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.api.models import CAPABILITIES
 from prefect_seedance.api.wire import Generation
@@ -69,7 +70,7 @@ def _callback_seconds(attempt: Attempt) -> float:
     _, slowest = CAPABILITIES[intent.model].generation_seconds[intent.request.input.duration]
     called_by = intent.asked_at + timedelta(seconds=slowest + _CALLBACK_DELAY_SECONDS)
     latest = max(called_by, intent.settles_by + timedelta(seconds=_ADOPTION_SECONDS))
-    return max(0.0, min(latest - datetime.now(UTC), latest - intent.asked_at).total_seconds())
+    return max(0.0, min(latest - wall_clock.now(), latest - intent.asked_at).total_seconds())
 
 
 def unresolved_message(ledger: Ledger, intent: Intent) -> str:
