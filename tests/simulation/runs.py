@@ -1,0 +1,193 @@
+"""Runs of one clip in simulated processes, with the product's own steps."""
+
+import itertools
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+from prefect_seedance.api.callback_urls import Callbacks, Secrets
+from prefect_seedance.api.client import SeedanceClient
+from prefect_seedance.api.download import Downloader
+from prefect_seedance.api.wire import ClipSettings, GenerateRequest
+from prefect_seedance.clips.archive import Archivist, Clip, find_clip
+from prefect_seedance.clips.ledger import Ledger
+from prefect_seedance.clips.poll import Poller
+from prefect_seedance.clips.records import Result
+from prefect_seedance.clips.retry import failure
+from prefect_seedance.clips.submit import Submitter
+from prefect_seedance.clips.unresolved import Resolver
+from prefect_seedance.errors import SetupError, SubmissionUnresolvedError
+from prefect_seedance.options import RetryPolicy
+from prefect_seedance.storyboard.plan import PlannedClip
+from tests.simulation.api import BASE_URL, KEY, ScriptedApi
+from tests.simulation.clock import Process, World
+from tests.simulation.network import Wire
+from tests.simulation.store import Bucket, ScriptedStore
+
+REQUEST_SECONDS = 60.0
+"""Bound of one request, the default."""
+
+DEADLINE_SECONDS = 1800.0
+CLIP = PlannedClip(
+    name="dawn → noon",
+    prompt="drifting clouds",
+    images=(),
+    settings=ClipSettings(),
+    number=1,
+    fingerprint="f" * 32,
+)
+CALLBACKS = Callbacks(base="https://hooks.example", secrets=Secrets.parse("s" * 32))
+
+_RESOLVING_SECONDS = 200.0
+"""Longer than any run may take to record an answer."""
+
+
+@dataclass
+class Tools:
+    """What a process needs for a clip, opened by itself."""
+
+    process: Process
+    store: ScriptedStore
+    ledger: Ledger
+    client: SeedanceClient
+    poller: Poller
+    archivist: Archivist
+
+
+@dataclass(frozen=True)
+class Choices:
+    """How a run makes its clip."""
+
+    clip: PlannedClip = CLIP
+    policy: RetryPolicy = RetryPolicy()
+    deadline_seconds: float = DEADLINE_SECONDS
+    callbacks: Callbacks | None = None
+    waits: bool = True
+
+
+@dataclass
+class Simulation:
+    """A world with one API, one bucket, and processes that make clips.
+
+    Attributes:
+        ended: Started processes with the monotonic time at which each began and its deadline.
+    """
+
+    world: World = field(default_factory=World)
+    api: ScriptedApi = field(init=False)
+    bucket: Bucket = field(init=False)
+    _names: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
+
+    def __post_init__(self) -> None:
+        self.api = ScriptedApi(self.world)
+        self.bucket = Bucket(self.world)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.world.close()
+
+    def start(self, choices: Choices = Choices(), *, ahead_seconds: float = 0.0) -> Process:
+        """Start a process that makes a clip."""
+        process = self.world.start(f"run {next(self._names)}", ahead_seconds=ahead_seconds)
+        process.do(self._make(process, choices))
+        return process
+
+    def finish(self, process: Process) -> Process:
+        """Run until a process has ended."""
+        assert self.world.run(lambda: process.has_ended), f"{process} waits for ever"
+        return process
+
+    def make(self, choices: Choices = Choices(), *, ahead_seconds: float = 0.0) -> Process:
+        """Make a clip in a process of its own."""
+        return self.finish(self.start(choices, ahead_seconds=ahead_seconds))
+
+    def heal(self, clip: PlannedClip = CLIP) -> None:
+        """Do what an author does until the clip is archived: run again, and resolve what is unresolved."""
+        for _ in range(4):
+            process = self.make(Choices(clip=clip))
+            if process.error is None:
+                return
+            if isinstance(process.error, SubmissionUnresolvedError):
+                self.resolve(clip)
+        raise AssertionError(f"Still not archived: {process.error!r}")
+
+    def resolve(self, clip: PlannedClip = CLIP) -> None:
+        """Adopt the generation in the API's books that the ledger lacks, or declare the attempt lost."""
+        recorded = "".join(content.decode(errors="replace") for content in self.bucket.objects.values())
+        missing = [
+            sold.generation_id
+            for sold in self.api.sold(clip.prompt)
+            if sold.generation_id not in recorded
+        ]
+
+        async def resolve(tools: Tools) -> None:
+            resolver = Resolver(ledger=tools.ledger, resolved_by="the author")
+            if missing:
+                await resolver.adopt(clip.fingerprint, missing[0], client=tools.client)
+            else:
+                await resolver.declare_lost(clip.fingerprint)
+
+        for _ in range(3):
+            process = self.finish(self.use(resolve))
+            if not isinstance(process.error, SetupError):
+                assert process.error is None, process.error
+                return
+            self.world.pass_time(_RESOLVING_SECONDS)
+        raise AssertionError(f"It cannot be resolved: {process.error}")
+
+    def use(self, work: Callable[[Tools], Any], *, name: str = "operator") -> Process:
+        """Start a process that does something else with the archive and the account."""
+        process = self.world.start(f"{name} {next(self._names)}")
+
+        async def opened() -> None:
+            async with self.tools(process) as tools:
+                await work(tools)
+
+        process.do(opened())
+        return process
+
+    @asynccontextmanager
+    async def tools(self, process: Process) -> AsyncIterator[Tools]:
+        """Open what a process needs, with connections of its own."""
+        store, wire = ScriptedStore(self.bucket, process), Wire(self.api, process)
+        async with (
+            SeedanceClient(KEY, base_url=BASE_URL, timeout_seconds=REQUEST_SECONDS, transport=wire) as client,
+            Downloader(transport=wire) as downloader,
+            Poller(client) as poller,
+        ):
+            yield Tools(
+                process=process,
+                store=store,
+                ledger=Ledger(store),
+                client=client,
+                poller=poller,
+                archivist=Archivist(store=store, client=client, downloader=downloader),
+            )
+
+    async def _make(self, process: Process, choices: Choices) -> Clip:
+        """Submit, wait and archive, as a production does for each clip."""
+        async with self.tools(process) as tools:
+            if clip := await find_clip(tools.store, choices.clip.fingerprint):
+                return clip
+            submitter = Submitter(
+                client=tools.client,
+                ledger=tools.ledger,
+                production="simulated",
+                asked_by=process.name,
+                policy=choices.policy,
+                callbacks=choices.callbacks,
+                waits=choices.waits,
+            )
+            deadline = process.time() + choices.deadline_seconds
+
+            async def compose() -> GenerateRequest:
+                return GenerateRequest(input=choices.clip.input([]))
+
+            attempt = await submitter.submit(choices.clip, compose=compose, deadline=deadline)
+            attempt = await tools.poller.wait(attempt, ledger=tools.ledger, deadline=deadline)
+            if attempt.outcome and attempt.outcome.result is not Result.success:
+                raise failure(choices.clip.name, attempt.outcome)
+            return await tools.archivist.archive(attempt, deadline=deadline)
