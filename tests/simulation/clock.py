@@ -89,6 +89,9 @@ class World:
         if due > latest or due == math.inf:
             return False
         self.now = max(self.now, due)
+        for process in active:
+            while process.next_time <= self.now and process.time() < (process.next_timer or 0):
+                self.now = math.nextafter(self.now, math.inf)  # sums of times are not exact
         return True
 
 
@@ -110,7 +113,8 @@ class Process(SteppedLoop):
         self.on_step: Callable[[], None] = lambda: None
         self.log: list[str] = []
         self.work: asyncio.Task[Any] | None = None
-        self.is_paused = self.is_dead = False
+        self.is_paused = self.was_paused = self.is_dead = False
+        self._arrives = True
         self._slept = 0.0
         self._asleep_since: float | None = None
 
@@ -150,9 +154,13 @@ class Process(SteppedLoop):
         if self.work:
             self.work.cancel()
 
-    def kill(self) -> None:
-        """Run nothing of it any more."""
-        self.is_dead = True
+    def kill(self, *, arrives: bool = True) -> None:
+        """Run nothing of it any more.
+
+        Args:
+            arrives: Whether its requests under way still arrive.
+        """
+        self.is_dead, self._arrives = True, arrives
 
     def pause(self, seconds: float, *, sleeps: bool = False) -> None:
         """Run nothing of it for a while, although time goes on.
@@ -161,7 +169,7 @@ class Process(SteppedLoop):
             seconds: By the true time.
             sleeps: Whether its monotonic clock stands still, as on a suspended computer.
         """
-        self.is_paused = True
+        self.is_paused = self.was_paused = True
         if sleeps:
             self._asleep_since = self.world.now
         self.world.later(seconds, self.resume)
@@ -202,8 +210,7 @@ class Process(SteppedLoop):
                 self.run_callback()
             elif self.tasks:
                 self.cancel_tasks()
-                if self.next_time < math.inf:
-                    self._slept -= max(0.0, self.next_time - self.world.now)
+                self.world.now = max(self.world.now, min(self.next_time, self.world.now + 86_400))
             else:
                 break
         self.close()
@@ -211,7 +218,7 @@ class Process(SteppedLoop):
     async def exchange(self, effect: Callable[[], _T], *, arrives: float, answers: float) -> _T:
         """Let something outside act, and wait for the answer.
 
-        It acts whatever becomes of this process meanwhile.
+        It acts whatever becomes of this process meanwhile, unless `kill` prevents it.
 
         Args:
             effect: What the outside does; it returns the answer, or raises an error as the answer.
@@ -224,6 +231,8 @@ class Process(SteppedLoop):
 
         def act() -> None:
             content: object
+            if not self._arrives:
+                return
             try:
                 content = effect()
             except Exception as error:  # noqa: BLE001 -- this is the answer

@@ -85,6 +85,7 @@ def check(simulation: Simulation, fence: Fence, *, clip: PlannedClip = CLIP, per
     sold = simulation.api.sold(clip.prompt)
     assert not simulation.api.violations
     assert len(sold) <= permissions, f"bought {len(sold)} times with {permissions} permissions"
+    assert not simulation.overdue, "; ".join(simulation.overdue)
     assert not fence.late, "; ".join(fence.late)
     assert f"clips/{clip.fingerprint}/clip.json" in simulation.bucket.objects, "not archived"
 

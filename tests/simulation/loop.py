@@ -8,9 +8,6 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-_RESOLUTION_SECONDS = 1e-6
-"""A timer that is due sooner is due now, because sums of times are not exact."""
-
 
 class SteppedLoop(asyncio.BaseEventLoop):
     """An event loop without a selector and without waiting.
@@ -57,7 +54,7 @@ class SteppedLoop(asyncio.BaseEventLoop):
     @property
     def has_callback(self) -> bool:
         """Whether a callback is to be run now."""
-        while self._timers and self._timers[0][0] <= self.time() + _RESOLUTION_SECONDS:
+        while self._timers and self._timers[0][0] <= self.time():
             self._callbacks.append(heapq.heappop(self._timers)[2])
         while self._callbacks and self._callbacks[0].cancelled():
             self._callbacks.popleft()

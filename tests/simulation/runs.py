@@ -39,6 +39,9 @@ CLIP = PlannedClip(
 )
 CALLBACKS = Callbacks(base="https://hooks.example", secrets=Secrets.parse("s" * 32))
 
+_LATEST_SECONDS = 150.0
+"""How long after its deadline a run may end: a submission that was sent just before it may still be answered."""
+
 _RESOLVING_SECONDS = 200.0
 """Longer than any run may take to record an answer."""
 
@@ -71,12 +74,13 @@ class Simulation:
     """A world with one API, one bucket, and processes that make clips.
 
     Attributes:
-        ended: Started processes with the monotonic time at which each began and its deadline.
+        overdue: The runs that ended too long after their deadlines.
     """
 
     world: World = field(default_factory=World)
     api: ScriptedApi = field(init=False)
     bucket: Bucket = field(init=False)
+    overdue: list[str] = field(default_factory=list)
     _names: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     def __post_init__(self) -> None:
@@ -186,8 +190,13 @@ class Simulation:
             async def compose() -> GenerateRequest:
                 return GenerateRequest(input=choices.clip.input([]))
 
-            attempt = await submitter.submit(choices.clip, compose=compose, deadline=deadline)
-            attempt = await tools.poller.wait(attempt, ledger=tools.ledger, deadline=deadline)
-            if attempt.outcome and attempt.outcome.result is not Result.success:
-                raise failure(choices.clip.name, attempt.outcome)
-            return await tools.archivist.archive(attempt, deadline=deadline)
+            try:
+                attempt = await submitter.submit(choices.clip, compose=compose, deadline=deadline)
+                attempt = await tools.poller.wait(attempt, ledger=tools.ledger, deadline=deadline)
+                if attempt.outcome and attempt.outcome.result is not Result.success:
+                    raise failure(choices.clip.name, attempt.outcome)
+                return await tools.archivist.archive(attempt, deadline=deadline)
+            finally:
+                late = process.time() - deadline
+                if late > _LATEST_SECONDS and not process.was_paused:
+                    self.overdue.append(f"{process.name} ended {late:.0f} s after its deadline")

@@ -1,28 +1,48 @@
 """One clip, whose run is cancelled at every step of its event loop, once or again and again."""
 
+from collections.abc import Callable
+
 import pytest
 
-from tests.simulation.api import ACCEPTED, BUSY, GARBLED, POOR, UNREACHABLE, Reply
+from tests.simulation.api import ACCEPTED, BUSY, Reply
 from tests.simulation.clock import Process
 from tests.simulation.invariants import Attempts, Fence, at_every_step, check, unknown
 from tests.simulation.runs import CLIP, Simulation
+from tests.simulation.store import Trouble
 
-_STOPPING_SECONDS = 30.0
-"""A cancelled run ends within this time, if API and archive answer promptly."""
+_STOPPING_SECONDS = 60.0
+"""A cancelled run ends within this time; an answer that it cannot record takes most of it."""
 
-REPLIES = [
-    pytest.param(ACCEPTED, id="accepted"),
-    pytest.param(Reply(seconds=1.5), id="slow"),
-    pytest.param(BUSY, id="429 first"),
-    pytest.param(UNREACHABLE, id="unreachable first"),
-]
+Script = Callable[[Simulation], None]
 
 
-def scripted(first: Reply) -> Simulation:
-    """Return a simulation whose first submission gets this reply, and every other one is accepted."""
-    simulation = Simulation()
-    simulation.api.reply = lambda number: ACCEPTED if number else first
-    return simulation
+def prompt(_: Simulation) -> None:
+    """Let API and bucket answer promptly."""
+
+
+def slow_api(simulation: Simulation) -> None:
+    """Let the API accept, and answer after a second and a half."""
+    simulation.api.reply = lambda _: Reply(seconds=1.5)
+
+
+def busy_api(simulation: Simulation) -> None:
+    """Let the API answer 429 once."""
+    simulation.api.reply = lambda number: ACCEPTED if number else BUSY
+
+
+def slow_bucket(simulation: Simulation) -> None:
+    """Let the bucket need ten seconds for every record."""
+    simulation.bucket.trouble = lambda operation, _: Trouble(seconds=10) if operation == "create" else None
+
+
+def full_disk(simulation: Simulation) -> None:
+    """Let the disk be full when the first acceptance is recorded, and until the run has ended."""
+
+    def trouble(operation: str, key: str) -> Trouble | None:
+        is_full = operation == "create" and key.endswith("accepted.json") and simulation.world.now < 60
+        return Trouble(fails="before") if is_full else None
+
+    simulation.bucket.trouble = trouble
 
 
 def cancelled_at(simulation: Simulation, step: int, *, often: bool) -> Process | None:
@@ -45,12 +65,13 @@ def cancelled_at(simulation: Simulation, step: int, *, often: bool) -> Process |
 
 
 @pytest.mark.parametrize("often", [False, True], ids=["once", "again and again"])
-@pytest.mark.parametrize("first", REPLIES)
-def test_cancelled_anywhere(first: Reply, often: bool) -> None:  # noqa: FBT001 -- pytest passes it
-    """A run that is cancelled at any step forgets no id, claims nothing in vain, and pays once."""
+@pytest.mark.parametrize("script", [prompt, slow_api, busy_api, slow_bucket, full_disk])
+def test_cancelled_anywhere(script: Script, often: bool) -> None:  # noqa: FBT001 -- pytest passes it
+    """A run that is cancelled at any step forgets no id, leaves no claim in doubt, and pays once."""
 
     def cancel(step: int) -> bool:
-        with scripted(first) as simulation:
+        with Simulation() as simulation:
+            script(simulation)
             fence = Fence(simulation)
             process = cancelled_at(simulation, step, often=often)
             if process is None:
@@ -59,10 +80,9 @@ def test_cancelled_anywhere(first: Reply, often: bool) -> None:  # noqa: FBT001 
             assert not any(unknown(simulation, sold, process) for sold in books), "an id is lost"
             if not simulation.api.posts:
                 assert not Attempts(simulation).undecided(CLIP.prompt), "unresolved, but nothing was sent"
+            simulation.world.pass_time(60)
             simulation.heal()
             check(simulation, fence)
             return True
 
-    print(f"{at_every_step(cancel)} steps")  # noqa: T201 -- the size of the proof
-
-
+    print(f"cancelled at {at_every_step(cancel)} steps")  # noqa: T201 -- the size of the proof
