@@ -43,6 +43,11 @@ class Reply:
     breaks: str = ""
     body: str = ""
 
+    @property
+    def names_id(self) -> bool:
+        """Whether the answer contains the id of a generation."""
+        return self.accepts and self.code == httpx.codes.OK and not self.body
+
 
 ACCEPTED = Reply()
 LATE = Reply(seconds=20)
@@ -112,6 +117,7 @@ class ScriptedApi:
 
     Attributes:
         reply: Called with the number of a try to submit, from 0; returns how to treat it.
+        fails: Called with the number of a generation, from 0; returns its failCode, or nothing for success.
         odd: Called for each status read; returns an oddity of `_ODDITIES`, or nothing for the truth.
         serve: Called with the URL of a file and the number of reads so far; returns the status to answer.
         links: Number of the links of each video.
@@ -122,6 +128,7 @@ class ScriptedApi:
 
     world: World
     reply: Callable[[int], Reply] = lambda _: ACCEPTED
+    fails: Callable[[int], str] = lambda _: ""
     odd: Callable[[Sold], str] = lambda _: ""
     serve: Callable[[str, int], int] = lambda *_: 200
     links: int = 1
@@ -149,14 +156,15 @@ class ScriptedApi:
             return envelope(400, problem)
         data: object = None
         if reply.accepts:
-            sold = Sold(f"task_{len(self.books) + 1:08}", post, created=self.world.now)
+            number = len(self.books)
+            sold = Sold(f"task_{number + 1:08}", post, created=self.world.now, fails=self.fails(number))
             post.is_accepted, self.books[sold.generation_id] = True, sold
             data = {"taskId": sold.generation_id}
             if post.body.get("callback_url"):
                 self.world.later(sold.seconds_of_work, lambda: self.on_end(sold))
         if reply.body:
             return httpx.Response(reply.code, text=reply.body)
-        return envelope(reply.code, data=data if reply.code == httpx.codes.OK else None)
+        return envelope(reply.code, data=data if reply.names_id else None)
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         """Answer a GET to the API."""

@@ -11,11 +11,12 @@ import itertools
 import math
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TypeVarTuple, Unpack
 
 from tests.simulation.loop import SteppedLoop
 
 _T = TypeVar("_T")
+_Ts = TypeVarTuple("_Ts")
 
 EPOCH = datetime(2026, 11, 2, tzinfo=UTC)
 """The time of day at which every simulation begins."""
@@ -34,7 +35,7 @@ class World:
     def __init__(self) -> None:
         self.now = 0.0
         self.processes: list[Process] = []
-        self._events: list[tuple[float, int, Callable[[], None]]] = []
+        self._events: list[tuple[float, int, Callable[[], object]]] = []
         self._order = itertools.count()
 
     def start(self, name: str, *, ahead_seconds: float = 0.0) -> "Process":
@@ -43,7 +44,7 @@ class World:
         self.processes.append(process)
         return process
 
-    def later(self, seconds: float, act: Callable[[], None]) -> None:
+    def later(self, seconds: float, act: Callable[[], object]) -> None:
         """Let something happen outside the processes."""
         heapq.heappush(self._events, (self.now + seconds, next(self._order), act))
 
@@ -243,8 +244,8 @@ class Process(SteppedLoop):
         self.world.later(arrives, act)
         return await answer
 
-    def run_in_executor(  # type: ignore[override]
-        self, _: object, func: Callable[..., _T], *args: Any
+    def run_in_executor(
+        self, _: object, func: Callable[[Unpack[_Ts]], _T], *args: *_Ts
     ) -> "asyncio.Task[_T]":
         """Run a function that other processes do not notice, a moment later."""
         return self.create_task(self.exchange(lambda: func(*args), arrives=0.005, answers=0.005))

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from prefect_seedance.storyboard.plan import PlannedClip
 from tests.simulation.api import Post, Sold
 from tests.simulation.clock import Process
 from tests.simulation.runs import CLIP, REQUEST_SECONDS, Simulation
@@ -72,22 +71,21 @@ class Fence:
             )
 
 
-def unknown(simulation: Simulation, sold: Sold, *processes: Process) -> bool:
-    """Return whether neither the ledger nor what the processes said names a generation."""
-    said = [content.decode(errors="replace") for content in simulation.bucket.objects.values()]
-    for process in processes:
-        said += [*process.log, str(process.error)]
-    return not any(sold.generation_id in text for text in said)
+def is_known(simulation: Simulation, sold: Sold, *processes: Process) -> bool:
+    """Return whether the ledger or what the processes said names a generation."""
+    said = [text for process in processes for text in (*process.log, str(process.error))]
+    return simulation.is_recorded(sold.generation_id) or any(sold.generation_id in text for text in said)
 
 
-def check(simulation: Simulation, fence: Fence, *, clip: PlannedClip = CLIP, permissions: int = 1) -> None:
-    """Check what holds once a clip is finished: it is archived, paid for once, and nothing was late."""
-    sold = simulation.api.sold(clip.prompt)
+def check_finished(simulation: Simulation, fence: Fence, *, permissions: int = 1) -> None:
+    """Finish the clip, and check that it is archived and paid for once, and that nothing was late."""
+    error = simulation.heal()
+    assert error is None, f"not archived: {error!r}"
+    sold = simulation.api.sold(CLIP.prompt)
     assert not simulation.api.violations
     assert len(sold) <= permissions, f"bought {len(sold)} times with {permissions} permissions"
     assert not simulation.overdue, "; ".join(simulation.overdue)
     assert not fence.late, "; ".join(fence.late)
-    assert f"clips/{clip.fingerprint}/clip.json" in simulation.bucket.objects, "not archived"
 
 
 def at_every_step(try_at: Callable[[int], bool]) -> int:

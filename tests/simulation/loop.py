@@ -5,8 +5,10 @@ import contextvars
 import heapq
 import itertools
 from collections import deque
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, TypeVarTuple, Unpack
+
+_Ts = TypeVarTuple("_Ts")
 
 
 class SteppedLoop(asyncio.BaseEventLoop):
@@ -30,7 +32,10 @@ class SteppedLoop(asyncio.BaseEventLoop):
         self.set_exception_handler(lambda _, context: self.unhandled.append(str(context)))
 
     def call_soon(
-        self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+        self,
+        callback: Callable[[Unpack[_Ts]], object],
+        *args: *_Ts,
+        context: contextvars.Context | None = None,
     ) -> asyncio.Handle:
         handle = asyncio.Handle(callback, args, self, context)
         self._callbacks.append(handle)
@@ -39,8 +44,8 @@ class SteppedLoop(asyncio.BaseEventLoop):
     def call_at(
         self,
         when: float,
-        callback: Callable[..., object],
-        *args: Any,
+        callback: Callable[[Unpack[_Ts]], object],
+        *args: *_Ts,
         context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
         handle = asyncio.TimerHandle(when, callback, args, self, context)
@@ -81,7 +86,12 @@ class SteppedLoop(asyncio.BaseEventLoop):
         for task in sorted(self.tasks, key=lambda task: (len(task.get_name()), task.get_name())):
             task.cancel()
 
-    def _new_task(self, _: asyncio.AbstractEventLoop, work: Any, **options: Any) -> "asyncio.Task[Any]":
+    def _new_task(
+        self,
+        _: asyncio.AbstractEventLoop,
+        work: Coroutine[Any, Any, Any] | Generator[Any, None, Any],
+        **options: Any,  # noqa: ANN401 -- more in each version of Python
+    ) -> "asyncio.Task[Any]":
         task: asyncio.Task[Any] = asyncio.Task(work, loop=self, **options)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)

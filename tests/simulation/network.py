@@ -55,7 +55,7 @@ class Wire(httpx.AsyncBaseTransport):
 
         answer = await process.exchange(arrive, arrives=_TRIP_SECONDS, answers=reply.seconds)
         for sold in api.books.values():
-            sold.reached |= sold.post is post and answer.is_success
+            sold.reached |= sold.post is post and reply.names_id
         return answer
 
     async def _get(self, request: httpx.Request) -> httpx.Response:

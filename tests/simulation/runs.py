@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from prefect_seedance.api.callback_urls import Callbacks, Secrets
@@ -17,7 +17,7 @@ from prefect_seedance.clips.records import Result
 from prefect_seedance.clips.retry import failure
 from prefect_seedance.clips.submit import Submitter
 from prefect_seedance.clips.unresolved import Resolver
-from prefect_seedance.errors import SetupError, SubmissionUnresolvedError
+from prefect_seedance.errors import GenerationFailedError, SeedanceError, SubmissionUnresolvedError
 from prefect_seedance.options import RetryPolicy
 from prefect_seedance.storyboard.plan import PlannedClip
 from tests.simulation.api import BASE_URL, KEY, ScriptedApi
@@ -40,7 +40,7 @@ CLIP = PlannedClip(
 CALLBACKS = Callbacks(base="https://hooks.example", secrets=Secrets.parse("s" * 32))
 
 _LATEST_SECONDS = 150.0
-"""How long after its deadline a run may end: a submission that was sent just before it may still be answered."""
+"""How long after its deadline a run may end: the answer to its last submission may still be on its way."""
 
 _RESOLVING_SECONDS = 200.0
 """Longer than any run may take to record an answer."""
@@ -93,9 +93,9 @@ class Simulation:
     def __exit__(self, *_: object) -> None:
         self.world.close()
 
-    def start(self, choices: Choices = Choices(), *, ahead_seconds: float = 0.0) -> Process:
+    def start(self, choices: Choices = Choices(), *, ahead_seconds: float = 0.0, name: str = "") -> Process:
         """Start a process that makes a clip."""
-        process = self.world.start(f"run {next(self._names)}", ahead_seconds=ahead_seconds)
+        process = self.world.start(name or f"run {next(self._names)}", ahead_seconds=ahead_seconds)
         process.do(self._make(process, choices))
         return process
 
@@ -108,24 +108,36 @@ class Simulation:
         """Make a clip in a process of its own."""
         return self.finish(self.start(choices, ahead_seconds=ahead_seconds))
 
-    def heal(self, clip: PlannedClip = CLIP) -> None:
-        """Do what an author does until the clip is archived: run again, and resolve what is unresolved."""
-        for _ in range(4):
-            process = self.make(Choices(clip=clip))
-            if process.error is None:
-                return
-            if isinstance(process.error, SubmissionUnresolvedError):
-                self.resolve(clip)
-        raise AssertionError(f"Still not archived: {process.error!r}")
+    def heal(self, clip: PlannedClip = CLIP, *, tries: int = 4) -> BaseException | None:
+        """Do what an author does until the clip is archived: run again, and resolve what is unresolved.
 
-    def resolve(self, clip: PlannedClip = CLIP) -> None:
-        """Adopt the generation in the API's books that the ledger lacks, or declare the attempt lost."""
-        recorded = "".join(content.decode(errors="replace") for content in self.bucket.objects.values())
-        missing = [
-            sold.generation_id
-            for sold in self.api.sold(clip.prompt)
-            if sold.generation_id not in recorded
-        ]
+        Returns:
+            The error of the last run; None if the clip is archived.
+        """
+        error: BaseException | None = None
+        for _ in range(tries):
+            error = self.make(Choices(clip=clip)).error
+            if error is None or isinstance(error, GenerationFailedError):
+                break
+            if isinstance(error, SubmissionUnresolvedError):
+                self._resolve_soon(clip)
+        return error
+
+    def _resolve_soon(self, clip: PlannedClip) -> None:
+        """Try to resolve, also if the first answer is to wait."""
+        for _ in range(3):
+            if self.resolve(clip):
+                return
+            self.world.pass_time(_RESOLVING_SECONDS)
+
+    def resolve(self, clip: PlannedClip = CLIP) -> bool:
+        """Adopt the generation in the API's books that the ledger lacks, or declare the attempt lost.
+
+        Returns:
+            Whether there was something to resolve, whose run could no longer record an answer.
+        """
+        ids = [sold.generation_id for sold in self.api.sold(clip.prompt)]
+        missing = [generation_id for generation_id in ids if not self.is_recorded(generation_id)]
 
         async def resolve(tools: Tools) -> None:
             resolver = Resolver(ledger=tools.ledger, resolved_by="the author")
@@ -134,13 +146,39 @@ class Simulation:
             else:
                 await resolver.declare_lost(clip.fingerprint)
 
-        for _ in range(3):
-            process = self.finish(self.use(resolve))
-            if not isinstance(process.error, SetupError):
-                assert process.error is None, process.error
-                return
-            self.world.pass_time(_RESOLVING_SECONDS)
-        raise AssertionError(f"It cannot be resolved: {process.error}")
+        return self._has_resolved(resolve)
+
+    def declare_lost(self, clip: PlannedClip = CLIP) -> bool:
+        """Declare the clip's attempt lost, and return whether that was possible."""
+
+        async def declare(tools: Tools) -> None:
+            resolver = Resolver(ledger=tools.ledger, resolved_by="the author")
+            await resolver.declare_lost(clip.fingerprint)
+
+        return self._has_resolved(declare)
+
+    def is_recorded(self, generation_id: str) -> bool:
+        """Return whether the ledger has an acceptance with this id."""
+        objects = self.bucket.objects.items()
+        return any(
+            generation_id.encode() in content for key, content in objects if key.endswith("accepted.json")
+        )
+
+    def billed_seconds(self, clip: PlannedClip) -> int:
+        """Return the seconds of video that the ledger says may be billed."""
+        found: list[int] = []
+
+        async def count(tools: Tools) -> None:
+            attempts = await tools.ledger.attempts(clip.fingerprint)
+            found.append(sum(attempt.billed_seconds for attempt in attempts))
+
+        self.finish(self.use(count))
+        return sum(found)
+
+    def _has_resolved(self, work: Callable[[Tools], Any]) -> bool:
+        error = self.finish(self.use(work)).error
+        assert error is None or isinstance(error, SeedanceError), error
+        return error is None
 
     def use(self, work: Callable[[Tools], Any], *, name: str = "operator") -> Process:
         """Start a process that does something else with the archive and the account."""
