@@ -32,8 +32,8 @@ app = App(
     default_parameter=PLAIN,
     help_epilogue="Run it as often as you like: clips that exist are reused, generations in flight are "
     "waited for, and only missing clips are bought.\n\n"
-    "Exit codes: 0 everything is archived; 3 a submission is unresolved; 4 generations are in flight; "
-    "1 a clip failed; 2 the set-up is wrong and nothing was spent. "
+    "Exit codes: 0 everything is archived; 3 a submission is unresolved; 1 a paid clip is not archived; "
+    "4 generations are in flight; 1 a clip failed; 2 the set-up is wrong and nothing was spent. "
     "If several apply, the first of this list is returned.\n\n"
     "A duration is a number of seconds, or has a unit: 90s, 90m, 2h.",
 )

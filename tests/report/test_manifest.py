@@ -15,6 +15,7 @@ from prefect_seedance.errors import (
     NoAnswerError,
     RateLimitedError,
     SubmissionUnresolvedError,
+    TemporaryFileError,
 )
 from prefect_seedance.report.manifest import Entry, Manifest, Verdict, status_of
 from prefect_seedance.storyboard.plan import PlannedClip
@@ -51,14 +52,20 @@ JUDGEMENTS = [
     pytest.param(ACCEPTED, DeadlineError("late"), ClipStatus.in_flight, id="deadline while it runs"),
     pytest.param(ACCEPTED, AuthenticationError("no"), ClipStatus.in_flight, id="key revoked while it runs"),
     pytest.param(ACCEPTED, RuntimeError("bug"), ClipStatus.in_flight, id="bug while it runs"),
-    pytest.param(ended(Result.success), DeadlineError("late"), ClipStatus.in_flight, id="not fetched yet"),
-    pytest.param(ended(Result.success), IntegrityError("broken"), ClipStatus.in_flight, id="broken bytes"),
-    pytest.param(ended(Result.success), NoAnswerError("reset"), ClipStatus.in_flight, id="broken transfer"),
+    pytest.param(ended(Result.success), DeadlineError("late"), ClipStatus.not_archived, id="not fetched yet"),
+    pytest.param(ended(Result.success), IntegrityError("broken"), ClipStatus.not_archived, id="broken bytes"),
+    pytest.param(ended(Result.success), TemporaryFileError("full"), ClipStatus.not_archived, id="full disk"),
+    pytest.param(
+        ended(Result.success), RuntimeError("bug"), ClipStatus.not_archived, id="bug while archiving"
+    ),
+    pytest.param(
+        ended(Result.success), NoAnswerError("reset"), ClipStatus.not_archived, id="broken transfer"
+    ),
     pytest.param(ended(Result.success), LinkExpiredError("gone"), ClipStatus.failed, id="link expired"),
     pytest.param(
         ended(Result.success, expires_at=datetime.now(UTC) + timedelta(days=1)),
         LinkExpiredError("403"),
-        ClipStatus.in_flight,
+        ClipStatus.not_archived,
         id="link refused before it expires",
     ),
     pytest.param(ended(Result.failed), RuntimeError(), ClipStatus.failed, id="generation failed"),
@@ -128,6 +135,7 @@ MADE, REUSED, FAILED = (
 )
 UNRESOLVED, IN_FLIGHT = entry(ClipStatus.unresolved), entry(ClipStatus.in_flight)
 REFUSED = entry(ClipStatus.not_submitted, cause="AuthenticationError")
+NOT_ARCHIVED = entry(ClipStatus.not_archived, cause="DeadlineError", billed_seconds=4)
 POOR = entry(ClipStatus.not_submitted, cause="InsufficientFundsError")
 
 EXITS = [
@@ -135,6 +143,9 @@ EXITS = [
     pytest.param([MADE, FAILED], Verdict.failed, id="failed"),
     pytest.param([MADE, FAILED, IN_FLIGHT], Verdict.in_flight, id="in flight before failed"),
     pytest.param([FAILED, IN_FLIGHT, UNRESOLVED], Verdict.unresolved, id="unresolved before all"),
+    pytest.param([MADE, NOT_ARCHIVED], Verdict.failed, id="paid and not archived"),
+    pytest.param([NOT_ARCHIVED, IN_FLIGHT], Verdict.failed, id="not archived before in flight"),
+    pytest.param([NOT_ARCHIVED, UNRESOLVED], Verdict.unresolved, id="unresolved before not archived"),
     pytest.param([REFUSED, REUSED], Verdict.setup, id="key refused, nothing spent"),
     pytest.param([REFUSED, MADE], Verdict.failed, id="key refused, something spent"),
     pytest.param([POOR], Verdict.failed, id="balance too low"),
