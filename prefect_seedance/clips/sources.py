@@ -98,8 +98,8 @@ def _final(attempt: Attempt, failure: Exception, found: str) -> ArchiveError:
     if expires_at and _is_past(expires_at):
         return LinkExpiredError(
             f"{name} is lost: the API kept its video until {_minute(expires_at)}, and no link works any "
-            f"more: {found}. If this machine was offline, run again; otherwise ask the provider for the video "
-            f"of generation {attempt.generation_id}, which is paid"
+            f"more: {found}. If this machine was offline, run again; otherwise ask the provider for the "
+            f"video of generation {attempt.generation_id}, which is paid"
         )
     kind = type(failure) if isinstance(failure, ArchiveError) else ArchiveError
     return kind(f"{name}: {found}")
