@@ -189,7 +189,7 @@ class Manifest(BaseModel):
 
     @property
     def verdict(self) -> Verdict:
-        """The most urgent thing left to do: resolve, then archive what is paid, then wait, then repair."""
+        """The most urgent thing left to do: resolve, then archive paid clips, then wait, then repair."""
         if self.is_complete:
             return Verdict.complete
         if self.counts.get(ClipStatus.unresolved):
