@@ -21,6 +21,7 @@ from prefect_seedance.errors import (
     InvalidRequestError,
     NoAnswerError,
     NotFoundError,
+    NotSentError,
     RateLimitedError,
     SeedanceError,
     ServerError,
@@ -207,10 +208,10 @@ async def test_submission_gives_up_in_time(broken: str) -> None:
 
     async with client(script, timeout_seconds=60) as seedance:
         began = now()
-        with pytest.raises(ROWS[broken][1]):
+        with pytest.raises((ROWS[broken][1], NotSentError)):
             await submit(seedance)
 
-        assert now() - began <= seedance.submission_seconds == 120
+        assert now() - began <= 120
         assert 5 <= len(script.requests) <= 8
         assert script.times[-1] - began <= 60
 
@@ -338,7 +339,7 @@ async def test_pause_by_others_is_bounded() -> None:
     async with client(script, timeout_seconds=60) as seedance, seedance.admission():
         seedance.limiter.pause(3600)
         began = now()
-        with pytest.raises(RateLimitedError, match="nothing was sent"):
+        with pytest.raises(NotSentError, match="Nothing was sent"):
             await seedance.submit(REQUEST)
 
     assert 60 <= now() - began < 61
