@@ -112,8 +112,8 @@ class Purchase:
             return await _until_written(accept, log=log)
         except ArchiveError as error:
             raise SubmissionUnresolvedError(
-                f"{name} was accepted as {generation_id}, which could not be recorded: {error}. "
-                "Once the archive can be written: "
+                f"The API accepted {name} as generation {generation_id}, but the id could not be recorded: "
+                f"{error}. As soon as the archive is writable, run: "
                 f"{resolve_command(self.ledger, self.intent)} --adopt {generation_id}"
             ) from error
 

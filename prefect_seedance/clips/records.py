@@ -129,7 +129,8 @@ class Outcome(Record):
             )
         code, message = generation.fail_code or "UNKNOWN", generation.fail_message
         if generation.state == "success":
-            code, message = NO_RESULT, "the API reports success without a usable URL; it may have billed"
+            code = NO_RESULT
+            message = "the API reports success without a usable URL, and may have billed the generation"
         return cls(
             result=Result.failed,
             ended_at=ended_at,

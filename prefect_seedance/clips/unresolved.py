@@ -74,8 +74,8 @@ def unresolved_message(ledger: Ledger, intent: Intent) -> str:
     """Return a message about an unresolved attempt that ends with the command to resolve it."""
     return (
         f"{intent.name}: attempt {intent.number} was submitted at {intent.asked_at:%Y-%m-%d %H:%M:%S} UTC "
-        f"by {intent.asked_by}, and no answer is recorded: a paid generation may exist, so it is not "
-        f"submitted again. Find it in your account, then run: "
+        f"by {intent.asked_by}, and no answer is recorded: a paid generation may exist, so the clip "
+        f"is not submitted again. Find the generation in your account, then run: "
         f"{resolve_command(ledger, intent)} --adopt TASKID (or --lost, if there is none)"
     )
 
@@ -115,7 +115,9 @@ class Resolver:
         """
         attempt = await self._attempt(clip)
         if owner := await self._owner(generation_id):
-            raise SetupError(f"Generation {generation_id} already belongs to {owner.intent.name}")
+            raise SetupError(
+                f"Generation {generation_id} already belongs to {owner.intent.name}; check the id"
+            )
         intent = attempt.intent
         try:
             await client.status(generation_id, model=intent.model, base_url=intent.base_url)
@@ -151,7 +153,7 @@ class Resolver:
         )
         if not _is_plausible(intent, generation):
             raise SubmissionUnresolvedError(
-                f"generation {generation_id} was not created when the attempt was submitted"
+                f"generation {generation_id} was created before or after this submission"
             )
         if owner := await self._owner(generation_id):
             raise SubmissionUnresolvedError(f"generation {generation_id} belongs to {owner.intent.name}")
@@ -175,22 +177,26 @@ class Resolver:
         matches = [each for each in histories if each[0].intent.fingerprint.startswith(clip)]
         if len(matches) != 1:
             raise SetupError(
-                f"{len(matches)} clips in {self.ledger.archive} begin with {clip!r}; "
-                "give the fingerprint of one"
+                f"The fingerprints of {len(matches)} clips in {self.ledger.archive} begin with {clip!r}; "
+                "give the fingerprint of one, as prefect-seedance ledger lists it"
             )
         undecided = [attempt for attempt in matches[0] if attempt.undecided]
         if not undecided:
-            raise SetupError(f"Nothing about clip {clip} is unresolved; see: prefect-seedance ledger")
+            raise SetupError(
+                f"Clip {clip} has no unresolved submission; its status is in: prefect-seedance ledger"
+            )
         (attempt, *_), now = undecided, datetime.now(UTC)
         if attempt.settling_seconds and attempt.intent.asked_at <= now + _CLOCKS_DIFFER:
             raise SetupError(
-                f"{attempt.intent.asked_by} may still record an answer for {attempt.intent.name} within "
-                f"{attempt.settling_seconds:.0f} s; try again then"
+                f"{attempt.intent.asked_by} may still record an answer for {attempt.intent.name}; "
+                f"try again in {attempt.settling_seconds:.0f} s"
             )
         await asyncio.sleep(attempt.settling_seconds)  # its clock is ahead, so its times tell only how long
         answered = await self.ledger.refreshed(attempt)
         if not answered.undecided:
-            raise SetupError(f"Nothing about clip {clip} is unresolved; see: prefect-seedance ledger")
+            raise SetupError(
+                f"Clip {clip} has no unresolved submission; its status is in: prefect-seedance ledger"
+            )
         return attempt
 
     async def _owner(self, generation_id: str) -> Attempt | None:
