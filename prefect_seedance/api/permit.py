@@ -16,7 +16,7 @@ class Permit:
 
     A process may be stopped anywhere: by a signal, a debugger, a suspended computer. When it continues,
     another run may have paid for the same clip. So the permit is checked right before the first byte of the
-    request is sent. The wall clock goes on while a computer sleeps, and the monotonic clock cannot be set
+    request is sent. The wall clock continues while a computer sleeps, and the monotonic clock cannot be set
     back, so both have to agree.
 
     Attributes:
