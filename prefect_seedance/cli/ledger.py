@@ -86,7 +86,7 @@ async def _lines(archive: str) -> Sequence[Line]:
     lines = [
         _line(fingerprint, history, now, archive=store.name)
         for fingerprint, history in histories.items()
-        if history.last
+        if history.attempts
     ]
     return sorted(lines, key=lambda line: (line.status is not ClipStatus.unresolved, line.age_seconds))
 
@@ -96,7 +96,8 @@ async def _histories(store: Store) -> Mapping[str, ClipHistory]:
 
 
 def _line(fingerprint: str, history: ClipHistory, now: datetime, *, archive: str) -> Line:
-    intent, outcome = history.attempts[-1].intent, history.attempts[-1].outcome
+    attempt = history.decisive or history.attempts[-1]
+    intent, outcome = attempt.intent, attempt.outcome
     reason = outcome and ", ".join(filter(None, (outcome.code, outcome.message)))
     if history.status is ClipStatus.not_archived:
         reason = expiry(outcome, archive=archive)
@@ -106,7 +107,7 @@ def _line(fingerprint: str, history: ClipHistory, now: datetime, *, archive: str
         production=intent.production,
         status=history.status,
         attempts=len(history.attempts),
-        generation_id=history.attempts[-1].generation_id or None,
+        generation_id=attempt.generation_id or None,
         asked_at=intent.asked_at,
         age_seconds=int((now - intent.asked_at).total_seconds()),
         asked_by=intent.asked_by,

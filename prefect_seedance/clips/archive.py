@@ -101,7 +101,8 @@ class Archivist:
                     return await self._archive(attempt, file)
         except TimeoutError:
             raise DeadlineError(
-                f"{attempt.intent.name} is generated, and the deadline came before it was archived; {until}"
+                f"{attempt.intent.name} is generated and paid for, but was not archived before the deadline; "
+                f"{until}"
             ) from None
         except ArchiveError as error:
             if is_lost(attempt.outcome, error):
@@ -151,7 +152,9 @@ class Archivist:
         key = _video_key(fingerprint, sha256)
         await self.store.put(key, file, media_type="video/mp4", metadata={"sha256": sha256})
         if await self.store.size_bytes(key) != file.seek(0, SEEK_END):
-            raise ArchiveError(f"{self.store.link(key)} does not have the size that was written; run again")
+            raise ArchiveError(
+                f"{self.store.link(key)} does not have the size of the video; run again to store it again"
+            )
 
     async def _probe(self, file: BinaryIO) -> VideoFacts:
         """Decode the video in a thread of its own pool, so that ledger writes do not wait for it."""

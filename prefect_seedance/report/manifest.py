@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated, Literal, Self
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
@@ -22,6 +21,8 @@ from prefect_seedance.errors import (
 from prefect_seedance.film.join import Film
 from prefect_seedance.film.scenes import Scene
 from prefect_seedance.film.seams import Seams, VideoInspection
+from prefect_seedance.report.paid_clip import PaidClip
+from prefect_seedance.report.verdict import Verdict
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.plan import PlannedClip, key_name
 
@@ -42,21 +43,6 @@ def status_of(last: Attempt | None, error: BaseException) -> ClipStatus:
     if last.outcome.result is Result.failed or isinstance(error, ContentRejectedError):
         return ClipStatus.failed
     return ClipStatus.not_submitted
-
-
-class Verdict(StrEnum):
-    """The most urgent thing that a production leaves to do."""
-
-    complete = "complete"
-    """Nothing: every clip is archived."""
-    unresolved = "unresolved"
-    """Resolve a submission."""
-    in_flight = "in flight"
-    """Run it again, once generations have ended."""
-    setup = "setup"
-    """Correct the set-up; nothing was spent."""
-    failed = "failed"
-    """Archive a clip that is paid, correct a clip, or pay for it again."""
 
 
 class Entry(BaseModel):
@@ -137,6 +123,7 @@ class Manifest(BaseModel):
         clips: In the storyboard's order.
         film: The joined clips; None if no film was wanted or it could not be made.
         film_reason: Why the film could not be made.
+        former: Clips that the production paid for and that are no longer in its storyboard.
         report: Key of the report page; None if it was not wanted or could not be written.
         report_reason: Why the report could not be written.
     """
@@ -151,6 +138,7 @@ class Manifest(BaseModel):
     began_at: datetime
     ended_at: datetime
     clips: tuple[Entry, ...]
+    former: tuple[PaidClip, ...] = ()
     film: Film | None = None
     film_reason: str | None = None
     report: str | None = None
@@ -160,6 +148,12 @@ class Manifest(BaseModel):
     def billed_seconds(self) -> int:
         """Seconds of video that this run submitted."""
         return sum(entry.billed_seconds for entry in self.clips)
+
+    @property
+    def left_behind(self) -> tuple[PaidClip, ...]:
+        """Former clips that the API may finish or has finished, and that are not archived."""
+        ended = {ClipStatus.failed, ClipStatus.not_submitted, ClipStatus.lost}
+        return tuple(clip for clip in self.former if not clip.key and clip.status not in ended)
 
     @property
     def counts(self) -> Mapping[ClipStatus, int]:
@@ -190,12 +184,12 @@ class Manifest(BaseModel):
     @property
     def verdict(self) -> Verdict:
         """The most urgent thing left to do: resolve, then archive paid clips, then wait, then repair."""
-        if self.is_complete:
-            return Verdict.complete
         if self.counts.get(ClipStatus.unresolved):
             return Verdict.unresolved
-        if self.counts.get(ClipStatus.not_archived):
+        if self.counts.get(ClipStatus.not_archived) or any(clip.is_stuck for clip in self.former):
             return Verdict.failed
+        if self.is_complete:
+            return Verdict.complete
         if self.counts.get(ClipStatus.in_flight) or any(
             entry.cause == DeadlineError.__name__ for entry in self.clips
         ):
@@ -236,7 +230,7 @@ async def read_manifest(store: Store, name: str) -> Manifest:
         return Manifest.model_validate_json(content or b"")
     except ValidationError:
         raise SetupError(
-            f"The manifest of {wanted!r} in {store.name} is damaged; produce it again to rewrite it"
+            f"The manifest of {wanted!r} in {store.name} is damaged; run produce again to rewrite it"
         ) from None
 
 

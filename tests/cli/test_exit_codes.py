@@ -5,7 +5,8 @@ import pytest
 from prefect_seedance.cli.exit_codes import ExitCode
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.errors import DeadlineError
-from prefect_seedance.report.manifest import Entry, Verdict
+from prefect_seedance.report.manifest import Entry
+from prefect_seedance.report.verdict import Verdict
 from prefect_seedance.storyboard.plan import PlannedClip
 from tests.records import manifest_of
 

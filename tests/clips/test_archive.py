@@ -466,7 +466,9 @@ async def test_checks_the_stored_size(video: bytes) -> None:
     reader, writer = MemoryStore(), MemoryStore()
     store = Store(Backend(url="memory://losing", reader=reader, writer=writer))
 
-    with pytest.raises(ArchiveError, match="does not have the size that was written; run again"):
+    with pytest.raises(
+        ArchiveError, match="does not have the size of the video; run again to store it again"
+    ):
         await archived(Web(old=[video]), store)
 
     written = [meta["path"] for page in writer.list() for meta in page]

@@ -17,7 +17,9 @@ from prefect_seedance.errors import (
     SubmissionUnresolvedError,
     TemporaryFileError,
 )
-from prefect_seedance.report.manifest import Entry, Manifest, Verdict, status_of
+from prefect_seedance.report.manifest import Entry, Manifest, status_of
+from prefect_seedance.report.paid_clip import PaidClip
+from prefect_seedance.report.verdict import Verdict
 from prefect_seedance.storyboard.plan import PlannedClip
 from prefect_seedance.video.probe import VideoFacts
 
@@ -156,6 +158,25 @@ EXITS = [
 def test_verdict(entries: list[Entry], verdict: Verdict) -> None:
     """The exit code is the most urgent of what is left to do."""
     assert manifest(*entries).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("reason", "verdict"),
+    [("its link expires at 2026-12-12 10:00 UTC", Verdict.failed), (None, Verdict.complete)],
+    ids=["could not be archived", "was not tried"],
+)
+def test_stuck_former_clip_fails(reason: str | None, verdict: Verdict) -> None:
+    """A complete production fails if it could not archive a clip that it paid for before an edit."""
+    former = PaidClip(
+        fingerprint="e" * 32,
+        name="old clouds",
+        production="sky",
+        status=ClipStatus.not_archived,
+        billed_seconds=4,
+        reason=reason,
+    )
+
+    assert manifest(MADE).model_copy(update={"former": (former,)}).verdict is verdict
 
 
 def test_summary_counts() -> None:
