@@ -13,15 +13,22 @@ import tenacity
 from prefect_seedance.api.account import Limiter
 from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.api.responses import parse_response
-from prefect_seedance.api.transport import timeouts, translated_errors
+from prefect_seedance.api.transport import exchange, timeouts, translated_errors
 from prefect_seedance.api.urls import parse_url
-from prefect_seedance.api.wire import DEFAULT_BASE_URL, GenerateRequest, Generation, problems
+from prefect_seedance.api.wire import (
+    DEFAULT_BASE_URL,
+    GenerateRequest,
+    Generation,
+    is_generation_id,
+    problems,
+)
 from prefect_seedance.errors import (
     ApiError,
     AuthenticationError,
     InsufficientFundsError,
     InvalidRequestError,
     NoAnswerError,
+    NotFoundError,
     RateLimitedError,
     SeedanceError,
     SetupError,
@@ -185,8 +192,8 @@ class SeedanceClient:
             self._account_refused = error
             raise
         generation_id = data.get("taskId") if isinstance(data, dict) else None
-        if not isinstance(generation_id, str) or not generation_id:
-            raise NoAnswerError(f"The response to the submission has no taskId: {str(data)[:200]}")
+        if not is_generation_id(generation_id):
+            raise NoAnswerError(f"The response to the submission has no usable taskId: {data!r:.200}")
         return generation_id
 
     async def status(
@@ -210,6 +217,8 @@ class SeedanceClient:
             SetupError: If ``base_url`` is on another host, where the key must not be sent.
             SeedanceError: If no successful response arrived in time.
         """
+        if not is_generation_id(generation_id):
+            raise NotFoundError(f"{generation_id!r:.220} is not an id of the API; nothing was requested")
         url = self._url("statusTask", base_url=self._on_own_host(base_url), model=model or self.model)
 
         async def get() -> Generation:
@@ -244,7 +253,7 @@ class SeedanceClient:
         """Send one request, and return the ``data`` of a successful response."""
         with translated_errors(f"{request.method} {request.url}"):
             async with asyncio.timeout(http.timeout.read):
-                response = await http.send(request)
+                response = await exchange(http, request)
         try:
             data = parse_response(response)
         except RateLimitedError as error:

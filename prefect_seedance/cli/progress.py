@@ -27,7 +27,7 @@ _NAME_COLUMNS = 12
 
 _FRAMES_PER_SECOND = 4
 
-_TROUBLE = {ClipStatus.failed, ClipStatus.unresolved, ClipStatus.not_submitted}
+_TROUBLE = {ClipStatus.failed, ClipStatus.unresolved, ClipStatus.unreadable, ClipStatus.not_submitted}
 _STYLES: Mapping[ClipStatus, str] = {
     ClipStatus.queued: "dim",
     ClipStatus.submitting: "yellow",
@@ -37,6 +37,7 @@ _STYLES: Mapping[ClipStatus, str] = {
     ClipStatus.reused: "green",
     ClipStatus.failed: "red",
     ClipStatus.unresolved: "bold yellow",
+    ClipStatus.unreadable: "bold red",
 }
 
 

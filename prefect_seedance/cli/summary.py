@@ -27,6 +27,7 @@ _STYLES: Mapping[ClipStatus, str] = {
     ClipStatus.reused: "green",
     ClipStatus.failed: "red",
     ClipStatus.unresolved: "bold yellow",
+    ClipStatus.unreadable: "bold red",
     ClipStatus.in_flight: "cyan",
 }
 

@@ -12,12 +12,10 @@ from datetime import UTC, datetime
 from os import SEEK_END
 from typing import BinaryIO
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
 from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.api.download import Downloader
 from prefect_seedance.api.wire import ClipInput, GenerateRequest
-from prefect_seedance.clips.records import Attempt, clip_prefix
+from prefect_seedance.clips.records import Attempt, Record, clip_prefix, parse_record, serialize_record
 from prefect_seedance.errors import ArchiveError, DeadlineError, IntegrityError, LinkExpiredError
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storage.tempfiles import temporary_file, translated_errors
@@ -36,7 +34,7 @@ _CONCURRENT_DOWNLOADS = 8
 """Enough to use the bandwidth; few enough that each ends soon and that files and memory suffice."""
 
 
-class Clip(BaseModel):
+class Clip(Record):
     """The record of an archived video.
 
     Attributes:
@@ -45,8 +43,6 @@ class Clip(BaseModel):
         facts: Format, size and duration of the video.
         findings: Differences between the video and the request.
     """
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     fingerprint: str
     name: str
@@ -126,8 +122,7 @@ class Archivist:
             request=intent.request,
             archived_at=datetime.now(UTC),
         )
-        record = clip.model_dump_json(indent=2).encode()
-        if await self.store.create(_record_key(intent.fingerprint), record):
+        if await self.store.create(_record_key(intent.fingerprint), serialize_record(clip)):
             return clip
         return await find_clip(self.store, intent.fingerprint) or clip  # another process was first
 
@@ -186,17 +181,17 @@ class Archivist:
 
 
 async def find_clip(store: Store, fingerprint: str) -> Clip | None:
-    """Return the archived clip with this fingerprint, if there is one."""
+    """Return the archived clip with this fingerprint, if there is one.
+
+    Raises:
+        UnreadableRecordError: Its record cannot be read.
+    """
     key = _record_key(fingerprint)
     content = await store.read(key)
     if content is None:
         return None
-    try:
-        return Clip.model_validate_json(content)
-    except ValidationError:
-        raise ArchiveError(
-            f"The record {store.link(key)} is damaged; delete it to archive the clip again"
-        ) from None
+    remedy = "delete it, and the next run makes it again from the stored video, at no cost"
+    return parse_record(Clip, content, link=store.link(key), remedy=remedy)
 
 
 async def fetch_video(store: Store, clip: Clip) -> BinaryIO:

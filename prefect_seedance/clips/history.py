@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from prefect_seedance.clips.archive import Clip, find_clip
-from prefect_seedance.clips.ledger import CONCURRENT_READS, Ledger
+from prefect_seedance.clips.ledger import CONCURRENT_READS, Ledger, or_unreadable
 from prefect_seedance.clips.records import Attempt, Result
+from prefect_seedance.errors import UnreadableRecordError
 from prefect_seedance.storage.store import Store
 
 
@@ -22,6 +23,8 @@ class ClipStatus(StrEnum):
     """A run submits it, or may still record the answer."""
     unresolved = "unresolved"
     """It was submitted, and no run knows whether the API accepted it."""
+    unreadable = "unreadable"
+    """One of its records cannot be read, so it is not submitted."""
     in_flight = "in flight"
     """The API accepted it, and it is not archived yet."""
     generated = "generated"
@@ -54,10 +57,12 @@ class ClipHistory:
     Attributes:
         attempts: The oldest first.
         clip: The archived video; None if there is none.
+        unreadable: The error of each record that cannot be read.
     """
 
     attempts: tuple[Attempt, ...] = ()
     clip: Clip | None = None
+    unreadable: tuple[UnreadableRecordError, ...] = ()
 
     @property
     def last(self) -> Attempt | None:
@@ -69,6 +74,8 @@ class ClipHistory:
         """The status that the records show."""
         if self.clip:
             return ClipStatus.archived
+        if self.unreadable:
+            return ClipStatus.unreadable
         if self.last is None:
             return ClipStatus.new
         if self.last.undecided:
@@ -84,7 +91,11 @@ async def clip_histories(store: Store, fingerprints: Iterable[str]) -> Mapping[s
 
     async def read(fingerprint: str) -> tuple[str, ClipHistory]:
         async with readers:
-            attempts, clip = await asyncio.gather(ledger.attempts(fingerprint), find_clip(store, fingerprint))
-        return fingerprint, ClipHistory(attempts, clip)
+            (attempts, unreadable), clip = await asyncio.gather(
+                ledger.readable_attempts(fingerprint), or_unreadable(find_clip(store, fingerprint))
+            )
+        if isinstance(clip, UnreadableRecordError):
+            return fingerprint, ClipHistory(attempts, None, (*unreadable, clip))
+        return fingerprint, ClipHistory(attempts, clip, unreadable)
 
     return dict(await asyncio.gather(*map(read, fingerprints)))

@@ -173,15 +173,15 @@ class Resolver:
 
     async def _attempt(self, clip: str) -> Attempt:
         """Find the one unresolved attempt that a fingerprint, or its beginning, names."""
-        histories = await self.ledger.histories()
-        matches = [history[-1] for history in histories if history[-1].intent.fingerprint.startswith(clip)]
+        matches = [each for each in await self.ledger.fingerprints() if each.startswith(clip)]
         if len(matches) != 1:
             raise SetupError(
                 f"{len(matches)} clips in {self.ledger.archive} begin with {clip!r}; "
                 "give the fingerprint of one"
             )
-        (last,) = matches
-        if not last.undecided:
+        attempts = await self.ledger.attempts(matches[0])
+        last = attempts[-1] if attempts else None
+        if last is None or not last.undecided:
             raise SetupError(f"Nothing about clip {clip} is unresolved; see: prefect-seedance ledger")
         if last.settling_seconds:
             raise SetupError(

@@ -8,7 +8,7 @@ from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.records import Attempt
 from prefect_seedance.clips.submit import describe_run
 from prefect_seedance.clips.unresolved import unresolved_message
-from prefect_seedance.errors import SeedanceError, SubmissionUnresolvedError
+from prefect_seedance.errors import SeedanceError, SubmissionUnresolvedError, UnreadableRecordError
 from prefect_seedance.production.settings import RunSettings
 from prefect_seedance.report.manifest import Entry, status_of
 from prefect_seedance.storyboard.plan import PlannedClip
@@ -31,16 +31,20 @@ class Bookkeeper:
         """Return the entry of a clip without a video."""
         try:
             attempts = await self.ledger.attempts(clip.fingerprint)
-        except SeedanceError:
-            if clip.fingerprint not in self.seen:
+        except SeedanceError as unread:
+            if clip.fingerprint in self.seen:
+                attempts = (self.seen[clip.fingerprint],)
+            elif isinstance(unread, UnreadableRecordError):
+                return Entry.of(clip, ClipStatus.unreadable, error=unread)
+            else:
                 return Entry.of(clip, ClipStatus.unresolved, error=error)
-            attempts = (self.seen[clip.fingerprint],)
         last = attempts[-1] if attempts else None
         if last and last.undecided and not isinstance(error, SubmissionUnresolvedError):
             error = SubmissionUnresolvedError(unresolved_message(self.ledger, last.intent))
-        return Entry.of(
-            clip, status_of(last, error), attempt=last, error=error, billed_seconds=self.billed_seconds(last)
-        )
+        is_unreadable = isinstance(error, UnreadableRecordError)
+        status = ClipStatus.unreadable if is_unreadable else status_of(last, error)
+        billed_seconds = self.billed_seconds(last)
+        return Entry.of(clip, status, attempt=last, error=error, billed_seconds=billed_seconds)
 
     def billed_seconds(self, attempt: Attempt | None) -> int:
         """Return the seconds of video that this run submitted with an attempt."""

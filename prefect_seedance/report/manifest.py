@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from prefect_seedance.clips.archive import Clip
 from prefect_seedance.clips.history import ClipStatus
-from prefect_seedance.clips.records import Attempt, Result
+from prefect_seedance.clips.records import Attempt, Result, parse_record
 from prefect_seedance.errors import (
     AuthenticationError,
     ContentRejectedError,
@@ -18,6 +18,7 @@ from prefect_seedance.errors import (
     LinkExpiredError,
     SetupError,
     SubmissionUnresolvedError,
+    UnreadableRecordError,
 )
 from prefect_seedance.film.join import Film
 from prefect_seedance.film.scenes import Scene
@@ -231,13 +232,14 @@ async def read_manifest(store: Store, name: str) -> Manifest:
         remedy = f"name one of: {', '.join(known)}" if known else "make one with prefect-seedance produce"
         found = f"no production {name!r}" if name else f"{len(known)} productions"
         raise SetupError(f"The archive {store.name} has {found}; {remedy}")
-    content = await store.read(production_key(wanted, "manifest.json"))
+    key = production_key(wanted, "manifest.json")
+    content = await store.read(key)
     try:
-        return Manifest.model_validate_json(content or b"")
-    except ValidationError:
-        raise SetupError(
-            f"The manifest of {wanted!r} in {store.name} is damaged; produce it again to rewrite it"
-        ) from None
+        return parse_record(
+            Manifest, content or b"", link=store.link(key), remedy="produce it again to rewrite it"
+        )
+    except UnreadableRecordError as error:
+        raise SetupError(str(error)) from None
 
 
 async def record(manifest: Manifest, store: Store) -> None:

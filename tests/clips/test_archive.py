@@ -331,7 +331,7 @@ async def test_reports_damaged_record(store: Store) -> None:
     """A record that cannot be read is an error with its remedy, not a missing clip."""
     await store.create(f"clips/{FINGERPRINT}/clip.json", b"{")
 
-    with pytest.raises(ArchiveError, match="delete it to archive the clip again"):
+    with pytest.raises(ArchiveError, match="delete it, and the next run makes it again from the stored"):
         await find_clip(store, FINGERPRINT)
 
 

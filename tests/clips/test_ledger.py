@@ -9,7 +9,12 @@ from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.api.wire import ClipInput, GenerateRequest, Generation
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.records import Attempt, Intent, Outcome
-from prefect_seedance.errors import ArchiveError, ContentRejectedError, FailKind
+from prefect_seedance.errors import (
+    ArchiveError,
+    ContentRejectedError,
+    FailKind,
+    UnreadableRecordError,
+)
 from prefect_seedance.storage.store import Store
 
 NOW = datetime.now(UTC)
@@ -153,17 +158,17 @@ async def test_lists_every_clip(ledger: Ledger, store: Store) -> None:
     ids=["empty", "cut off", "null", "no fields", "not text", "wrong type"],
 )
 async def test_reports_damaged_record(ledger: Ledger, store: Store, record: str, content: bytes) -> None:
-    """A damaged record is not a missing one: the error names the record, the remedy and the danger."""
+    """A damaged record is not a missing one: the error names the record, the remedy and what it prevents."""
     await ledger.conclude(await ledger.accept(await begun(ledger), "task_1"), REFUSED)
     await store.put(f"clips/f00d/attempt-001/{record}.json", content)
 
     with pytest.raises(
-        ArchiveError, match=rf"/attempt-001/{record}\.json is missing or damaged; restore"
+        UnreadableRecordError, match=rf"/attempt-001/{record}\.json is missing or damaged; restore"
     ) as caught:
         await ledger.attempts("f00d")
 
     assert "\n" not in str(caught.value)
-    assert "bought again" in str(caught.value)
+    assert "not submitted again" in str(caught.value)
 
 
 async def test_reports_missing_intent(ledger: Ledger, store: Store) -> None:
