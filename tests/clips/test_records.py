@@ -237,6 +237,7 @@ def test_ignores_fields_at_any_depth(record: BaseModel, extra: dict[str, object]
     assert read_back(type(record), widened(data_of(record), extra)) == record
 
 
+@settings(max_examples=300)
 @given(
     status=st.fixed_dictionaries(
         {},
