@@ -161,7 +161,7 @@ class Backend:
         with translated_errors(f"create the archive's folder {path}", SetupError):
             folder = path.expanduser().absolute()
             folder.mkdir(parents=True, exist_ok=True)
-        local = LocalStore(folder)
+        local = LocalStore(folder, automatic_cleanup=True)  # a probe leaves no empty folder
         return cls(url=str(folder), reader=local, writer=local, folder=folder)
 
     @property

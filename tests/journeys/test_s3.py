@@ -311,8 +311,8 @@ def test_large_file_takes_little_memory(store: Store) -> None:
 
 
 @pytest.mark.parametrize("lost", [1, 2])
-async def test_lost_response_drops_claim(proxy: Proxy, bucket: str, lost: int) -> None:
-    """A claim whose response was lost still belongs to this run."""
+async def test_lost_response_is_no_success(proxy: Proxy, bucket: str, lost: int) -> None:
+    """A creation whose response was lost is reported as existing, and its content shows whose it is."""
     left = [lost]
 
     def loses(method: str) -> bool:
@@ -324,7 +324,7 @@ async def test_lost_response_drops_claim(proxy: Proxy, bucket: str, lost: int) -
 
     mine = await store.create("clips/a/attempt-001/intent.json", b"mine")
 
-    assert mine
+    assert not mine
     assert not await store.create("clips/a/attempt-001/intent.json", b"another's")
     assert await store.read("clips/a/attempt-001/intent.json") == b"mine"
 
