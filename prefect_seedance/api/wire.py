@@ -66,6 +66,11 @@ DEFAULT_BASE_URL = "https://api.apixo.ai"
 _DEFAULTS = CAPABILITIES[DEFAULT_MODEL]
 
 
+def is_unicode(text: str) -> bool:
+    """Return whether a text can be encoded, unlike file names that are not UTF-8, as Python reads them."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 class Problem(NamedTuple):
     """A value that the API would refuse: the field's name, and the reason with its remedy."""
 
@@ -136,12 +141,9 @@ def _content_problems(clip: ClipInput, can: Capabilities) -> tuple[Problem, ...]
         found.append(
             Problem("prompt", f"has {len(clip.prompt)} characters; the model accepts {fewest} to {most}")
         )
-    if any("\ud800" <= character <= "\udfff" for character in clip.prompt):
-        found.append(
-            Problem(
-                "prompt", "contains half of a surrogate pair, which cannot be encoded; retype the character"
-            )
-        )
+    if not is_unicode(clip.prompt):
+        reason = "contains half of a surrogate pair, which cannot be encoded; retype the character"
+        found.append(Problem("prompt", reason))
     images = len(clip.image_urls)
     if clip.mode == "text-to-video" and images:
         found.append(

@@ -1,14 +1,14 @@
 """The ledger's records: what a run submits, what the API answers, and how the attempt ends."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final, Self, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 from pydantic_core import from_json
 
-from prefect_seedance.api.models import CAPABILITIES, DEFAULT_MODEL
+from prefect_seedance.api.models import result_lifetime
 from prefect_seedance.api.wire import RECORDED, GenerateRequest, Generation
 from prefect_seedance.errors import FailKind, SeedanceError, SetupError, UnreadableRecordError, fail_kind
 
@@ -172,7 +172,7 @@ class Outcome(Record):
                 result=Result.success,
                 ended_at=ended_at,
                 result_urls=generation.result_urls,
-                expires_at=ended_at + _result_lifetime(model),
+                expires_at=ended_at + result_lifetime(model),
                 generation=generation,
             )
         code, message = generation.fail_code or "UNKNOWN", generation.fail_message
@@ -202,11 +202,6 @@ class Outcome(Record):
     def of_loss(cls, *, resolved_by: str) -> Self:
         """Return the outcome of an unresolved attempt that was declared lost."""
         return cls(result=Result.lost, ended_at=datetime.now(UTC), resolved_by=resolved_by)
-
-
-def _result_lifetime(model: str) -> timedelta:
-    """Return how long results are served; a model of a newer version has the default model's lifetime."""
-    return CAPABILITIES.get(model, CAPABILITIES[DEFAULT_MODEL]).result_lifetime
 
 
 class Attempt(BaseModel):

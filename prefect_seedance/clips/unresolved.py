@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from prefect_seedance.api.client import SeedanceClient
-from prefect_seedance.api.models import CAPABILITIES
+from prefect_seedance.api.models import generation_seconds
 from prefect_seedance.api.wire import Generation
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.records import Attempt, Intent, Outcome
@@ -66,7 +66,7 @@ def _callback_seconds(attempt: Attempt) -> float:
     intent = attempt.intent
     if not attempt.awaits_callback:
         return attempt.settling_seconds
-    _, slowest = CAPABILITIES[intent.model].generation_seconds[intent.request.input.duration]
+    _, slowest = generation_seconds(intent.model, intent.request.input.duration)
     called_by = intent.asked_at + timedelta(seconds=slowest + _CALLBACK_DELAY_SECONDS)
     latest = max(called_by, intent.settles_by + timedelta(seconds=_ADOPTION_SECONDS))
     return max(0.0, min(latest - datetime.now(UTC), latest - intent.asked_at).total_seconds())
