@@ -84,7 +84,7 @@ async def _lines(archive: str) -> Sequence[Line]:
     """Read the ledger: unresolved clips first, then unreadable ones, then the latest first."""
     store = await open_existing(archive)
     now, histories = datetime.now(UTC), await _histories(store)
-    known = {key: history for key, history in histories.items() if history.last or history.unreadable}
+    known = {key: history for key, history in histories.items() if history.attempts or history.unreadable}
     lines = [_line(fingerprint, history, now) for fingerprint, history in known.items()]
     ranks = {ClipStatus.unresolved: 0, ClipStatus.unreadable: 1}
     return sorted(lines, key=lambda line: (ranks.get(line.status, 2), line.age_seconds or 0))
@@ -95,8 +95,8 @@ async def _histories(store: Store) -> Mapping[str, ClipHistory]:
 
 
 def _line(fingerprint: str, history: ClipHistory, now: datetime) -> Line:
-    last = history.last
-    intent, outcome = (last.intent, last.outcome) if last else (None, None)
+    attempt = history.decisive
+    intent, outcome = (attempt.intent, attempt.outcome) if attempt else (None, None)
     reasons = (*map(str, history.unreadable), *((outcome.code, outcome.message) if outcome else ()))
     return Line(
         fingerprint=fingerprint,
@@ -104,7 +104,7 @@ def _line(fingerprint: str, history: ClipHistory, now: datetime) -> Line:
         production=intent.production if intent else "",
         status=history.status,
         attempts=len(history.attempts),
-        generation_id=last.generation_id or None if last else None,
+        generation_id=attempt.generation_id or None if attempt else None,
         asked_at=intent.asked_at if intent else None,
         age_seconds=int((now - intent.asked_at).total_seconds()) if intent else None,
         asked_by=intent.asked_by if intent else "",

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from prefect_seedance.api.wire import Generation
 from prefect_seedance.clips.history import ClipStatus
-from prefect_seedance.clips.records import Attempt, Result, clip_prefix
+from prefect_seedance.clips.records import Attempt, clip_prefix
 from prefect_seedance.clips.retry import failure
 from prefect_seedance.errors import ArchiveError, DeadlineError, SeedanceError
 from prefect_seedance.film.seams import ClipInspection
@@ -40,7 +40,7 @@ async def run(
         on_progress=on_progress,
         deadline=asyncio.get_running_loop().time() + prepared.settings.waiting.deadline_seconds,
         began_at=began_at,
-        books=Bookkeeper(ledger=session.ledger, settings=prepared.settings, began_at=began_at),
+        books=Bookkeeper(ledger=session.ledger, settings=prepared.settings),
     )
     return await production.run()
 
@@ -118,10 +118,12 @@ class Production:
             self.books.seen[clip.fingerprint] = attempt
             self._notify(clip, ClipStatus.in_flight)
             attempt = await steps.wait(attempt, deadline_seconds=left())
+            while attempt.has_failed and (other := await self.books.open_attempt(clip)):
+                attempt = await steps.wait(other, deadline_seconds=left())
             if attempt.outcome is None:
-                return self._leave_in_flight(slot, clip, attempt)
-        if attempt.outcome and attempt.outcome.result is not Result.success:
-            raise failure(clip.name, attempt.outcome)
+                return await self._leave_in_flight(slot, clip, attempt)
+        if attempt.has_failed:
+            raise failure(attempt)
         self._notify(clip, ClipStatus.archiving)
         archived = await steps.archive(attempt, deadline_seconds=left())
         return Entry.of(
@@ -129,7 +131,7 @@ class Production:
             ClipStatus.made,
             attempt=attempt,
             archived=archived,
-            billed_seconds=self.books.billed_seconds(attempt),
+            billed_seconds=await self.books.billed_seconds(attempt),
             note=await self.books.resubmitted(attempt),
         )
 
@@ -138,16 +140,18 @@ class Production:
         await slot.enter_async_context(self.session.slots)
         if len(self.left) >= self.prepared.settings.credentials.generations_in_flight:
             raise DeadlineError(
-                f"{clip.name} is not submitted: the account's limit of concurrent generations is reached. "
-                "It cost nothing; run again once some have ended"
+                f"{clip.name} was not submitted and cost nothing: the account's limit of concurrent "
+                "generations is reached. Run again when some have ended"
             )
 
-    def _leave_in_flight(self, slot: contextlib.AsyncExitStack, clip: PlannedClip, attempt: Attempt) -> Entry:
+    async def _leave_in_flight(
+        self, slot: contextlib.AsyncExitStack, clip: PlannedClip, attempt: Attempt
+    ) -> Entry:
         """Account for a generation that the run does not wait for, and keep its slot until the run ends."""
         is_last = len(self.left) + 1 == self.prepared.settings.credentials.generations_in_flight
         # The last slot is passed on, so that the clips in the queue learn that there is none left.
         self.left.append(slot if is_last else slot.pop_all())
-        billed_seconds = self.books.billed_seconds(attempt)
+        billed_seconds = await self.books.billed_seconds(attempt)
         return Entry.of(clip, ClipStatus.in_flight, attempt=attempt, billed_seconds=billed_seconds)
 
     async def _conclude(self, tasks: Sequence[asyncio.Task[None]]) -> Manifest:
@@ -159,7 +163,7 @@ class Production:
         for slot in self.left:
             await slot.aclose()
         plan = self.prepared.plan
-        stopped = DeadlineError("The run was stopped; run the same again to continue")
+        stopped = DeadlineError("The run was stopped before the clip was finished; run again to continue")
         left = [clip for clip in plan.distinct if clip.fingerprint not in self.entries]
         explained = await asyncio.gather(*[self.books.explain(clip, stopped) for clip in left])
         for clip, entry in zip(left, explained, strict=True):
@@ -177,7 +181,7 @@ class Production:
             await self.steps.record(manifest)
             await self._sweep()
         except ArchiveError:  # a manifest that cannot be stored is still returned and shown
-            _log.exception("The manifest of %s is not in the archive", plan.name)
+            _log.exception("Could not store the manifest of %s; the next run stores it", plan.name)
         return manifest
 
     async def _sweep(self) -> None:

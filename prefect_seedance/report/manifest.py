@@ -235,9 +235,8 @@ async def read_manifest(store: Store, name: str) -> Manifest:
     key = production_key(wanted, "manifest.json")
     content = await store.read(key)
     try:
-        return parse_record(
-            Manifest, content or b"", link=store.link(key), remedy="produce it again to rewrite it"
-        )
+        remedy = "run produce again to rewrite it"
+        return parse_record(Manifest, content or b"", link=store.link(key), remedy=remedy)
     except UnreadableRecordError as error:
         raise SetupError(str(error)) from None
 

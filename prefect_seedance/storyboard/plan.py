@@ -69,9 +69,7 @@ def plan(requests: Iterable[ClipRequest], *, title: str, name: str = "", model: 
         SetupError: The name cannot be recorded.
     """
     if not is_unicode(title + name):
-        raise SetupError(
-            f"The production's name {name or title!a} is not valid UTF-8; give it another --name"
-        )
+        raise SetupError(f"The production's name {name or title!a} is not valid UTF-8; give another --name")
     clips = (
         PlannedClip.from_request(request, number=number, model=model)
         for number, request in enumerate(requests, 1)
