@@ -56,17 +56,19 @@ async def exchange(http: httpx.AsyncClient, request: httpx.Request) -> httpx.Res
     """Send a request to the API, and return its response with the body.
 
     Raises:
-        NoAnswerError: If the body is larger than `MAX_ANSWER_BYTES`.
+        ConnectionFailedError: If the API could not be reached.
+        NoAnswerError: If no response of at most `MAX_ANSWER_BYTES` arrived within the client's read timeout.
     """
-    response = await http.send(request, stream=True)
-    try:
-        content = await _read(response, max_bytes=MAX_ANSWER_BYTES)
-    finally:
-        await response.aclose()
+    action = f"{request.method} {request.url}"
+    with translated_errors(action):
+        async with asyncio.timeout(http.timeout.read):
+            response = await http.send(request, stream=True)
+            try:
+                content = await _read(response, max_bytes=MAX_ANSWER_BYTES)
+            finally:
+                await response.aclose()
     if len(content) > MAX_ANSWER_BYTES:
-        raise NoAnswerError(
-            f"{request.method} {request.url}: the answer is larger than {MAX_ANSWER_BYTES:,} bytes"
-        )
+        raise NoAnswerError(f"{action}: the answer is larger than {MAX_ANSWER_BYTES:,} bytes")
     headers = httpx.Headers(response.headers)
     headers.pop("Content-Encoding", None)  # the content is decoded
     return httpx.Response(

@@ -56,11 +56,13 @@ class ClipHistory:
     """The records of one clip.
 
     Attributes:
+        fingerprint: Of the clip.
         attempts: The oldest first.
         clip: The archived video; None if there is none.
         unreadable: The error of each record that cannot be read.
     """
 
+    fingerprint: str = ""
     attempts: tuple[Attempt, ...] = ()
     clip: Clip | None = None
     unreadable: tuple[UnreadableRecordError, ...] = ()
@@ -97,7 +99,7 @@ async def clip_histories(store: Store, fingerprints: Iterable[str]) -> Mapping[s
                 ledger.readable_attempts(fingerprint), or_unreadable(find_clip(store, fingerprint))
             )
         if isinstance(clip, UnreadableRecordError):
-            return fingerprint, ClipHistory(attempts, None, (*unreadable, clip))
-        return fingerprint, ClipHistory(attempts, clip, unreadable)
+            return fingerprint, ClipHistory(fingerprint, attempts, None, (*unreadable, clip))
+        return fingerprint, ClipHistory(fingerprint, attempts, clip, unreadable)
 
     return dict(await asyncio.gather(*map(read, fingerprints)))

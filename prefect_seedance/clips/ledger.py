@@ -9,6 +9,7 @@ clips/<fingerprint>/attempt-001/outcome.json    how the attempt ended
 ```
 
 Two more correct a record that was created too early: ``late-accepted.json`` and ``late-outcome.json``.
+An empty ``productions/<name>/bought/<fingerprint>`` notes that a production has submitted a clip.
 
 A run claims an attempt by creating its intent: if several try, the store lets one succeed.
 """
@@ -113,6 +114,10 @@ class Ledger:
         keys = await self._store.keys("clips/")
         return tuple(dict.fromkeys(key.split("/")[1] for key in keys))
 
+    async def bought_by(self, production: str) -> tuple[str, ...]:
+        """List every clip that a production ever submitted."""
+        return tuple(key.split("/")[-1] for key in await self._store.keys(_bought_prefix(production)))
+
     async def histories(self) -> tuple[tuple[Attempt, ...], ...]:
         """Read all attempts at every clip that was ever submitted, one tuple per clip.
 
@@ -131,7 +136,10 @@ class Ledger:
     async def claim(self, intent: Intent) -> Attempt | None:
         """Record an intent and return its attempt, or None if another run claimed it first."""
         attempt = Attempt(intent=intent)
-        created = await self._create(attempt.key + INTENT_FILE, intent)
+        content = serialize_record(intent)  # before anything is created
+        if intent.production:
+            await self._store.create(_bought_prefix(intent.production) + intent.fingerprint, b"")
+        created = await self._store.create(attempt.key + INTENT_FILE, content)
         self._claimed[intent.fingerprint].add(intent.number)
         return attempt if created or await self.is_claimed_by(intent) else None
 
@@ -218,3 +226,7 @@ async def or_unreadable(reading: Awaitable[_T]) -> _T | UnreadableRecordError:
         return await reading
     except UnreadableRecordError as error:
         return error
+
+
+def _bought_prefix(production: str) -> str:
+    return f"productions/{production}/bought/"

@@ -116,7 +116,7 @@ async def test_clip_without_attempts_is_resolved(resolver: Resolver, store: Stor
     """A clip that is archived without an attempt is not unresolved."""
     await store.put("clips/aa/clip.json", b"{}")
 
-    with pytest.raises(SetupError, match="Nothing about clip aa is unresolved"):
+    with pytest.raises(SetupError, match="Clip aa has no unresolved submission"):
         await resolver.declare_lost("aa")
 
 

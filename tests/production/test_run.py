@@ -15,7 +15,8 @@ from prefect_seedance.options import Output, RetryPolicy
 from prefect_seedance.production.prepare import prepare
 from prefect_seedance.production.progress import Progress
 from prefect_seedance.production.settings import RunSettings
-from prefect_seedance.report.manifest import Manifest, Verdict, read_manifest
+from prefect_seedance.report.manifest import Manifest, read_manifest
+from prefect_seedance.report.verdict import Verdict
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.schema import ClipList, ClipSpec, Defaults
 from tests.processes import Sandbox
