@@ -30,7 +30,7 @@ Provider = Literal["auto", "value", "official"]
 """The gateway's routing strategy."""
 
 RECORDED: Final = {"recorded": True}
-"""The context of validating what was recorded earlier, maybe by a newer version with more choices."""
+"""The context in which records are validated: a newer version may have written them, with more choices."""
 
 _MAX_DEPTH: Final = 50
 """Levels of an answer that is recorded. The parser reads 200, and the record around it adds some; the

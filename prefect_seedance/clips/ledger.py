@@ -221,7 +221,7 @@ class Ledger:
 
 
 async def or_unreadable(reading: Awaitable[_T]) -> _T | UnreadableRecordError:
-    """Return what is read, or the error of a record that cannot be read."""
+    """Return the result, or the error of a record that cannot be read."""
     try:
         return await reading
     except UnreadableRecordError as error:
