@@ -1,6 +1,7 @@
 """Download, verify and store a video."""
 
 import asyncio
+import math
 import os
 import re
 import tempfile
@@ -221,15 +222,18 @@ async def fetch_video(store: Store, clip: Clip) -> BinaryIO:
 
 
 def findings(requested: ClipInput, facts: VideoFacts) -> tuple[str, ...]:
-    """Return the differences between a video and its request; none of them makes the video unusable."""
-    wide, high = map(int, requested.aspect_ratio.split(":"))
+    """Return the differences between a video and its request; none of them makes the video unusable.
+
+    A ratio or resolution that only a newer version knows is not compared.
+    """
+    ratio = re.fullmatch(r"([1-9]\d*):([1-9]\d*)", requested.aspect_ratio)
+    lines = re.fullmatch(r"([1-9]\d*)p", requested.resolution)
     found: list[str] = []
     if abs(facts.duration_seconds - requested.duration) > _DURATION_TOLERANCE_SECONDS:
         found.append(f"lasts {facts.duration_seconds:.2f} s instead of {requested.duration} s")
-    if abs(facts.width / facts.height / (wide / high) - 1) > _RATIO_TOLERANCE:
+    if ratio and abs(facts.width / facts.height * int(ratio[2]) / int(ratio[1]) - 1) > _RATIO_TOLERANCE:
         found.append(f"is {facts.width}×{facts.height}, which is not {requested.aspect_ratio}")
-    lines = int(requested.resolution.rstrip("p"))
-    pixels = lines * lines * 16 / 9  # every ratio has as many pixels as 16:9
+    pixels = int(lines[1]) ** 2 * 16 / 9 if lines else math.nan  # every ratio has as many pixels as 16:9
     if abs(facts.width * facts.height / pixels - 1) > _AREA_TOLERANCE:
         found.append(f"is {facts.width}×{facts.height}, which is not {requested.resolution}")
     if requested.sound and not facts.audio_codec:

@@ -359,6 +359,8 @@ FINDINGS = [
         {}, {"width": 496}, ("is 496×496, which is not 16:9", "is 496×496, which is not 480p"), id="square"
     ),
     pytest.param({"resolution": "720p"}, {}, ("is 864×496, which is not 720p",), id="smaller"),
+    pytest.param({"aspect_ratio": "adaptive", "resolution": "4k"}, {}, (), id="of a newer version"),
+    pytest.param({"aspect_ratio": "16:0"}, {}, (), id="no ratio"),
     pytest.param({"sound": True}, {}, ("has no sound, but sound was requested",), id="silent"),
     pytest.param(
         {}, {"audio_codec": "aac"}, ("has an audio track, but no sound was requested",), id="with sound"
