@@ -65,6 +65,12 @@ async def record_unresolved(store: Store, clip: PlannedClip) -> Attempt:
     return await _claim(store, intent_of(clip))
 
 
+async def record_unreadable(store: Store, clip: PlannedClip) -> None:
+    """Record a submission, and damage the record."""
+    attempt = await record_unresolved(store, clip)
+    await store.put(f"{attempt.key}intent.json", b"{")
+
+
 async def record_in_flight(store: Store, clip: PlannedClip) -> Attempt:
     """Record an accepted submission."""
     return await Ledger(store).accept(await record_unresolved(store, clip), f"task_{clip.number}")

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import httpx
 
-from prefect_seedance.api.wire import Envelope, parse_envelope
+from prefect_seedance.api.wire import Envelope, is_generation_id, parse_envelope
 from prefect_seedance.errors import (
     ApiError,
     AuthenticationError,
@@ -53,6 +53,29 @@ def parse_response(response: httpx.Response) -> object:
     if envelope.code != httpx.codes.OK:
         raise _error(envelope.code, envelope.message, response)
     return envelope.data
+
+
+def submitted_id(data: object) -> str:
+    """Return the generation's id in the ``data`` of the response to a submission.
+
+    Raises:
+        NoAnswerError: If there is none, although a generation may have been started.
+    """
+    generation_id = data.get("taskId") if isinstance(data, dict) else None
+    if not is_generation_id(generation_id):
+        raise NoAnswerError(f"The response to the submission has no usable taskId: {data!r:.200}")
+    return generation_id
+
+
+def checked_id(generation_id: str) -> str:
+    """Return an id unchanged, before it is sent.
+
+    Raises:
+        NotFoundError: If the API knows no such id, because it cannot be one.
+    """
+    if not is_generation_id(generation_id):
+        raise NotFoundError(f"{generation_id!r:.220} is not an id of the API; nothing was requested")
+    return generation_id
 
 
 def _may_have_started(envelope: Envelope) -> bool:
