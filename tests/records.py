@@ -83,13 +83,13 @@ async def record_outcome(store: Store, clip: PlannedClip, outcome: Outcome) -> A
     return await Ledger(store).conclude(attempt, outcome)
 
 
-async def record_success(store: Store, clip: Clip) -> Attempt:
+async def record_success(store: Store, clip: Clip, *, production: str = "test-board") -> Attempt:
     """Record the attempt that made an archived clip."""
     intent = Intent(
         fingerprint=clip.fingerprint,
         number=clip.attempt,
         name=clip.name,
-        production="test-board",
+        production=production,
         model=clip.model,
         base_url=clip.base_url,
         request=clip.request,
