@@ -7,13 +7,15 @@ from typing import Final, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from prefect_seedance.api.models import CAPABILITIES
+from prefect_seedance.api.models import CAPABILITIES, DEFAULT_MODEL
 from prefect_seedance.api.wire import GenerateRequest, Generation
 from prefect_seedance.errors import FailKind, SeedanceError, fail_kind
 
 INTENT_FILE: Final = "intent.json"
 ACCEPTANCE_FILE: Final = "accepted.json"
 OUTCOME_FILE: Final = "outcome.json"
+NO_RESULT: Final = "NO_RESULT"
+"""Code of an outcome without a video, although the API reported no failure."""
 ATTEMPT_KEY: Final = re.compile(r"clips/(?P<fingerprint>[^/]+)/attempt-(?P<number>\d+)/")
 """Matches the beginning of the key of everything that belongs to one attempt."""
 
@@ -90,7 +92,7 @@ class Outcome(Record):
         kind: Why it failed, as far as that decides whether to retry.
         code: The API's ``failCode``, or the name of the error that prevented the start.
         resolved_by: Who declared it; None if it was observed.
-        expires_at: When the result's URLs expire.
+        expires_at: When the result's URLs expire, or would expire if a missing result still appears.
         generation: The API's last status.
     """
 
@@ -107,8 +109,11 @@ class Outcome(Record):
     @classmethod
     def of_generation(cls, generation: Generation, *, model: str) -> Self:
         """Return the outcome of a generation that has ended; a success without a URL is a failure."""
+        if generation.state == "success" and not generation.result_urls:
+            reason = "the API reports success without a usable URL; it may have billed"
+            return cls.without_result(reason, model=model, generation=generation)
         ended_at = generation.completed_at or datetime.now(UTC)
-        if generation.state == "success" and generation.result_urls:
+        if generation.state == "success":
             return cls(
                 result=Result.success,
                 ended_at=ended_at,
@@ -116,17 +121,45 @@ class Outcome(Record):
                 expires_at=ended_at + CAPABILITIES[model].result_lifetime,
                 generation=generation,
             )
-        code, message = generation.fail_code or "UNKNOWN", generation.fail_message
-        if generation.state == "success":
-            code, message = "NO_RESULT", "the API reports success without a usable URL; it may have billed"
+        code = generation.fail_code or "UNKNOWN"
         return cls(
             result=Result.failed,
             ended_at=ended_at,
             kind=fail_kind(code),
             code=code,
-            message=message,
+            message=generation.fail_message,
             generation=generation,
         )
+
+    @classmethod
+    def without_result(cls, reason: str, *, model: str, generation: Generation | None = None) -> Self:
+        """Return the outcome of a generation without a video, although the API reported no failure.
+
+        It expires a lifetime after now, because without a video the API's times may be wrong, too.
+        """
+        now = datetime.now(UTC)
+        return cls(
+            result=Result.failed,
+            ended_at=(generation and generation.completed_at) or now,
+            expires_at=now + CAPABILITIES[model].result_lifetime,
+            kind=fail_kind(NO_RESULT),
+            code=NO_RESULT,
+            message=reason,
+            generation=generation,
+        )
+
+    @property
+    def may_be_reopened(self) -> bool:
+        """Whether the API may still deliver a video that it did not deliver when the outcome was recorded.
+
+        The status must be read again before anything is paid for another attempt.
+        """
+        if self.result is not Result.failed or self.code != NO_RESULT:
+            return False
+        now = datetime.now(UTC)
+        if self.expires_at is None:  # one of the oldest records, when there was only one model
+            return now - self.ended_at < CAPABILITIES[DEFAULT_MODEL].result_lifetime
+        return now < self.expires_at
 
     @classmethod
     def of_refusal(cls, error: SeedanceError, *, kind: FailKind) -> Self:
