@@ -219,7 +219,7 @@ class SeedanceClient:
                 request = http.build_request("GET", url, params={"taskId": generation_id})
                 data = await self._exchange(http, request)
             if not isinstance(data, dict):
-                raise NoAnswerError(f"The response to the status of {generation_id} has no data")
+                raise NoAnswerError(f"The status response for generation {generation_id} has no data")
             return Generation.from_status(data, generation_id=generation_id)
 
         return await _retry(get, may_retry=may_retry_read, seconds=retry_seconds)
@@ -281,7 +281,10 @@ def _retry_after(state: tenacity.RetryCallState) -> float | None:
 
 def _checked_key(api_key: str) -> str:
     if not api_key or not api_key.isascii() or not api_key.isprintable() or " " in api_key:
-        raise SetupError("The API key is empty or contains invalid characters; check SEEDANCE_API_KEY")
+        raise SetupError(
+            "The API key is empty or contains invalid characters; "
+            "check SEEDANCE_API_KEY or the credentials block"
+        )
     return api_key
 
 
@@ -290,5 +293,8 @@ def _checked_url(base_url: str) -> str:
     # httpx would send a user name and password instead of the key, and the ledger would store them.
     if url is None or url.userinfo or url.query or url.fragment:
         shown = base_url.rpartition("@")[2].partition("?")[0]
-        raise SetupError(f"The base URL {shown!r} is not like https://host/path; check SEEDANCE_BASE_URL")
+        raise SetupError(
+            f"The base URL {shown!r} is not of the form https://HOST/PATH; "
+            "check SEEDANCE_BASE_URL or the credentials block"
+        )
     return base_url.rstrip("/")

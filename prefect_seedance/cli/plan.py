@@ -225,7 +225,11 @@ def _reason(history: ClipHistory, action: Action) -> str | None:
     if action is Action.keep_failed and last and last.outcome:
         return str(failure(last.intent.name, last.outcome))
     if action is Action.keep_unresolved and last:
-        return f"submitted by {last.intent.asked_by}, and no answer is recorded: it may already be paid for"
+        return (
+            f"{last.intent.name} was submitted by {last.intent.asked_by}, and no answer is recorded, so it "
+            "may already be paid for. Resolve the submission with: "
+            f"prefect-seedance resolve ARCHIVE {last.intent.fingerprint[:12]}"
+        )
     return None
 
 
@@ -259,5 +263,5 @@ def _changed(clips: Iterable[ForecastClip]) -> Iterator[RenderableType]:
 
 def _totals(forecast: Forecast) -> str:
     counts = ", ".join(f"{action} {number:,}" for action, number in forecast.counts.items())
-    price = "" if forecast.cost is None else f", which costs {forecast.cost:,}"
+    price = "" if forecast.cost is None else f", at a cost of {forecast.cost:,}"
     return f"{counts}. {forecast.billed_seconds:,} s of video would be billed{price}."

@@ -110,7 +110,7 @@ class Outcome(Record):
     def of_generation(cls, generation: Generation, *, model: str) -> Self:
         """Return the outcome of a generation that has ended; a success without a URL is a failure."""
         if generation.state == "success" and not generation.result_urls:
-            reason = "the API reports success without a usable URL; it may have billed"
+            reason = "the API reports success without a usable URL, and may have billed the generation"
             return cls.without_result(reason, model=model, generation=generation)
         ended_at = generation.completed_at or datetime.now(UTC)
         if generation.state == "success":

@@ -236,8 +236,8 @@ class Submitter:
             return await tries(self.ledger.accept, attempt, generation_id)
         except ArchiveError as error:
             raise SubmissionUnresolvedError(
-                f"{attempt.intent.name} was accepted as {generation_id}, which could not be recorded: "
-                f"{error}. Once the archive can be written: "
+                f"The API accepted {attempt.intent.name} as generation {generation_id}, but the id could not "
+                f"be recorded: {error}. As soon as the archive is writable, run: "
                 f"{resolve_command(self.ledger, attempt.intent)} --adopt {generation_id}"
             ) from error
 

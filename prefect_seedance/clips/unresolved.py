@@ -76,8 +76,8 @@ def unresolved_message(ledger: Ledger, intent: Intent) -> str:
     """Return a message about an unresolved attempt that ends with the command to resolve it."""
     return (
         f"{intent.name}: attempt {intent.number} was submitted at {intent.asked_at:%Y-%m-%d %H:%M:%S} UTC "
-        f"by {intent.asked_by}, and no answer is recorded: a paid generation may exist, so it is not "
-        f"submitted again. Find it in your account, then run: "
+        f"by {intent.asked_by}, and no answer is recorded: a paid generation may exist, so the clip "
+        f"is not submitted again. Find the generation in your account, then run: "
         f"{resolve_command(ledger, intent)} --adopt TASKID (or --lost, if there is none)"
     )
 
@@ -117,7 +117,9 @@ class Resolver:
         """
         attempt = await self._attempt(clip)
         if owner := await self._owner(generation_id):
-            raise SetupError(f"Generation {generation_id} already belongs to {owner.intent.name}")
+            raise SetupError(
+                f"Generation {generation_id} already belongs to {owner.intent.name}; check the id"
+            )
         intent = attempt.intent
         try:
             await client.status(generation_id, model=intent.model, base_url=intent.base_url)
@@ -153,7 +155,7 @@ class Resolver:
         )
         if not _is_plausible(intent, generation):
             raise SubmissionUnresolvedError(
-                f"generation {generation_id} was not created when the attempt was submitted"
+                f"generation {generation_id} was created before or after this submission"
             )
         if owner := await self._owner(generation_id):
             raise SubmissionUnresolvedError(f"generation {generation_id} belongs to {owner.intent.name}")
@@ -177,16 +179,18 @@ class Resolver:
         matches = [history[-1] for history in histories if history[-1].intent.fingerprint.startswith(clip)]
         if len(matches) != 1:
             raise SetupError(
-                f"{len(matches)} clips in {self.ledger.archive} begin with {clip!r}; "
-                "give the fingerprint of one"
+                f"The fingerprints of {len(matches)} clips in {self.ledger.archive} begin with {clip!r}; "
+                "give the fingerprint of one, as prefect-seedance ledger lists it"
             )
         (last,) = matches
         if not last.undecided:
-            raise SetupError(f"Nothing about clip {clip} is unresolved; see: prefect-seedance ledger")
+            raise SetupError(
+                f"Clip {clip} has no unresolved submission; its status is in: prefect-seedance ledger"
+            )
         if last.settling_seconds:
             raise SetupError(
-                f"{last.intent.asked_by} may still record an answer for {last.intent.name} within "
-                f"{last.settling_seconds:.0f} s; try again then"
+                f"{last.intent.asked_by} may still record an answer for {last.intent.name}; "
+                f"try again in {last.settling_seconds:.0f} s"
             )
         return last
 

@@ -60,7 +60,10 @@ class Bookkeeper:
         ]
         if not given_up:
             return None
-        return f"attempt {', '.join(given_up)} was unresolved and was submitted again: it may be billed twice"
+        return (
+            f"attempt {', '.join(given_up)} was unresolved, and the clip was submitted again: "
+            "it may be billed twice"
+        )
 
     @property
     def _author(self) -> str:

@@ -138,8 +138,8 @@ class Production:
         await slot.enter_async_context(self.session.slots)
         if len(self.left) >= self.prepared.settings.credentials.generations_in_flight:
             raise DeadlineError(
-                f"{clip.name} is not submitted: the account's limit of concurrent generations is reached. "
-                "It cost nothing; run again once some have ended"
+                f"{clip.name} was not submitted and cost nothing: the account's limit of concurrent "
+                "generations is reached. Run again when some have ended"
             )
 
     def _leave_in_flight(self, slot: contextlib.AsyncExitStack, clip: PlannedClip, attempt: Attempt) -> Entry:
@@ -159,7 +159,7 @@ class Production:
         for slot in self.left:
             await slot.aclose()
         plan = self.prepared.plan
-        stopped = DeadlineError("The run was stopped; run the same again to continue")
+        stopped = DeadlineError("The run was stopped before the clip was finished; run again to continue")
         left = [clip for clip in plan.distinct if clip.fingerprint not in self.entries]
         explained = await asyncio.gather(*[self.books.explain(clip, stopped) for clip in left])
         for clip, entry in zip(left, explained, strict=True):
@@ -177,7 +177,7 @@ class Production:
             await self.steps.record(manifest)
             await self._sweep()
         except ArchiveError:  # a manifest that cannot be stored is still returned and shown
-            _log.exception("The manifest of %s is not in the archive", plan.name)
+            _log.exception("Could not store the manifest of %s; the next run stores it", plan.name)
         return manifest
 
     async def _sweep(self) -> None:

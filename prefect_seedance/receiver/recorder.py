@@ -121,7 +121,7 @@ class OutcomeRecorder:
                 await asyncio.gather(*map(resume, await self._hints.pending()))
                 is_done = True
             except ArchiveError as error:
-                _log.warning("Earlier callbacks cannot be read yet: %s", error)
+                _log.warning("Could not read the stored callbacks; the receiver tries again: %s", error)
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def _follow(self, ref: AttemptRef, attempt: Attempt) -> None:

@@ -271,7 +271,7 @@ async def test_deadline_says_how_to_continue(ledger: Ledger) -> None:
     api = Api(lambda _: status("dreaming"))
 
     async with polling(api) as poller:
-        with pytest.raises(DeadlineError, match=r"task_1 \(dreaming\).*paid for once: run the same again"):
+        with pytest.raises(DeadlineError, match=r"task_1 \(dreaming\).*paid for once: run again"):
             await poller.wait(accepted(), ledger=ledger, deadline=soon(300))
 
 
@@ -436,7 +436,7 @@ async def test_closing_ends_waits(ledger: Ledger) -> None:
         await asyncio.sleep(100)
 
     for wait in (waiting, poller.wait(accepted(), ledger=ledger, deadline=soon())):
-        with pytest.raises(DeadlineError, match="run the same again"):
+        with pytest.raises(DeadlineError, match="run again to wait for it"):
             async with asyncio.timeout(10):
                 await wait
 

@@ -138,7 +138,7 @@ async def test_names_resubmitted_attempts(books: Bookkeeper, store: Store) -> No
 
     note = await resubmitting.resubmitted(attempt)
 
-    assert note == "attempt 1 was unresolved and was submitted again: it may be billed twice"
+    assert note == "attempt 1 was unresolved, and the clip was submitted again: it may be billed twice"
     assert await books.resubmitted(attempt) is None
 
 
