@@ -15,7 +15,7 @@ class _JumpingSelector(selectors.SelectSelector):
 
     def __init__(self) -> None:
         super().__init__()
-        self.on_step: Callable[[], None] = lambda: None
+        self.on_step: Callable[[], object] = lambda: None
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Return the ready events; if there are none, jump to the next timer."""
@@ -39,6 +39,6 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Return the virtual time."""
         return self._jumping.now
 
-    def call_each_step(self, function: Callable[[], None]) -> None:
+    def call_each_step(self, function: Callable[[], object]) -> None:
         """Call a function before each step."""
         self._jumping.on_step = function

@@ -10,8 +10,8 @@ from pydantic import Field
 from prefect_seedance import options
 from prefect_seedance.api.wire import ClipSettings
 from prefect_seedance.clips.archive import Clip, find_clip
-from prefect_seedance.clips.records import Attempt, Result, clip_prefix
-from prefect_seedance.clips.retry import failure
+from prefect_seedance.clips.records import Attempt, clip_prefix
+from prefect_seedance.clips.retry import decisive, failure
 from prefect_seedance.clips.unresolved import wait_until_resolved
 from prefect_seedance.errors import SetupError
 from prefect_seedance.options import Hosting, Loading, RetryPolicy, Waiting, describe
@@ -84,18 +84,18 @@ class SeedanceClipRun(JobRun[Clip]):
             return await archive_clip(attempt, settings=self.settings, deadline_seconds=_left(deadline))
 
     async def _ended(self, session: Session, *, deadline: float) -> Attempt:
-        """Wait for the latest attempt, and return it if it succeeded."""
-        attempts = await session.ledger.attempts(self.fingerprint)
-        if not attempts:
+        """Wait for the attempt that decides, and return it if it succeeded."""
+        attempt = decisive(await session.ledger.attempts(self.fingerprint))
+        if not attempt:
             raise SetupError(
                 f"The ledger of {session.store.name} has no clip {self.fingerprint}; nothing was spent. "
                 "Check the fingerprint and the archive, or trigger the clip"
             )
-        attempt = await wait_until_resolved(session.ledger, attempts[-1], deadline=deadline)
+        attempt = await wait_until_resolved(session.ledger, attempt, deadline=deadline)
         if not attempt.outcome:
             attempt = await wait_for_clip(attempt, settings=self.settings, deadline_seconds=_left(deadline))
-        if attempt.outcome and attempt.outcome.result is not Result.success:
-            raise failure(attempt.intent.name, attempt.outcome)
+        if attempt.has_failed:
+            raise failure(attempt)
         return attempt
 
     def _deadline(self) -> float:

@@ -23,7 +23,7 @@ class Prepared:
     Attributes:
         storyboard: As it was parsed.
         archived: The clips that the archive has, by fingerprint.
-        settings: With the name of the production, and one for the run, by which it knows its own attempts.
+        settings: With the name of the production and the id of the run.
         output: With every open choice made.
         warning: A doubt that does not stop the run; empty if there is none.
     """
@@ -78,9 +78,7 @@ async def prepare(
         storyboard=parsed,
         plan=planned,
         archived=archived,
-        settings=replace(
-            settings, production=planned.name, asked_by=settings.asked_by or f"run {secrets.token_hex(4)}"
-        ),
+        settings=replace(settings, production=planned.name, run_id=secrets.token_hex(8)),
         output=_decided(output, parsed),
         warning=await host.check(image for clip in missing for image in clip.images),
     )

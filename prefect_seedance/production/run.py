@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from prefect_seedance.api.wire import Generation
 from prefect_seedance.clips.history import ClipStatus
-from prefect_seedance.clips.records import Attempt, Result, clip_prefix
+from prefect_seedance.clips.records import Attempt, clip_prefix
 from prefect_seedance.clips.retry import failure
 from prefect_seedance.errors import ArchiveError, DeadlineError, SeedanceError
 from prefect_seedance.film.seams import ClipInspection
@@ -17,9 +17,11 @@ from prefect_seedance.production.entries import Bookkeeper
 from prefect_seedance.production.outputs import OutputMaker
 from prefect_seedance.production.prepare import Prepared
 from prefect_seedance.production.progress import OnProgress, Progress, ignore, notify
+from prefect_seedance.production.rescue import Rescuer
 from prefect_seedance.production.session import Session
 from prefect_seedance.production.steps import Steps
 from prefect_seedance.report.manifest import Entry, Manifest, production_key
+from prefect_seedance.report.paid_clip import PaidClip
 from prefect_seedance.storyboard.plan import PlannedClip
 
 _log = logging.getLogger(__name__)
@@ -40,7 +42,7 @@ async def run(
         on_progress=on_progress,
         deadline=asyncio.get_running_loop().time() + prepared.settings.waiting.deadline_seconds,
         began_at=began_at,
-        books=Bookkeeper(ledger=session.ledger, settings=prepared.settings, began_at=began_at),
+        books=Bookkeeper(ledger=session.ledger, settings=prepared.settings),
     )
     return await production.run()
 
@@ -79,11 +81,13 @@ class Production:
         words = prepared.storyboard.storyboard.model_dump_json(indent=2, exclude_none=True)
         await self.session.store.put(production_key(plan.name, "storyboard.json"), words.encode())
         tasks = [asyncio.create_task(self._finish(clip, outputs)) for clip in plan.distinct]
+        former = asyncio.create_task(self._rescue())
         try:
             with self._listening():
-                await asyncio.gather(*tasks)
+                await asyncio.gather(*tasks, former)
         finally:
-            manifest = await asyncio.shield(self._conclude(tasks))
+            former.cancel()
+            manifest = await asyncio.shield(self._conclude(tasks, former))
         return await outputs.make(manifest, self.inspections)
 
     async def _finish(self, clip: PlannedClip, outputs: OutputMaker) -> None:
@@ -118,10 +122,12 @@ class Production:
             self.books.seen[clip.fingerprint] = attempt
             self._notify(clip, ClipStatus.in_flight)
             attempt = await steps.wait(attempt, deadline_seconds=left())
+            while attempt.has_failed and (other := await self.books.open_attempt(clip)):
+                attempt = await steps.wait(other, deadline_seconds=left())
             if attempt.outcome is None:
-                return self._leave_in_flight(slot, clip, attempt)
-        if attempt.outcome and attempt.outcome.result is not Result.success:
-            raise failure(clip.name, attempt.outcome)
+                return await self._leave_in_flight(slot, clip, attempt)
+        if attempt.has_failed:
+            raise failure(attempt)
         self._notify(clip, ClipStatus.archiving)
         archived = await steps.archive(attempt, deadline_seconds=left())
         return Entry.of(
@@ -129,7 +135,7 @@ class Production:
             ClipStatus.made,
             attempt=attempt,
             archived=archived,
-            billed_seconds=self.books.billed_seconds(attempt),
+            billed_seconds=await self.books.billed_seconds(attempt),
             note=await self.books.resubmitted(attempt),
         )
 
@@ -142,20 +148,41 @@ class Production:
                 "generations is reached. Run again when some have ended"
             )
 
-    def _leave_in_flight(self, slot: contextlib.AsyncExitStack, clip: PlannedClip, attempt: Attempt) -> Entry:
+    async def _leave_in_flight(
+        self, slot: contextlib.AsyncExitStack, clip: PlannedClip, attempt: Attempt
+    ) -> Entry:
         """Account for a generation that the run does not wait for, and keep its slot until the run ends."""
         is_last = len(self.left) + 1 == self.prepared.settings.credentials.generations_in_flight
         # The last slot is passed on, so that the clips in the queue learn that there is none left.
         self.left.append(slot if is_last else slot.pop_all())
-        billed_seconds = self.books.billed_seconds(attempt)
+        billed_seconds = await self.books.billed_seconds(attempt)
         return Entry.of(clip, ClipStatus.in_flight, attempt=attempt, billed_seconds=billed_seconds)
 
-    async def _conclude(self, tasks: Sequence[asyncio.Task[None]]) -> Manifest:
+    async def _rescue(self) -> Sequence[PaidClip]:
+        """Archive clips that were paid for before the storyboard was edited."""
+        plan = self.prepared.plan
+        rescuer = Rescuer(
+            session=self.session,
+            steps=self.steps,
+            deadline=self.deadline,
+            archives=self.prepared.output.rescue,
+        )
+        try:
+            return await rescuer.rescue_production(
+                plan.name, without={clip.fingerprint for clip in plan.distinct}
+            )
+        except SeedanceError:
+            _log.exception("Earlier clips of %s cannot be read; the run continues without them", plan.name)
+            return ()
+
+    async def _conclude(
+        self, tasks: Sequence[asyncio.Task[None]], former: asyncio.Task[Sequence[PaidClip]]
+    ) -> Manifest:
         """Account for every clip, and store the manifest.
 
         A cancelled `gather` returns with its first cancelled task; the others may still record an answer.
         """
-        await asyncio.wait(tasks)
+        await asyncio.wait([*tasks, former])
         for slot in self.left:
             await slot.aclose()
         plan = self.prepared.plan
@@ -172,6 +199,7 @@ class Production:
             began_at=self.began_at,
             ended_at=datetime.now(UTC),
             clips=tuple(self.entries[clip.fingerprint].at(clip) for clip in plan.clips),
+            former=() if former.cancelled() else tuple(former.result()),
         )
         try:
             await self.steps.record(manifest)

@@ -1,6 +1,7 @@
 """The steps that make a production, each a coroutine."""
 
 import asyncio
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -70,6 +71,7 @@ class PlainSteps:
             ledger=session.ledger,
             production=settings.production,
             asked_by=settings.asked_by,
+            run_id=settings.run_id or secrets.token_hex(8),
             policy=settings.retry,
             callbacks=settings.credentials.callbacks(settings.waiting.callback_url),
             waits=settings.waiting.wait,

@@ -161,8 +161,9 @@ class OutcomeRecorder:
 
     async def _resolved(self, attempt: Attempt) -> Attempt:
         """Wait until the answer to the submission is recorded; if it was lost, adopt the callback's id."""
-        pauses = iter(_ANSWER_POLLS_SECONDS)
-        while attempt.undecided and (left := attempt.settling_seconds):
+        pauses, clock = iter(_ANSWER_POLLS_SECONDS), asyncio.get_running_loop().time
+        latest = clock() + attempt.settling_seconds  # from now on, whatever the clock of its run says
+        while attempt.undecided and (left := latest - clock()) > 0:
             await asyncio.sleep(min(left, next(pauses, _ANSWER_POLLS_SECONDS[-1])))
             attempt = await self._ledger.refreshed(attempt)
         if not attempt.undecided and not is_declared_lost(attempt):

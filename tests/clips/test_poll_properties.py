@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.records import NO_RESULT, Attempt, Result
-from prefect_seedance.errors import NotFoundError
+from prefect_seedance.errors import DeadlineError, NotFoundError
 from prefect_seedance.options import Waiting
 from prefect_seedance.storage.store import Store
 from tests.status_api import HOUR, Api, accepted, polling, refusal, soon, status, success
@@ -70,7 +70,7 @@ def virtually(main: Coroutine[None, None, None]) -> None:
 
 
 @given(scripts())
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_later_url_succeeds(script: tuple[float, Sequence[str]]) -> None:
     """Whatever the API answers for a while, a generation with a URL in the end is a success."""
     settling_seconds, names = script
@@ -93,7 +93,6 @@ def test_later_url_succeeds(script: tuple[float, Sequence[str]]) -> None:
     before=st.lists(st.sampled_from(sorted(OTHER)), max_size=10),
     settling_seconds=st.floats(0.001, 200),
 )
-@settings(deadline=None)
 def test_lasting_oddity_ends(name: str, before: Sequence[str], settling_seconds: float) -> None:
     """An odd answer that never changes ends the wait, after at least two reads and the settling time."""
     answers = iter(before)
@@ -121,7 +120,6 @@ def test_lasting_oddity_ends(name: str, before: Sequence[str], settling_seconds:
     age=st.floats(-24 * HOUR, 14.9 * 24 * HOUR),
     settling_seconds=st.floats(0.001, HOUR),
 )
-@settings(deadline=None)
 def test_one_read_decides_nothing(answer: str, age: float, settling_seconds: float) -> None:
     """A run that does not wait leaves a generation in flight, unless its state is final."""
 
@@ -136,14 +134,19 @@ def test_one_read_decides_nothing(answer: str, age: float, settling_seconds: flo
     virtually(poll())
 
 
+def call_at_step(step: int, function: Callable[[], object]) -> None:
+    """Call a function before each step of the running loop, from this one on."""
+    loop, steps = asyncio.get_running_loop(), itertools.count()
+    assert isinstance(loop, VirtualLoop)
+    loop.call_each_step(lambda: function() if next(steps) >= step else None)
+
+
 async def _cancelled_at(step: int, cancel: Callable[[asyncio.Task[Attempt]], bool]) -> bool:
     """Cancel one of three waits from a step of the event loop on; return whether it ended before.
 
     The other waits are of the same generation and of another one.
     """
     api = Api(lambda now: success() if now > 50 else status("processing"))
-    loop, steps = asyncio.get_running_loop(), itertools.count()
-    assert isinstance(loop, VirtualLoop)
     async with polling(api) as poller:
         shared = ledger()
         waits = [
@@ -152,13 +155,9 @@ async def _cancelled_at(step: int, cancel: Callable[[asyncio.Task[Attempt]], boo
         ]
         victim, *others = waits
 
-        def disturb() -> None:
-            if next(steps) >= step and not victim.done():
-                cancel(victim)
-
-        loop.call_each_step(disturb)
+        call_at_step(step, lambda: victim.done() or cancel(victim))
         await asyncio.wait([victim])
-        loop.call_each_step(lambda: None)
+        call_at_step(0, lambda: None)
         ended = await asyncio.gather(*others)
         later = await poller.wait(accepted(3), ledger=shared, deadline=soon())
 
@@ -184,3 +183,52 @@ def test_cancelled_wait_harms_no_other(cancel: Callable[[asyncio.Task[Attempt]],
         step += 1
 
     assert step > 20
+
+
+async def _closed_at(step: int) -> bool:
+    """Close the poller of two waits at a step of the event loop; return whether they ended before."""
+    api = Api(lambda now: success() if now > 50 else status("processing"))
+    closing = asyncio.Event()
+    async with polling(api) as poller:
+        waits = [
+            asyncio.create_task(poller.wait(accepted(number), ledger=ledger(), deadline=soon(10 * HOUR)))
+            for number in (1, 2)
+        ]
+        call_at_step(step, closing.set)
+        await closing.wait()
+        call_at_step(0, lambda: None)
+    ended = await asyncio.gather(*waits, return_exceptions=True)
+
+    for each in ended:
+        assert isinstance(each, DeadlineError) or (isinstance(each, Attempt) and each.outcome)
+    assert asyncio.get_running_loop().time() < HOUR
+    return all(isinstance(each, Attempt) for each in ended)
+
+
+def test_closing_at_any_step_ends_waits() -> None:
+    """Wherever the poller is closed, every wait ends: with its outcome, or with how to continue."""
+    has_ended, step = False, 0
+
+    while not has_ended:
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            has_ended = runner.run(_closed_at(step))
+        step += 1
+
+    assert step > 20
+
+
+def test_waking_at_each_step_is_harmless() -> None:
+    """Reports of the end at each step of the event loop cause one read a second, and no read is lost."""
+
+    async def wait() -> None:
+        api = Api(lambda now: success() if now > 50 else status("processing"))
+        async with polling(api) as poller:
+            call_at_step(0, lambda: poller.wake("task_1"))
+            attempt = await poller.wait(accepted(), ledger=ledger(), deadline=soon())
+
+        moments = [moment for _, moment in api.polls]
+        assert attempt.outcome
+        assert 50 < moments[-1] < 52
+        assert all(later - sooner >= 1 for sooner, later in itertools.pairwise(moments))
+
+    virtually(wait())
