@@ -29,6 +29,7 @@ _UNITS = (
     "tests/clips/test_submit.py",
     "tests/clips/test_retry.py",
     "tests/clips/test_poll.py",
+    "tests/clips/test_finality.py",
 )
 _TABLE = ("tests/journeys/test_faults.py", "tests/journeys/test_paying_once.py")
 
@@ -130,9 +131,21 @@ RULES = (
     ),
     Rule(
         "a new id may be unknown for a while",
-        "clips/poll",
-        "(isinstance(error, NotFoundError) and self._is_settling(pending))",
-        "False",
+        "clips/finality",
+        "        if isinstance(answer, NotFoundError):\n            return cls.not_found\n",
+        "",
+    ),
+    Rule(
+        "one odd answer is never final",
+        "clips/finality",
+        "        return sent - self.since\n",
+        '        return float("inf")\n',
+    ),
+    Rule(
+        "a run that does not wait concludes nothing from one odd answer",
+        "clips/finality",
+        "    if _has_expired(attempt):\n        return True\n",
+        "    return True\n",
     ),
     Rule(
         "a video is verified before it is stored",

@@ -21,7 +21,8 @@ class GenerationTimes:
 
     def observe(self, attempt: Attempt, generation: Generation) -> None:
         """Note how long a generation took, if the API reports it and none of its kind was faster."""
-        if took := generation.processing_seconds:
+        took = generation.processing_seconds
+        if took and took > 0:
             kind = _kind(attempt)
             self._observed[kind] = min(took, self._observed.get(kind, math.inf))
 

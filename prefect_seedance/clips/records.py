@@ -8,7 +8,7 @@ from typing import Final, Self, TypeVar
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 from pydantic_core import from_json
 
-from prefect_seedance.api.models import result_lifetime
+from prefect_seedance.api.models import DEFAULT_MODEL, result_lifetime
 from prefect_seedance.api.wire import RECORDED, GenerateRequest, Generation
 from prefect_seedance.errors import FailKind, SeedanceError, SetupError, UnreadableRecordError, fail_kind
 
@@ -16,7 +16,7 @@ INTENT_FILE: Final = "intent.json"
 ACCEPTANCE_FILE: Final = "accepted.json"
 OUTCOME_FILE: Final = "outcome.json"
 NO_RESULT: Final = "NO_RESULT"
-"""Code of a generation that the API reports as a success without a usable URL."""
+"""Code of an outcome without a video, although the API reported no failure."""
 LATE_ACCEPTANCE_FILE: Final = "late-accepted.json"
 """The API's answer to the run, recorded after another generation was adopted by mistake."""
 LATE_OUTCOME_FILE: Final = "late-outcome.json"
@@ -159,7 +159,7 @@ class Outcome(Record):
         kind: Why it failed, as far as that decides whether to retry.
         code: The API's ``failCode``, or the name of the error that prevented the start.
         resolved_by: Who declared it; None if it was observed.
-        expires_at: When the result's URLs expire.
+        expires_at: When the result's URLs expire, or would expire if a missing result still appears.
         generation: The API's last status.
     """
 
@@ -176,40 +176,63 @@ class Outcome(Record):
     @classmethod
     def of_generation(cls, generation: Generation, *, model: str) -> Self:
         """Return the outcome of a generation that has ended; a success without a URL is a failure."""
+        if generation.state == "success" and not generation.result_urls:
+            reason = "the API reports success without a usable URL, and may have billed the generation"
+            return cls.without_result(reason, model=model, generation=generation)
         ended_at = generation.completed_at or datetime.now(UTC)
-        expires_at = ended_at + result_lifetime(model)
-        if generation.state == "success" and generation.result_urls:
+        if generation.state == "success":
             return cls(
                 result=Result.success,
                 ended_at=ended_at,
                 result_urls=generation.result_urls,
-                expires_at=expires_at,
+                expires_at=ended_at + result_lifetime(model),
                 generation=generation,
             )
-        code, message = generation.fail_code or "UNKNOWN", generation.fail_message
-        if generation.state == "success":
-            code = NO_RESULT
-            message = "the API reports success without a usable URL, and may have billed the generation"
+        code = generation.fail_code or "UNKNOWN"
         return cls(
             result=Result.failed,
             ended_at=ended_at,
-            expires_at=expires_at if code == NO_RESULT else None,
             kind=fail_kind(code),
             code=code,
-            message=message,
+            message=generation.fail_message,
             generation=generation,
         )
-
-    @property
-    def may_be_reopened(self) -> bool:
-        """Whether the API may still serve the video of a success that it reported without one."""
-        return self.code == NO_RESULT and self.expires_at is not None and datetime.now(UTC) < self.expires_at
 
     def concerns(self, generation_id: str) -> bool:
         """Return whether this is the end of a generation, and not of a mistake about the attempt."""
         if self.generation is None:
             return self.result in {Result.success, Result.failed}
         return self.generation.generation_id == generation_id
+
+    @classmethod
+    def without_result(cls, reason: str, *, model: str, generation: Generation | None = None) -> Self:
+        """Return the outcome of a generation without a video, although the API reported no failure.
+
+        It expires a lifetime after now, because without a video the API's times may be wrong, too.
+        """
+        now = datetime.now(UTC)
+        return cls(
+            result=Result.failed,
+            ended_at=(generation and generation.completed_at) or now,
+            expires_at=now + result_lifetime(model),
+            kind=fail_kind(NO_RESULT),
+            code=NO_RESULT,
+            message=reason,
+            generation=generation,
+        )
+
+    @property
+    def may_be_reopened(self) -> bool:
+        """Whether the API may still deliver a video that it did not deliver when the outcome was recorded.
+
+        The status must be read again before anything is paid for another attempt.
+        """
+        if self.result is not Result.failed or self.code != NO_RESULT:
+            return False
+        now = datetime.now(UTC)
+        if self.expires_at is None:  # one of the oldest records, when there was only one model
+            return now - self.ended_at < result_lifetime(DEFAULT_MODEL)
+        return now < self.expires_at
 
     @classmethod
     def of_refusal(cls, error: SeedanceError, *, kind: FailKind) -> Self:
