@@ -11,13 +11,16 @@ SeedanceError                     transient   outcome known
 │   ├── RateLimitedError              yes         yes     429
 │   └── ServerError                   yes         no      5xx
 ├── ConnectionFailedError             yes         yes     nothing was sent
+├── NotSentError                      no          yes     held back, because its time was over
 ├── NoAnswerError                     yes         no      sent, and no usable answer
 ├── SubmissionUnresolvedError         no          no      a paid generation may exist
 ├── GenerationFailedError             no          yes     ended without a video
 ├── DeadlineError                     no          yes     the wait ended; the generation continues
 ├── ArchiveError                      no          yes     a video could not be fetched or stored
+│   ├── UnreadableRecordError         no          yes     a record is damaged, or of a newer version
 │   ├── LinkExpiredError              no          yes     the result's URL is no longer served
-│   └── IntegrityError                yes         yes     bytes incomplete or not decodable
+│   ├── IntegrityError                yes         yes     bytes incomplete or not decodable
+│   └── TemporaryFileError            no          yes     a local temporary file cannot be written
 ├── SeamError                         no          yes     less similar than required
 ├── SetupError                        no          yes     options or environment, nothing spent
 └── StoryboardError                   no          yes     file, line, remedy
@@ -115,6 +118,10 @@ class ConnectionFailedError(SeedanceError):
     transient = True
 
 
+class NotSentError(SeedanceError):
+    """A paid request was held back, because the time to send it was over or the run was stopped."""
+
+
 class NoAnswerError(SeedanceError):
     """The request was sent, and no usable response arrived."""
 
@@ -140,6 +147,10 @@ class ArchiveError(SeedanceError):
     """A video could not be fetched or stored."""
 
 
+class UnreadableRecordError(ArchiveError):
+    """A record in the archive is damaged, or a newer version wrote it in a way that this one cannot read."""
+
+
 class LinkExpiredError(ArchiveError):
     """The API no longer serves the video under this URL."""
 
@@ -148,6 +159,10 @@ class IntegrityError(ArchiveError):
     """The bytes that arrived are incomplete or cannot be decoded."""
 
     transient = True
+
+
+class TemporaryFileError(ArchiveError):
+    """A temporary file of this machine cannot be written, whatever the source of its bytes."""
 
 
 class SeamError(SeedanceError):
@@ -174,7 +189,11 @@ class FailKind(StrEnum):
     money = "money"
     """The balance was too low."""
     unknown = "unknown"
-    """The code is not documented."""
+    """The code is not documented, or a newer version recorded a kind that this one does not know."""
+
+    @classmethod
+    def _missing_(cls, _: object) -> "FailKind":
+        return cls.unknown
 
 
 _FAIL_CODES: Mapping[FailKind, frozenset[str]] = {

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -12,8 +11,9 @@ import tenacity
 
 from prefect_seedance.api.account import Limiter
 from prefect_seedance.api.models import DEFAULT_MODEL
-from prefect_seedance.api.responses import parse_response
-from prefect_seedance.api.transport import timeouts, translated_errors
+from prefect_seedance.api.permit import Permit
+from prefect_seedance.api.responses import checked_id, parse_response, submitted_id
+from prefect_seedance.api.transport import exchange, timeouts
 from prefect_seedance.api.urls import parse_url
 from prefect_seedance.api.wire import DEFAULT_BASE_URL, GenerateRequest, Generation, problems
 from prefect_seedance.errors import (
@@ -41,17 +41,6 @@ connection pool grows with the square of the requests that wait in it. 16 suffic
 if each takes less than 0.1 s."""
 
 _T = TypeVar("_T")
-
-
-@dataclass
-class Sending:
-    """The progress of a submission, for a caller that may cancel it.
-
-    Attributes:
-        may_have_started: Whether a generation may exist whose id is not known yet.
-    """
-
-    may_have_started: bool = False
 
 
 class SeedanceClient:
@@ -119,9 +108,9 @@ class SeedanceClient:
         return f"{type(self).__name__}(base_url={self.base_url!r}, model={self.model!r})"
 
     @property
-    def submission_seconds(self) -> float:
-        """Bound of one `submit`. It sends no request in the second half of this time."""
-        return 2 * self._timeout_seconds
+    def timeout_seconds(self) -> float:
+        """Bound of one request."""
+        return self._timeout_seconds
 
     @asynccontextmanager
     async def admission(self) -> AsyncIterator[None]:
@@ -140,7 +129,7 @@ class SeedanceClient:
                 raise type(refused)(str(refused), code=refused.code)
             yield
 
-    async def submit(self, request: GenerateRequest, *, sending: Sending | None = None) -> str:
+    async def submit(self, request: GenerateRequest, *, permit: Permit | None = None) -> str:
         """Start a generation, which costs money, and return its id.
 
         Retries only what cannot have started a generation: failed connections and 429. Call it inside
@@ -148,10 +137,12 @@ class SeedanceClient:
 
         Args:
             request: What to generate.
-            sending: Updated while the submission progresses.
+            permit: Ends the tries, and records whether a generation may have been started. Default: one that
+                lasts as long as one request.
 
         Raises:
             InvalidRequestError: If the model would refuse the input; nothing was sent.
+            NotSentError: If the permit ended before a request was sent.
             ServerError: If the API failed; a generation may have been started.
             NoAnswerError: If no usable response arrived; a generation may have been started.
             ApiError: If the API refused the request; no generation was started.
@@ -159,35 +150,40 @@ class SeedanceClient:
         """
         if found := problems(request.input, model=self.model):
             raise InvalidRequestError("; ".join(f"{field} {message}" for field, message in found))
-        latest = asyncio.get_running_loop().time() + self._timeout_seconds
-        url = self._url("generateTask", base_url=self.base_url, model=self.model)
-        sending = sending or Sending()
+        permit = permit or Permit.lasting(self._timeout_seconds)
 
         async def post() -> object:
-            try:
-                async with asyncio.timeout_at(latest):
-                    await self.limiter.acquire()
-            except TimeoutError:
-                raise RateLimitedError(
-                    "The request limit left no time to submit before the timeout; nothing was sent"
-                ) from None
-            http = self._submissions
-            sending.may_have_started = True
-            try:
-                return await self._exchange(http, http.build_request("POST", url, json=request.body()))
-            except SeedanceError as error:
-                sending.may_have_started = not error.outcome_known
-                raise
+            async with permit.waiting():
+                await self.limiter.acquire()
+            return await self._post(request, permit)
 
+        async def pause(seconds: float) -> None:
+            async with permit.waiting():
+                await asyncio.sleep(seconds)
+
+        seconds = permit.deadline - asyncio.get_running_loop().time()
         try:
-            data = await _retry(post, may_retry=may_retry_submission, seconds=self._timeout_seconds)
+            data = await _retry(post, may_retry=may_retry_submission, seconds=seconds, sleep=pause)
         except (AuthenticationError, InsufficientFundsError) as error:
             self._account_refused = error
             raise
-        generation_id = data.get("taskId") if isinstance(data, dict) else None
-        if not isinstance(generation_id, str) or not generation_id:
-            raise NoAnswerError(f"The response to the submission has no taskId: {str(data)[:200]}")
-        return generation_id
+        return submitted_id(data)
+
+    async def _post(self, request: GenerateRequest, permit: Permit) -> object:
+        """Send a submission, unless its permit has ended when the connection is ready."""
+
+        async def trace(event: str, _: object) -> None:
+            if event == "http11.send_request_headers.started":
+                permit.begin()
+
+        url, http = self._url("generateTask", base_url=self.base_url, model=self.model), self._submissions
+        permit.begin()  # also before connecting, because a transport without a network calls no trace
+        message = http.build_request("POST", url, json=request.body(), extensions={"trace": trace})
+        try:
+            return await self._exchange(http, message)
+        except SeedanceError as error:
+            permit.may_have_started = not error.outcome_known
+            raise
 
     async def status(
         self,
@@ -216,10 +212,10 @@ class SeedanceClient:
             http = self._reads
             async with self._read_gate:
                 await self.limiter.acquire()
-                request = http.build_request("GET", url, params={"taskId": generation_id})
+                request = http.build_request("GET", url, params={"taskId": checked_id(generation_id)})
                 data = await self._exchange(http, request)
             if not isinstance(data, dict):
-                raise NoAnswerError(f"The response to the status of {generation_id} has no data")
+                raise NoAnswerError(f"The status response for generation {generation_id} has no data")
             return Generation.from_status(data, generation_id=generation_id)
 
         return await _retry(get, may_retry=may_retry_read, seconds=retry_seconds)
@@ -242,11 +238,8 @@ class SeedanceClient:
 
     async def _exchange(self, http: httpx.AsyncClient, request: httpx.Request) -> object:
         """Send one request, and return the ``data`` of a successful response."""
-        with translated_errors(f"{request.method} {request.url}"):
-            async with asyncio.timeout(http.timeout.read):
-                response = await http.send(request)
         try:
-            data = parse_response(response)
+            data = parse_response(await exchange(http, request))
         except RateLimitedError as error:
             self.limiter.pause(error.retry_after_seconds)
             raise
@@ -259,6 +252,7 @@ async def _retry(
     *,
     may_retry: Callable[[BaseException], bool],
     seconds: float,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> _T:
     """Retry a request as long as ``may_retry`` allows and the next try starts within ``seconds``."""
     clock = asyncio.get_running_loop().time
@@ -268,7 +262,7 @@ async def _retry(
         retry=tenacity.retry_if_exception(may_retry),
         wait=lambda state: _retry_after(state) or jittered(state),
         stop=lambda state: clock() + state.upcoming_sleep >= latest,
-        sleep=asyncio.sleep,
+        sleep=sleep,
         reraise=True,
     )
     return await tries(send)
@@ -281,7 +275,10 @@ def _retry_after(state: tenacity.RetryCallState) -> float | None:
 
 def _checked_key(api_key: str) -> str:
     if not api_key or not api_key.isascii() or not api_key.isprintable() or " " in api_key:
-        raise SetupError("The API key is empty or contains invalid characters; check SEEDANCE_API_KEY")
+        raise SetupError(
+            "The API key is empty or contains invalid characters; "
+            "check SEEDANCE_API_KEY or the credentials block"
+        )
     return api_key
 
 
@@ -290,5 +287,8 @@ def _checked_url(base_url: str) -> str:
     # httpx would send a user name and password instead of the key, and the ledger would store them.
     if url is None or url.userinfo or url.query or url.fragment:
         shown = base_url.rpartition("@")[2].partition("?")[0]
-        raise SetupError(f"The base URL {shown!r} is not like https://host/path; check SEEDANCE_BASE_URL")
+        raise SetupError(
+            f"The base URL {shown!r} is not of the form https://HOST/PATH; "
+            "check SEEDANCE_BASE_URL or the credentials block"
+        )
     return base_url.rstrip("/")

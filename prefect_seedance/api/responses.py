@@ -2,11 +2,12 @@
 
 import email.utils
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC
 
 import httpx
 
-from prefect_seedance.api.wire import Envelope, parse_envelope
+from prefect_seedance import wall_clock
+from prefect_seedance.api.wire import Envelope, is_generation_id, parse_envelope
 from prefect_seedance.errors import (
     ApiError,
     AuthenticationError,
@@ -28,6 +29,7 @@ _ERRORS: Mapping[int, type[ApiError]] = {
     408: ServerError,  # sent by a gateway, which may have forwarded the request before its timeout
 }
 _CLASSES: Mapping[int, type[ApiError]] = {4: InvalidRequestError, 5: ServerError}
+_REMEDIES: Mapping[int, str] = {401: "; check the API key", 402: "; add credit to the account"}
 
 
 def parse_response(response: httpx.Response) -> object:
@@ -54,13 +56,36 @@ def parse_response(response: httpx.Response) -> object:
     return envelope.data
 
 
+def submitted_id(data: object) -> str:
+    """Return the generation's id in the ``data`` of the response to a submission.
+
+    Raises:
+        NoAnswerError: If there is none, although a generation may have been started.
+    """
+    generation_id = data.get("taskId") if isinstance(data, dict) else None
+    if not is_generation_id(generation_id):
+        raise NoAnswerError(f"The response to the submission has no usable taskId: {data!r:.200}")
+    return generation_id
+
+
+def checked_id(generation_id: str) -> str:
+    """Return an id unchanged, before it is sent.
+
+    Raises:
+        NotFoundError: If the API knows no such id, because it cannot be one.
+    """
+    if not is_generation_id(generation_id):
+        raise NotFoundError(f"{generation_id!r:.220} is not an id of the API; nothing was requested")
+    return generation_id
+
+
 def _may_have_started(envelope: Envelope) -> bool:
     """Return whether a generation may have been started although the HTTP status is an error."""
     return envelope.code == httpx.codes.OK or envelope.code >= httpx.codes.INTERNAL_SERVER_ERROR
 
 
 def _error(code: int, reason: str, response: httpx.Response) -> SeedanceError:
-    message = f"The API answered {code}: {_without_key(reason, response)[:500]}"
+    message = f"The API answered {code}: {_without_key(reason, response)[:500]}{_REMEDIES.get(code, '')}"
     if code == httpx.codes.TOO_MANY_REQUESTS:
         pause = _retry_after_seconds(response.headers.get("Retry-After", ""))
         return RateLimitedError(message, code=code, retry_after_seconds=pause)
@@ -84,4 +109,4 @@ def _retry_after_seconds(header: str) -> float | None:
         return None
     if moment.tzinfo is None:  # HTTP dates are always in UTC
         moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+    return max(0.0, (moment - wall_clock.now()).total_seconds())

@@ -26,7 +26,7 @@ from prefect_seedance.cli.options import (
 )
 from prefect_seedance.cli.printing import count, grid, show
 from prefect_seedance.clips.history import ClipHistory, ClipStatus, clip_histories
-from prefect_seedance.clips.retry import failure, permits_retry
+from prefect_seedance.clips.retry import failure, forbidding
 from prefect_seedance.options import Loading, RetryPolicy
 from prefect_seedance.storyboard import plan as planning
 from prefect_seedance.storyboard.image import SourceImage
@@ -42,10 +42,11 @@ class Action(StrEnum):
     make = "make"
     reuse = "reuse"
     archive = "archive"
-    """The API has generated it, and it is not archived yet."""
+    """The API finished it, and it is not archived yet."""
     wait = "wait"
     """It is paid for and in flight."""
     keep_unresolved = "leave unresolved"
+    keep_unreadable = "leave unreadable"
     keep_failed = "leave failed"
 
 
@@ -55,6 +56,7 @@ _STYLES: Mapping[Action, str] = {
     Action.archive: "cyan",
     Action.wait: "cyan",
     Action.keep_unresolved: "bold yellow",
+    Action.keep_unreadable: "bold red",
     Action.keep_failed: "red",
 }
 
@@ -200,32 +202,38 @@ def _foreseen(
             images=tuple(map(ForecastImage.of, clip.images)),
             duration_seconds=clip.settings.duration,
             billed_seconds=clip.settings.duration if is_bought else 0,
-            generation_id=history.last.generation_id or None if history.last else None,
+            generation_id=history.decisive.generation_id or None if history.decisive else None,
             reason=_reason(history, action),
         )
 
 
 def _action(history: ClipHistory, retry: RetryPolicy) -> Action:
-    outcome = history.last and history.last.outcome
-    if outcome and history.status in {ClipStatus.failed, ClipStatus.not_submitted, ClipStatus.lost}:
-        return Action.make if permits_retry(retry, outcome) else Action.keep_failed
+    if history.status in {ClipStatus.failed, ClipStatus.not_submitted, ClipStatus.lost}:
+        return Action.keep_failed if forbidding(history.attempts, retry) else Action.make
     if history.status is ClipStatus.unresolved and retry.on_unresolved == "resubmit":
         return Action.make
     return {
         ClipStatus.archived: Action.reuse,
-        ClipStatus.generated: Action.archive,
+        ClipStatus.not_archived: Action.archive,
         ClipStatus.in_flight: Action.wait,
         ClipStatus.submitting: Action.wait,
         ClipStatus.unresolved: Action.keep_unresolved,
+        ClipStatus.unreadable: Action.keep_unreadable,
     }.get(history.status, Action.make)
 
 
 def _reason(history: ClipHistory, action: Action) -> str | None:
-    last = history.last
+    last = history.decisive
+    if action is Action.keep_unreadable:
+        return "; ".join(map(str, history.unreadable))
     if action is Action.keep_failed and last and last.outcome:
-        return str(failure(last.intent.name, last.outcome))
+        return str(failure(last))
     if action is Action.keep_unresolved and last:
-        return f"submitted by {last.intent.asked_by}, and no answer is recorded: it may already be paid for"
+        return (
+            f"{last.intent.name} was submitted by {last.intent.asked_by}, and no answer is recorded, so it "
+            "may already be paid for. Resolve the submission with: "
+            f"prefect-seedance resolve ARCHIVE {last.intent.fingerprint[:12]}"
+        )
     return None
 
 
@@ -259,5 +267,5 @@ def _changed(clips: Iterable[ForecastClip]) -> Iterator[RenderableType]:
 
 def _totals(forecast: Forecast) -> str:
     counts = ", ".join(f"{action} {number:,}" for action, number in forecast.counts.items())
-    price = "" if forecast.cost is None else f", which costs {forecast.cost:,}"
+    price = "" if forecast.cost is None else f", at a cost of {forecast.cost:,}"
     return f"{counts}. {forecast.billed_seconds:,} s of video would be billed{price}."

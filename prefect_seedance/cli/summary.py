@@ -9,7 +9,8 @@ from rich.text import Text
 from prefect_seedance.cli.printing import command, count, grid, program, unbroken
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.errors import ContentRejectedError, GenerationFailedError
-from prefect_seedance.report.manifest import Entry, Manifest, Verdict, production_key
+from prefect_seedance.report.manifest import Entry, Manifest, production_key
+from prefect_seedance.report.verdict import Verdict
 
 _MOST_REMARKS = 20
 """More would push the table off the screen; the manifest has all of them."""
@@ -22,11 +23,16 @@ _PAID_RETRIES: Mapping[str, str] = {
     ContentRejectedError.__name__: "--retry-rejected",
 }
 
+_CONTINUED = {ClipStatus.in_flight, ClipStatus.not_archived, ClipStatus.not_submitted}
+"""Statuses that the same command may complete."""
+
 _STYLES: Mapping[ClipStatus, str] = {
     ClipStatus.made: "green",
     ClipStatus.reused: "green",
     ClipStatus.failed: "red",
+    ClipStatus.not_archived: "bold red",
     ClipStatus.unresolved: "bold yellow",
+    ClipStatus.unreadable: "bold red",
     ClipStatus.in_flight: "cyan",
 }
 
@@ -50,6 +56,7 @@ def summary(manifest: Manifest, *, again: str, width: int) -> Iterator[Renderabl
     yield table
     yield from _remarks(manifest)
     yield Text(f"\n{_totals(manifest)}")
+    yield from _left_behind(manifest)
     yield from _paths(manifest)
     yield from _next(manifest, again)
 
@@ -75,6 +82,17 @@ def _totals(manifest: Manifest) -> str:
     return f"{counts}. This run submitted {manifest.billed_seconds:,} s of video."
 
 
+def _left_behind(manifest: Manifest) -> Iterator[RenderableType]:
+    """Name the clips that were paid for before the storyboard was edited."""
+    rescued = [clip for clip in manifest.former if clip.status is ClipStatus.made]
+    if rescued:
+        yield Text(f"{count(len(rescued), 'clip')} of an earlier version archived.")
+    if left := manifest.left_behind:
+        verb = "is" if len(left) == 1 else "are"
+        why = f"{count(len(left), 'clip')} of an earlier version {verb} paid for and not archived"
+        yield from _step(why, f"{program()} rescue {shlex.quote(manifest.archive)}")
+
+
 def _paths(manifest: Manifest) -> Iterator[RenderableType]:
     yield unbroken(f"Clips     {manifest.archive}/")
     yield unbroken(f"Manifest  {manifest.archive}/{production_key(manifest.production, 'manifest.json')}")
@@ -98,7 +116,7 @@ def _next(manifest: Manifest, again: str) -> Iterator[RenderableType]:
     for cause, option in _PAID_RETRIES.items():
         if option not in again and any(entry.cause == cause for entry in manifest.clips):
             yield from _step("Pay for another attempt", f"{again} {option}")
-    if manifest.counts.get(ClipStatus.in_flight) or manifest.counts.get(ClipStatus.not_submitted):
+    if manifest.counts.keys() & _CONTINUED:
         yield from _step("Continue", again)
 
 

@@ -1,10 +1,10 @@
 """Download, verify and store a video."""
 
 import asyncio
+import math
 import os
 import re
 import tempfile
-from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,14 +12,13 @@ from datetime import datetime
 from os import SEEK_END
 from typing import BinaryIO
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
 from prefect_seedance import wall_clock
 from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.api.download import Downloader
 from prefect_seedance.api.wire import ClipInput, GenerateRequest
-from prefect_seedance.clips.records import Attempt, clip_prefix
-from prefect_seedance.errors import ArchiveError, DeadlineError, IntegrityError, LinkExpiredError
+from prefect_seedance.clips.records import Attempt, Record, clip_prefix, parse_record, serialize_record
+from prefect_seedance.clips.sources import Sources, expiry, is_lost
+from prefect_seedance.errors import ArchiveError, DeadlineError, IntegrityError, TemporaryFileError
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storage.tempfiles import temporary_file, translated_errors
 from prefect_seedance.video.probe import VideoFacts, probe
@@ -37,7 +36,7 @@ _CONCURRENT_DOWNLOADS = 8
 """Enough to use the bandwidth; few enough that each ends soon and that files and memory suffice."""
 
 
-class Clip(BaseModel):
+class Clip(Record):
     """The record of an archived video.
 
     Attributes:
@@ -46,8 +45,6 @@ class Clip(BaseModel):
         facts: Format, size and duration of the video.
         findings: Differences between the video and the request.
     """
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     fingerprint: str
     name: str
@@ -91,19 +88,24 @@ class Archivist:
             LinkExpiredError: The API no longer serves the video.
             IntegrityError: The video stays incomplete or undecodable.
             DeadlineError: The deadline came first; run again to continue.
-            ArchiveError: The archive cannot be written.
+            ArchiveError: No link serves the video, or the archive or a temporary file cannot be written.
         """
-        fingerprint = attempt.intent.fingerprint
-        if clip := await find_clip(self.store, fingerprint):
+        if clip := await find_clip(self.store, attempt.intent.fingerprint):
             return clip
+        until = expiry(attempt.outcome, archive=self.store.name)
         try:
             async with asyncio.timeout_at(deadline), self._gate:
                 with temporary_file() as file:
                     return await self._archive(attempt, file)
         except TimeoutError:
             raise DeadlineError(
-                f"{attempt.intent.name} is generated but not archived yet; run the same again to archive it"
+                f"{attempt.intent.name} is generated and paid for, but was not archived before the deadline; "
+                f"{until}"
             ) from None
+        except ArchiveError as error:
+            if is_lost(attempt.outcome, error):
+                raise
+            raise type(error)(f"{error}; {until}") from error
 
     async def _archive(self, attempt: Attempt, file: BinaryIO) -> Clip:
         intent = attempt.intent
@@ -127,8 +129,7 @@ class Archivist:
             request=intent.request,
             archived_at=wall_clock.now(),
         )
-        record = clip.model_dump_json(indent=2).encode()
-        if await self.store.create(_record_key(intent.fingerprint), record):
+        if await self.store.create(_record_key(intent.fingerprint), serialize_record(clip)):
             return clip
         return await find_clip(self.store, intent.fingerprint) or clip  # another process was first
 
@@ -148,56 +149,41 @@ class Archivist:
         key = _video_key(fingerprint, sha256)
         await self.store.put(key, file, media_type="video/mp4", metadata={"sha256": sha256})
         if await self.store.size_bytes(key) != file.seek(0, SEEK_END):
-            raise ArchiveError(f"{self.store.link(key)} does not have the size that was written; run again")
+            raise ArchiveError(
+                f"{self.store.link(key)} does not have the size of the video; run again to store it again"
+            )
 
     async def _probe(self, file: BinaryIO) -> VideoFacts:
         """Decode the video in a thread of its own pool, so that ledger writes do not wait for it."""
         return await asyncio.get_running_loop().run_in_executor(self._decoders, probe, file)
 
     async def _verified(self, attempt: Attempt, file: BinaryIO) -> tuple[str, VideoFacts]:
-        """Download and verify the video; if it stays broken, store the bytes, because they were paid for."""
+        """Download and verify the video; if that fails, store what arrived, because it was paid for."""
+        sources = Sources(client=self.client, downloader=self.downloader, decode=self._probe)
         try:
-            return await self._download(attempt, file)
-        except IntegrityError as error:
+            return await sources.fetch(attempt, file)
+        except TemporaryFileError:
+            raise
+        except ArchiveError as error:
+            if not file.seek(0, SEEK_END):
+                raise
             kept = f"{clip_prefix(attempt.intent.fingerprint)}refused.mp4"
             await self.store.put(kept, file)
-            raise IntegrityError(f"{error}. The bytes are stored as {self.store.link(kept)}") from error
-
-    async def _download(self, attempt: Attempt, file: BinaryIO) -> tuple[str, VideoFacts]:
-        """Try one link after the other until a video is complete and decodable."""
-        failure: ArchiveError = LinkExpiredError(f"{attempt.intent.name}: the API returns no result URL")
-        async for url in self._links(attempt):
-            try:
-                sha256 = await self.downloader.fetch(url, file)
-                return sha256, await self._probe(file)
-            except (LinkExpiredError, IntegrityError) as error:
-                failure = error
-        raise failure
-
-    async def _links(self, attempt: Attempt) -> AsyncIterator[str]:
-        """Yield the recorded links, then those of two new status reads."""
-        for url in attempt.outcome.result_urls if attempt.outcome else ():
-            yield url
-        for _ in range(2):
-            generation = await self.client.status(
-                attempt.generation_id, model=attempt.intent.model, base_url=attempt.intent.base_url
-            )
-            for url in generation.result_urls:
-                yield url
+            raise type(error)(f"{error}. The bytes are stored as {self.store.link(kept)}") from error
 
 
 async def find_clip(store: Store, fingerprint: str) -> Clip | None:
-    """Return the archived clip with this fingerprint, if there is one."""
+    """Return the archived clip with this fingerprint, if there is one.
+
+    Raises:
+        UnreadableRecordError: Its record cannot be read.
+    """
     key = _record_key(fingerprint)
     content = await store.read(key)
     if content is None:
         return None
-    try:
-        return Clip.model_validate_json(content)
-    except ValidationError:
-        raise ArchiveError(
-            f"The record {store.link(key)} is damaged; delete it to archive the clip again"
-        ) from None
+    remedy = "delete it, and the next run makes it again from the stored video, at no cost"
+    return parse_record(Clip, content, link=store.link(key), remedy=remedy)
 
 
 async def fetch_video(store: Store, clip: Clip) -> BinaryIO:
@@ -222,15 +208,18 @@ async def fetch_video(store: Store, clip: Clip) -> BinaryIO:
 
 
 def findings(requested: ClipInput, facts: VideoFacts) -> tuple[str, ...]:
-    """Return the differences between a video and its request; none of them makes the video unusable."""
-    wide, high = map(int, requested.aspect_ratio.split(":"))
+    """Return the differences between a video and its request; none of them makes the video unusable.
+
+    A ratio or resolution that only a newer version knows is not compared.
+    """
+    ratio = re.fullmatch(r"([1-9]\d*):([1-9]\d*)", requested.aspect_ratio)
+    lines = re.fullmatch(r"([1-9]\d*)p", requested.resolution)
     found: list[str] = []
     if abs(facts.duration_seconds - requested.duration) > _DURATION_TOLERANCE_SECONDS:
         found.append(f"lasts {facts.duration_seconds:.2f} s instead of {requested.duration} s")
-    if abs(facts.width / facts.height / (wide / high) - 1) > _RATIO_TOLERANCE:
+    if ratio and abs(facts.width / facts.height * int(ratio[2]) / int(ratio[1]) - 1) > _RATIO_TOLERANCE:
         found.append(f"is {facts.width}×{facts.height}, which is not {requested.aspect_ratio}")
-    lines = int(requested.resolution.rstrip("p"))
-    pixels = lines * lines * 16 / 9  # every ratio has as many pixels as 16:9
+    pixels = int(lines[1]) ** 2 * 16 / 9 if lines else math.nan  # every ratio has as many pixels as 16:9
     if abs(facts.width * facts.height / pixels - 1) > _AREA_TOLERANCE:
         found.append(f"is {facts.width}×{facts.height}, which is not {requested.resolution}")
     if requested.sound and not facts.audio_codec:

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from prefect_seedance.clips.archive import Clip, find_clip
-from prefect_seedance.clips.ledger import CONCURRENT_READS, Ledger
+from prefect_seedance.clips.ledger import CONCURRENT_READS, Ledger, or_unreadable
 from prefect_seedance.clips.records import Attempt, Result
+from prefect_seedance.clips.retry import decisive
+from prefect_seedance.errors import UnreadableRecordError
 from prefect_seedance.storage.store import Store
 
 
@@ -22,10 +24,12 @@ class ClipStatus(StrEnum):
     """A run submits it, or may still record the answer."""
     unresolved = "unresolved"
     """It was submitted, and no run knows whether the API accepted it."""
+    unreadable = "unreadable"
+    """One of its records cannot be read, so it is not submitted."""
     in_flight = "in flight"
-    """The API accepted it, and it is not archived yet."""
-    generated = "generated"
-    """The API finished it, and it is not archived yet."""
+    """The API accepted it, and still works on it, as far as is known."""
+    not_archived = "not archived"
+    """The API finished it; it is paid, and no run could archive it yet."""
     archiving = "archiving"
     archived = "archived"
     made = "made"
@@ -40,7 +44,7 @@ class ClipStatus(StrEnum):
 
 
 _STATUS_OF_RESULT: Mapping[Result, ClipStatus] = {
-    Result.success: ClipStatus.generated,
+    Result.success: ClipStatus.not_archived,
     Result.failed: ClipStatus.failed,
     Result.not_started: ClipStatus.not_submitted,
     Result.lost: ClipStatus.lost,
@@ -52,30 +56,37 @@ class ClipHistory:
     """The records of one clip.
 
     Attributes:
+        fingerprint: Of the clip.
         attempts: The oldest first.
         clip: The archived video; None if there is none.
+        unreadable: The error of each record that cannot be read.
     """
 
+    fingerprint: str = ""
     attempts: tuple[Attempt, ...] = ()
     clip: Clip | None = None
+    unreadable: tuple[UnreadableRecordError, ...] = ()
 
     @property
-    def last(self) -> Attempt | None:
-        """The latest attempt."""
-        return self.attempts[-1] if self.attempts else None
+    def decisive(self) -> Attempt | None:
+        """The attempt that decides about the clip."""
+        return decisive(self.attempts)
 
     @property
     def status(self) -> ClipStatus:
         """The status that the records show."""
+        attempt = self.decisive
         if self.clip:
             return ClipStatus.archived
-        if self.last is None:
+        if self.unreadable:
+            return ClipStatus.unreadable
+        if attempt is None:
             return ClipStatus.new
-        if self.last.undecided:
-            return ClipStatus.submitting if self.last.settling_seconds else ClipStatus.unresolved
-        if self.last.outcome is None:
+        if attempt.undecided:
+            return ClipStatus.submitting if attempt.settling_seconds else ClipStatus.unresolved
+        if attempt.outcome is None:
             return ClipStatus.in_flight
-        return _STATUS_OF_RESULT[self.last.outcome.result]
+        return _STATUS_OF_RESULT[attempt.outcome.result]
 
 
 async def clip_histories(store: Store, fingerprints: Iterable[str]) -> Mapping[str, ClipHistory]:
@@ -84,7 +95,11 @@ async def clip_histories(store: Store, fingerprints: Iterable[str]) -> Mapping[s
 
     async def read(fingerprint: str) -> tuple[str, ClipHistory]:
         async with readers:
-            attempts, clip = await asyncio.gather(ledger.attempts(fingerprint), find_clip(store, fingerprint))
-        return fingerprint, ClipHistory(attempts, clip)
+            (attempts, unreadable), clip = await asyncio.gather(
+                ledger.readable_attempts(fingerprint), or_unreadable(find_clip(store, fingerprint))
+            )
+        if isinstance(clip, UnreadableRecordError):
+            return fingerprint, ClipHistory(fingerprint, attempts, None, (*unreadable, clip))
+        return fingerprint, ClipHistory(fingerprint, attempts, clip, unreadable)
 
     return dict(await asyncio.gather(*map(read, fingerprints)))

@@ -2,18 +2,25 @@
 
 import re
 from enum import StrEnum
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic_core import from_json
 
 from prefect_seedance import wall_clock
-from prefect_seedance.api.models import CAPABILITIES
-from prefect_seedance.api.wire import GenerateRequest, Generation
-from prefect_seedance.errors import FailKind, SeedanceError, fail_kind
+from prefect_seedance.api.models import DEFAULT_MODEL, result_lifetime
+from prefect_seedance.api.wire import RECORDED, GenerateRequest, Generation
+from prefect_seedance.errors import FailKind, SeedanceError, SetupError, UnreadableRecordError, fail_kind
 
 INTENT_FILE: Final = "intent.json"
 ACCEPTANCE_FILE: Final = "accepted.json"
 OUTCOME_FILE: Final = "outcome.json"
+NO_RESULT: Final = "NO_RESULT"
+"""Code of an outcome without a video, although the API reported no failure."""
+LATE_ACCEPTANCE_FILE: Final = "late-accepted.json"
+"""The API's answer to the run, recorded after another generation was adopted by mistake."""
+LATE_OUTCOME_FILE: Final = "late-outcome.json"
+"""How an attempt ended after all, recorded after it was concluded too early."""
 ATTEMPT_KEY: Final = re.compile(r"clips/(?P<fingerprint>[^/]+)/attempt-(?P<number>\d+)/")
 """Matches the beginning of the key of everything that belongs to one attempt."""
 
@@ -29,9 +36,67 @@ def attempt_prefix(fingerprint: str, number: int) -> str:
 
 
 class Record(BaseModel):
-    """One object of the ledger."""
+    """One object of the archive that is created and never changed.
+
+    Attributes:
+        schema_version: Raised with a change that older versions cannot read, so that they name the remedy.
+            Other versions are read as far as possible.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+    schema_version: int = 1
+
+
+_M = TypeVar("_M", bound=BaseModel)
+
+
+def parse_record(kind: type[_M], content: bytes, *, link: str, remedy: str) -> _M:
+    """Parse a record, ignoring the fields and accepting the choices that newer versions have added.
+
+    Args:
+        kind: A model with a ``schema_version``.
+        content: The record as it is stored; empty if it is missing.
+        link: The record's path or URL, for the message.
+        remedy: What to do if the record is damaged.
+
+    Raises:
+        UnreadableRecordError: If it is damaged, or a newer version wrote it.
+    """
+    try:
+        return kind.model_validate_json(content, extra="ignore", context=RECORDED)
+    except ValidationError:
+        if _version(content) > kind.model_fields["schema_version"].default:
+            problem = "was written by a newer version; upgrade prefect-seedance to read it"
+        else:
+            problem = f"is missing or damaged; {remedy}"
+        raise UnreadableRecordError(f"The record {link} {problem}") from None
+
+
+def _version(content: bytes) -> int:
+    try:
+        version = from_json(content)["schema_version"]
+    except (ValueError, TypeError, LookupError):
+        return 0
+    return version if isinstance(version, int) else 0
+
+
+def serialize_record(record: BaseModel) -> bytes:
+    """Return a record as it is stored, after checking that it can be read back.
+
+    Raises:
+        SetupError: If it cannot, because a name in it is not valid Unicode.
+    """
+    try:
+        content = record.model_dump_json(indent=2).encode()
+        type(record).model_validate_json(content, extra="ignore", context=RECORDED)
+    except ValueError as error:
+        reason = str(error).partition("\n")[0]
+        raise SetupError(
+            f"The {type(record).__name__.lower()} was not recorded, because it could not be read back: "
+            f"{reason}. Check the names of the clip, the production and the user for invalid UTF-8"
+        ) from None
+    return content
 
 
 class Intent(Record):
@@ -41,6 +106,8 @@ class Intent(Record):
         number: Counts the attempts at this clip, from 1.
         name: The clip's name in the storyboard.
         asked_by: Host, process and, within Prefect, the flow run that submits.
+        run_id: Distinguishes the run that submits from all others; empty in the oldest records.
+        nonce: Distinguishes this record from those of other runs that claim the same attempt.
         settles_by: The run that wrote this records the answer before this time, or never.
         request: The request; its callback URL lacks the token, which only the API receives.
         continued_by: Names of the Prefect resources to trigger once the generation has ended. Empty if
@@ -57,6 +124,8 @@ class Intent(Record):
     asked_by: str
     asked_at: AwareDatetime
     settles_by: AwareDatetime
+    run_id: str = ""
+    nonce: str = ""
     continued_by: tuple[str, ...] = ()
 
 
@@ -90,7 +159,7 @@ class Outcome(Record):
         kind: Why it failed, as far as that decides whether to retry.
         code: The API's ``failCode``, or the name of the error that prevented the start.
         resolved_by: Who declared it; None if it was observed.
-        expires_at: When the result's URLs expire.
+        expires_at: When the result's URLs expire, or would expire if a missing result still appears.
         generation: The API's last status.
     """
 
@@ -107,26 +176,63 @@ class Outcome(Record):
     @classmethod
     def of_generation(cls, generation: Generation, *, model: str) -> Self:
         """Return the outcome of a generation that has ended; a success without a URL is a failure."""
+        if generation.state == "success" and not generation.result_urls:
+            reason = "the API reports success without a usable URL, and may have billed the generation"
+            return cls.without_result(reason, model=model, generation=generation)
         ended_at = generation.completed_at or wall_clock.now()
-        if generation.state == "success" and generation.result_urls:
+        if generation.state == "success":
             return cls(
                 result=Result.success,
                 ended_at=ended_at,
                 result_urls=generation.result_urls,
-                expires_at=ended_at + CAPABILITIES[model].result_lifetime,
+                expires_at=ended_at + result_lifetime(model),
                 generation=generation,
             )
-        code, message = generation.fail_code or "UNKNOWN", generation.fail_message
-        if generation.state == "success":
-            code, message = "NO_RESULT", "the API reports success without a usable URL; it may have billed"
+        code = generation.fail_code or "UNKNOWN"
         return cls(
             result=Result.failed,
             ended_at=ended_at,
             kind=fail_kind(code),
             code=code,
-            message=message,
+            message=generation.fail_message,
             generation=generation,
         )
+
+    def concerns(self, generation_id: str) -> bool:
+        """Return whether this is the end of a generation, and not of a mistake about the attempt."""
+        if self.generation is None:
+            return self.result in {Result.success, Result.failed}
+        return self.generation.generation_id == generation_id
+
+    @classmethod
+    def without_result(cls, reason: str, *, model: str, generation: Generation | None = None) -> Self:
+        """Return the outcome of a generation without a video, although the API reported no failure.
+
+        It expires a lifetime after now, because without a video the API's times may be wrong, too.
+        """
+        now = wall_clock.now()
+        return cls(
+            result=Result.failed,
+            ended_at=(generation and generation.completed_at) or now,
+            expires_at=now + result_lifetime(model),
+            kind=fail_kind(NO_RESULT),
+            code=NO_RESULT,
+            message=reason,
+            generation=generation,
+        )
+
+    @property
+    def may_be_reopened(self) -> bool:
+        """Whether the API may still deliver a video that it did not deliver when the outcome was recorded.
+
+        The status must be read again before anything is paid for another attempt.
+        """
+        if self.result is not Result.failed or self.code != NO_RESULT:
+            return False
+        now = wall_clock.now()
+        if self.expires_at is None:  # one of the oldest records, when there was only one model
+            return now - self.ended_at < result_lifetime(DEFAULT_MODEL)
+        return now < self.expires_at
 
     @classmethod
     def of_refusal(cls, error: SeedanceError, *, kind: FailKind) -> Self:
@@ -136,7 +242,7 @@ class Outcome(Record):
             ended_at=wall_clock.now(),
             kind=kind,
             code=type(error).__name__,
-            message=str(error),
+            message=str(error).encode(errors="replace").decode(),
         )
 
     @classmethod
@@ -145,8 +251,10 @@ class Outcome(Record):
         return cls(result=Result.lost, ended_at=wall_clock.now(), resolved_by=resolved_by)
 
 
-class Attempt(Record):
+class Attempt(BaseModel):
     """One paid try at a clip: its records so far."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     intent: Intent
     acceptance: Acceptance | None = None
@@ -154,9 +262,10 @@ class Attempt(Record):
 
     @classmethod
     def of(cls, intent: Intent, acceptance: Acceptance | None, outcome: Outcome | None) -> Self:
-        """Combine the records; an acceptance overrules a declaration that the attempt was lost."""
-        was_answered_after_all = acceptance and outcome and outcome.result is Result.lost
-        return cls(intent=intent, acceptance=acceptance, outcome=None if was_answered_after_all else outcome)
+        """Combine the records; an acceptance overrules an outcome that is not that of its generation."""
+        if acceptance and outcome and not outcome.concerns(acceptance.generation_id):
+            outcome = None
+        return cls(intent=intent, acceptance=acceptance, outcome=outcome)
 
     @property
     def key(self) -> str:
@@ -177,6 +286,21 @@ class Attempt(Record):
     def undecided(self) -> bool:
         """Whether neither an answer nor an outcome is recorded yet."""
         return self.acceptance is None and self.outcome is None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the API accepted it, and no end is recorded."""
+        return self.acceptance is not None and self.outcome is None
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it ended without a video."""
+        return self.outcome is not None and not self.has_video
+
+    @property
+    def has_video(self) -> bool:
+        """Whether the API finished its video."""
+        return self.outcome is not None and self.outcome.result is Result.success
 
     @property
     def settling_seconds(self) -> float:

@@ -1,5 +1,6 @@
 """Check everything about a production that can be checked for free."""
 
+import asyncio
 import secrets
 from dataclasses import dataclass, replace
 
@@ -10,10 +11,12 @@ from prefect_seedance.options import Loading, Output
 from prefect_seedance.production.session import OpenArchive, open_archive
 from prefect_seedance.production.settings import RunSettings
 from prefect_seedance.storage.objects import Objects
+from prefect_seedance.storage.tempfiles import probe_temporary_folder
 from prefect_seedance.storyboard.loader import Source, load_storyboard
 from prefect_seedance.storyboard.parser import ParsedStoryboard
 from prefect_seedance.storyboard.plan import Plan, plan
 from prefect_seedance.storyboard.schema import Storyboard
+from prefect_seedance.video.decoders import check_decoders
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +26,7 @@ class Prepared:
     Attributes:
         storyboard: As it was parsed.
         archived: The clips that the archive has, by fingerprint.
-        settings: With the name of the production, and one for the run, by which it knows its own attempts.
+        settings: With the name of the production and the id of the run.
         output: With every open choice made.
         warning: A doubt that does not stop the run; empty if there is none.
     """
@@ -45,13 +48,14 @@ async def prepare(
     output: Output = Output(),
     open_archive: OpenArchive = open_archive,
 ) -> Prepared:
-    """Load and plan a production, and check the account, the archive and the images.
+    """Load and plan a production, and check account, decoders, temporary folder, archive and images.
 
     It spends nothing and stores nothing but a probe, which it deletes.
 
     Raises:
         StoryboardError: If the storyboard has mistakes.
-        SetupError: If the archive, the callbacks or the images' hosting are wrong.
+        SetupError: If the archive, the callbacks or the images' hosting are wrong, or this machine cannot
+            verify videos.
     """
     credentials = settings.credentials
     credentials.callbacks(settings.waiting.callback_url)
@@ -63,6 +67,8 @@ async def prepare(
         opener=open_archive,
     )
     planned = plan(parsed.clips, title=parsed.title, name=name, model=credentials.model)
+    check_decoders()
+    await asyncio.to_thread(probe_temporary_folder)
     store = await open_archive(settings.archive)
     await store.probe()
     known = await clip_histories(store, [clip.fingerprint for clip in planned.distinct])
@@ -78,9 +84,7 @@ async def prepare(
         storyboard=parsed,
         plan=planned,
         archived=archived,
-        settings=replace(
-            settings, production=planned.name, asked_by=settings.asked_by or f"run {secrets.token_hex(4)}"
-        ),
+        settings=replace(settings, production=planned.name, run_id=secrets.token_hex(8)),
         output=_decided(output, parsed),
         warning=await host.check(image for clip in missing for image in clip.images),
     )

@@ -1,4 +1,4 @@
-"""Run a prepared production: every clip on its own, then the manifest, then film and report."""
+"""Run a prepared production: every clip on its own, then the manifest, then inspections, film and report."""
 
 import asyncio
 import contextlib
@@ -9,17 +9,18 @@ from datetime import UTC, datetime
 
 from prefect_seedance.api.wire import Generation
 from prefect_seedance.clips.history import ClipStatus
-from prefect_seedance.clips.records import Attempt, Result, clip_prefix
+from prefect_seedance.clips.records import Attempt, clip_prefix
 from prefect_seedance.clips.retry import failure
 from prefect_seedance.errors import ArchiveError, DeadlineError, SeedanceError
-from prefect_seedance.film.seams import ClipInspection
 from prefect_seedance.production.entries import Bookkeeper
 from prefect_seedance.production.outputs import OutputMaker
 from prefect_seedance.production.prepare import Prepared
 from prefect_seedance.production.progress import OnProgress, Progress, ignore, notify
+from prefect_seedance.production.rescue import Rescuer
 from prefect_seedance.production.session import Session
 from prefect_seedance.production.steps import Steps
 from prefect_seedance.report.manifest import Entry, Manifest, production_key
+from prefect_seedance.report.paid_clip import PaidClip
 from prefect_seedance.storyboard.plan import PlannedClip
 
 _log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ async def run(
         on_progress=on_progress,
         deadline=asyncio.get_running_loop().time() + prepared.settings.waiting.deadline_seconds,
         began_at=began_at,
-        books=Bookkeeper(ledger=session.ledger, settings=prepared.settings, began_at=began_at),
+        books=Bookkeeper(ledger=session.ledger, settings=prepared.settings),
     )
     return await production.run()
 
@@ -52,7 +53,6 @@ class Production:
     Attributes:
         deadline: By the event loop's clock.
         entries: The clips that the run has finished with, by fingerprint.
-        inspections: Of archived clips, by fingerprint.
         left: The slots of generations that the run leaves in flight.
     """
 
@@ -64,30 +64,31 @@ class Production:
     began_at: datetime
     books: Bookkeeper
     entries: dict[str, Entry] = field(default_factory=dict)
-    inspections: dict[str, ClipInspection] = field(default_factory=dict)
     left: list[contextlib.AsyncExitStack] = field(default_factory=list)
 
     async def run(self) -> Manifest:
         """Make the missing clips, and account for them even if the run is cancelled."""
         prepared, plan = self.prepared, self.prepared.plan
-        outputs = OutputMaker(
+        words = prepared.storyboard.storyboard.model_dump_json(indent=2, exclude_none=True)
+        await self.session.store.put(production_key(plan.name, "storyboard.json"), words.encode())
+        async with OutputMaker(
             output=prepared.output,
             settings=prepared.settings,
             steps=self.steps,
             inspector=self.session.inspector,
-        )
-        words = prepared.storyboard.storyboard.model_dump_json(indent=2, exclude_none=True)
-        await self.session.store.put(production_key(plan.name, "storyboard.json"), words.encode())
-        tasks = [asyncio.create_task(self._finish(clip, outputs)) for clip in plan.distinct]
-        try:
-            with self._listening():
-                await asyncio.gather(*tasks)
-        finally:
-            manifest = await asyncio.shield(self._conclude(tasks))
-        return await outputs.make(manifest, self.inspections)
+        ) as outputs:
+            tasks = [asyncio.create_task(self._finish(clip, outputs)) for clip in plan.distinct]
+            former = asyncio.create_task(self._rescue())
+            try:
+                with self._listening():
+                    await asyncio.gather(*tasks, former)
+            finally:
+                former.cancel()
+                manifest = await asyncio.shield(self._conclude(tasks, former))
+            return await outputs.make(manifest)
 
     async def _finish(self, clip: PlannedClip, outputs: OutputMaker) -> None:
-        """Make or reuse a clip, then inspect it; a failure does not affect the other clips."""
+        """Make or reuse a clip; a failure does not affect the other clips."""
         archived = self.prepared.archived.get(clip.fingerprint)
         if archived:
             self._note(clip, Entry.of(clip, ClipStatus.reused, archived=archived))
@@ -95,9 +96,7 @@ class Production:
             self._note(clip, await self._attempt(clip))
         archived = self.entries[clip.fingerprint].clip
         if archived and outputs.output.needs_inspection:
-            inspection = await outputs.inspect(archived, clip)
-            if inspection:
-                self.inspections[clip.fingerprint] = inspection
+            outputs.begin_inspection(archived, clip)
 
     async def _attempt(self, clip: PlannedClip) -> Entry:
         """Make a clip, or explain why it could not be made."""
@@ -118,10 +117,12 @@ class Production:
             self.books.seen[clip.fingerprint] = attempt
             self._notify(clip, ClipStatus.in_flight)
             attempt = await steps.wait(attempt, deadline_seconds=left())
+            while attempt.has_failed and (other := await self.books.open_attempt(clip)):
+                attempt = await steps.wait(other, deadline_seconds=left())
             if attempt.outcome is None:
-                return self._leave_in_flight(slot, clip, attempt)
-        if attempt.outcome and attempt.outcome.result is not Result.success:
-            raise failure(clip.name, attempt.outcome)
+                return await self._leave_in_flight(slot, clip, attempt)
+        if attempt.has_failed:
+            raise failure(attempt)
         self._notify(clip, ClipStatus.archiving)
         archived = await steps.archive(attempt, deadline_seconds=left())
         return Entry.of(
@@ -129,7 +130,7 @@ class Production:
             ClipStatus.made,
             attempt=attempt,
             archived=archived,
-            billed_seconds=self.books.billed_seconds(attempt),
+            billed_seconds=await self.books.billed_seconds(attempt),
             note=await self.books.resubmitted(attempt),
         )
 
@@ -138,28 +139,49 @@ class Production:
         await slot.enter_async_context(self.session.slots)
         if len(self.left) >= self.prepared.settings.credentials.generations_in_flight:
             raise DeadlineError(
-                f"{clip.name} is not submitted: the account's limit of concurrent generations is reached. "
-                "It cost nothing; run again once some have ended"
+                f"{clip.name} was not submitted and cost nothing: the account's limit of concurrent "
+                "generations is reached. Run again when some have ended"
             )
 
-    def _leave_in_flight(self, slot: contextlib.AsyncExitStack, clip: PlannedClip, attempt: Attempt) -> Entry:
+    async def _leave_in_flight(
+        self, slot: contextlib.AsyncExitStack, clip: PlannedClip, attempt: Attempt
+    ) -> Entry:
         """Account for a generation that the run does not wait for, and keep its slot until the run ends."""
         is_last = len(self.left) + 1 == self.prepared.settings.credentials.generations_in_flight
         # The last slot is passed on, so that the clips in the queue learn that there is none left.
         self.left.append(slot if is_last else slot.pop_all())
-        billed_seconds = self.books.billed_seconds(attempt)
+        billed_seconds = await self.books.billed_seconds(attempt)
         return Entry.of(clip, ClipStatus.in_flight, attempt=attempt, billed_seconds=billed_seconds)
 
-    async def _conclude(self, tasks: Sequence[asyncio.Task[None]]) -> Manifest:
+    async def _rescue(self) -> Sequence[PaidClip]:
+        """Archive clips that were paid for before the storyboard was edited."""
+        plan = self.prepared.plan
+        rescuer = Rescuer(
+            session=self.session,
+            steps=self.steps,
+            deadline=self.deadline,
+            archives=self.prepared.output.rescue,
+        )
+        try:
+            return await rescuer.rescue_production(
+                plan.name, without={clip.fingerprint for clip in plan.distinct}
+            )
+        except Exception:  # noqa: BLE001 -- the account of this storyboard's clips does not depend on it
+            _log.exception("Earlier clips of %s cannot be read; the run continues without them", plan.name)
+            return ()
+
+    async def _conclude(
+        self, tasks: Sequence[asyncio.Task[None]], former: asyncio.Task[Sequence[PaidClip]]
+    ) -> Manifest:
         """Account for every clip, and store the manifest.
 
         A cancelled `gather` returns with its first cancelled task; the others may still record an answer.
         """
-        await asyncio.wait(tasks)
+        await asyncio.wait([*tasks, former])
         for slot in self.left:
             await slot.aclose()
         plan = self.prepared.plan
-        stopped = DeadlineError("The run was stopped; run the same again to continue")
+        stopped = DeadlineError("The run was stopped before the clip was finished; run again to continue")
         left = [clip for clip in plan.distinct if clip.fingerprint not in self.entries]
         explained = await asyncio.gather(*[self.books.explain(clip, stopped) for clip in left])
         for clip, entry in zip(left, explained, strict=True):
@@ -172,12 +194,13 @@ class Production:
             began_at=self.began_at,
             ended_at=datetime.now(UTC),
             clips=tuple(self.entries[clip.fingerprint].at(clip) for clip in plan.clips),
+            former=() if former.cancelled() else tuple(former.result()),
         )
         try:
             await self.steps.record(manifest)
             await self._sweep()
         except ArchiveError:  # a manifest that cannot be stored is still returned and shown
-            _log.exception("The manifest of %s is not in the archive", plan.name)
+            _log.exception("Could not store the manifest of %s; the next run stores it", plan.name)
         return manifest
 
     async def _sweep(self) -> None:

@@ -1,6 +1,8 @@
 """The steps that make a production, each a coroutine."""
 
 import asyncio
+import secrets
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -26,6 +28,12 @@ _REPORT_SECONDS = 300.0
 """A hundred clips take some seconds; a store that does not answer must not hold up the run."""
 
 
+_JOIN_SECONDS = 600.0
+_JOIN_SECONDS_PER_SECOND = 10.0
+"""Bound of joining a film, by its length: re-encoding a second of 720p takes less than one second on one
+processor, and a tenth of a processor may be all that a container has."""
+
+
 class Steps(Protocol):
     """What a production consists of; run as plain coroutines, or as tasks of Prefect."""
 
@@ -45,7 +53,7 @@ class Steps(Protocol):
         """Store the manifest."""
 
     async def join(self, manifest: Manifest, *, style: JoinStyle) -> Film:
-        """Join the archived clips to a film."""
+        """Join the archived clips into a film."""
 
     async def report(self, manifest: Manifest, *, price_per_second: Decimal | None) -> Report:
         """Write the report page."""
@@ -70,6 +78,7 @@ class PlainSteps:
             ledger=session.ledger,
             production=settings.production,
             asked_by=settings.asked_by,
+            run_id=settings.run_id or secrets.token_hex(8),
             policy=settings.retry,
             callbacks=settings.credentials.callbacks(settings.waiting.callback_url),
             waits=settings.waiting.wait,
@@ -121,7 +130,7 @@ class PlainSteps:
         await record(manifest, self.session.store)
 
     async def join(self, manifest: Manifest, *, style: JoinStyle) -> Film:
-        """Join the archived clips to a film, unless that has been done."""
+        """Join the archived clips into a film, unless that has been done."""
         return await join_production(manifest, self.session.store, style=style)
 
     async def report(self, manifest: Manifest, *, price_per_second: Decimal | None) -> Report:
@@ -130,14 +139,23 @@ class PlainSteps:
 
 
 async def join_production(manifest: Manifest, store: Store, *, style: JoinStyle) -> Film:
-    """Join a production's archived clips to a film, unless that has been done.
+    """Join a production's archived clips into a film, unless that has been done.
 
     Raises:
-        ArchiveError: As `join_clips` does.
+        ArchiveError: As `join_clips` does, or if it takes longer than ten minutes and ten times its length.
     """
-    return await join_clips(
-        store, manifest.scenes, production=manifest.production, title=manifest.title, style=style
-    )
+    scenes = manifest.scenes
+    bound = _JOIN_SECONDS + _JOIN_SECONDS_PER_SECOND * sum(scene.seconds for scene in scenes)
+    try:
+        async with asyncio.timeout(bound):
+            return await join_clips(
+                store, scenes, production=manifest.production, title=manifest.title, style=style
+            )
+    except TimeoutError:
+        raise ArchiveError(
+            f"Joining the film took more than {bound:.0f} s and was stopped; the clips are safe. "
+            f"Join it with prefect-seedance film {shlex.quote(store.name)} {manifest.production}"
+        ) from None
 
 
 async def report_production(manifest: Manifest, store: Store, *, price_per_second: Decimal | None) -> Report:
@@ -151,7 +169,8 @@ async def report_production(manifest: Manifest, store: Store, *, price_per_secon
             return await render_report(manifest, store, price_per_second=price_per_second)
     except TimeoutError:
         raise ArchiveError(
-            f"The archive {store.name} took more than {_REPORT_SECONDS:.0f} s for the report"
+            f"Writing the report to {store.name} took more than {_REPORT_SECONDS:.0f} s; "
+            "write it again with prefect-seedance report"
         ) from None
 
 

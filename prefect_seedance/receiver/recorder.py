@@ -10,12 +10,18 @@ from typing import Final, Self
 
 from prefect_seedance.api.callback_urls import AttemptRef
 from prefect_seedance.api.client import SeedanceClient
-from prefect_seedance.clips.ledger import CONCURRENT_READS, Ledger
+from prefect_seedance.clips.ledger import CONCURRENT_READS, Ledger, or_unreadable
 from prefect_seedance.clips.poll import Poller
 from prefect_seedance.clips.records import Attempt, Result
 from prefect_seedance.clips.submit import this_process
 from prefect_seedance.clips.unresolved import Resolver
-from prefect_seedance.errors import ArchiveError, DeadlineError, SeedanceError, may_retry_read
+from prefect_seedance.errors import (
+    ArchiveError,
+    DeadlineError,
+    SeedanceError,
+    UnreadableRecordError,
+    may_retry_read,
+)
 from prefect_seedance.options import Waiting
 from prefect_seedance.receiver.hints import Hints
 
@@ -112,8 +118,14 @@ class OutcomeRecorder:
 
         async def resume(ref: AttemptRef) -> None:
             async with gate:
-                if not self.poll_again(ref) and (attempt := await self._ledger.attempt(*ref)):
+                if self.poll_again(ref):
+                    return
+                attempt = await or_unreadable(self._ledger.attempt(*ref))
+                if isinstance(attempt, Attempt):
                     self.follow(attempt)
+                elif attempt:
+                    _log.error("An earlier callback is not followed: %s", attempt)
+                    self._remember(ref)
 
         is_done = False
         while not is_done:
@@ -121,7 +133,7 @@ class OutcomeRecorder:
                 await asyncio.gather(*map(resume, await self._hints.pending()))
                 is_done = True
             except ArchiveError as error:
-                _log.warning("Earlier callbacks cannot be read yet: %s", error)
+                _log.warning("Could not read the stored callbacks; the receiver tries again: %s", error)
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def _follow(self, ref: AttemptRef, attempt: Attempt) -> None:
@@ -136,7 +148,8 @@ class OutcomeRecorder:
                     return None  # a forged callback, or a slow generation: another callback starts again
                 except SeedanceError as error:
                     _log.warning("The callback for %s has no outcome yet: %s", attempt.intent.name, error)
-                    if not (may_retry_read(error) or isinstance(error, ArchiveError)):
+                    may_pass = may_retry_read(error) or isinstance(error, ArchiveError)
+                    if isinstance(error, UnreadableRecordError) or not may_pass:
                         return self._remember(ref)
                     await asyncio.sleep(_RETRY_SECONDS)
         except Exception:  # noqa: BLE001 -- logged, and must not affect other callbacks
@@ -161,8 +174,9 @@ class OutcomeRecorder:
 
     async def _resolved(self, attempt: Attempt) -> Attempt:
         """Wait until the answer to the submission is recorded; if it was lost, adopt the callback's id."""
-        pauses = iter(_ANSWER_POLLS_SECONDS)
-        while attempt.undecided and (left := attempt.settling_seconds):
+        pauses, clock = iter(_ANSWER_POLLS_SECONDS), asyncio.get_running_loop().time
+        latest = clock() + attempt.settling_seconds  # from now on, whatever the clock of its run says
+        while attempt.undecided and (left := latest - clock()) > 0:
             await asyncio.sleep(min(left, next(pauses, _ANSWER_POLLS_SECONDS[-1])))
             attempt = await self._ledger.refreshed(attempt)
         if not attempt.undecided and not is_declared_lost(attempt):

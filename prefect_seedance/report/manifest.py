@@ -2,26 +2,28 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from enum import StrEnum
+from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from prefect_seedance.clips.archive import Clip
 from prefect_seedance.clips.history import ClipStatus
-from prefect_seedance.clips.records import Attempt, Result
+from prefect_seedance.clips.records import Attempt, Result, parse_record
+from prefect_seedance.clips.sources import is_lost
 from prefect_seedance.errors import (
     AuthenticationError,
     ContentRejectedError,
     DeadlineError,
-    LinkExpiredError,
     SetupError,
     SubmissionUnresolvedError,
+    UnreadableRecordError,
 )
 from prefect_seedance.film.join import Film
 from prefect_seedance.film.scenes import Scene
 from prefect_seedance.film.seams import Seams, VideoInspection
+from prefect_seedance.report.paid_clip import PaidClip
+from prefect_seedance.report.verdict import Verdict
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.plan import PlannedClip, key_name
 
@@ -38,27 +40,10 @@ def status_of(last: Attempt | None, error: BaseException) -> ClipStatus:
     if last.outcome is None:
         return ClipStatus.in_flight
     if last.outcome.result is Result.success:
-        has_expired = last.outcome.expires_at is None or datetime.now(UTC) >= last.outcome.expires_at
-        is_gone = has_expired and isinstance(error, LinkExpiredError)
-        return ClipStatus.failed if is_gone else ClipStatus.in_flight
+        return ClipStatus.failed if is_lost(last.outcome, error) else ClipStatus.not_archived
     if last.outcome.result is Result.failed or isinstance(error, ContentRejectedError):
         return ClipStatus.failed
     return ClipStatus.not_submitted
-
-
-class Verdict(StrEnum):
-    """The most urgent thing that a production leaves to do."""
-
-    complete = "complete"
-    """Nothing: every clip is archived."""
-    unresolved = "unresolved"
-    """Resolve a submission."""
-    in_flight = "in flight"
-    """Run it again, once generations have ended."""
-    setup = "setup"
-    """Correct the set-up; nothing was spent."""
-    failed = "failed"
-    """Correct a clip, or pay for it again."""
 
 
 class Entry(BaseModel):
@@ -118,7 +103,7 @@ class Entry(BaseModel):
             generation_id=attempt.generation_id if attempt else archived and archived.generation_id,
             asked_at=attempt.intent.asked_at if attempt else None,
             ended_at=outcome.ended_at if outcome else None,
-            reason=str(error) if error else note,
+            reason="; ".join(filter(None, (str(error) if error else "", note))) or None,
             cause=type(error).__name__ if error else None,
             clip=archived,
         )
@@ -139,6 +124,7 @@ class Manifest(BaseModel):
         clips: In the storyboard's order.
         film: The joined clips; None if no film was wanted or it could not be made.
         film_reason: Why the film could not be made.
+        former: Clips that the production paid for and that are no longer in its storyboard.
         report: Key of the report page; None if it was not wanted or could not be written.
         report_reason: Why the report could not be written.
     """
@@ -153,6 +139,7 @@ class Manifest(BaseModel):
     began_at: datetime
     ended_at: datetime
     clips: tuple[Entry, ...]
+    former: tuple[PaidClip, ...] = ()
     film: Film | None = None
     film_reason: str | None = None
     report: str | None = None
@@ -162,6 +149,12 @@ class Manifest(BaseModel):
     def billed_seconds(self) -> int:
         """Seconds of video that this run submitted."""
         return sum(entry.billed_seconds for entry in self.clips)
+
+    @property
+    def left_behind(self) -> tuple[PaidClip, ...]:
+        """Former clips that the API may finish or has finished, and that are not archived."""
+        ended = {ClipStatus.failed, ClipStatus.not_submitted, ClipStatus.lost}
+        return tuple(clip for clip in self.former if not clip.key and clip.status not in ended)
 
     @property
     def counts(self) -> Mapping[ClipStatus, int]:
@@ -191,11 +184,13 @@ class Manifest(BaseModel):
 
     @property
     def verdict(self) -> Verdict:
-        """The most urgent thing left to do: resolve, then wait, then repair."""
-        if self.is_complete:
-            return Verdict.complete
+        """The most urgent thing left to do: resolve, then archive paid clips, then wait, then repair."""
         if self.counts.get(ClipStatus.unresolved):
             return Verdict.unresolved
+        if self.counts.get(ClipStatus.not_archived) or any(clip.is_stuck for clip in self.former):
+            return Verdict.failed
+        if self.is_complete:
+            return Verdict.complete
         if self.counts.get(ClipStatus.in_flight) or any(
             entry.cause == DeadlineError.__name__ for entry in self.clips
         ):
@@ -231,13 +226,13 @@ async def read_manifest(store: Store, name: str) -> Manifest:
         remedy = f"name one of: {', '.join(known)}" if known else "make one with prefect-seedance produce"
         found = f"no production {name!r}" if name else f"{len(known)} productions"
         raise SetupError(f"The archive {store.name} has {found}; {remedy}")
-    content = await store.read(production_key(wanted, "manifest.json"))
+    key = production_key(wanted, "manifest.json")
+    content = await store.read(key)
     try:
-        return Manifest.model_validate_json(content or b"")
-    except ValidationError:
-        raise SetupError(
-            f"The manifest of {wanted!r} in {store.name} is damaged; produce it again to rewrite it"
-        ) from None
+        remedy = "run produce again to rewrite it"
+        return parse_record(Manifest, content or b"", link=store.link(key), remedy=remedy)
+    except UnreadableRecordError as error:
+        raise SetupError(str(error)) from None
 
 
 async def record(manifest: Manifest, store: Store) -> None:

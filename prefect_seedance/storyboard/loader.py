@@ -9,6 +9,7 @@ from typing import Final
 
 from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.api.transport import fetch
+from prefect_seedance.api.wire import is_unicode
 from prefect_seedance.errors import SetupError, StoryboardError
 from prefect_seedance.storage.locations import Location
 from prefect_seedance.storage.objects import Objects, Opener
@@ -57,7 +58,10 @@ async def load_storyboard(
     """
     if isinstance(source, ParsedStoryboard):
         if source.model != model:
-            raise SetupError(f"{source.title} was parsed for {source.model}, but the account uses {model}")
+            raise SetupError(
+                f"{source.title} was parsed for {source.model}, but the account uses {model}; "
+                f"load it with model={model!r}"
+            )
         return source
     objects = Objects(opener)
     document = await _load_document(source, objects=objects, prompt=prompt)
@@ -110,7 +114,8 @@ async def _load_stored(location: Location, *, objects: Objects, prompt: str) -> 
         return document_from_folder(location, names, prompt=prompt)
     if size_bytes is not None and size_bytes > MAX_DOCUMENT_BYTES:
         raise StoryboardError(
-            f"{location} is larger than {MAX_DOCUMENT_BYTES // 1000} kB; a storyboard only names its images"
+            f"{location} is larger than {MAX_DOCUMENT_BYTES // 1000} kB; "
+            "name images instead of embedding them"
         )
     return Document.parse(await objects.read(location), name=str(location), folder=location.folder)
 
@@ -125,7 +130,7 @@ async def _download(url: str) -> tuple[bytes, str]:
     # Document.parse reports a larger document.
     found = await fetch(url, max_bytes=MAX_DOCUMENT_BYTES, timeout_seconds=_TIMEOUT_SECONDS)
     if not found.is_success:
-        raise StoryboardError(f"{url} cannot be read (status {found.status_code})")
+        raise StoryboardError(f"{url} cannot be read (status {found.status_code}); check the URL")
     return found.content, found.url
 
 
@@ -154,11 +159,13 @@ def document_from_folder(folder: Path | Location, names: Iterable[str], *, promp
         prompt: What happens from each image to the next.
 
     Raises:
-        StoryboardError: There are no images, or there is no prompt.
+        StoryboardError: There are no images, a name is not valid UTF-8, or there is no prompt.
     """
     images = sorted(filter(_is_image, names), key=_natural_key)
     if not images:
         raise StoryboardError(f"{folder} contains no images; add two or more")
+    if wrong := [name for name in (folder.name, *images) if not is_unicode(name)]:
+        raise StoryboardError(f"The name {wrong[0]!a} is not valid UTF-8; rename the file or folder")
     if not prompt.strip():
         raise StoryboardError(f"{folder} needs a prompt; describe what happens between its images")
     storyboard = {

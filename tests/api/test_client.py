@@ -11,6 +11,7 @@ import pytest
 
 from prefect_seedance.api.account import Limiter
 from prefect_seedance.api.client import SeedanceClient
+from prefect_seedance.api.permit import Permit
 from prefect_seedance.api.wire import ClipInput, GenerateRequest
 from prefect_seedance.errors import (
     ApiError,
@@ -21,6 +22,7 @@ from prefect_seedance.errors import (
     InvalidRequestError,
     NoAnswerError,
     NotFoundError,
+    NotSentError,
     RateLimitedError,
     SeedanceError,
     ServerError,
@@ -187,17 +189,48 @@ async def test_raises_persistent_errors(row: tuple[Answer, type[SeedanceError], 
 
 
 @pytest.mark.parametrize(
-    "data", [{}, {"taskId": ""}, {"taskId": None}, {"taskId": 7}, [], {"id": "task_1"}], ids=str
-)
+    "data",
+    [
+        {}, {"taskId": ""}, {"taskId": None}, {"taskId": 7}, [], {"id": "task_1"},
+        {"taskId": "x" * 10**6}, {"taskId": "task\n1"}, {"taskId": "täsk"},
+    ],
+    ids=lambda data: f"{data!r:.20}",
+)  # fmt: skip
 async def test_submission_needs_an_id(data: object) -> None:
     """An acceptance without a generation id is no answer, and is not retried."""
     script = Script(responds(data=data))
 
     async with client(script) as seedance:
-        with pytest.raises(NoAnswerError, match="has no taskId"):
+        with pytest.raises(NoAnswerError, match="has no usable taskId"):
             await submit(seedance)
 
     assert len(script.requests) == 1
+
+
+@pytest.mark.parametrize("status", [200, 400, 502])
+async def test_huge_answer_is_no_answer(status: int) -> None:
+    """Whatever the status of an answer beyond the bound, a generation may have been started."""
+    script = Script(lambda: httpx.Response(status, content=bytes(2**20 + 1)))
+    permit = Permit.lasting(60)
+
+    async with client(script) as seedance, seedance.admission():
+        with pytest.raises(NoAnswerError, match="larger than"):
+            await seedance.submit(REQUEST, permit=permit)
+
+    assert permit.may_have_started
+    assert len(script.requests) == 1
+
+
+@pytest.mark.parametrize("generation_id", ["", "task 1", "task\n1", "x" * 201, "\udcff"], ids=ascii)
+async def test_unknown_ids_are_not_requested(generation_id: str) -> None:
+    """The API knows no generation with an id that cannot be one, so nothing is sent."""
+    script = Script(PENDING)
+
+    async with client(script) as seedance:
+        with pytest.raises(NotFoundError, match="is not an id of the API"):
+            await seedance.status(generation_id)
+
+    assert script.requests == []
 
 
 @pytest.mark.parametrize("broken", ["refused", "429"])
@@ -207,10 +240,10 @@ async def test_submission_gives_up_in_time(broken: str) -> None:
 
     async with client(script, timeout_seconds=60) as seedance:
         began = now()
-        with pytest.raises(ROWS[broken][1]):
+        with pytest.raises((ROWS[broken][1], NotSentError)):
             await submit(seedance)
 
-        assert now() - began <= seedance.submission_seconds == 120
+        assert now() - began <= 120
         assert 5 <= len(script.requests) <= 8
         assert script.times[-1] - began <= 60
 
@@ -256,15 +289,15 @@ async def test_posts_the_request() -> None:
 
 async def test_gets_the_status() -> None:
     """A status read is one GET with the generation's id, properly quoted."""
-    script = Script(responds(data={"taskId": "a&b c/ü", "state": "success", "new": 1}))
+    script = Script(responds(data={"taskId": "a&b+c/%2", "state": "success", "new": 1}))
 
     async with client(script, base_url="http://localhost:1/proxy/", model="seedance-2") as seedance:
-        generation = await seedance.status("a&b c/ü")
+        generation = await seedance.status("a&b+c/%2")
 
     (request,) = script.requests
     assert (request.method, request.url.path) == ("GET", "/proxy/api/v1/statusTask/seedance-2")
-    assert request.url.params["taskId"] == "a&b c/ü"
-    assert (generation.generation_id, generation.state, request.content) == ("a&b c/ü", "success", b"")
+    assert request.url.params["taskId"] == "a&b+c/%2"
+    assert (generation.generation_id, generation.state, request.content) == ("a&b+c/%2", "success", b"")
 
 
 @pytest.mark.parametrize(
@@ -338,7 +371,7 @@ async def test_pause_by_others_is_bounded() -> None:
     async with client(script, timeout_seconds=60) as seedance, seedance.admission():
         seedance.limiter.pause(3600)
         began = now()
-        with pytest.raises(RateLimitedError, match="nothing was sent"):
+        with pytest.raises(NotSentError, match="Nothing was sent"):
             await seedance.submit(REQUEST)
 
     assert 60 <= now() - began < 61
@@ -630,3 +663,34 @@ async def test_tls_failure_sends_nothing() -> None:
     async with serving(Server(body=b"not TLS"), scheme="https") as seedance:
         with pytest.raises(ConnectionFailedError):
             await seedance.status("task_1", retry_seconds=0)
+
+
+class Ending(Permit):
+    """A permit that is revoked while the connection is being made."""
+
+    def begin(self) -> None:
+        super().begin()
+        self.revoke()
+
+
+async def test_connected_socket_sends_nothing() -> None:
+    """If the permit ends while a real connection is being made, no byte of the request leaves."""
+    received: list[bytes] = []
+    is_closed = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        received.append(await reader.read())
+        writer.close()
+        is_closed.set()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    permit = Ending.lasting(60)
+
+    async with server, SeedanceClient(KEY, base_url=f"http://{host}:{port}") as seedance:
+        with pytest.raises(NotSentError, match="stopped"):
+            await seedance.submit(REQUEST, permit=permit)
+        await is_closed.wait()
+
+    assert received == [b""]
+    assert not permit.may_have_started

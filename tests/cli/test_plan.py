@@ -25,6 +25,7 @@ from tests.records import (
     record_in_flight,
     record_outcome,
     record_submitting,
+    record_unreadable,
     record_unresolved,
 )
 
@@ -42,15 +43,16 @@ def test_forecasts_cost(board: Path, capsys: pytest.CaptureFixture[str]) -> None
     out = capsys.readouterr().out
     assert "Test board: 2 clips" in out
     assert "1  dawn → noon  make       4 s" in out
-    assert "make 2. 8 s of video would be billed, which costs 0.40." in out
+    assert "make 2. 8 s of video would be billed, at a cost of 0.40." in out
 
 
 HISTORIES = [
     pytest.param(record_submitting, [], "wait", 0, id="submitting"),
     pytest.param(record_unresolved, [], "leave unresolved", 0, id="unresolved"),
     pytest.param(record_unresolved, ["--on-unresolved", "resubmit"], "make", 4, id="unresolved, resubmitted"),
+    pytest.param(record_unreadable, [], "leave unreadable", 0, id="unreadable"),
     pytest.param(record_in_flight, [], "wait", 0, id="in flight"),
-    pytest.param(ended(SUCCEEDED), [], "archive", 0, id="generated"),
+    pytest.param(ended(SUCCEEDED), [], "archive", 0, id="not archived"),
     pytest.param(record_archived, [], "reuse", 0, id="archived"),
     pytest.param(ended(REFUSED), [], "make", 4, id="refused"),
     pytest.param(ended(LOST), [], "make", 4, id="lost"),

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
@@ -12,10 +13,13 @@ from prefect_seedance.api.wire import ClipSettings
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.records import Attempt
+from prefect_seedance.clips.sources import expiry
 from prefect_seedance.clips.submit import describe_run
 from prefect_seedance.errors import (
+    ArchiveError,
     AuthenticationError,
     DeadlineError,
+    LinkExpiredError,
     SubmissionUnresolvedError,
 )
 from prefect_seedance.options import RetryPolicy
@@ -27,6 +31,7 @@ from tests.records import (
     FAILED,
     LOST,
     REFUSED,
+    SUCCEEDED,
     intent_of,
     record_in_flight,
     record_outcome,
@@ -36,7 +41,10 @@ from tests.records import (
 CLIP = PlannedClip(
     name="bell", prompt="a bell rings", images=(), settings=ClipSettings(), number=1, fingerprint="f" * 32
 )
-SETTINGS = RunSettings(credentials=Credentials(api_key=SecretStr("sd-key")), asked_by="flow run dawn")
+EXPIRES_AT = datetime(2099, 12, 12, 10, tzinfo=UTC)
+SETTINGS = RunSettings(
+    credentials=Credentials(api_key=SecretStr("sd-key")), asked_by="flow run dawn", run_id="dawn"
+)
 
 
 @pytest.fixture
@@ -47,15 +55,12 @@ def store(request: pytest.FixtureRequest) -> Store:
 @pytest.fixture
 def books(store: Store) -> Bookkeeper:
     """Return the books of a run that begins now."""
-    return Bookkeeper(ledger=Ledger(store), settings=SETTINGS, began_at=datetime.now(UTC))
+    return Bookkeeper(ledger=Ledger(store), settings=SETTINGS)
 
 
-def own(attempt: Attempt, *, after: timedelta = timedelta(seconds=1), run: str = "flow run dawn") -> Attempt:
-    """Return an attempt as this run would have submitted it, so long after it began."""
-    intent = attempt.intent.model_copy(
-        update={"asked_by": describe_run(run), "asked_at": datetime.now(UTC) + after}
-    )
-    return attempt.model_copy(update={"intent": intent})
+def own(attempt: Attempt, *, run_id: str = "dawn") -> Attempt:
+    """Return an attempt as this run would have submitted it."""
+    return attempt.model_copy(update={"intent": attempt.intent.model_copy(update={"run_id": run_id})})
 
 
 async def test_nothing_was_submitted(books: Bookkeeper) -> None:
@@ -76,6 +81,45 @@ async def test_last_attempt_decides(books: Bookkeeper, store: Store) -> None:
     assert (entry.status, entry.generation_id) == (ClipStatus.in_flight, "task_1")
 
 
+@pytest.mark.parametrize(
+    "error",
+    [DeadlineError("The run was stopped"), RuntimeError("a bug")],
+    ids=["stopped", "bug"],
+)
+async def test_unarchived_clip_says_until_when(error: Exception, books: Bookkeeper, store: Store) -> None:
+    """A clip that is paid and not archived says until when its link works, and what to run."""
+    await record_outcome(store, CLIP, SUCCEEDED.model_copy(update={"expires_at": EXPIRES_AT}))
+
+    entry = await books.explain(CLIP, error)
+
+    assert entry.status is ClipStatus.not_archived
+    assert entry.reason == (
+        f"{error}; its link expires at 2099-12-12 10:00 UTC; "
+        f"run again or run prefect-seedance rescue '{store.url}' before then"
+    )
+
+
+async def test_archiving_error_says_it_once(books: Bookkeeper, store: Store) -> None:
+    """An error that already says until when the link works is not repeated."""
+    outcome = SUCCEEDED.model_copy(update={"expires_at": EXPIRES_AT})
+    await record_outcome(store, CLIP, outcome)
+    error = ArchiveError(f"bell: no link works; {expiry(outcome, archive=store.name)}")
+
+    entry = await books.explain(CLIP, error)
+
+    assert entry.reason == str(error)
+
+
+async def test_lost_clip_has_failed(books: Bookkeeper, store: Store) -> None:
+    """A video that the API no longer keeps has failed, and nothing asks to run again."""
+    expired = SUCCEEDED.model_copy(update={"expires_at": datetime(2026, 1, 1, tzinfo=UTC)})
+    await record_outcome(store, CLIP, expired)
+
+    entry = await books.explain(CLIP, LinkExpiredError("bell is lost"))
+
+    assert (entry.status, entry.reason) == (ClipStatus.failed, "bell is lost")
+
+
 async def test_unresolved_has_its_remedy(books: Bookkeeper, store: Store) -> None:
     """An unresolved submission is reported as such, whatever stopped the run."""
     await record_unresolved(store, CLIP)
@@ -87,9 +131,20 @@ async def test_unresolved_has_its_remedy(books: Bookkeeper, store: Store) -> Non
     assert "resolve" in (entry.reason or "")
 
 
-async def test_unreadable_ledger_is_unresolved(books: Bookkeeper, store: Store) -> None:
-    """If the ledger cannot be read, a clip that this run has not submitted may still be paid for."""
+async def test_names_unreadable_record(books: Bookkeeper, store: Store) -> None:
+    """A clip with a damaged record has a status of its own, and the reason names record and remedy."""
     await store.put(f"clips/{CLIP.fingerprint}/attempt-001/intent.json", b"{")
+
+    entry = await books.explain(CLIP, DeadlineError("The run was stopped"))
+
+    assert (entry.status, entry.cause) == (ClipStatus.unreadable, "UnreadableRecordError")
+    assert "intent.json is missing or damaged; restore it from a backup" in (entry.reason or "")
+
+
+async def test_unreadable_archive_is_unresolved(books: Bookkeeper, tmp_path: Path) -> None:
+    """If the archive cannot be read, a clip that this run has not submitted may still be paid for."""
+    books.ledger = Ledger(Store.open(str(tmp_path)))
+    (tmp_path / "clips").touch()
 
     entry = await books.explain(CLIP, DeadlineError("The run was stopped"))
 
@@ -111,23 +166,28 @@ async def test_own_attempt_is_remembered(books: Bookkeeper, store: Store) -> Non
     ("change", "billed"),
     [
         (own, 4),
-        (lambda attempt: own(attempt, after=-timedelta(hours=1)), 0),
-        (lambda attempt: own(attempt, run="flow run noon"), 0),
+        (lambda attempt: own(attempt, run_id="noon"), 0),
         (lambda attempt: own(attempt.model_copy(update={"outcome": FAILED})), 4),
         (lambda attempt: own(attempt.model_copy(update={"outcome": REFUSED})), 0),
     ],
-    ids=["own", "before the run", "of another run", "failed", "refused"],
+    ids=["own", "of another run", "failed", "refused"],
 )
-def test_bills_own_submissions(change: Callable[[Attempt], Attempt], billed: int, books: Bookkeeper) -> None:
+async def test_bills_own_submissions(
+    change: Callable[[Attempt], Attempt], billed: int, books: Bookkeeper
+) -> None:
     """A run bills what it has submitted itself, unless nothing was started."""
     attempt = Attempt(intent=intent_of(CLIP))
 
-    assert books.billed_seconds(change(attempt)) == billed
+    assert await books.billed_seconds(change(attempt)) == billed
 
 
-def test_bills_no_missing_attempt(books: Bookkeeper) -> None:
-    """Without an attempt nothing is billed."""
-    assert books.billed_seconds(None) == 0
+async def test_bills_every_own_attempt(books: Bookkeeper, store: Store) -> None:
+    """A run that paid for a second attempt, and then got the video of the first, bills the second."""
+    first = await record_in_flight(store, CLIP)
+    second = intent_of(CLIP).model_copy(update={"number": 2, "run_id": "dawn"})
+    await books.ledger.claim(second)
+
+    assert await books.billed_seconds(first) == CLIP.settings.duration
 
 
 async def test_names_resubmitted_attempts(books: Bookkeeper, store: Store) -> None:
@@ -138,7 +198,7 @@ async def test_names_resubmitted_attempts(books: Bookkeeper, store: Store) -> No
 
     note = await resubmitting.resubmitted(attempt)
 
-    assert note == "attempt 1 was unresolved and was submitted again: it may be billed twice"
+    assert note == "attempt 1 was unresolved, and the clip was submitted again: it may be billed twice"
     assert await books.resubmitted(attempt) is None
 
 

@@ -2,19 +2,30 @@
 
 import asyncio
 import contextlib
+import json
 import logging
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
+from prefect_seedance.clips.archive import Clip
 from prefect_seedance.clips.history import ClipStatus
+from prefect_seedance.clips.records import clip_prefix
+from prefect_seedance.film.seams import ClipInspection
 from prefect_seedance.options import Output, RetryPolicy
+from prefect_seedance.production import outputs
 from prefect_seedance.production.prepare import prepare
 from prefect_seedance.production.progress import Progress
+from prefect_seedance.production.run import run
+from prefect_seedance.production.session import Session
 from prefect_seedance.production.settings import RunSettings
+from prefect_seedance.production.steps import PlainSteps
 from prefect_seedance.report.manifest import Manifest, read_manifest
+from prefect_seedance.report.verdict import Verdict
 from prefect_seedance.storage.store import Store
+from prefect_seedance.storyboard.image import SourceImage
 from prefect_seedance.storyboard.schema import ClipList, ClipSpec, Defaults
 from tests.processes import Sandbox
 from tests.production.conftest import PLAIN, QUICK, SOUNDS, make, prepare_sounds
@@ -47,7 +58,7 @@ async def test_makes_what_is_missing(settings: RunSettings, archive: Path, sandb
 
 
 async def test_storyboard_becomes_film(board: Path, settings: RunSettings, archive: Path) -> None:
-    """A storyboard's clips are inspected, and joined to a film that the report shows."""
+    """A storyboard's clips are inspected, and joined into a film that the report shows."""
     manifest = await make(await prepare(board, settings))
 
     assert manifest.is_complete
@@ -66,6 +77,47 @@ async def test_failure_stops_no_other(settings: RunSettings, sandbox: Sandbox) -
     assert statuses(manifest) == ["failed", "made"]
     assert "CONTENT_VIOLATION" in (manifest.clips[0].reason or "")
     assert manifest.clips[0].cause == "ContentRejectedError"
+
+
+@pytest.mark.parametrize("version", [1, 2], ids=["damaged", "newer"])
+async def test_unreadable_record_stops_no_other(
+    settings: RunSettings, archive: Path, sandbox: Sandbox, version: int
+) -> None:
+    """A clip with an unreadable record is not submitted whatever is permitted, and the others are made."""
+    permissive = RetryPolicy(retry_failed=True, retry_rejected=True, on_unresolved="resubmit")
+    prepared = await prepare_sounds(replace(settings, retry=permissive))
+    bell, _ = prepared.plan.clips
+    record = archive / clip_prefix(bell.fingerprint) / "attempt-001" / "intent.json"
+    record.parent.mkdir(parents=True)
+    record.write_text(json.dumps({"schema_version": version}))
+
+    manifest = await make(prepared)
+
+    assert statuses(manifest) == ["unreadable", "made"]
+    assert "attempt-001/intent.json" in (manifest.clips[0].reason or "")
+    assert ("upgrade prefect-seedance" in (manifest.clips[0].reason or "")) == (version == 2)
+    assert manifest.verdict is Verdict.failed
+    assert sandbox.totals()["accepted"] == 1
+
+
+async def test_record_of_video_is_made_again(settings: RunSettings, archive: Path, sandbox: Sandbox) -> None:
+    """A damaged record of an archived video names its remedy, which costs nothing."""
+    prepared = await prepare_sounds(settings)
+    first = await make(prepared)
+    record = archive / clip_prefix(prepared.plan.clips[0].fingerprint) / "clip.json"
+    record.write_bytes(b"{")
+
+    damaged = await make(await prepare_sounds(settings))
+    record.unlink()
+    again = await make(await prepare_sounds(settings))
+
+    assert statuses(damaged) == ["unreadable", "reused"]
+    assert f"{record} is missing or damaged; delete it" in (damaged.clips[0].reason or "")
+    assert statuses(again) == ["made", "reused"]
+    assert [entry.clip and entry.clip.sha256 for entry in again.clips] == [
+        entry.clip and entry.clip.sha256 for entry in first.clips
+    ]
+    assert sandbox.totals()["accepted"] == 2
 
 
 async def test_retry_pays_once_more(settings: RunSettings, sandbox: Sandbox) -> None:
@@ -197,6 +249,57 @@ def _has_manifest(archive: Path) -> bool:
     return (archive / "productions/sounds/manifest.json").exists()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Hanging(PlainSteps):
+    """Steps whose inspections never end."""
+
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def inspect(self, clip: Clip, *, images: Sequence[SourceImage]) -> ClipInspection:
+        """Wait for ever."""
+        self.begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.ended.set()
+        return await super().inspect(clip, images=images)
+
+
+async def test_account_precedes_inspections(settings: RunSettings, archive: Path) -> None:
+    """The manifest is stored while clips are still inspected; stopping the run stops the inspections."""
+    prepared = await prepare(SOUNDS, settings, output=Output(film=False))
+    async with Session.open(prepared.settings) as session:
+        steps = Hanging(session=session, settings=prepared.settings)
+        task = asyncio.create_task(run(prepared, session=session, steps=steps))
+        async with asyncio.timeout(30):
+            await steps.begun.wait()
+            while not _has_manifest(archive):
+                await asyncio.sleep(0.05)
+        was_inspecting = not steps.ended.is_set()
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    assert was_inspecting
+    assert (task.cancelled(), steps.ended.is_set()) == (True, True)
+    assert statuses(await stored(archive)) == ["made", "made"]
+
+
+async def test_hanging_inspections_end(settings: RunSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inspections that never end do not keep the run from its end, its report and its manifest."""
+    monkeypatch.setattr(outputs, "_INSPECTIONS_SECONDS", 0.1)
+    monkeypatch.setattr(outputs, "_SECONDS_PER_INSPECTION", 0.0)
+    prepared = await prepare(SOUNDS, settings, output=Output(film=False))
+
+    async with Session.open(prepared.settings) as session, asyncio.timeout(30):
+        steps = Hanging(session=session, settings=prepared.settings)
+        manifest = await run(prepared, session=session, steps=steps)
+
+    assert statuses(manifest) == ["made", "made"]
+    assert manifest.report
+
+
 async def test_unstored_manifest_is_returned(
     settings: RunSettings, archive: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -207,7 +310,7 @@ async def test_unstored_manifest_is_returned(
         manifest = await make(await prepare_sounds(settings))
 
     assert manifest.is_complete
-    assert "The manifest of sounds is not in the archive" in caplog.text
+    assert "Could not store the manifest of sounds" in caplog.text
 
 
 async def test_similarity_needs_inspection(settings: RunSettings) -> None:

@@ -25,7 +25,7 @@ def call_back(simulation: Simulation, sold: Sold) -> None:
         if attempt is None:
             return
         hints, is_recorded = Hints(tools.store), asyncio.Event()
-        await hints.record(attempt, sold.generation_id)
+        await hints.record(ref, sold.generation_id)
 
         def note(_: Attempt) -> None:
             is_recorded.set()

@@ -232,7 +232,7 @@ class Simulation:
                 attempt = await submitter.submit(choices.clip, compose=compose, deadline=deadline)
                 attempt = await tools.poller.wait(attempt, ledger=tools.ledger, deadline=deadline)
                 if attempt.outcome and attempt.outcome.result is not Result.success:
-                    raise failure(choices.clip.name, attempt.outcome)
+                    raise failure(attempt)
                 return await tools.archivist.archive(attempt, deadline=deadline)
             finally:
                 late = process.time() - deadline
