@@ -13,6 +13,8 @@ from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, TypeVarTuple, Unpack
 
+import httpx
+
 from tests.simulation.loop import SteppedLoop
 
 _T = TypeVar("_T")
@@ -104,6 +106,7 @@ class Process(SteppedLoop):
         on_step: Called before each callback.
         log: What it has logged.
         work: Its main task, as `asyncio.run` has one.
+        network: Carries its HTTP requests.
     """
 
     def __init__(self, world: World, name: str, *, ahead_seconds: float) -> None:
@@ -114,6 +117,7 @@ class Process(SteppedLoop):
         self.on_step: Callable[[], None] = lambda: None
         self.log: list[str] = []
         self.work: asyncio.Task[Any] | None = None
+        self.network: httpx.AsyncBaseTransport | None = None
         self.is_paused = self.was_paused = self.is_dead = False
         self._arrives = True
         self._slept = 0.0

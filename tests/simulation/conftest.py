@@ -6,34 +6,44 @@ import random
 from collections.abc import Iterator
 from datetime import datetime
 
+import httpx
 import pytest
 
 from prefect_seedance import wall_clock
 from tests.simulation.clock import Process
 
 
+def _process() -> Process:
+    process = asyncio.get_running_loop()
+    assert isinstance(process, Process)
+    return process
+
+
 class _ProcessLog(logging.Handler):
     """Notes what a process logs."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        asyncio_loop = asyncio._get_running_loop()
-        if isinstance(asyncio_loop, Process):
-            asyncio_loop.log.append(record.getMessage())
+        _process().log.append(record.getMessage())
 
 
 def _time_of_day() -> datetime:
-    process = asyncio.get_running_loop()
-    assert isinstance(process, Process)
-    return process.time_of_day()
+    return _process().time_of_day()
+
+
+def _network(**_: object) -> httpx.AsyncBaseTransport:
+    network = _process().network
+    assert network
+    return network
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _simulated() -> Iterator[None]:
-    """Give each process its own wall clock and log."""
+    """Give each process a wall clock, a network and a log of its own."""
     log, handler = logging.getLogger("prefect_seedance"), _ProcessLog()
     log.addHandler(handler)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(wall_clock, "now", _time_of_day)
+        patch.setattr("httpx._client.AsyncHTTPTransport", _network)
         yield
     log.removeHandler(handler)
 

@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import heapq
 import itertools
+import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, TypeVarTuple, Unpack
@@ -28,6 +29,7 @@ class SteppedLoop(asyncio.BaseEventLoop):
         self._callbacks: deque[asyncio.Handle] = deque()
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._order = itertools.count()
+        self._thread = threading.current_thread()
         self.set_task_factory(self._new_task)
         self.set_exception_handler(lambda _, context: self.unhandled.append(str(context)))
 
@@ -52,9 +54,16 @@ class SteppedLoop(asyncio.BaseEventLoop):
         heapq.heappush(self._timers, (when, next(self._order), handle))
         return handle
 
-    def call_soon_threadsafe(self, *_: object, **__: object) -> asyncio.Handle:
-        """Fail, because a thread would make the simulation random."""
-        raise RuntimeError("A thread called back")
+    def call_soon_threadsafe(
+        self,
+        callback: Callable[[Unpack[_Ts]], object],
+        *args: *_Ts,
+        context: contextvars.Context | None = None,
+    ) -> asyncio.Handle:
+        """Run a callback later, for a caller in the same thread: others would make the steps random."""
+        if threading.current_thread() is not self._thread:
+            raise RuntimeError("A thread called back")
+        return self.call_soon(callback, *args, context=context)
 
     @property
     def has_callback(self) -> bool:

@@ -42,7 +42,7 @@ class Wire(httpx.AsyncBaseTransport):
     async def _submit(self, request: httpx.Request, reply: Reply) -> httpx.Response:
         process, api = self._process, self._api
         post = Post(process.name, process.world.now, process.time_of_day(), json.loads(request.content))
-        if request.headers["Authorization"] != f"Bearer {KEY}":
+        if not request.headers["Authorization"].startswith(f"Bearer {KEY}-"):
             api.violations.append("a submission without the key")
         api.posts.append(post)
         api.on_send(post)

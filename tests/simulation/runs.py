@@ -1,24 +1,27 @@
-"""Runs of one clip in simulated processes, with the product's own steps."""
+"""Runs of one clip in simulated processes, with the product's own session and steps."""
 
+import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from prefect_seedance.api.callback_urls import Callbacks, Secrets
-from prefect_seedance.api.client import SeedanceClient
-from prefect_seedance.api.download import Downloader
-from prefect_seedance.api.wire import ClipSettings, GenerateRequest
-from prefect_seedance.clips.archive import Archivist, Clip, find_clip
-from prefect_seedance.clips.ledger import Ledger
-from prefect_seedance.clips.poll import Poller
+from pydantic import SecretStr
+
+from prefect_seedance.api.callback_urls import Secrets
+from prefect_seedance.api.credentials import Credentials
+from prefect_seedance.api.wire import ClipSettings
+from prefect_seedance.clips.archive import Clip, find_clip
 from prefect_seedance.clips.records import Result
 from prefect_seedance.clips.retry import failure
-from prefect_seedance.clips.submit import Submitter
 from prefect_seedance.clips.unresolved import Resolver
 from prefect_seedance.errors import GenerationFailedError, SeedanceError, SubmissionUnresolvedError
-from prefect_seedance.options import RetryPolicy
+from prefect_seedance.options import RetryPolicy, Waiting
+from prefect_seedance.production.rescue import Rescuer
+from prefect_seedance.production.session import Session
+from prefect_seedance.production.settings import RunSettings
+from prefect_seedance.production.steps import PlainSteps
 from prefect_seedance.storyboard.plan import PlannedClip
 from tests.simulation.api import BASE_URL, KEY, ScriptedApi
 from tests.simulation.clock import Process, World
@@ -28,7 +31,8 @@ from tests.simulation.store import Bucket, ScriptedStore
 REQUEST_SECONDS = 60.0
 """Bound of one request, the default."""
 
-DEADLINE_SECONDS = 1800.0
+CALLBACK_SECRET = "s" * 32
+CALLBACK_SECRETS = Secrets.parse(CALLBACK_SECRET)
 CLIP = PlannedClip(
     name="dawn → noon",
     prompt="drifting clouds",
@@ -37,7 +41,6 @@ CLIP = PlannedClip(
     number=1,
     fingerprint="f" * 32,
 )
-CALLBACKS = Callbacks(base="https://hooks.example", secrets=Secrets.parse("s" * 32))
 
 _LATEST_SECONDS = 150.0
 """How long after its deadline a run may end: the answer to its last submission may still be on its way."""
@@ -45,17 +48,8 @@ _LATEST_SECONDS = 150.0
 _RESOLVING_SECONDS = 200.0
 """Longer than any run may take to record an answer."""
 
-
-@dataclass
-class Tools:
-    """What a process needs for a clip, opened by itself."""
-
-    process: Process
-    store: ScriptedStore
-    ledger: Ledger
-    client: SeedanceClient
-    poller: Poller
-    archivist: Archivist
+_PROCESSES = itertools.count()
+"""Numbers of keys, because the product keeps the limits of a key for a whole real process."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +58,27 @@ class Choices:
 
     clip: PlannedClip = CLIP
     policy: RetryPolicy = RetryPolicy()
-    deadline_seconds: float = DEADLINE_SECONDS
-    callbacks: Callbacks | None = None
-    waits: bool = True
+    deadline_seconds: float = 1800.0
+    has_callbacks: bool = False
+
+    def settings(self, run: str) -> RunSettings:
+        """Return the settings of a run."""
+        return RunSettings(
+            credentials=Credentials(
+                api_key=SecretStr(f"{KEY}-{next(_PROCESSES)}"),
+                base_url=BASE_URL,
+                callback_secret=SecretStr(CALLBACK_SECRET),
+            ),
+            archive="s3://simulated",
+            production="simulated",
+            retry=self.policy,
+            waiting=Waiting(
+                deadline_seconds=self.deadline_seconds,
+                timeout_seconds=REQUEST_SECONDS,
+                callback_url="https://hooks.example" if self.has_callbacks else "",
+            ),
+            asked_by=run,
+        )
 
 
 @dataclass
@@ -93,9 +105,15 @@ class Simulation:
     def __exit__(self, *_: object) -> None:
         self.world.close()
 
+    def process(self, name: str, *, ahead_seconds: float = 0.0) -> Process:
+        """Start a process that is connected to the API."""
+        process = self.world.start(name, ahead_seconds=ahead_seconds)
+        process.network = Wire(self.api, process)
+        return process
+
     def start(self, choices: Choices = Choices(), *, ahead_seconds: float = 0.0, name: str = "") -> Process:
         """Start a process that makes a clip."""
-        process = self.world.start(name or f"run {next(self._names)}", ahead_seconds=ahead_seconds)
+        process = self.process(name or f"run {next(self._names)}", ahead_seconds=ahead_seconds)
         process.do(self._make(process, choices))
         return process
 
@@ -107,6 +125,31 @@ class Simulation:
     def make(self, choices: Choices = Choices(), *, ahead_seconds: float = 0.0) -> Process:
         """Make a clip in a process of its own."""
         return self.finish(self.start(choices, ahead_seconds=ahead_seconds))
+
+    def use(
+        self, work: Callable[[Session], Coroutine[Any, Any, object]], *, name: str = "operator"
+    ) -> Process:
+        """Start a process that does something else with the archive and the account."""
+        process = self.process(f"{name} {next(self._names)}")
+
+        async def opened() -> None:
+            async with self.session(process, Choices().settings(process.name)) as session:
+                await work(session)
+
+        process.do(opened())
+        return process
+
+    def rescue(self) -> None:
+        """Archive everything that the ledger knows to be paid for, whatever the prompts are today."""
+
+        async def rescue(session: Session) -> None:
+            settings = Choices().settings("rescue")
+            steps = PlainSteps(session=session, settings=settings)
+            deadline = asyncio.get_running_loop().time() + settings.waiting.deadline_seconds
+            await Rescuer(session=session, steps=steps, deadline=deadline).rescue_all()
+
+        error = self.finish(self.use(rescue)).error
+        assert error is None or isinstance(error, SeedanceError), error
 
     def heal(self, clip: PlannedClip = CLIP, *, tries: int = 4) -> BaseException | None:
         """Do what an author does until the clip is archived: run again, and resolve what is unresolved.
@@ -139,10 +182,10 @@ class Simulation:
         ids = [sold.generation_id for sold in self.api.sold(clip.prompt)]
         missing = [generation_id for generation_id in ids if not self.is_recorded(generation_id)]
 
-        async def resolve(tools: Tools) -> None:
-            resolver = Resolver(ledger=tools.ledger, resolved_by="the author")
+        async def resolve(session: Session) -> None:
+            resolver = Resolver(ledger=session.ledger, resolved_by="the author")
             if missing:
-                await resolver.adopt(clip.fingerprint, missing[0], client=tools.client)
+                await resolver.adopt(clip.fingerprint, missing[0], client=session.client)
             else:
                 await resolver.declare_lost(clip.fingerprint)
 
@@ -151,8 +194,8 @@ class Simulation:
     def declare_lost(self, clip: PlannedClip = CLIP) -> bool:
         """Declare the clip's attempt lost, and return whether that was possible."""
 
-        async def declare(tools: Tools) -> None:
-            resolver = Resolver(ledger=tools.ledger, resolved_by="the author")
+        async def declare(session: Session) -> None:
+            resolver = Resolver(ledger=session.ledger, resolved_by="the author")
             await resolver.declare_lost(clip.fingerprint)
 
         return self._has_resolved(declare)
@@ -168,72 +211,42 @@ class Simulation:
         """Return the seconds of video that the ledger says may be billed."""
         found: list[int] = []
 
-        async def count(tools: Tools) -> None:
-            attempts = await tools.ledger.attempts(clip.fingerprint)
+        async def count(session: Session) -> None:
+            attempts = await session.ledger.attempts(clip.fingerprint)
             found.append(sum(attempt.billed_seconds for attempt in attempts))
 
         self.finish(self.use(count))
         return sum(found)
 
-    def _has_resolved(self, work: Callable[[Tools], Any]) -> bool:
+    def _has_resolved(self, work: Callable[[Session], Coroutine[Any, Any, object]]) -> bool:
         error = self.finish(self.use(work)).error
         assert error is None or isinstance(error, SeedanceError), error
         return error is None
 
-    def use(self, work: Callable[[Tools], Any], *, name: str = "operator") -> Process:
-        """Start a process that does something else with the archive and the account."""
-        process = self.world.start(f"{name} {next(self._names)}")
-
-        async def opened() -> None:
-            async with self.tools(process) as tools:
-                await work(tools)
-
-        process.do(opened())
-        return process
-
     @asynccontextmanager
-    async def tools(self, process: Process) -> AsyncIterator[Tools]:
+    async def session(self, process: Process, settings: RunSettings) -> AsyncIterator[Session]:
         """Open what a process needs, with connections of its own."""
-        store, wire = ScriptedStore(self.bucket, process), Wire(self.api, process)
-        async with (
-            SeedanceClient(KEY, base_url=BASE_URL, timeout_seconds=REQUEST_SECONDS, transport=wire) as client,
-            Downloader(transport=wire) as downloader,
-            Poller(client) as poller,
-        ):
-            yield Tools(
-                process=process,
-                store=store,
-                ledger=Ledger(store),
-                client=client,
-                poller=poller,
-                archivist=Archivist(store=store, client=client, downloader=downloader),
-            )
+
+        async def open_archive(_: object) -> ScriptedStore:
+            return ScriptedStore(self.bucket, process)
+
+        async with Session.open(settings, open_archive=open_archive) as session:
+            yield session
 
     async def _make(self, process: Process, choices: Choices) -> Clip:
         """Submit, wait and archive, as a production does for each clip."""
-        async with self.tools(process) as tools:
-            if clip := await find_clip(tools.store, choices.clip.fingerprint):
-                return clip
-            submitter = Submitter(
-                client=tools.client,
-                ledger=tools.ledger,
-                production="simulated",
-                asked_by=process.name,
-                policy=choices.policy,
-                callbacks=choices.callbacks,
-                waits=choices.waits,
-            )
+        clip, settings = choices.clip, choices.settings(process.name)
+        async with self.session(process, settings) as session:
+            if archived := await find_clip(session.store, clip.fingerprint):
+                return archived
+            steps = PlainSteps(session=session, settings=settings)
             deadline = process.time() + choices.deadline_seconds
-
-            async def compose() -> GenerateRequest:
-                return GenerateRequest(input=choices.clip.input([]))
-
             try:
-                attempt = await submitter.submit(choices.clip, compose=compose, deadline=deadline)
-                attempt = await tools.poller.wait(attempt, ledger=tools.ledger, deadline=deadline)
+                attempt = await steps.submit(clip, deadline_seconds=deadline - process.time())
+                attempt = await steps.wait(attempt, deadline_seconds=deadline - process.time())
                 if attempt.outcome and attempt.outcome.result is not Result.success:
                     raise failure(attempt)
-                return await tools.archivist.archive(attempt, deadline=deadline)
+                return await steps.archive(attempt, deadline_seconds=deadline - process.time())
             finally:
                 late = process.time() - deadline
                 if late > _LATEST_SECONDS and not process.was_paused:

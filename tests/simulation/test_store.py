@@ -32,11 +32,28 @@ def test_any_operation_fails(fails: str) -> None:
     print(f"{at_every_step(fail)} operations fail")  # noqa: T201 -- the size of the proof
 
 
-def test_slow_archive_delays() -> None:
-    """Two runs whose archive takes 20 s for each operation buy the clip once."""
+def test_full_disk_names_id() -> None:
+    """An id that cannot be recorded at all is in the log and in the error, and can be adopted later."""
     with Simulation() as simulation:
         fence = Fence(simulation)
-        simulation.bucket.trouble = lambda *_: Trouble(seconds=20)
+        simulation.bucket.trouble = lambda _, key: (
+            Trouble(fails="before") if key.endswith("accepted.json") else None
+        )
+
+        process = simulation.make()
+
+        (sold,) = simulation.api.books.values()
+        assert sold.generation_id in str(process.log)
+        assert sold.generation_id in str(process.error)
+        simulation.bucket.trouble = lambda *_: None
+        check_finished(simulation, fence)
+
+
+def test_slow_archive_delays() -> None:
+    """Two runs whose archive takes 4 s for each operation buy the clip once."""
+    with Simulation() as simulation:
+        fence = Fence(simulation)
+        simulation.bucket.trouble = lambda *_: Trouble(seconds=4)
 
         runs = [simulation.start(), simulation.start()]
         for process in runs:
