@@ -84,6 +84,8 @@ def check_finished(simulation: Simulation, fence: Fence, *, permissions: int = 1
     sold = simulation.api.sold(CLIP.prompt)
     assert not simulation.api.violations
     assert len(sold) <= permissions, f"bought {len(sold)} times with {permissions} permissions"
+    unhandled = [text for process in simulation.world.processes for text in process.unhandled]
+    assert not unhandled, unhandled
     assert not simulation.overdue, "; ".join(simulation.overdue)
     assert not fence.late, "; ".join(fence.late)
 

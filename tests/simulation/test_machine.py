@@ -284,7 +284,7 @@ class Production(RuleBasedStateMachine):
 
 TestProduction = Production.TestCase
 TestProduction.settings = settings(
-    max_examples=100,
+    max_examples=60,
     stateful_step_count=30,
     suppress_health_check=list(HealthCheck),
     report_multiple_bugs=False,
