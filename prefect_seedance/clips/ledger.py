@@ -21,6 +21,7 @@ from collections.abc import Awaitable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
+from prefect_seedance.clips.record_format import Record, parse_record, serialize_record
 from prefect_seedance.clips.records import (
     ACCEPTANCE_FILE,
     ATTEMPT_KEY,
@@ -32,12 +33,9 @@ from prefect_seedance.clips.records import (
     Attempt,
     Intent,
     Outcome,
-    Record,
     Result,
     attempt_prefix,
     clip_prefix,
-    parse_record,
-    serialize_record,
 )
 from prefect_seedance.errors import UnreadableRecordError
 from prefect_seedance.storage.store import Store
