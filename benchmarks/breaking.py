@@ -150,9 +150,13 @@ RULES = (
     Rule(
         "a video is verified before it is stored",
         "clips/archive",
-        "                return sha256, await self._probe(file)\n            except (LinkExpiredError",
-        "                await self._store(attempt.intent.fingerprint, file, sha256=sha256)\n"
-        "                return sha256, await self._probe(file)\n            except (LinkExpiredError",
+        "        sources = Sources(client=self.client, downloader=self.downloader, decode=self._probe)\n",
+        "        async def decode(file: BinaryIO) -> VideoFacts:\n"
+        "            file.seek(0)\n"
+        "            sha256 = __import__('hashlib').sha256(file.read()).hexdigest()\n"
+        "            await self._store(attempt.intent.fingerprint, file, sha256=sha256)\n"
+        "            return await self._probe(file)\n\n"
+        "        sources = Sources(client=self.client, downloader=self.downloader, decode=decode)\n",
     ),
     Rule(
         "a video is stored before its record",
