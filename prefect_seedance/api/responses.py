@@ -2,10 +2,11 @@
 
 import email.utils
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC
 
 import httpx
 
+from prefect_seedance.api import wall_clock
 from prefect_seedance.api.wire import Envelope, is_generation_id, parse_envelope
 from prefect_seedance.errors import (
     ApiError,
@@ -108,4 +109,4 @@ def _retry_after_seconds(header: str) -> float | None:
         return None
     if moment.tzinfo is None:  # HTTP dates are always in UTC
         moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+    return max(0.0, (moment - wall_clock.now()).total_seconds())

@@ -8,10 +8,11 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from os import SEEK_END
 from typing import BinaryIO
 
+from prefect_seedance.api import wall_clock
 from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.api.download import Downloader
 from prefect_seedance.api.wire import ClipInput, GenerateRequest
@@ -127,7 +128,7 @@ class Archivist:
             model=intent.model,
             base_url=intent.base_url,
             request=intent.request,
-            archived_at=datetime.now(UTC),
+            archived_at=wall_clock.now(),
         )
         if await self.store.create(_record_key(intent.fingerprint), serialize_record(clip)):
             return clip

@@ -1,9 +1,10 @@
 """Which answers to a status read are final."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 
+from prefect_seedance.api import wall_clock
 from prefect_seedance.api.models import CAPABILITIES
 from prefect_seedance.api.wire import Generation
 from prefect_seedance.clips.records import Attempt, Outcome
@@ -81,7 +82,7 @@ def has_settled_by_record(answer: Answer, attempt: Attempt, *, settling_seconds:
     if _has_expired(attempt):
         return True
     completed_at = answer.completed_at if isinstance(answer, Generation) else None
-    latest = datetime.now(UTC) - timedelta(seconds=settling_seconds)
+    latest = wall_clock.now() - timedelta(seconds=settling_seconds)
     return completed_at is not None and attempt.intent.asked_at <= completed_at <= latest
 
 
@@ -106,5 +107,5 @@ def _has_expired(attempt: Attempt) -> bool:
     """Return whether the API would no longer serve a video that was finished at acceptance."""
     if attempt.acceptance is None:
         return False
-    age = datetime.now(UTC) - attempt.acceptance.accepted_at
+    age = wall_clock.now() - attempt.acceptance.accepted_at
     return age >= CAPABILITIES[attempt.intent.model].result_lifetime

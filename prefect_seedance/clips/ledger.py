@@ -18,9 +18,9 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Collection, Sequence
-from datetime import UTC, datetime
 from typing import Final, TypeVar
 
+from prefect_seedance.api import wall_clock
 from prefect_seedance.clips.record_format import Record, parse_record, serialize_record
 from prefect_seedance.clips.records import (
     ACCEPTANCE_FILE,
@@ -155,7 +155,7 @@ class Ledger:
         another generation was adopted: the run's answer counts.
         """
         acceptance = Acceptance(
-            generation_id=generation_id, accepted_at=datetime.now(UTC), resolved_by=resolved_by
+            generation_id=generation_id, accepted_at=wall_clock.now(), resolved_by=resolved_by
         )
         if not await self._create(attempt.key + ACCEPTANCE_FILE, acceptance):
             first = await self._read(attempt.key + ACCEPTANCE_FILE, Acceptance)

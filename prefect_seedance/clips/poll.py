@@ -4,10 +4,10 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable
-from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
+from prefect_seedance.api import wall_clock
 from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.api.wire import Generation
 from prefect_seedance.clips.delay_queue import DelayQueue
@@ -257,4 +257,4 @@ class Poller:
 
 def _age_seconds(acceptance: Acceptance) -> float:
     """Return the time since the acceptance; negative if it was recorded by a clock that was ahead."""
-    return (datetime.now(UTC) - acceptance.accepted_at).total_seconds()
+    return (wall_clock.now() - acceptance.accepted_at).total_seconds()

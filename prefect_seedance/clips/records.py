@@ -1,12 +1,12 @@
 """The ledger's records: what a run submits, what the API answers, and how the attempt ends."""
 
 import re
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
+from prefect_seedance.api import wall_clock
 from prefect_seedance.api.models import DEFAULT_MODEL, result_lifetime
 from prefect_seedance.api.wire import GenerateRequest, Generation
 from prefect_seedance.clips.record_format import Record
@@ -115,7 +115,7 @@ class Outcome(Record):
         if generation.state == "success" and not generation.result_urls:
             reason = "the API reports success without a usable URL, and may have billed the generation"
             return cls.without_result(reason, model=model, generation=generation)
-        ended_at = generation.completed_at or datetime.now(UTC)
+        ended_at = generation.completed_at or wall_clock.now()
         if generation.state == "success":
             return cls(
                 result=Result.success,
@@ -146,7 +146,7 @@ class Outcome(Record):
 
         It expires a lifetime after now, because without a video the API's times may be wrong, too.
         """
-        now = datetime.now(UTC)
+        now = wall_clock.now()
         return cls(
             result=Result.failed,
             ended_at=(generation and generation.completed_at) or now,
@@ -165,7 +165,7 @@ class Outcome(Record):
         """
         if self.result is not Result.failed or self.code != NO_RESULT:
             return False
-        now = datetime.now(UTC)
+        now = wall_clock.now()
         if self.expires_at is None:  # one of the oldest records, when there was only one model
             return now - self.ended_at < result_lifetime(DEFAULT_MODEL)
         return now < self.expires_at
@@ -175,7 +175,7 @@ class Outcome(Record):
         """Return the outcome of a submission whose error proves that nothing was started."""
         return cls(
             result=Result.not_started,
-            ended_at=datetime.now(UTC),
+            ended_at=wall_clock.now(),
             kind=kind,
             code=type(error).__name__,
             message=str(error).encode(errors="replace").decode(),
@@ -184,7 +184,7 @@ class Outcome(Record):
     @classmethod
     def of_loss(cls, *, resolved_by: str) -> Self:
         """Return the outcome of an unresolved attempt that was declared lost."""
-        return cls(result=Result.lost, ended_at=datetime.now(UTC), resolved_by=resolved_by)
+        return cls(result=Result.lost, ended_at=wall_clock.now(), resolved_by=resolved_by)
 
 
 class Attempt(BaseModel):
@@ -244,7 +244,7 @@ class Attempt(BaseModel):
 
         Never longer than the run allowed itself, even if its clock is ahead of ours.
         """
-        left = self.intent.settles_by - datetime.now(UTC)
+        left = self.intent.settles_by - wall_clock.now()
         return max(0.0, min(left, self.intent.settles_by - self.intent.asked_at).total_seconds())
 
     @property

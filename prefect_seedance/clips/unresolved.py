@@ -4,8 +4,9 @@ import asyncio
 import itertools
 import shlex
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
+from prefect_seedance.api import wall_clock
 from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.api.models import generation_seconds
 from prefect_seedance.api.wire import Generation
@@ -67,7 +68,7 @@ def _callback_seconds(attempt: Attempt) -> float:
     _, slowest = generation_seconds(intent.model, intent.request.input.duration)
     called_by = intent.asked_at + timedelta(seconds=slowest + _CALLBACK_DELAY_SECONDS)
     latest = max(called_by, intent.settles_by + timedelta(seconds=_ADOPTION_SECONDS))
-    return max(0.0, min(latest - datetime.now(UTC), latest - intent.asked_at).total_seconds())
+    return max(0.0, min(latest - wall_clock.now(), latest - intent.asked_at).total_seconds())
 
 
 def unresolved_message(ledger: Ledger, intent: Intent) -> str:
@@ -185,7 +186,7 @@ class Resolver:
             raise SetupError(
                 f"Clip {clip} has no unresolved submission; its status is in: prefect-seedance ledger"
             )
-        (attempt, *_), now = undecided, datetime.now(UTC)
+        (attempt, *_), now = undecided, wall_clock.now()
         if attempt.settling_seconds and attempt.intent.asked_at <= now + _CLOCKS_DIFFER:
             raise SetupError(
                 f"{attempt.intent.asked_by} may still record an answer for {attempt.intent.name}; "
