@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from prefect_seedance.api import account
+
 pytest_plugins = ["tests.processes", "tests.browsing"]
 
 _REAL_TIME_FOLDERS = {"flows", "journeys", "production", "receiver", "sandbox"}
@@ -57,6 +59,12 @@ class SkippingLoop(asyncio.SelectorEventLoop):
 
     def _thread_done(self, _: object) -> None:
         self._skipping.busy_threads -= 1
+
+
+@pytest.fixture(autouse=True)
+def _own_accounts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget the accounts of other tests, whose pauses are times of other clocks."""
+    monkeypatch.setattr(account, "_ACCOUNTS", {})
 
 
 def pytest_asyncio_loop_factories(

@@ -1,23 +1,25 @@
 """A client of the API: one method per endpoint, and the only retries of its requests."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from types import TracebackType
 from typing import Self, TypeVar
 
 import httpx
 import tenacity
 
-from prefect_seedance.api.account import Limiter
+from prefect_seedance.api.account import REQUESTS_PER_MINUTE, Account
+from prefect_seedance.api.lane import Lane
 from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.api.responses import parse_response
 from prefect_seedance.api.transport import timeouts, translated_errors
 from prefect_seedance.api.urls import parse_url
 from prefect_seedance.api.wire import DEFAULT_BASE_URL, GenerateRequest, Generation, problems
 from prefect_seedance.errors import (
-    ApiError,
     AuthenticationError,
     InsufficientFundsError,
     InvalidRequestError,
@@ -62,7 +64,8 @@ class SeedanceClient:
         base_url: Scheme and host of the API, optionally with a path before ``/api``.
         model: Id of the model, the last segment of the endpoints' paths.
         timeout_seconds: Bound of one request; reads are bounded by 15 seconds as well.
-        limiter: The account's request limit, shared by all clients of the account.
+        requests_per_minute: Limit of this client; all clients of the account together keep the highest one.
+        account: Limits and refusals. Default: those that all clients of this key and host share.
         transport: Replaces the network, for tests.
 
     Raises:
@@ -76,12 +79,14 @@ class SeedanceClient:
         base_url: str = DEFAULT_BASE_URL,
         model: str = DEFAULT_MODEL,
         timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
-        limiter: Limiter | None = None,
+        requests_per_minute: float = REQUESTS_PER_MINUTE,
+        account: Account | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.base_url = _checked_url(base_url)
         self.model = model
-        self.limiter = limiter or Limiter()
+        self.requests_per_minute = requests_per_minute
+        self.account = account or Account.of(self.base_url, _checked_key(api_key))
         self._timeout_seconds = timeout_seconds
         self._headers = {"Authorization": f"Bearer {_checked_key(api_key)}", "Accept": "application/json"}
         self._submit_gate = asyncio.Semaphore(_MAX_CONCURRENT)
@@ -91,7 +96,6 @@ class SeedanceClient:
         self._submissions = self._http(timeout_seconds, keepalive=0, transport=transport)
         read_seconds = min(timeout_seconds, _READ_TIMEOUT_SECONDS)
         self._reads = self._http(read_seconds, keepalive=_MAX_CONCURRENT, transport=transport)
-        self._account_refused: ApiError | None = None
         self._exits = AsyncExitStack()
 
     def _http(
@@ -130,14 +134,10 @@ class SeedanceClient:
         Record the intent and submit inside. Then a recorded request is sent soon, or not at all.
 
         Raises:
-            AuthenticationError: If the API has refused the key before.
-            InsufficientFundsError: If the balance was too low before.
+            AuthenticationError: If the API refused the key within the last minute.
+            InsufficientFundsError: If the balance was too low within the last minute.
         """
-        async with self._submit_gate:
-            await self.limiter.wait_for_pause()
-            if refused := self._account_refused:
-                # A copy, because the traceback of one error would grow with every raise.
-                raise type(refused)(str(refused), code=refused.code)
+        async with self._submit_gate, self.account.admission():
             yield
 
     async def submit(self, request: GenerateRequest, *, sending: Sending | None = None) -> str:
@@ -164,25 +164,32 @@ class SeedanceClient:
         sending = sending or Sending()
 
         async def post() -> object:
-            try:
-                async with asyncio.timeout_at(latest):
-                    await self.limiter.acquire()
-            except TimeoutError:
-                raise RateLimitedError(
-                    "The request limit left no time to submit before the timeout; nothing was sent"
-                ) from None
-            http = self._submissions
-            sending.may_have_started = True
-            try:
-                return await self._exchange(http, http.build_request("POST", url, json=request.body()))
-            except SeedanceError as error:
-                sending.may_have_started = not error.outcome_known
-                raise
+            async with AsyncExitStack() as turn:
+                try:
+                    async with asyncio.timeout_at(latest):
+                        lane = self.account.submissions
+                        await turn.enter_async_context(lane.request(self.requests_per_minute))
+                except TimeoutError:
+                    raise RateLimitedError(
+                        "The request limit left no time to submit before the timeout; nothing was sent"
+                    ) from None
+                http = self._submissions
+                sending.may_have_started = True
+                try:
+                    return await self._exchange(http, http.build_request("POST", url, json=request.body()))
+                except SeedanceError as error:
+                    sending.may_have_started = not error.outcome_known
+                    raise
 
         try:
-            data = await _retry(post, may_retry=may_retry_submission, seconds=self._timeout_seconds)
+            data = await _retry(
+                post,
+                may_retry=may_retry_submission,
+                seconds=self._timeout_seconds,
+                lane=self.account.submissions,
+            )
         except (AuthenticationError, InsufficientFundsError) as error:
-            self._account_refused = error
+            self.account.refuse(error)
             raise
         generation_id = data.get("taskId") if isinstance(data, dict) else None
         if not isinstance(generation_id, str) or not generation_id:
@@ -213,16 +220,32 @@ class SeedanceClient:
         url = self._url("statusTask", base_url=self._on_own_host(base_url), model=model or self.model)
 
         async def get() -> Generation:
-            http = self._reads
-            async with self._read_gate:
-                await self.limiter.acquire()
-                request = http.build_request("GET", url, params={"taskId": generation_id})
-                data = await self._exchange(http, request)
+            data = await self._get(url, taskId=generation_id)
             if not isinstance(data, dict):
                 raise NoAnswerError(f"The response to the status of {generation_id} has no data")
             return Generation.from_status(data, generation_id=generation_id)
 
-        return await _retry(get, may_retry=may_retry_read, seconds=retry_seconds)
+        return await self._retry_read(get, retry_seconds)
+
+    async def balance(self, *, retry_seconds: float = 30.0) -> Decimal:
+        """Read how much money the account has left, in US dollars; afterwards submissions are admitted again.
+
+        Args:
+            retry_seconds: As in `status`.
+
+        Raises:
+            SeedanceError: If no successful response arrived in time.
+        """
+
+        async def get() -> Decimal:
+            data = await self._get(f"{self.base_url}/api/v1/apikeys/current-balance")
+            if isinstance(data, bool) or not isinstance(data, int | float) or not math.isfinite(data):
+                raise NoAnswerError(f"The response to the balance is not a number: {str(data)[:200]}")
+            return Decimal(str(data))
+
+        balance = await self._retry_read(get, retry_seconds)
+        self.account.forgive()
+        return balance
 
     def _url(self, endpoint: str, *, base_url: str, model: str) -> str:
         return f"{base_url}/api/v1/{endpoint}/{model}"
@@ -240,18 +263,21 @@ class SeedanceClient:
             )
         return recorded
 
+    async def _retry_read(self, read: Callable[[], Awaitable[_T]], seconds: float) -> _T:
+        return await _retry(read, may_retry=may_retry_read, seconds=seconds, lane=self.account.reads)
+
+    async def _get(self, url: str, **params: str) -> object:
+        """Send a request that costs nothing, when its turn has come."""
+        http = self._reads
+        async with self._read_gate, self.account.reads.request(self.requests_per_minute):
+            return await self._exchange(http, http.build_request("GET", url, params=params))
+
     async def _exchange(self, http: httpx.AsyncClient, request: httpx.Request) -> object:
         """Send one request, and return the ``data`` of a successful response."""
         with translated_errors(f"{request.method} {request.url}"):
             async with asyncio.timeout(http.timeout.read):
                 response = await http.send(request)
-        try:
-            data = parse_response(response)
-        except RateLimitedError as error:
-            self.limiter.pause(error.retry_after_seconds)
-            raise
-        self.limiter.speed_up()
-        return data
+        return parse_response(response)
 
 
 async def _retry(
@@ -259,24 +285,20 @@ async def _retry(
     *,
     may_retry: Callable[[BaseException], bool],
     seconds: float,
+    lane: Lane,
 ) -> _T:
-    """Retry a request as long as ``may_retry`` allows and the next try starts within ``seconds``."""
+    """Retry a request as long as ``may_retry`` allows and its lane has no pause beyond ``seconds``."""
     clock = asyncio.get_running_loop().time
     latest = clock() + seconds
     jittered = tenacity.wait_exponential(multiplier=0.5, max=15) + tenacity.wait_random(0, 0.5)
     tries = tenacity.AsyncRetrying(
         retry=tenacity.retry_if_exception(may_retry),
-        wait=lambda state: _retry_after(state) or jittered(state),
+        wait=lambda state: max(lane.pause_seconds, jittered(state)),
         stop=lambda state: clock() + state.upcoming_sleep >= latest,
         sleep=asyncio.sleep,
         reraise=True,
     )
     return await tries(send)
-
-
-def _retry_after(state: tenacity.RetryCallState) -> float | None:
-    error = state.outcome.exception() if state.outcome else None
-    return error.retry_after_seconds if isinstance(error, RateLimitedError) else None
 
 
 def _checked_key(api_key: str) -> str:

@@ -239,7 +239,7 @@ class Poller:
             pending.end(generation)
 
     def _poll_later(self, pending: PendingGeneration) -> None:
-        reads_per_second = self._client.limiter.requests_per_minute / 60 * _SHARE_OF_BUDGET
+        reads_per_second = self._client.requests_per_minute / 60 * _SHARE_OF_BUDGET
         interval = max(self._waiting.poll_every_seconds, len(self._pending) / reads_per_second)
         pause = max(interval, min(interval * 2 ** min(pending.errors, 10), _MAX_PAUSE_SECONDS))
         now = asyncio.get_running_loop().time()

@@ -1,10 +1,11 @@
 """Check everything about a production that can be checked for free."""
 
 import secrets
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from prefect_seedance.clips.archive import Clip
-from prefect_seedance.clips.history import clip_histories
+from prefect_seedance.clips.history import ClipStatus, clip_histories
 from prefect_seedance.clips.image_hosting import ImageHost
 from prefect_seedance.options import Loading, Output
 from prefect_seedance.production.session import OpenArchive, open_archive
@@ -23,6 +24,7 @@ class Prepared:
     Attributes:
         storyboard: As it was parsed.
         archived: The clips that the archive has, by fingerprint.
+        statuses: Of all clips, as the ledger shows them, by fingerprint.
         settings: With the name of the production, and one for the run, by which it knows its own attempts.
         output: With every open choice made.
         warning: A doubt that does not stop the run; empty if there is none.
@@ -34,6 +36,7 @@ class Prepared:
     settings: RunSettings
     output: Output
     warning: str = ""
+    statuses: Mapping[str, ClipStatus] = field(default_factory=dict)
 
 
 async def prepare(
@@ -78,6 +81,7 @@ async def prepare(
         storyboard=parsed,
         plan=planned,
         archived=archived,
+        statuses={fingerprint: history.status for fingerprint, history in known.items()},
         settings=replace(
             settings, production=planned.name, asked_by=settings.asked_by or f"run {secrets.token_hex(4)}"
         ),

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from prefect_seedance.api.account import Account, Slot
 from prefect_seedance.api.wire import Generation
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.clips.records import Attempt, Result, clip_prefix
@@ -53,7 +54,7 @@ class Production:
         deadline: By the event loop's clock.
         entries: The clips that the run has finished with, by fingerprint.
         inspections: Of archived clips, by fingerprint.
-        left: The slots of generations that the run leaves in flight.
+        slots: The account's slots that the run's generations take, by fingerprint.
     """
 
     prepared: Prepared
@@ -65,7 +66,7 @@ class Production:
     books: Bookkeeper
     entries: dict[str, Entry] = field(default_factory=dict)
     inspections: dict[str, ClipInspection] = field(default_factory=dict)
-    left: list[contextlib.AsyncExitStack] = field(default_factory=list)
+    slots: dict[str, Slot] = field(default_factory=dict)
 
     async def run(self) -> Manifest:
         """Make the missing clips, and account for them even if the run is cancelled."""
@@ -78,6 +79,7 @@ class Production:
         )
         words = prepared.storyboard.storyboard.model_dump_json(indent=2, exclude_none=True)
         await self.session.store.put(production_key(plan.name, "storyboard.json"), words.encode())
+        self._take_slots_in_flight()
         tasks = [asyncio.create_task(self._finish(clip, outputs)) for clip in plan.distinct]
         try:
             with self._listening():
@@ -109,21 +111,21 @@ class Production:
             return await self.books.explain(clip, error)
 
     async def _make(self, clip: PlannedClip) -> Entry:
-        steps, left = self.steps, self._seconds_left
         self._notify(clip, ClipStatus.queued)
-        async with contextlib.AsyncExitStack() as slot:
-            await self._take_slot(slot, clip)
-            self._notify(clip, ClipStatus.submitting)
-            attempt = await steps.submit(clip, deadline_seconds=left())
-            self.books.seen[clip.fingerprint] = attempt
-            self._notify(clip, ClipStatus.in_flight)
-            attempt = await steps.wait(attempt, deadline_seconds=left())
-            if attempt.outcome is None:
-                return self._leave_in_flight(slot, clip, attempt)
-        if attempt.outcome and attempt.outcome.result is not Result.success:
+        await self._take_slot(clip)
+        attempt = None
+        try:
+            attempt = await self._generate(clip)
+        finally:
+            if attempt is None or attempt.outcome:  # a generation in flight keeps its slot until the run ends
+                self._release_slot(clip.fingerprint)
+        if attempt.outcome is None:
+            billed_seconds = self.books.billed_seconds(attempt)
+            return Entry.of(clip, ClipStatus.in_flight, attempt=attempt, billed_seconds=billed_seconds)
+        if attempt.outcome.result is not Result.success:
             raise failure(clip.name, attempt.outcome)
         self._notify(clip, ClipStatus.archiving)
-        archived = await steps.archive(attempt, deadline_seconds=left())
+        archived = await self.steps.archive(attempt, deadline_seconds=self._seconds_left())
         return Entry.of(
             clip,
             ClipStatus.made,
@@ -133,31 +135,54 @@ class Production:
             note=await self.books.resubmitted(attempt),
         )
 
-    async def _take_slot(self, slot: contextlib.AsyncExitStack, clip: PlannedClip) -> None:
-        """Take one of the account's slots for generations, until the stack is closed."""
-        await slot.enter_async_context(self.session.slots)
-        if len(self.left) >= self.prepared.settings.credentials.generations_in_flight:
+    async def _generate(self, clip: PlannedClip) -> Attempt:
+        """Submit a clip unless it was submitted, and wait for its generation."""
+        self._notify(clip, ClipStatus.submitting)
+        attempt = await self.steps.submit(clip, deadline_seconds=self._seconds_left())
+        self.books.seen[clip.fingerprint] = attempt
+        self._notify(clip, ClipStatus.in_flight)
+        return await self.steps.wait(attempt, deadline_seconds=self._seconds_left())
+
+    def _take_slots_in_flight(self) -> None:
+        """Take slots for generations of earlier runs, even beyond the limit, because they exist."""
+        for fingerprint, status in self.prepared.statuses.items():
+            if status is ClipStatus.in_flight:
+                self.slots[fingerprint] = self._account.slots.take()
+
+    async def _take_slot(self, clip: PlannedClip) -> None:
+        """Take one of the account's slots for a generation, unless the clip needs none or has one."""
+        settings, status = self.prepared.settings, self.prepared.statuses.get(clip.fingerprint)
+        if clip.fingerprint in self.slots or status is ClipStatus.generated:
+            return
+        try:
+            self.slots[clip.fingerprint] = await self._account.slots.acquire(
+                limit=settings.credentials.generations_in_flight,
+                deadline=self.deadline if settings.waiting.wait else 0.0,
+            )
+        except TimeoutError:
             raise DeadlineError(
                 f"{clip.name} is not submitted: the account's limit of concurrent generations is reached. "
                 "It cost nothing; run again once some have ended"
-            )
+            ) from None
 
-    def _leave_in_flight(self, slot: contextlib.AsyncExitStack, clip: PlannedClip, attempt: Attempt) -> Entry:
-        """Account for a generation that the run does not wait for, and keep its slot until the run ends."""
-        is_last = len(self.left) + 1 == self.prepared.settings.credentials.generations_in_flight
-        # The last slot is passed on, so that the clips in the queue learn that there is none left.
-        self.left.append(slot if is_last else slot.pop_all())
-        billed_seconds = self.books.billed_seconds(attempt)
-        return Entry.of(clip, ClipStatus.in_flight, attempt=attempt, billed_seconds=billed_seconds)
+    def _release_slot(self, fingerprint: str) -> None:
+        if slot := self.slots.pop(fingerprint, None):
+            self._account.slots.release(slot)
+
+    @property
+    def _account(self) -> Account:
+        return self.session.client.account
 
     async def _conclude(self, tasks: Sequence[asyncio.Task[None]]) -> Manifest:
         """Account for every clip, and store the manifest.
 
         A cancelled `gather` returns with its first cancelled task; the others may still record an answer.
         """
-        await asyncio.wait(tasks)
-        for slot in self.left:
-            await slot.aclose()
+        try:
+            await asyncio.wait(tasks)
+        finally:
+            for fingerprint in tuple(self.slots):
+                self._release_slot(fingerprint)
         plan = self.prepared.plan
         stopped = DeadlineError("The run was stopped; run the same again to continue")
         left = [clip for clip in plan.distinct if clip.fingerprint not in self.entries]

@@ -60,7 +60,6 @@ class Session:
     """The open client, poller and archive of a run.
 
     Attributes:
-        slots: One for each generation that the account may have in flight.
         hosting: One for each image that may be in memory, on its way to the archive.
         objects: Reads images that are objects in a store themselves.
         turns: By image, which clip stores it, so that two clips do not store it twice.
@@ -72,7 +71,6 @@ class Session:
     ledger: Ledger
     archivist: Archivist
     inspector: Inspector
-    slots: asyncio.Semaphore
     hosting: asyncio.Semaphore
     objects: Objects
     turns: dict[str, asyncio.Lock] = field(default_factory=dict)
@@ -96,7 +94,6 @@ class Session:
                 ledger=Ledger(store),
                 archivist=Archivist(store=store, client=client, downloader=downloader),
                 inspector=Inspector(store=store),
-                slots=asyncio.Semaphore(settings.credentials.generations_in_flight),
                 hosting=asyncio.Semaphore(_IMAGES_AT_ONCE),
                 objects=Objects(open_archive),
             )
