@@ -1,11 +1,11 @@
 """Archives and sessions without Prefect."""
 
-import asyncio
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from prefect_seedance.api.account import Account
 from prefect_seedance.errors import ArchiveError, SetupError
 from prefect_seedance.options import Hosting
 from prefect_seedance.production.session import ARCHIVE_VARIABLE, Session, archive_from_env, open_archive
@@ -37,15 +37,15 @@ async def test_block_needs_prefect() -> None:
 async def test_session_reaches_api_and_archive(
     settings: RunSettings, sandbox: Sandbox, archive: Path
 ) -> None:
-    """A session has a client of the account, its slots, and the archive with its ledger."""
-    credentials = settings.credentials.model_copy(update={"generations_in_flight": 2})
+    """A session has a client of the account, with its limits, and the archive with its ledger."""
+    credentials = settings.credentials.model_copy(update={"requests_per_minute": 7})
 
     async with Session.open(replace(settings, credentials=credentials)) as session:
-        first, second = await asyncio.wait_for(session.slots.acquire(), 1), await session.slots.acquire()
-        is_full = session.slots.locked()
+        account, limit = session.client.account, session.client.requests_per_minute
         store, ledger = session.store.url, session.ledger.archive
 
-    assert (first, second, is_full) == (True, True, True)
+    assert account is Account.of(sandbox.url, sandbox.key)
+    assert limit == 7
     assert (store, ledger) == (str(archive), str(archive))
     assert sandbox.totals()["submits_received"] == 0
 
