@@ -54,12 +54,13 @@ class Rule:
 RULES = (
     Rule(
         "the intent is recorded before anything is sent",
-        "clips/submit",
-        "        claiming = asyncio.ensure_future(self.ledger.claim(intent))\n",
-        "        generation_id = await self.client.submit(intent.request, sending=sending)\n"
-        "        if claimed := await self.ledger.claim(intent):\n"
-        "            return await self.ledger.accept(claimed, generation_id)\n"
-        "        claiming = asyncio.ensure_future(self.ledger.claim(intent))\n",
+        "clips/purchase",
+        "        attempt = await self._claim()\n"
+        "        if attempt is None:\n            return None\n        try:\n"
+        "            generation_id = await self.client.submit(self.request, permit=permit)\n",
+        "        attempt = Attempt(intent=self.intent)\n        try:\n"
+        "            generation_id = await self.client.submit(self.request, permit=permit)\n"
+        "            await self._claim()\n",
     ),
     Rule(
         "of several claims of an attempt one succeeds",
@@ -76,8 +77,26 @@ RULES = (
     Rule(
         "an unresolved attempt is not submitted again",
         "clips/submit",
-        '        if self.policy.on_unresolved != "resubmit":\n',
-        "        if False:\n",
+        'may_pay = self.policy.on_unresolved == "resubmit" and not ours',
+        "may_pay = not ours",
+    ),
+    Rule(
+        "a run pays for a clip once",
+        "clips/submit",
+        "return next((attempt for attempt in ours if attempt.billed_seconds), None)",
+        "return None",
+    ),
+    Rule(
+        "nothing is sent after its permit has ended",
+        "api/permit",
+        "if self._is_revoked or now >= self.deadline or datetime.now(UTC) >= self.expires_at:",
+        "if False:",
+    ),
+    Rule(
+        "no caller cancels a purchase",
+        "clips/purchase",
+        "            is_cancelled = True\n            permit.revoke()\n",
+        "            is_cancelled = True\n            permit.revoke()\n            task.cancel()\n",
     ),
     Rule(
         "the answer is recorded before it is used",
@@ -87,16 +106,21 @@ RULES = (
     ),
     Rule(
         "no other attempt follows a success",
-        "clips/ledger",
-        "outcome = await self._read(ended, Outcome) if ended in keys else None",
-        "outcome = None",
+        "clips/submit",
+        "            if latest and (latest.is_open or latest.has_video):\n",
+        "            if latest and latest.is_open:\n",
+    ),
+    Rule(
+        "all attempts decide about a clip",
+        "clips/retry",
+        "return min(reversed(attempts), key=_rank, default=None)",
+        "return attempts[-1] if attempts else None",
     ),
     Rule(
         "a rejected clip is not bought again",
         "clips/retry",
-        "    if outcome.kind is FailKind.content:\n        return policy.retry_rejected\n"
-        "    return outcome.result in FREE_RESULTS or policy.retry_failed",
-        "    return True",
+        "            return None if policy.retry_rejected else attempt\n",
+        "            return None\n",
     ),
     Rule(
         "equal clips have equal fingerprints",

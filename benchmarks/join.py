@@ -1,4 +1,4 @@
-"""Join a hundred clips to a film, and compare with `ffmpeg -f concat -c copy`.
+"""Join a hundred clips into a film, and compare with `ffmpeg -f concat -c copy`.
 
 Usage: python benchmarks/join.py [clips]
 """

@@ -27,9 +27,9 @@ async def generate_clips(
     retry_failed: options.RetryFailed = False,
     retry_rejected: options.RetryRejected = False,
 ) -> State[Manifest]:
-    """Make all clips of a list that the archive lacks.
+    """Make the clips of a list that are not archived yet.
 
-    Run it as often as you like. It ends in the same states as storyboard-to-transitions.
+    Run the flow as often as you like. It ends in the same states as storyboard-to-transitions.
 
     Args:
         clips: A file on the worker, an https URL, or the list of clips itself.

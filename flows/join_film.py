@@ -1,4 +1,4 @@
-"""Join the archived clips of a production to one film."""
+"""Join the archived clips of a production into one film."""
 
 from prefect import State, flow
 from prefect.states import Completed
@@ -18,7 +18,7 @@ async def join_production(
     gaps: options.Gaps = _STYLE.gaps,
     crossfade_seconds: options.Crossfade = _STYLE.crossfade_seconds,
 ) -> State[Film]:
-    """Join the archived clips of a production, and show the film in its report.
+    """Join the archived clips of a production into a film, and show the film in the report.
 
     It needs no account and buys nothing. A film whose clips and options have not changed is not joined again.
     """

@@ -18,13 +18,15 @@ from prefect_seedance.orchestration.blocks import find_credentials, open_archive
 
 
 class Decision(RunInput):
-    """What became of one submission."""
+    """A person's decision about one submission."""
 
     decision: Literal["adopt", "lost", "leave"] = Field(
-        description="adopt: it was accepted. lost: nothing will come of it, and it may be paid for again. "
-        "leave: decide another time."
+        description="adopt: your account shows the generation. lost: there is no generation, and the next "
+        "run pays for another one. leave: decide later."
     )
-    generation_id: str = Field(default="", description="To adopt: its id, as your account shows it.")
+    generation_id: str = Field(
+        default="", description="To adopt: id of the generation, as your account shows it."
+    )
 
 
 @flow(name="resolve-submissions", flow_run_name="resolve submissions")
@@ -33,10 +35,11 @@ async def resolve_submissions(
     credentials: options.CredentialsName = "",
     answer_within_seconds: Annotated[int, Field(gt=0)] = 86_400,
 ) -> list[str]:
-    """Go through an archive's unresolved submissions, pausing for a person's decision on each.
+    """Ask a person to decide about each unresolved submission of an archive.
 
     Args:
-        answer_within_seconds: How long to wait for each decision; then the run fails, and can be run again.
+        answer_within_seconds: How long to wait for each decision. After that, the flow run fails; start
+            another one to continue.
 
     Returns:
         The action taken for each, in words.
@@ -66,24 +69,24 @@ async def _settle(
             return f"{name}: {await _carry_out(answer, clip, resolver, account)}"
         except SeedanceError as error:
             question = f"**{error}**\n\n{_question(attempt)}"
-    return f"{name}: left as it is"
+    return f"{name}: left unresolved"
 
 
 async def _carry_out(answer: Decision, clip: str, resolver: Resolver, account: Credentials) -> str:
     if answer.decision == "leave":
-        return "left as it is"
+        return "left unresolved"
     if answer.decision == "lost":
         await resolver.declare_lost(clip)
-        return "given up; the next production submits it again"
+        return "declared lost; the next run submits it again"
     async with account.get_client() as client:
         await resolver.adopt(clip, answer.generation_id, client=client)
-    return f"adopted as {answer.generation_id}; the next production archives it"
+    return f"adopted as {answer.generation_id}; the next run archives it"
 
 
 def _question(attempt: Attempt) -> str:
     intent = attempt.intent
     return (
         f"**{intent.name}** of {intent.production} was submitted at {intent.asked_at:%Y-%m-%d %H:%M:%S} UTC "
-        f"by {intent.asked_by}, and no answer was recorded. Look in your account for a generation of that "
-        f"time with the prompt\n\n> {intent.request.input.prompt}"
+        f"by {intent.asked_by}, and no answer was recorded. Search your account for a generation from that "
+        f"time with this prompt:\n\n> {intent.request.input.prompt}"
     )

@@ -1,4 +1,4 @@
-"""Turn a storyboard into clips, one for each pair of consecutive images, and join them to a film."""
+"""Turn a storyboard into clips, one for each pair of consecutive images, and join them into a film."""
 
 from typing import Annotated
 
@@ -43,11 +43,11 @@ async def storyboard_to_transitions(
     retry_failed: options.RetryFailed = False,
     retry_rejected: options.RetryRejected = False,
 ) -> State[Manifest]:
-    """Make all clips of a storyboard that the archive lacks, and join them to a film.
+    """Make the clips of a storyboard that are not archived yet, and join all its clips into a film.
 
-    Run it as often as you like: clips that exist are reused, generations in flight are waited for, and only
-    missing clips are bought. It ends Completed when all clips are archived, InFlight (a kind of Completed)
-    when some are still being generated at the deadline, and Failed when something needs repair.
+    Run the flow as often as you like: it reuses archived clips, waits for generations in flight, and pays
+    only for missing clips. It ends as Completed if all clips are archived, as InFlight (a Completed state) if
+    generations are still in flight, and as Failed if something needs your attention.
 
     Args:
         storyboard: A file or a folder of images on the worker, an https URL, or the storyboard itself.

@@ -11,6 +11,7 @@ SeedanceError                     transient   outcome known
 │   ├── RateLimitedError              yes         yes     429
 │   └── ServerError                   yes         no      5xx
 ├── ConnectionFailedError             yes         yes     nothing was sent
+├── NotSentError                      no          yes     held back, because its time was over
 ├── NoAnswerError                     yes         no      sent, and no usable answer
 ├── SubmissionUnresolvedError         no          no      a paid generation may exist
 ├── GenerationFailedError             no          yes     ended without a video
@@ -113,6 +114,10 @@ class ConnectionFailedError(SeedanceError):
     """The connection could not be established, so nothing was sent."""
 
     transient = True
+
+
+class NotSentError(SeedanceError):
+    """A paid request was held back, because the time to send it was over or the run was stopped."""
 
 
 class NoAnswerError(SeedanceError):

@@ -1,4 +1,4 @@
-"""The options of a production: each default, bound and help text once, for every way to start one."""
+"""The options of a production, with the defaults, bounds and help texts of command, flows and blocks."""
 
 import re
 from collections.abc import Iterable
@@ -52,32 +52,36 @@ Seconds = Annotated[float, Field(gt=0), _FROM_TEXT]
 Storyboard = Annotated[
     str,
     Help(
-        "A YAML or JSON file, or a folder of images: a path, an object in a bucket (s3://, gs://, az://), or "
-        "block:NAME/KEY in a stored archive. Or the URL of a file."
+        "A YAML or JSON file, or a folder of images. Give its path, its location in a bucket (s3://, gs://, "
+        "az://) or in a Clip Archive block (block:NAME/KEY), or the https URL of a file."
     ),
 ]
 Archive = Annotated[
     str,
     Help(
-        "Where clips and ledger are stored: a folder's path; s3://, gs:// or az:// with a bucket; or "
-        "block:NAME, a Clip Archive block in Prefect. Default: SEEDANCE_ARCHIVE."
+        "Where clips and ledger are stored: the path of a folder, the URL of a bucket (s3://, gs://, az://), "
+        "or block:NAME for a Clip Archive block in Prefect. Default: SEEDANCE_ARCHIVE."
     ),
 ]
 CredentialsName = Annotated[
     str, Help("Name of a Seedance Credentials block in Prefect. Default: the key in SEEDANCE_API_KEY.")
 ]
-ProductionName = Annotated[str, Help("Name of the production. Default: the title.")]
+ProductionName = Annotated[str, Help("Name of the production. Default: the title of the storyboard or list.")]
 ExistingProduction = Annotated[
     str, Help("Name or title of the production. Not needed if the archive has only one.")
 ]
 
 Prompt = Annotated[str, Help("Prompt for every transition, if the storyboard is a folder of images.")]
 AllowOutside = Annotated[
-    bool, Help("Allow images outside the storyboard's folder, given by an absolute path.")
+    bool, Help("Allow images outside the storyboard's folder if it names them by their absolute path.")
 ]
 
 ImagesUrl = Annotated[
-    str, Help("Public URL of the archive's images folder, if the archive is a folder and cannot sign URLs.")
+    str,
+    Help(
+        "Public URL of the archive's images folder. Local images need it if the archive is a folder, which "
+        "cannot sign URLs."
+    ),
 ]
 ImagesLifetime = Annotated[
     Annotated[float, Field(gt=0, le=MAX_IMAGES_LIFETIME_SECONDS), _FROM_TEXT],
@@ -89,16 +93,19 @@ RetryRejected = Annotated[bool, Help("Pay again for clips whose content was reje
 OnUnresolved = Annotated[
     Literal["report", "resubmit"],
     Help(
-        "Submissions with an unknown outcome: report them, or submit them again, which may pay for a clip "
-        "twice."
+        "What to do about a submission with an unknown outcome: report it, or submit the clip again, which "
+        "may pay for it twice."
     ),
 ]
 
 Deadline = Annotated[
     Seconds,
-    Help("How long to wait in all. Generations still in flight continue; the next run archives them."),
+    Help(
+        "How long to wait in total. Generations continue after the deadline; the next run archives them "
+        "without paying again."
+    ),
 ]
-Timeout = Annotated[Seconds, Help("Bound of one request.")]
+Timeout = Annotated[Seconds, Help("Time limit of one request to the API.")]
 FirstPoll = Annotated[
     Annotated[float, Field(ge=0), _FROM_TEXT] | None,
     Help("Time from acceptance to the first poll. Default: the shortest time in which the model finishes."),
@@ -107,45 +114,50 @@ PollEvery = Annotated[Seconds, Help("Time between two polls of a generation.")]
 Settling = Annotated[
     Seconds,
     Help(
-        "How long to poll again if the API does not know a new generation, or reports success without a URL."
+        "How long to keep polling if the API does not know a new generation yet, or reports success without "
+        "a URL."
     ),
 ]
 CallbackGrace = Annotated[
     Seconds,
-    Help("How much longer than the model usually needs to wait for a callback before polling."),
+    Help("How long to wait for a callback, once the generation may have ended, before polling the API."),
 ]
 ReadLedgerEvery = Annotated[
     Seconds, Help("Time between two reads of the ledger while a callback is expected.")
 ]
 CallbackUrl = Annotated[
-    str, Help("Public URL of a callback receiver, see `prefect-seedance callbacks`. Default: poll.")
+    str,
+    Help("Public URL of a callback receiver (see `prefect-seedance callbacks`). If omitted, the run polls."),
 ]
 Wait = Annotated[
-    bool, Help("Wait for generations in flight. If not, the run submits and ends; a later run archives.")
+    bool,
+    Help(
+        "Wait for generations in flight. Otherwise, the run only submits, and a later run archives the clips."
+    ),
 ]
 
-Film = Annotated[bool, Help("Join the clips to a film.")]
+Film = Annotated[bool, Help("Join the clips into a film.")]
 Join = Annotated[
     Literal["auto", "exact"],
     Help(
-        "auto copies clips of the same format without re-encoding; exact re-encodes all and drops the frame "
-        "that both clips show at a cut."
+        "How to join clips. auto: copy clips of the same format without re-encoding. exact: re-encode all "
+        "clips, and drop the frame that two clips share at a cut."
     ),
 ]
 Gaps = Annotated[
     Literal["skip", "slate"],
-    Help("Where a clip is missing: skip it, or show a slate for as long as the clip would last."),
+    Help("What to do about a missing clip: skip it, or show a slate for as long as the clip would last."),
 ]
 Crossfade = Annotated[
     Annotated[float, Field(ge=0, le=MAX_CROSSFADE_SECONDS), _FROM_TEXT],
-    Help("How long the sounds of two clips overlap at their cut; more than 0 re-encodes all."),
+    Help("How long the sounds of two clips overlap at their cut; a value above 0 re-encodes all clips."),
 ]
 MinSimilarity = Annotated[
     float,
     Field(ge=0, le=1),
     Help(
-        "Fail clips whose first or last frame is less similar to its image or to the next clip than this "
-        "(structural similarity, for example 0.8). 0 accepts all."
+        "Minimum structural similarity, from 0 to 1, of a clip's first and last frame to its images and to "
+        "the next clip. Clips below it fail; 0 accepts all."
     ),
 ]
 WithReport = Annotated[bool, Help("Write the report page.")]
@@ -203,7 +215,7 @@ class Waiting(_Options):
 
 
 class JoinStyle(_Options):
-    """How to join clips to a film."""
+    """How to join clips into a film."""
 
     join: Join = "auto"
     gaps: Gaps = "skip"
@@ -216,9 +228,9 @@ class JoinStyle(_Options):
 
 
 class Output(JoinStyle):
-    """What to make of the clips: a film, a report, and checks of the cuts."""
+    """What to make from the clips: a film, a report, and checks of the cuts."""
 
-    film: Annotated[Film | None, Help("Join the clips to a film. Default: yes for a storyboard.")] = None
+    film: Annotated[Film | None, Help("Join the clips into a film. Default: yes for a storyboard.")] = None
     min_similarity: MinSimilarity = 0.0
     report: WithReport = True
     price_per_second: PricePerSecond = None

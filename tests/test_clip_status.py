@@ -57,8 +57,8 @@ async def produce(folder: Path) -> Manifest:
     await record_in_flight(store, clip(4))
     for number in range(1, 5):
         (history,) = (await clip_histories(store, [clip(number).fingerprint])).values()
-        status = ClipStatus.reused if history.clip else status_of(history.last, DeadlineError("too late"))
-        entries.append(Entry.of(clip(number), status, attempt=history.last, archived=history.clip))
+        status = ClipStatus.reused if history.clip else status_of(history.decisive, DeadlineError("too late"))
+        entries.append(Entry.of(clip(number), status, attempt=history.decisive, archived=history.clip))
     manifest = manifest_of(*entries)
     await record(manifest, store)
     return manifest

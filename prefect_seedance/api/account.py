@@ -6,11 +6,10 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import httpx
-
 from prefect_seedance.api.lane import Lane
 from prefect_seedance.api.pace import Pace
 from prefect_seedance.api.turns import Turns
+from prefect_seedance.api.urls import origin
 from prefect_seedance.errors import ApiError, ConnectionFailedError, RateLimitedError
 
 REQUESTS_PER_MINUTE = 10_000
@@ -45,9 +44,7 @@ class Account:
     @classmethod
     def of(cls, base_url: str, api_key: str) -> "Account":
         """Return the account of this key at this URL's host, the same for the whole process."""
-        url = httpx.URL(base_url)
-        name = f"{url.scheme}://{url.host}:{url.port} {api_key}"
-        digest = hashlib.sha256(name.encode()).hexdigest()
+        digest = hashlib.sha256(repr((origin(base_url), api_key)).encode()).hexdigest()
         with _ACCOUNTS_LOCK:
             return _ACCOUNTS.setdefault(digest, cls())
 

@@ -54,7 +54,8 @@ class Secrets:
         if not values:
             raise SetupError(
                 f"Callbacks need a secret. Set {CALLBACK_SECRET_VARIABLE}, or the callback secret of the "
-                "credentials block, to the output of `openssl rand -hex 32`; runs and receiver need the same"
+                "credentials block, to the output of `openssl rand -hex 32`. "
+                "Runs and receiver need the same secret"
             )
         if min(map(len, values)) < _MIN_SECRET_CHARACTERS:
             raise SetupError(
@@ -106,7 +107,8 @@ class Callbacks:
         url, shown = _split(base), base.rpartition("@")[2].partition("?")[0]
         if url is None or "@" in url.netloc or url.fragment or (url.query and _PLACEHOLDER not in base):
             raise SetupError(
-                f"The callback URL {shown!r} is not like https://host/path; use the receiver's public URL"
+                f"The callback URL {shown!r} is not of the form https://HOST/PATH; "
+                "use the receiver's public URL"
             )
         if url.scheme != "https" and not _is_local(api_url):
             raise SetupError(

@@ -4,7 +4,6 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from decimal import Decimal
 from types import TracebackType
 from typing import Self, TypeVar
@@ -15,16 +14,16 @@ import tenacity
 from prefect_seedance.api.account import REQUESTS_PER_MINUTE, Account
 from prefect_seedance.api.lane import Lane
 from prefect_seedance.api.models import DEFAULT_MODEL
+from prefect_seedance.api.permit import Permit
 from prefect_seedance.api.responses import parse_response
 from prefect_seedance.api.transport import timeouts, translated_errors
-from prefect_seedance.api.urls import parse_url
+from prefect_seedance.api.urls import checked_base_url, origin
 from prefect_seedance.api.wire import DEFAULT_BASE_URL, GenerateRequest, Generation, problems
 from prefect_seedance.errors import (
     AuthenticationError,
     InsufficientFundsError,
     InvalidRequestError,
     NoAnswerError,
-    RateLimitedError,
     SeedanceError,
     SetupError,
     may_retry_read,
@@ -43,17 +42,6 @@ connection pool grows with the square of the requests that wait in it. 16 suffic
 if each takes less than 0.1 s."""
 
 _T = TypeVar("_T")
-
-
-@dataclass
-class Sending:
-    """The progress of a submission, for a caller that may cancel it.
-
-    Attributes:
-        may_have_started: Whether a generation may exist whose id is not known yet.
-    """
-
-    may_have_started: bool = False
 
 
 class SeedanceClient:
@@ -83,7 +71,7 @@ class SeedanceClient:
         account: Account | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self.base_url = _checked_url(base_url)
+        self.base_url = checked_base_url(base_url)
         self.model = model
         self.requests_per_minute = requests_per_minute
         self.account = account or Account.of(self.base_url, _checked_key(api_key))
@@ -123,9 +111,9 @@ class SeedanceClient:
         return f"{type(self).__name__}(base_url={self.base_url!r}, model={self.model!r})"
 
     @property
-    def submission_seconds(self) -> float:
-        """Bound of one `submit`. It sends no request in the second half of this time."""
-        return 2 * self._timeout_seconds
+    def timeout_seconds(self) -> float:
+        """Bound of one request."""
+        return self._timeout_seconds
 
     @asynccontextmanager
     async def admission(self) -> AsyncIterator[None]:
@@ -140,7 +128,7 @@ class SeedanceClient:
         async with self._submit_gate, self.account.admission():
             yield
 
-    async def submit(self, request: GenerateRequest, *, sending: Sending | None = None) -> str:
+    async def submit(self, request: GenerateRequest, *, permit: Permit | None = None) -> str:
         """Start a generation, which costs money, and return its id.
 
         Retries only what cannot have started a generation: failed connections and 429. Call it inside
@@ -148,10 +136,12 @@ class SeedanceClient:
 
         Args:
             request: What to generate.
-            sending: Updated while the submission progresses.
+            permit: Ends the tries, and records whether a generation may have been started. Default: one that
+                lasts as long as one request.
 
         Raises:
             InvalidRequestError: If the model would refuse the input; nothing was sent.
+            NotSentError: If the permit ended before a request was sent.
             ServerError: If the API failed; a generation may have been started.
             NoAnswerError: If no usable response arrived; a generation may have been started.
             ApiError: If the API refused the request; no generation was started.
@@ -159,35 +149,21 @@ class SeedanceClient:
         """
         if found := problems(request.input, model=self.model):
             raise InvalidRequestError("; ".join(f"{field} {message}" for field, message in found))
-        latest = asyncio.get_running_loop().time() + self._timeout_seconds
-        url = self._url("generateTask", base_url=self.base_url, model=self.model)
-        sending = sending or Sending()
+        permit, lane = permit or Permit.lasting(self._timeout_seconds), self.account.submissions
 
         async def post() -> object:
             async with AsyncExitStack() as turn:
-                try:
-                    async with asyncio.timeout_at(latest):
-                        lane = self.account.submissions
-                        await turn.enter_async_context(lane.request(self.requests_per_minute))
-                except TimeoutError:
-                    raise RateLimitedError(
-                        "The request limit left no time to submit before the timeout; nothing was sent"
-                    ) from None
-                http = self._submissions
-                sending.may_have_started = True
-                try:
-                    return await self._exchange(http, http.build_request("POST", url, json=request.body()))
-                except SeedanceError as error:
-                    sending.may_have_started = not error.outcome_known
-                    raise
+                async with permit.waiting():
+                    await turn.enter_async_context(lane.request(self.requests_per_minute))
+                return await self._post(request, permit)
 
+        async def pause(seconds: float) -> None:
+            async with permit.waiting():
+                await asyncio.sleep(seconds)
+
+        seconds = permit.deadline - asyncio.get_running_loop().time()
         try:
-            data = await _retry(
-                post,
-                may_retry=may_retry_submission,
-                seconds=self._timeout_seconds,
-                lane=self.account.submissions,
-            )
+            data = await _retry(post, may_retry=may_retry_submission, seconds=seconds, lane=lane, sleep=pause)
         except (AuthenticationError, InsufficientFundsError) as error:
             self.account.refuse(error)
             raise
@@ -195,6 +171,22 @@ class SeedanceClient:
         if not isinstance(generation_id, str) or not generation_id:
             raise NoAnswerError(f"The response to the submission has no taskId: {str(data)[:200]}")
         return generation_id
+
+    async def _post(self, request: GenerateRequest, permit: Permit) -> object:
+        """Send a submission, unless its permit has ended when the connection is ready."""
+
+        async def trace(event: str, _: object) -> None:
+            if event == "http11.send_request_headers.started":
+                permit.begin()
+
+        url, http = self._url("generateTask", base_url=self.base_url, model=self.model), self._submissions
+        permit.begin()  # also before connecting, because a transport without a network calls no trace
+        message = http.build_request("POST", url, json=request.body(), extensions={"trace": trace})
+        try:
+            return await self._exchange(http, message)
+        except SeedanceError as error:
+            permit.may_have_started = not error.outcome_known
+            raise
 
     async def status(
         self,
@@ -222,19 +214,16 @@ class SeedanceClient:
         async def get() -> Generation:
             data = await self._get(url, taskId=generation_id)
             if not isinstance(data, dict):
-                raise NoAnswerError(f"The response to the status of {generation_id} has no data")
+                raise NoAnswerError(f"The status response for generation {generation_id} has no data")
             return Generation.from_status(data, generation_id=generation_id)
 
         return await self._retry_read(get, retry_seconds)
 
-    async def balance(self, *, retry_seconds: float = 30.0) -> Decimal:
-        """Read how much money the account has left, in US dollars; afterwards submissions are admitted again.
-
-        Args:
-            retry_seconds: As in `status`.
+    async def balance(self) -> Decimal:
+        """Read how many US dollars the account has left; then submissions are admitted again.
 
         Raises:
-            SeedanceError: If no successful response arrived in time.
+            SeedanceError: If no successful response arrived within half a minute.
         """
 
         async def get() -> Decimal:
@@ -243,7 +232,7 @@ class SeedanceClient:
                 raise NoAnswerError(f"The response to the balance is not a number: {str(data)[:200]}")
             return Decimal(str(data))
 
-        balance = await self._retry_read(get, retry_seconds)
+        balance = await self._retry_read(get, 30.0)
         self.account.forgive()
         return balance
 
@@ -254,9 +243,8 @@ class SeedanceClient:
         """Return the base URL of a generation, after checking that the key may be sent there."""
         if base_url is None:
             return self.base_url
-        recorded = _checked_url(base_url)
-        ours, theirs = httpx.URL(self.base_url), httpx.URL(recorded)
-        if (ours.scheme, ours.host, ours.port) != (theirs.scheme, theirs.host, theirs.port):
+        recorded = checked_base_url(base_url)
+        if origin(recorded) != origin(self.base_url):
             raise SetupError(
                 f"The generation was submitted to {recorded}, but the credentials are for {self.base_url}. "
                 f"The key is only sent to its own host; set SEEDANCE_BASE_URL={recorded} to continue"
@@ -286,6 +274,7 @@ async def _retry(
     may_retry: Callable[[BaseException], bool],
     seconds: float,
     lane: Lane,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> _T:
     """Retry a request as long as ``may_retry`` allows and its lane has no pause beyond ``seconds``."""
     clock = asyncio.get_running_loop().time
@@ -295,7 +284,7 @@ async def _retry(
         retry=tenacity.retry_if_exception(may_retry),
         wait=lambda state: max(lane.pause_seconds, jittered(state)),
         stop=lambda state: clock() + state.upcoming_sleep >= latest,
-        sleep=asyncio.sleep,
+        sleep=sleep,
         reraise=True,
     )
     return await tries(send)
@@ -303,14 +292,8 @@ async def _retry(
 
 def _checked_key(api_key: str) -> str:
     if not api_key or not api_key.isascii() or not api_key.isprintable() or " " in api_key:
-        raise SetupError("The API key is empty or contains invalid characters; check SEEDANCE_API_KEY")
+        raise SetupError(
+            "The API key is empty or contains invalid characters; "
+            "check SEEDANCE_API_KEY or the credentials block"
+        )
     return api_key
-
-
-def _checked_url(base_url: str) -> str:
-    url = parse_url(base_url)
-    # httpx would send a user name and password instead of the key, and the ledger would store them.
-    if url is None or url.userinfo or url.query or url.fragment:
-        shown = base_url.rpartition("@")[2].partition("?")[0]
-        raise SetupError(f"The base URL {shown!r} is not like https://host/path; check SEEDANCE_BASE_URL")
-    return base_url.rstrip("/")

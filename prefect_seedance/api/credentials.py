@@ -20,7 +20,7 @@ BASE_URL_VARIABLE = "SEEDANCE_BASE_URL"
 class Credentials(BaseModel):
     """An account at the Seedance API, and how to use it.
 
-    The Prefect block `SeedanceCredentials` has the same fields and can be passed wherever this is.
+    The Prefect block `SeedanceCredentials` has the same fields, and can be passed in place of `Credentials`.
     """
 
     api_key: SecretStr = Field(description="The API key. It is sent to the base URL's host and nowhere else.")
@@ -43,7 +43,8 @@ class Credentials(BaseModel):
     callback_secret: SecretStr = Field(
         default=SecretStr(""),
         description="Secret that signs callback URLs, the same for runs and receiver. Default: "
-        "SEEDANCE_CALLBACK_SECRET. Separate several secrets by spaces: the first signs, all are accepted.",
+        "SEEDANCE_CALLBACK_SECRET. To replace a secret, give the new and the old one, separated by a space: "
+        "the first signs, and both are accepted.",
     )
 
     @classmethod
@@ -56,7 +57,7 @@ class Credentials(BaseModel):
         api_key = os.environ.get(API_KEY_VARIABLE, "")
         if not api_key:
             raise SetupError(
-                f"There is no API key. Set {API_KEY_VARIABLE}, or name a stored credentials block"
+                f"There is no API key. Set {API_KEY_VARIABLE}, or name a Seedance Credentials block"
             )
         return cls(api_key=SecretStr(api_key), base_url=os.environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL)
 

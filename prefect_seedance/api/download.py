@@ -128,7 +128,9 @@ class Downloader:
                 async for chunk in response.aiter_raw():
                     transfer.append(chunk)
         if expected not in (None, transfer.received):
-            raise IntegrityError(f"{shown} ended after {transfer.received} of {expected} bytes")
+            raise IntegrityError(
+                f"The download of {shown} ended after {transfer.received} of {expected} bytes"
+            )
 
 
 def _unsigned(url: str) -> str:
@@ -173,7 +175,7 @@ def _refusal(response: httpx.Response, shown: str) -> SeedanceError | None:
     if response.is_success or code in _PARTIAL:
         return None
     if code in _EXPIRED:
-        return LinkExpiredError(f"{shown} is no longer served ({code})")
+        return LinkExpiredError(f"The API no longer serves {shown} ({code})")
     if response.is_server_error or code == httpx.codes.TOO_MANY_REQUESTS:
         return ServerError(f"{shown} could not be fetched ({code})", code=code)
     return ArchiveError(f"{shown} could not be fetched ({code})")

@@ -28,6 +28,7 @@ _ERRORS: Mapping[int, type[ApiError]] = {
     408: ServerError,  # sent by a gateway, which may have forwarded the request before its timeout
 }
 _CLASSES: Mapping[int, type[ApiError]] = {4: InvalidRequestError, 5: ServerError}
+_REMEDIES: Mapping[int, str] = {401: "; check the API key", 402: "; add credit to the account"}
 
 
 def parse_response(response: httpx.Response) -> object:
@@ -60,7 +61,7 @@ def _may_have_started(envelope: Envelope) -> bool:
 
 
 def _error(code: int, reason: str, response: httpx.Response) -> SeedanceError:
-    message = f"The API answered {code}: {_without_key(reason, response)[:500]}"
+    message = f"The API answered {code}: {_without_key(reason, response)[:500]}{_REMEDIES.get(code, '')}"
     if code == httpx.codes.TOO_MANY_REQUESTS:
         pause = _retry_after_seconds(response.headers.get("Retry-After", ""))
         return RateLimitedError(message, code=code, retry_after_seconds=pause)

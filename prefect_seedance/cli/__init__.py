@@ -23,15 +23,19 @@ app = App(
 )
 
 # A command's module is imported when it is called, so only commands that need Prefect load it.
-app.command("prefect_seedance.cli.demo:app", name="demo", help="Run an example, without an account.")
+app.command("prefect_seedance.cli.demo:app", name="demo", help="Run an example without an account.")
 app.command("prefect_seedance.cli.plan:app", name="plan", help="Show what a run would make, reuse and bill.")
-app.command("prefect_seedance.cli.produce:app", name="produce", help="Make the clips that are missing.")
-app.command("prefect_seedance.cli.film:app", name="film", help="Join the clips of a production to a film.")
+app.command(
+    "prefect_seedance.cli.produce:app", name="produce", help="Make the missing clips of a storyboard."
+)
+app.command("prefect_seedance.cli.film:app", name="film", help="Join the clips of a production into a film.")
 app.command("prefect_seedance.cli.report:app", name="report", help="Write the report page of a production.")
 app.command("prefect_seedance.cli.open:app", name="open", help="Open the report page in a browser.")
-app.command("prefect_seedance.cli.ledger:app", name="ledger", help="List all clips that were submitted.")
 app.command(
-    "prefect_seedance.cli.resolve:app", name="resolve", help="Resolve a submission with unknown outcome."
+    "prefect_seedance.cli.ledger:app", name="ledger", help="List the submitted clips and their status."
+)
+app.command(
+    "prefect_seedance.cli.resolve:app", name="resolve", help="Resolve a submission with an unknown outcome."
 )
 app.command("prefect_seedance.cli.callbacks:app", name="callbacks", help="Run the callback receiver.")
 app.command("prefect_seedance.sandbox.__main__:main", name="sandbox", help="Serve a stand-in for the API.")
@@ -71,6 +75,6 @@ def _explained(error: BaseException) -> tuple[str, str, int]:
 def _unexpected(error: BaseException) -> str:
     text = str(error).strip() or "no message"
     return (
-        f"This is a bug ({type(error).__name__}: {text}). "
-        "Run the command again with --verbose to see the traceback, and report it"
+        f"This is a bug ({type(error).__name__}: {text}). Report it; "
+        "if the command has --verbose, run it again with that option and include the traceback"
     )

@@ -12,7 +12,7 @@ from cyclopts import App, Parameter
 from rich.text import Text
 
 from prefect_seedance.cli.archives import open_archive
-from prefect_seedance.cli.options import PLAIN, Account, Archive, Json, Verbose
+from prefect_seedance.cli.options import PLAIN, Account, Archive, Verbose
 from prefect_seedance.cli.printing import show
 from prefect_seedance.cli.produce import configure_prefect
 from prefect_seedance.clips.records import Attempt
@@ -24,9 +24,10 @@ from prefect_seedance.storage.store import Store
 app = App(
     name="callbacks",
     default_parameter=PLAIN,
-    help_epilogue="Pass its public URL to runs with --callback-url; runs and receiver share "
-    "SEEDANCE_CALLBACK_SECRET. A callback is a hint: the receiver reads the state from the API, and records "
-    "the outcome in the archive. Ctrl-C or SIGTERM ends it; the next start continues with open callbacks.",
+    help_epilogue="Pass the receiver's public URL to runs with --callback-url, and set the same "
+    "SEEDANCE_CALLBACK_SECRET for runs and receiver. The receiver does not trust a callback: it reads the "
+    "state from the API, and records the outcome in the archive. Ctrl-C or SIGTERM stops the receiver; the "
+    "next start processes the callbacks that have no outcome yet.",
 )
 
 
@@ -35,9 +36,9 @@ def callbacks(
     *,
     archive: Archive,
     host: Annotated[str, Parameter(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, Parameter(help="Port to listen on; 0 picks a free one.")] = 8080,
+    port: Annotated[int, Parameter(help="Port to listen on; 0 picks a free port.")] = 8080,
     account: Account = Account(),
-    json: Json = False,
+    json: Annotated[bool, Parameter(help="Print each event as a JSON object, one per line.")] = False,
     verbose: Verbose = False,
 ) -> int:
     """Receive callbacks until stopped, and print the outcome of each generation."""
@@ -47,7 +48,10 @@ def callbacks(
 
     def listening(address: str) -> None:
         output.print(
-            "listening", f"Callbacks on {address} for {store.name}", address=address, archive=store.name
+            "listening",
+            f"Receiving callbacks on {address} for {store.name}",
+            address=address,
+            archive=store.name,
         )
 
     try:
@@ -55,7 +59,7 @@ def callbacks(
             serve(create_app(receiver), host=host, port=port, ready=listening)
     except OSError as error:
         raise SetupError(f"Cannot listen on {host}:{port}: {error.strerror}. Choose another --port") from None
-    output.print("ended", "Ended; the next start continues with open callbacks")
+    output.print("ended", "Stopped; the next start processes the callbacks that have no outcome yet")
     return 0
 
 

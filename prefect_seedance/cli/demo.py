@@ -39,7 +39,7 @@ _PACKAGE = Path(__file__).parents[1]
 
 @app.default
 def demo(
-    storyboard: Annotated[str, Parameter(help="Your own storyboard, instead of the example.")] = "",
+    storyboard: Annotated[str, Parameter(help="Storyboard to use instead of the example.")] = "",
     /,
     *,
     archive: Annotated[str, Parameter(help="Folder for the clips.")] = "productions",
@@ -74,13 +74,15 @@ def _example() -> Path:
 def _folder(archive: str) -> Path:
     """Create the archive's folder, with the images folder that the stand-in serves."""
     if "://" in archive:
-        raise SetupError("The stand-in reads the images from a folder; give a folder as the archive")
+        raise SetupError(
+            f"The demo needs a folder as its archive, not {archive!r}; give the path of one as --archive"
+        )
     folder = Path(archive).expanduser().absolute()
     try:
         (folder / "images").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SetupError(
-            f"The folder {folder} cannot be created ({error.strerror}); choose another"
+            f"The folder {folder} cannot be created ({error.strerror}); choose another with --archive"
         ) from None
     return folder
 
@@ -93,11 +95,14 @@ def _sandbox(images: Path) -> Iterator[str]:
         output = child.stdout.readline().decode().strip() if child.stdout else ""
         url = output.rpartition(" ")[2]
         if not url.startswith("http"):
-            raise SetupError(f"The stand-in for the API did not start ({output or 'no output'})")
+            raise SetupError(
+                f"The stand-in for the API did not start ({output or 'no output'}). "
+                "Run `prefect-seedance sandbox` to see the whole error"
+            )
         yield url
 
 
 def _next_steps(storyboard: str) -> Iterator[Text]:
-    yield Text("\nA second run reuses every clip. With an account, this makes real ones:")
+    yield Text("\nA second run reuses every clip. With an account, these commands make real clips:")
     yield command("export SEEDANCE_API_KEY=…")
     yield command(f"{program()} produce {shlex.quote(storyboard)} --archive s3://YOUR-BUCKET")

@@ -39,8 +39,8 @@ def usage_message(error: CycloptsError) -> str:
     command = " ".join(("prefect-seedance", *(error.command_chain or ())))
     cause = error.__cause__
     text = _invalid(cause, error) if isinstance(cause, ValidationError) else str(error)
-    end = "" if text.endswith("?") else "."
-    return f"{text.strip().rstrip('.')}{end} See {command} --help"
+    sentence = text if text.endswith(("?", "...")) else f"{text.strip().rstrip('.')}."
+    return f"{sentence} See {command} --help"
 
 
 def _invalid(invalid: ValidationError, error: CycloptsError) -> str:

@@ -1,4 +1,4 @@
-"""Join the clips of a production to a film."""
+"""Join the clips of a production into a film."""
 
 import asyncio
 import json as jsons
@@ -21,7 +21,7 @@ from prefect_seedance.storage.store import Store
 app = App(
     name="film",
     default_parameter=PLAIN,
-    help_epilogue="`produce` joins the clips of a storyboard too. An unchanged film is not joined again.",
+    help_epilogue="`produce` also joins the clips of a storyboard. An unchanged film is not joined again.",
 )
 
 

@@ -55,7 +55,9 @@ async def _run(prepared: Prepared, screen: Screen) -> Manifest | None:
             await produce(return_state=True)
     except (httpx.HTTPError, PrefectException) as error:
         if not ending.is_known:  # otherwise Prefect only failed to record the end, which harms nothing
-            raise SetupError(f"The Prefect server fails ({error}). Repair it, or use another") from error
+            raise SetupError(
+                f"The Prefect server failed ({error}). Check it, or set PREFECT_API_URL to another server"
+            ) from error
     except asyncio.CancelledError:
         pass  # a signal came before the work began
     return ending.manifest()
@@ -84,7 +86,7 @@ class _Ending:
             self._manifest = await work
             return final_state(self._manifest)
         except asyncio.CancelledError:
-            return Cancelled(message="Stopped by a signal; run the same again to continue")
+            return Cancelled(message="Stopped by a signal; run the same command again to continue")
         except Exception as error:  # noqa: BLE001 -- raised again outside of the flow
             self._error = error
             return Failed(message=str(error))

@@ -81,7 +81,9 @@ async def _lines(archive: str) -> Sequence[Line]:
     """Read the ledger: unresolved clips first, then the latest first."""
     store = await open_existing(archive)
     now, histories = datetime.now(UTC), await _histories(store)
-    lines = [_line(fingerprint, history, now) for fingerprint, history in histories.items() if history.last]
+    lines = [
+        _line(fingerprint, history, now) for fingerprint, history in histories.items() if history.attempts
+    ]
     return sorted(lines, key=lambda line: (line.status is not ClipStatus.unresolved, line.age_seconds))
 
 
@@ -90,7 +92,8 @@ async def _histories(store: Store) -> Mapping[str, ClipHistory]:
 
 
 def _line(fingerprint: str, history: ClipHistory, now: datetime) -> Line:
-    intent, outcome = history.attempts[-1].intent, history.attempts[-1].outcome
+    attempt = history.decisive or history.attempts[-1]
+    intent, outcome = attempt.intent, attempt.outcome
     reason = outcome and ", ".join(filter(None, (outcome.code, outcome.message)))
     return Line(
         fingerprint=fingerprint,
@@ -98,7 +101,7 @@ def _line(fingerprint: str, history: ClipHistory, now: datetime) -> Line:
         production=intent.production,
         status=history.status,
         attempts=len(history.attempts),
-        generation_id=history.attempts[-1].generation_id or None,
+        generation_id=attempt.generation_id or None,
         asked_at=intent.asked_at,
         age_seconds=int((now - intent.asked_at).total_seconds()),
         asked_by=intent.asked_by,

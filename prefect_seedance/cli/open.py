@@ -27,8 +27,8 @@ from prefect_seedance.report.render import PAGE
 app = App(
     name="open",
     default_parameter=PLAIN,
-    help_epilogue="Without a browser it prints the URL. The URL of a report in a bucket is signed: everyone "
-    "who has it can open the report for seven days.",
+    help_epilogue="The command also prints the URL. The URL of a report in a bucket is signed: anyone who "
+    "has it can open the report for up to seven days.",
 )
 
 
@@ -52,7 +52,7 @@ def open_report(
     /,
     name: Production = "",
     *,
-    browser: Annotated[bool, Parameter(negative="--no-browser", help="Open a browser.")] = True,
+    browser: Annotated[bool, Parameter(negative="--no-browser", help="Open the report in a browser.")] = True,
     json: Json = False,
 ) -> int:
     """Open the report of a production, and write it first if there is none."""
@@ -87,4 +87,4 @@ def _has_display() -> bool:
 def _rendered(report: ReportUrl) -> Iterator[RenderableType]:
     yield unbroken(report.url)
     if report.until:
-        yield Text(f"Everyone who has this URL can open the report until {format_time(report.until)}.")
+        yield Text(f"Anyone who has this URL can open the report until {format_time(report.until)}.")

@@ -40,8 +40,8 @@ Archive = Annotated[str, Parameter(env_var=ARCHIVE_VARIABLE, help=help_text(opti
 Name = Annotated[str, Parameter(help=help_text(options.ProductionName))]
 Production = Annotated[str, Parameter(help=help_text(options.ExistingProduction))]
 Price = Annotated[options.PricePerSecond, Parameter(help=help_text(options.PricePerSecond))]
-Json = Annotated[bool, Parameter(help="Print one JSON object for programs.")]
-Verbose = Annotated[bool, Parameter(help="Show Prefect's logs and tracebacks.")]
+Json = Annotated[bool, Parameter(help="Print the result as one JSON object.")]
+Verbose = Annotated[bool, Parameter(help="Show Prefect's logs, and the traceback of an unexpected error.")]
 
 _CLIPS = Group("Clips", sort_key=1)
 _ACCOUNT = Group("Account", sort_key=2)
@@ -71,7 +71,7 @@ class Account:
             SetupError: If there are none.
         """
         if self.credentials and self.base_url:
-            raise SetupError("The credentials block has a base URL; leave out --base-url")
+            raise SetupError("The credentials block sets the base URL; leave out --base-url")
         if not self.credentials:
             account = Credentials.from_env()
             return account.model_copy(update={"base_url": self.base_url}) if self.base_url else account

@@ -26,7 +26,7 @@ from prefect_seedance.cli.options import (
 )
 from prefect_seedance.cli.printing import count, grid, show
 from prefect_seedance.clips.history import ClipHistory, ClipStatus, clip_histories
-from prefect_seedance.clips.retry import failure, permits_retry
+from prefect_seedance.clips.retry import failure, forbidding
 from prefect_seedance.options import Loading, RetryPolicy
 from prefect_seedance.storyboard import plan as planning
 from prefect_seedance.storyboard.image import SourceImage
@@ -200,15 +200,14 @@ def _foreseen(
             images=tuple(map(ForecastImage.of, clip.images)),
             duration_seconds=clip.settings.duration,
             billed_seconds=clip.settings.duration if is_bought else 0,
-            generation_id=history.last.generation_id or None if history.last else None,
+            generation_id=history.decisive.generation_id or None if history.decisive else None,
             reason=_reason(history, action),
         )
 
 
 def _action(history: ClipHistory, retry: RetryPolicy) -> Action:
-    outcome = history.last and history.last.outcome
-    if outcome and history.status in {ClipStatus.failed, ClipStatus.not_submitted, ClipStatus.lost}:
-        return Action.make if permits_retry(retry, outcome) else Action.keep_failed
+    if history.status in {ClipStatus.failed, ClipStatus.not_submitted, ClipStatus.lost}:
+        return Action.keep_failed if forbidding(history.attempts, retry) else Action.make
     if history.status is ClipStatus.unresolved and retry.on_unresolved == "resubmit":
         return Action.make
     return {
@@ -221,11 +220,15 @@ def _action(history: ClipHistory, retry: RetryPolicy) -> Action:
 
 
 def _reason(history: ClipHistory, action: Action) -> str | None:
-    last = history.last
+    last = history.decisive
     if action is Action.keep_failed and last and last.outcome:
-        return str(failure(last.intent.name, last.outcome))
+        return str(failure(last))
     if action is Action.keep_unresolved and last:
-        return f"submitted by {last.intent.asked_by}, and no answer is recorded: it may already be paid for"
+        return (
+            f"{last.intent.name} was submitted by {last.intent.asked_by}, and no answer is recorded, so it "
+            "may already be paid for. Resolve the submission with: "
+            f"prefect-seedance resolve ARCHIVE {last.intent.fingerprint[:12]}"
+        )
     return None
 
 
@@ -259,5 +262,5 @@ def _changed(clips: Iterable[ForecastClip]) -> Iterator[RenderableType]:
 
 def _totals(forecast: Forecast) -> str:
     counts = ", ".join(f"{action} {number:,}" for action, number in forecast.counts.items())
-    price = "" if forecast.cost is None else f", which costs {forecast.cost:,}"
+    price = "" if forecast.cost is None else f", at a cost of {forecast.cost:,}"
     return f"{counts}. {forecast.billed_seconds:,} s of video would be billed{price}."

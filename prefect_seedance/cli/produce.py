@@ -1,4 +1,4 @@
-"""Make the clips of a storyboard that an archive lacks."""
+"""Make the clips of a storyboard that are not archived yet."""
 
 import asyncio
 import json as jsons
@@ -30,12 +30,12 @@ from prefect_seedance.report.manifest import Manifest, production_key
 app = App(
     name="produce",
     default_parameter=PLAIN,
-    help_epilogue="Run it as often as you like: clips that exist are reused, generations in flight are "
-    "waited for, and only missing clips are bought.\n\n"
+    help_epilogue="Run the command as often as you like: it reuses archived clips, waits for generations in "
+    "flight, and pays only for missing clips.\n\n"
     "Exit codes: 0 everything is archived; 3 a submission is unresolved; 4 generations are in flight; "
     "1 a clip failed; 2 the set-up is wrong and nothing was spent. "
-    "If several apply, the first of this list is returned.\n\n"
-    "A duration is a number of seconds, or has a unit: 90s, 90m, 2h.",
+    "If several apply, the command returns the first in this list.\n\n"
+    "A duration is a number of seconds, or a number with a unit: 90, 90s, 90m, 2h.",
 )
 
 _QUIET: Final[Mapping[str, str]] = {
@@ -58,12 +58,12 @@ def produce(
     options: ProduceOptions = ProduceOptions(),
     prefect: Annotated[
         bool,
-        Parameter(help="Run as a flow run on a temporary Prefect server, if PREFECT_API_URL names none."),
+        Parameter(help="Run as a flow run; without a configured Prefect server, start a temporary one."),
     ] = False,
     json: Json = False,
     verbose: Verbose = False,
 ) -> int:
-    """Make the clips that are missing, show the progress, and return the exit code."""
+    """Make the missing clips, show the progress, and return the exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     configure_prefect(verbose=verbose)
     began_at = datetime.now(UTC)
@@ -133,7 +133,7 @@ async def _stored_manifest(prepared: Prepared, *, since: datetime) -> Manifest:
 def _complain_late(error: SeedanceError | KeyboardInterrupt, *, json: bool) -> int:
     """Report a run that submitted clips and left no manifest."""
     reason = str(error) or "The run was stopped"
-    message = f"{reason}. The ledger has every submission; run the same again to continue"
+    message = f"{reason}. The ledger has every submission; run the same command again to continue"
     return complain(type(error).__name__, message, code=ExitCode.failed, json=json)
 
 

@@ -22,8 +22,8 @@ from prefect_seedance.storage.store import Store
 app = App(
     name="report",
     default_parameter=PLAIN,
-    help_epilogue="`produce` writes it too. The links of a report in a bucket are valid for at most seven "
-    "days; this command signs new ones.",
+    help_epilogue="`produce` also writes the report. The links of a report in a bucket are valid for at most "
+    "seven days; this command renews them.",
 )
 
 

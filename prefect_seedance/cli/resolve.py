@@ -20,7 +20,7 @@ app = App(
     name="resolve",
     default_parameter=PLAIN,
     help_epilogue="`prefect-seedance ledger ARCHIVE --unresolved` lists the unresolved clips. The ledger "
-    "keeps your decision, with your name and the time.",
+    "records your decision, with your name and the time.",
 )
 
 
@@ -31,9 +31,11 @@ def resolve(
     /,
     *,
     adopt: Annotated[
-        str, Parameter(help="The API accepted it under this id: check the id with the API, and record it.")
+        str, Parameter(help="Adopt the generation with this id, as your account shows it.")
     ] = "",
-    lost: Annotated[bool, Parameter(help="Give the submission up, and allow another, paid attempt.")] = False,
+    lost: Annotated[
+        bool, Parameter(help="Declare that no generation exists; the next run pays for another one.")
+    ] = False,
     account: Account = Account(),
     json: Json = False,
 ) -> int:
@@ -67,5 +69,5 @@ def _json(attempt: Attempt) -> str:
 def _rendered(attempt: Attempt) -> str:
     name = attempt.intent.name
     if attempt.acceptance and not attempt.outcome:
-        return f"{name} is adopted as {attempt.generation_id}; produce it again to wait for it and archive it"
-    return f"{name} is given up; produce it again to pay for attempt {attempt.intent.number + 1}"
+        return f"{name} is adopted as generation {attempt.generation_id}; run produce again to archive it"
+    return f"{name} is declared lost; run produce again to pay for attempt {attempt.intent.number + 1}"

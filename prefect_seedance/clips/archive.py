@@ -101,7 +101,8 @@ class Archivist:
                     return await self._archive(attempt, file)
         except TimeoutError:
             raise DeadlineError(
-                f"{attempt.intent.name} is generated but not archived yet; run the same again to archive it"
+                f"{attempt.intent.name} is generated and paid for, but was not archived before the deadline; "
+                "run again to archive it at no cost"
             ) from None
 
     async def _archive(self, attempt: Attempt, file: BinaryIO) -> Clip:
@@ -147,7 +148,9 @@ class Archivist:
         key = _video_key(fingerprint, sha256)
         await self.store.put(key, file, media_type="video/mp4", metadata={"sha256": sha256})
         if await self.store.size_bytes(key) != file.seek(0, SEEK_END):
-            raise ArchiveError(f"{self.store.link(key)} does not have the size that was written; run again")
+            raise ArchiveError(
+                f"{self.store.link(key)} does not have the size of the video; run again to store it again"
+            )
 
     async def _probe(self, file: BinaryIO) -> VideoFacts:
         """Decode the video in a thread of its own pool, so that ledger writes do not wait for it."""
@@ -164,7 +167,9 @@ class Archivist:
 
     async def _download(self, attempt: Attempt, file: BinaryIO) -> tuple[str, VideoFacts]:
         """Try one link after the other until a video is complete and decodable."""
-        failure: ArchiveError = LinkExpiredError(f"{attempt.intent.name}: the API returns no result URL")
+        failure: ArchiveError = LinkExpiredError(
+            f"The API returns no URL for the video of {attempt.intent.name}; run again later"
+        )
         async for url in self._links(attempt):
             try:
                 sha256 = await self.downloader.fetch(url, file)

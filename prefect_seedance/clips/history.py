@@ -8,6 +8,7 @@ from enum import StrEnum
 from prefect_seedance.clips.archive import Clip, find_clip
 from prefect_seedance.clips.ledger import CONCURRENT_READS, Ledger
 from prefect_seedance.clips.records import Attempt, Result
+from prefect_seedance.clips.retry import decisive
 from prefect_seedance.storage.store import Store
 
 
@@ -60,22 +61,23 @@ class ClipHistory:
     clip: Clip | None = None
 
     @property
-    def last(self) -> Attempt | None:
-        """The latest attempt."""
-        return self.attempts[-1] if self.attempts else None
+    def decisive(self) -> Attempt | None:
+        """The attempt that decides about the clip."""
+        return decisive(self.attempts)
 
     @property
     def status(self) -> ClipStatus:
         """The status that the records show."""
+        attempt = self.decisive
         if self.clip:
             return ClipStatus.archived
-        if self.last is None:
+        if attempt is None:
             return ClipStatus.new
-        if self.last.undecided:
-            return ClipStatus.submitting if self.last.settling_seconds else ClipStatus.unresolved
-        if self.last.outcome is None:
+        if attempt.undecided:
+            return ClipStatus.submitting if attempt.settling_seconds else ClipStatus.unresolved
+        if attempt.outcome is None:
             return ClipStatus.in_flight
-        return _STATUS_OF_RESULT[self.last.outcome.result]
+        return _STATUS_OF_RESULT[attempt.outcome.result]
 
 
 async def clip_histories(store: Store, fingerprints: Iterable[str]) -> Mapping[str, ClipHistory]:

@@ -50,16 +50,19 @@ class ImageHost:
         """
         if not 0 < self.lifetime_seconds <= MAX_IMAGES_LIFETIME_SECONDS:
             raise SetupError(
-                f"URLs of images cannot be signed for {self.lifetime_seconds:,.0f} s; "
-                "give more than 0 s and at most 7 days"
+                f"The URLs of images must be valid for more than 0 s and at most 7 days, "
+                f"not for {self.lifetime_seconds:,.0f} s"
             )
         if self.images_url and not self.images_url.startswith(("https://", "http://")):
-            raise SetupError(f"The URL of the images is not an http or https URL: {self.images_url!r}")
+            raise SetupError(
+                f"The images URL {self.images_url!r} is not an http or https URL; give the public URL of the "
+                "archive's images folder"
+            )
         local = next((image for image in images if image.is_local), None)
         if local and not await self._url(local):
             raise SetupError(
                 f"{Path(local.source).name} is a local image, and the API cannot fetch it from the archive "
-                f"{self.store.url}, which has no public URL. Archive in a bucket (s3://, gs://, az://), "
+                f"{self.store.url}, which has no public URL. Archive to a bucket (s3://, gs://, az://), "
                 "set --images-url to the public URL of the archive's images folder, "
                 "or give the images as https URLs"
             )
@@ -72,8 +75,8 @@ class ImageHost:
             return ""
         return (
             f"The credentials of {self.store.name} expire at {until.astimezone(UTC):%Y-%m-%d %H:%M} UTC, and "
-            "so do the URLs of the images: a generation that the API starts later cannot fetch them, and may "
-            "be billed. Use credentials that last longer, or shorten --images-lifetime"
+            "so do the URLs of the images: the API cannot fetch them for generations that start later, and "
+            "may still bill those. Use credentials that last longer, or shorten --images-lifetime"
         )
 
     async def host(self, image: SourceImage) -> str:
@@ -90,7 +93,7 @@ class ImageHost:
                 await self._upload(image)
         url = await self._url(image)
         if url is None:
-            raise SetupError(f"{self.store.url} has no public URL for {image.source}")
+            raise SetupError(f"{self.store.url} has no public URL for {image.source}; set --images-url")
         return url
 
     async def _upload(self, image: SourceImage) -> None:
@@ -106,7 +109,9 @@ class ImageHost:
         try:
             return await asyncio.to_thread(Path(image.source).read_bytes)
         except OSError as error:
-            raise StoryboardError(f"{image.source} cannot be read any more ({error.strerror})") from error
+            raise StoryboardError(
+                f"{image.source} can no longer be read ({error.strerror}); restore it and run again"
+            ) from error
 
     async def _url(self, image: SourceImage) -> str | None:
         key = hosted_key(image)

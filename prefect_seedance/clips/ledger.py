@@ -8,11 +8,14 @@ clips/<fingerprint>/attempt-001/accepted.json   the API's answer: the generation
 clips/<fingerprint>/attempt-001/outcome.json    how the attempt ended
 ```
 
+Two more correct a record that was created too early: ``late-accepted.json`` and ``late-outcome.json``.
+
 A run claims an attempt by creating its intent: if several try, the store lets one succeed.
 """
 
 import asyncio
-from collections.abc import Collection
+import logging
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Final, TypeVar
 
@@ -22,6 +25,8 @@ from prefect_seedance.clips.records import (
     ACCEPTANCE_FILE,
     ATTEMPT_KEY,
     INTENT_FILE,
+    LATE_ACCEPTANCE_FILE,
+    LATE_OUTCOME_FILE,
     OUTCOME_FILE,
     Acceptance,
     Attempt,
@@ -39,6 +44,8 @@ CONCURRENT_READS: Final = 32
 """Clips read at once: a bucket answers in parallel, and a folder should keep few files open."""
 
 _R = TypeVar("_R", bound=Record)
+
+_log = logging.getLogger(__name__)
 
 
 class Ledger:
@@ -65,9 +72,13 @@ class Ledger:
         return await self.refreshed(Attempt(intent=intent)) if intent else None
 
     async def refreshed(self, attempt: Attempt) -> Attempt:
-        """Return an attempt with the records that were added since; reads only those that it lacks."""
+        """Return an attempt with the records that were added since; reads only those that it may lack."""
         outcome = attempt.outcome or await self._find(attempt.key + OUTCOME_FILE, Outcome)
         acceptance = attempt.acceptance or await self._find(attempt.key + ACCEPTANCE_FILE, Acceptance)
+        if acceptance and acceptance.resolved_by:
+            acceptance = await self._find(attempt.key + LATE_ACCEPTANCE_FILE, Acceptance) or acceptance
+        if acceptance and outcome and outcome.result is not Result.success:
+            outcome = await self._find(attempt.key + LATE_OUTCOME_FILE, Outcome) or outcome
         return Attempt.of(attempt.intent, acceptance, outcome)
 
     async def fingerprints(self) -> tuple[str, ...]:
@@ -89,36 +100,70 @@ class Ledger:
     async def claim(self, intent: Intent) -> Attempt | None:
         """Record an intent and return its attempt, or None if another run claimed it first."""
         attempt = Attempt(intent=intent)
-        created = await self._create(attempt.key + INTENT_FILE, intent)
-        return attempt if created else None
+        if await self._create(attempt.key + INTENT_FILE, intent) or await self.is_claimed_by(intent):
+            return attempt
+        return None
+
+    async def is_claimed_by(self, intent: Intent) -> bool:
+        """Return whether this very intent is recorded, although the store reported otherwise."""
+        recorded = await self._find(Attempt(intent=intent).key + INTENT_FILE, Intent)
+        return recorded is not None and recorded.nonce == intent.nonce != ""
 
     async def accept(
         self, attempt: Attempt, generation_id: str, *, resolved_by: str | None = None
     ) -> Attempt:
-        """Record the API's answer; if there is one already, return the attempt with that."""
+        """Record the API's answer, and return the attempt with it.
+
+        If an answer is recorded already, that one counts. The exception is an answer to the run itself after
+        another generation was adopted: the run's answer counts.
+        """
         acceptance = Acceptance(
             generation_id=generation_id, accepted_at=datetime.now(UTC), resolved_by=resolved_by
         )
         if not await self._create(attempt.key + ACCEPTANCE_FILE, acceptance):
-            acceptance = await self._read(attempt.key + ACCEPTANCE_FILE, Acceptance)
+            first = await self._read(attempt.key + ACCEPTANCE_FILE, Acceptance)
+            is_own = first.resolved_by and not resolved_by
+            if first.generation_id != generation_id:
+                _log.warning(
+                    "%s was accepted as %s, but the ledger already names %s",
+                    *(attempt.intent.name, generation_id, first.generation_id),
+                )
+                if is_own:
+                    await self._create(attempt.key + LATE_ACCEPTANCE_FILE, acceptance)
+            acceptance = acceptance if is_own else first
         return attempt.model_copy(update={"acceptance": acceptance})
 
     async def conclude(self, attempt: Attempt, outcome: Outcome) -> Attempt:
-        """Record how an attempt ended; if an outcome is recorded already, return the attempt with that.
+        """Record how an attempt ended, and return the attempt with its outcome.
 
-        The exception is an accepted attempt that was declared lost: it gets the new outcome.
+        If an outcome is recorded already, that one counts, unless it was recorded too early: the attempt was
+        declared lost and accepted after all, or a video appeared after a success without one.
         """
         if not await self._create(attempt.key + OUTCOME_FILE, outcome):
             first = await self._read(attempt.key + OUTCOME_FILE, Outcome)
-            outcome = outcome if attempt.acceptance and first.result is Result.lost else first
+            outcome = await self._conclude_late(attempt, outcome, first=first)
         return attempt.model_copy(update={"outcome": outcome})
 
+    async def _conclude_late(self, attempt: Attempt, outcome: Outcome, *, first: Outcome) -> Outcome:
+        has_new_video = outcome.result is Result.success and first.may_be_reopened
+        if not has_new_video and (not attempt.acceptance or first.concerns(attempt.generation_id)):
+            return first
+        if outcome.may_be_reopened or await self._create(attempt.key + LATE_OUTCOME_FILE, outcome):
+            return outcome
+        return await self._read(attempt.key + LATE_OUTCOME_FILE, Outcome)
+
     async def _attempt(self, prefix: str, keys: Collection[str]) -> Attempt:
-        accepted, ended = prefix + ACCEPTANCE_FILE, prefix + OUTCOME_FILE
         intent = await self._read(prefix + INTENT_FILE, Intent)
-        acceptance = await self._read(accepted, Acceptance) if accepted in keys else None
-        outcome = await self._read(ended, Outcome) if ended in keys else None
+        acceptance = await self._latest(prefix, (LATE_ACCEPTANCE_FILE, ACCEPTANCE_FILE), Acceptance, keys)
+        outcome = await self._latest(prefix, (LATE_OUTCOME_FILE, OUTCOME_FILE), Outcome, keys)
         return Attempt.of(intent, acceptance, outcome)
+
+    async def _latest(
+        self, prefix: str, files: Sequence[str], kind: type[_R], keys: Collection[str]
+    ) -> _R | None:
+        """Read the first of these files that the attempt has."""
+        found = next((prefix + file for file in files if prefix + file in keys), None)
+        return await self._read(found, kind) if found else None
 
     async def _create(self, key: str, record: Record) -> bool:
         return await self._store.create(key, record.model_dump_json(indent=2).encode())

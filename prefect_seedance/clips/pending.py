@@ -42,8 +42,8 @@ class PendingGeneration:
         failure = f"; the last poll failed: {self.last_error}" if self.errors else ""
         return (
             f"{self.attempt.intent.name} is still in flight as generation {self.attempt.generation_id} "
-            f"({self.state or 'not polled yet'}){failure}. It continues and is paid for once: "
-            "run the same again to wait on and archive it"
+            f"({self.state or 'not polled yet'}){failure}. The generation continues and is paid for once: "
+            "run again to wait for it and archive it, without paying again"
         )
 
 

@@ -14,6 +14,12 @@ from prefect_seedance.errors import FailKind, SeedanceError, fail_kind
 INTENT_FILE: Final = "intent.json"
 ACCEPTANCE_FILE: Final = "accepted.json"
 OUTCOME_FILE: Final = "outcome.json"
+NO_RESULT: Final = "NO_RESULT"
+"""Code of a generation that the API reports as a success without a usable URL."""
+LATE_ACCEPTANCE_FILE: Final = "late-accepted.json"
+"""The API's answer to the run, recorded after another generation was adopted by mistake."""
+LATE_OUTCOME_FILE: Final = "late-outcome.json"
+"""How an attempt ended after all, recorded after it was concluded too early."""
 ATTEMPT_KEY: Final = re.compile(r"clips/(?P<fingerprint>[^/]+)/attempt-(?P<number>\d+)/")
 """Matches the beginning of the key of everything that belongs to one attempt."""
 
@@ -41,6 +47,8 @@ class Intent(Record):
         number: Counts the attempts at this clip, from 1.
         name: The clip's name in the storyboard.
         asked_by: Host, process and, within Prefect, the flow run that submits.
+        run_id: Distinguishes the run that submits from all others; empty in the oldest records.
+        nonce: Distinguishes this record from those of other runs that claim the same attempt.
         settles_by: The run that wrote this records the answer before this time, or never.
         request: The request; its callback URL lacks the token, which only the API receives.
         continued_by: Names of the Prefect resources to trigger once the generation has ended. Empty if
@@ -57,6 +65,8 @@ class Intent(Record):
     asked_by: str
     asked_at: AwareDatetime
     settles_by: AwareDatetime
+    run_id: str = ""
+    nonce: str = ""
     continued_by: tuple[str, ...] = ()
 
 
@@ -108,25 +118,39 @@ class Outcome(Record):
     def of_generation(cls, generation: Generation, *, model: str) -> Self:
         """Return the outcome of a generation that has ended; a success without a URL is a failure."""
         ended_at = generation.completed_at or datetime.now(UTC)
+        expires_at = ended_at + CAPABILITIES[model].result_lifetime
         if generation.state == "success" and generation.result_urls:
             return cls(
                 result=Result.success,
                 ended_at=ended_at,
                 result_urls=generation.result_urls,
-                expires_at=ended_at + CAPABILITIES[model].result_lifetime,
+                expires_at=expires_at,
                 generation=generation,
             )
         code, message = generation.fail_code or "UNKNOWN", generation.fail_message
         if generation.state == "success":
-            code, message = "NO_RESULT", "the API reports success without a usable URL; it may have billed"
+            code = NO_RESULT
+            message = "the API reports success without a usable URL, and may have billed the generation"
         return cls(
             result=Result.failed,
             ended_at=ended_at,
+            expires_at=expires_at if code == NO_RESULT else None,
             kind=fail_kind(code),
             code=code,
             message=message,
             generation=generation,
         )
+
+    @property
+    def may_be_reopened(self) -> bool:
+        """Whether the API may still serve the video of a success that it reported without one."""
+        return self.code == NO_RESULT and self.expires_at is not None and datetime.now(UTC) < self.expires_at
+
+    def concerns(self, generation_id: str) -> bool:
+        """Return whether this is the end of a generation, and not of a mistake about the attempt."""
+        if self.generation is None:
+            return self.result in {Result.success, Result.failed}
+        return self.generation.generation_id == generation_id
 
     @classmethod
     def of_refusal(cls, error: SeedanceError, *, kind: FailKind) -> Self:
@@ -154,9 +178,10 @@ class Attempt(Record):
 
     @classmethod
     def of(cls, intent: Intent, acceptance: Acceptance | None, outcome: Outcome | None) -> Self:
-        """Combine the records; an acceptance overrules a declaration that the attempt was lost."""
-        was_answered_after_all = acceptance and outcome and outcome.result is Result.lost
-        return cls(intent=intent, acceptance=acceptance, outcome=None if was_answered_after_all else outcome)
+        """Combine the records; an acceptance overrules an outcome that is not that of its generation."""
+        if acceptance and outcome and not outcome.concerns(acceptance.generation_id):
+            outcome = None
+        return cls(intent=intent, acceptance=acceptance, outcome=outcome)
 
     @property
     def key(self) -> str:
@@ -177,6 +202,21 @@ class Attempt(Record):
     def undecided(self) -> bool:
         """Whether neither an answer nor an outcome is recorded yet."""
         return self.acceptance is None and self.outcome is None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the API accepted it, and no end is recorded."""
+        return self.acceptance is not None and self.outcome is None
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it ended without a video."""
+        return self.outcome is not None and not self.has_video
+
+    @property
+    def has_video(self) -> bool:
+        """Whether the API finished its video."""
+        return self.outcome is not None and self.outcome.result is Result.success
 
     @property
     def settling_seconds(self) -> float:

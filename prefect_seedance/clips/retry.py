@@ -1,8 +1,9 @@
-"""Whether to retry an attempt that ended without a video, and which error it is otherwise."""
+"""Which attempt decides about a clip, whether to submit another, and which error it is otherwise."""
 
+from collections.abc import Sequence
 from typing import Final
 
-from prefect_seedance.clips.records import Outcome, Result
+from prefect_seedance.clips.records import Attempt, Result
 from prefect_seedance.errors import (
     ContentRejectedError,
     FailKind,
@@ -13,9 +14,6 @@ from prefect_seedance.errors import (
 )
 from prefect_seedance.options import RetryPolicy
 
-FREE_RESULTS: Final = frozenset({Result.not_started, Result.lost})
-"""Results after which a retry needs no further permission: nothing was bought, or a person permitted it."""
-
 _FAIL_KINDS: Final[dict[type[SeedanceError], FailKind]] = {
     ContentRejectedError: FailKind.content,
     InsufficientFundsError: FailKind.money,
@@ -23,17 +21,45 @@ _FAIL_KINDS: Final[dict[type[SeedanceError], FailKind]] = {
 }
 
 
-def permits_retry(policy: RetryPolicy, outcome: Outcome) -> bool:
-    """Return whether a run may submit another attempt after one with this outcome."""
-    if outcome.result is Result.success:
-        return False
-    if outcome.kind is FailKind.content:
-        return policy.retry_rejected
-    return outcome.result in FREE_RESULTS or policy.retry_failed
+def decisive(attempts: Sequence[Attempt]) -> Attempt | None:
+    """Return the attempt that decides about a clip; None if there is none.
+
+    That is one with a video; else one that the API accepted and that has not ended; else one without an
+    answer; else the last one.
+    """
+    return min(reversed(attempts), key=_rank, default=None)
 
 
-def failure(name: str, outcome: Outcome) -> SeedanceError:
-    """Return the error of a clip whose last attempt ended without a video."""
+def _rank(attempt: Attempt) -> int:
+    ranks = (attempt.has_video, attempt.is_open, attempt.undecided, True)
+    return ranks.index(True)
+
+
+def forbidding(attempts: Sequence[Attempt], policy: RetryPolicy) -> Attempt | None:
+    """Return the attempt after whose end the policy permits no other; None if it permits one.
+
+    Args:
+        attempts: All attempts at a clip, of which none has a video or may still get one.
+        policy: Which failures to pay for again.
+    """
+    for attempt in reversed(attempts):
+        outcome = attempt.outcome
+        if outcome is None or outcome.result is Result.lost:  # a loss was declared to permit another attempt
+            return None
+        if outcome.kind is FailKind.content:
+            return None if policy.retry_rejected else attempt
+        if outcome.result is Result.failed:
+            return None if policy.retry_failed else attempt
+    return None
+
+
+def failure(attempt: Attempt) -> SeedanceError:
+    """Return the error of a clip whose attempt ended without a video."""
+    name, outcome = attempt.intent.name, attempt.outcome
+    if outcome is None or outcome.result is Result.lost:
+        return GenerationFailedError(
+            f"{name}: its submission was declared lost. Run again to pay for another attempt"
+        )
     reason = f"{name}: {outcome.code}" + (f", {outcome.message}" if outcome.message else "")
     if outcome.kind is FailKind.content:
         return ContentRejectedError(

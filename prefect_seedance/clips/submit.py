@@ -2,30 +2,26 @@
 
 import asyncio
 import os
+import secrets
 import socket
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
-
-import tenacity
 
 from prefect_seedance.api.callback_urls import AttemptRef, Callbacks
-from prefect_seedance.api.client import SeedanceClient, Sending
+from prefect_seedance.api.client import SeedanceClient
+from prefect_seedance.api.permit import Permit
 from prefect_seedance.api.wire import GenerateRequest
 from prefect_seedance.clips.ledger import Ledger
+from prefect_seedance.clips.purchase import RECORDING_SECONDS, Purchase
 from prefect_seedance.clips.records import Attempt, Intent, Outcome, Result
-from prefect_seedance.clips.retry import FREE_RESULTS, failure, permits_retry, refusal_kind
-from prefect_seedance.clips.unresolved import resolve_command, unresolved_message, wait_until_resolved
+from prefect_seedance.clips.retry import decisive, failure, forbidding
+from prefect_seedance.clips.unresolved import wait_until_resolved
 from prefect_seedance.errors import (
     ArchiveError,
-    ConnectionFailedError,
     DeadlineError,
-    FailKind,
-    SeedanceError,
     SubmissionUnresolvedError,
-    may_retry_submission,
 )
 from prefect_seedance.options import RetryPolicy
 from prefect_seedance.storyboard.plan import PlannedClip
@@ -33,17 +29,6 @@ from prefect_seedance.storyboard.plan import PlannedClip
 _CLOCKS_DIFFER_SECONDS = 5.0
 """How far the clocks of two machines may differ before one declares the other's submission unresolved
 too early."""
-
-_CLAIMING_SHARE = 0.25
-"""How long it may take to record an intent, as a share of the time to send the submission."""
-
-_CANCELLED_SECONDS = 2.0
-"""How long a cancelled submission may continue, so that it records the answer that is on its way."""
-
-_RECORDING_TRIES = 30
-"""One a second: until it is recorded, the id of an accepted generation exists only in this process."""
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +38,7 @@ class Submitter:
     Attributes:
         production: Name of the production, for people who read the ledger.
         asked_by: The flow run, recorded in the ledger after host and process.
+        run_id: The run, which pays at most once for a clip.
         callbacks: The receiver that the API calls when a generation has ended; None to poll only.
         waits: Whether to wait for the callback if the answer to a submission is lost.
         continued_by: As in `Intent`.
@@ -62,6 +48,7 @@ class Submitter:
     ledger: Ledger
     production: str
     asked_by: str = ""
+    run_id: str = field(default_factory=lambda: secrets.token_hex(8))
     policy: RetryPolicy = RetryPolicy()
     callbacks: Callbacks | None = None
     waits: bool = True
@@ -83,69 +70,90 @@ class Submitter:
 
         Raises:
             SubmissionUnresolvedError: It is unknown whether the API accepted a submission.
-            GenerationFailedError: The last attempt failed, and the policy permits no other.
-            ContentRejectedError: The content of the last attempt was rejected, and the policy permits no
-                other.
+            GenerationFailedError: An attempt failed, and the policy permits no other.
+            ContentRejectedError: The content of an attempt was rejected, and the policy permits no other.
             DeadlineError: The deadline came first; nothing was spent.
             SeedanceError: The API refuses; nothing was spent.
         """
-        ended: int | None = None
         unresolved: SubmissionUnresolvedError | None = None
+        known: Sequence[Attempt] | None = None
         while asyncio.get_running_loop().time() < deadline:
             attempts = await self.ledger.attempts(clip.fingerprint)
-            ended = sum(attempt.outcome is not None for attempt in attempts) if ended is None else ended
-            last = attempts[-1] if attempts else None
-            if last is None or self._may_follow(last, is_new=last.intent.number > ended):
-                request, number = await compose(), last.intent.number + 1 if last else 1
-                try:
-                    if attempt := await self._submit_attempt(clip, request, number=number, deadline=deadline):
-                        return attempt
-                except SubmissionUnresolvedError as error:
-                    if not self._expects_callback or isinstance(error.__cause__, ArchiveError):
-                        raise  # a message with the id of an accepted generation must reach the author
-                    unresolved = error
-            elif not last.undecided:
-                return _with_video(last)
-            else:
-                await self._wait_until_resolved(last, deadline=deadline, unresolved=unresolved)
+            known = attempts if known is None else known
+            latest, ours = decisive(attempts), self._paid(attempts)
+            if latest and (latest.is_open or latest.has_video):
+                return latest
+            if latest and latest.undecided:
+                may_pay = self.policy.on_unresolved == "resubmit" and not ours
+                await self._resolve(latest, deadline=deadline, unresolved=unresolved, may_pay=may_pay)
+                continue
+            if reopened := await self._reopen(attempts):
+                return reopened
+            if forbids := ours or _new_failure(attempts, known) or forbidding(attempts, self.policy):
+                raise failure(forbids)
+            number = latest.intent.number + 1 if latest else 1
+            try:
+                if attempt := await self._submit_attempt(clip, compose, number=number, deadline=deadline):
+                    return attempt
+            except SubmissionUnresolvedError as error:
+                if not self._expects_callback or isinstance(error.__cause__, ArchiveError):
+                    raise  # a message with the id of an accepted generation must reach the author
+                unresolved = error
         raise unresolved or DeadlineError(
             f"{clip.name} was not submitted before the deadline and cost nothing; run again to continue"
         )
 
-    def _may_follow(self, last: Attempt, *, is_new: bool) -> bool:
-        """Return whether to begin another attempt; after one that is new in this run, only a free one."""
-        if last.outcome is None or (is_new and last.outcome.result not in FREE_RESULTS):
-            return False
-        return permits_retry(self.policy, last.outcome)
+    def _paid(self, attempts: Sequence[Attempt]) -> Attempt | None:
+        """Return an attempt that this run may have paid for: it pays for a clip once."""
+        ours = (attempt for attempt in attempts if attempt.intent.run_id == self.run_id)
+        return next((attempt for attempt in ours if attempt.billed_seconds), None)
+
+    async def _reopen(self, attempts: Sequence[Attempt]) -> Attempt | None:
+        """Return an attempt whose video appeared after the API had reported success without one."""
+        for attempt in attempts:
+            if attempt.acceptance and attempt.outcome and attempt.outcome.may_be_reopened:
+                intent = attempt.intent
+                generation = await self.client.status(
+                    attempt.generation_id, model=intent.model, base_url=intent.base_url
+                )
+                outcome = Outcome.of_generation(generation, model=intent.model)
+                if outcome.result is Result.success:
+                    return await self.ledger.conclude(attempt, outcome)
+        return None
 
     @property
     def _expects_callback(self) -> bool:
         return self.callbacks is not None and self.waits
 
-    async def _wait_until_resolved(
-        self, last: Attempt, *, deadline: float, unresolved: SubmissionUnresolvedError | None
+    async def _resolve(
+        self,
+        latest: Attempt,
+        *,
+        deadline: float,
+        unresolved: SubmissionUnresolvedError | None,
+        may_pay: bool,
     ) -> None:
         """Wait for the answer to a submission; if there is none, raise or declare it lost.
 
         Args:
-            last: The attempt without an answer.
+            latest: The attempt without an answer.
             deadline: By the event loop's clock.
             unresolved: The error to raise, if this run submitted the attempt itself.
+            may_pay: Whether this run may pay for another attempt.
         """
         try:
             await wait_until_resolved(
-                self.ledger, last, deadline=deadline, expect_callback=self._expects_callback
+                self.ledger, latest, deadline=deadline, expect_callback=self._expects_callback
             )
         except DeadlineError as error:
             raise unresolved or error from None
         except SubmissionUnresolvedError as error:
-            if self.policy.on_unresolved != "resubmit":
+            if not may_pay:
                 raise unresolved or error from None
-            await self.ledger.conclude(last, Outcome.of_loss(resolved_by=self._run))
+            await self.ledger.conclude(latest, Outcome.of_loss(resolved_by=self._run))
 
     def _intent(self, clip: PlannedClip, request: GenerateRequest, *, number: int) -> Intent:
         now = datetime.now(UTC)
-        patience = timedelta(seconds=self._sending_seconds + self.client.submission_seconds * _CLAIMING_SHARE)
         if self.callbacks:
             changes = {"request_type": "callback", "callback_url": self.callbacks.base}
             request = request.model_copy(update=changes)
@@ -159,53 +167,48 @@ class Submitter:
             request=request,
             asked_by=self._run,
             asked_at=now,
-            settles_by=now + patience,
+            settles_by=now + timedelta(seconds=self._settling_seconds),
+            run_id=self.run_id,
+            nonce=secrets.token_hex(8),
             continued_by=self.continued_by,
         )
 
     @property
-    def _sending_seconds(self) -> float:
-        """How long after it begins to send this process may record an answer, by any machine's clock."""
-        return self.client.submission_seconds + _CLOCKS_DIFFER_SECONDS
+    def _settling_seconds(self) -> float:
+        """How long after the intent its answer may be recorded, by any machine's clock.
+
+        The request leaves within one timeout and is answered within another.
+        """
+        return 2 * self.client.timeout_seconds + RECORDING_SECONDS + _CLOCKS_DIFFER_SECONDS
 
     @property
     def _run(self) -> str:
         return describe_run(self.asked_by)
 
     async def _submit_attempt(
-        self, clip: PlannedClip, request: GenerateRequest, *, number: int, deadline: float
+        self,
+        clip: PlannedClip,
+        compose: Callable[[], Awaitable[GenerateRequest]],
+        *,
+        number: int,
+        deadline: float,
     ) -> Attempt | None:
         """Claim the attempt and send it; return None if the caller has to read the ledger again first."""
         async with AsyncExitStack() as stack:
             try:
-                async with asyncio.timeout_at(deadline):
+                async with asyncio.timeout_at(deadline) as limit:
+                    request = await compose()
                     await stack.enter_async_context(self.client.admission())
             except TimeoutError:
-                return None
-            sending = Sending()
-            claimed = self._claim(self._intent(clip, request, number=number), sending)
-            return await _finish_if_sent(claimed, sending)
-
-    async def _claim(self, intent: Intent, sending: Sending) -> Attempt | None:
-        """Claim and send; if cancelled before anything was sent, record that nothing was started."""
-        claiming = asyncio.ensure_future(self.ledger.claim(intent))
-        try:
-            attempt = await asyncio.shield(claiming)
-            if attempt is None:
-                return None
-            if attempt.settling_seconds < self._sending_seconds:
-                # Another run might declare the claim lost while it is being sent, and pay again.
-                await self._not_sent(attempt, "recording the intent took too long")
-                return None
-            return await self._send(attempt, sending)
-        except asyncio.CancelledError:
-            if (attempt := await claiming) and not sending.may_have_started:
-                await self._not_sent(attempt, "the run was stopped")
-            raise
-
-    async def _not_sent(self, attempt: Attempt, reason: str) -> None:
-        error = ConnectionFailedError(f"Nothing was sent: {reason}")
-        await self.ledger.conclude(attempt, Outcome.of_refusal(error, kind=FailKind.transient))
+                if limit.expired():
+                    return None
+                raise
+            intent = self._intent(clip, request, number=number)
+            purchase = Purchase(
+                client=self.client, ledger=self.ledger, intent=intent, request=self._with_callback_url(intent)
+            )
+            seconds_left = deadline - asyncio.get_running_loop().time()
+            return await purchase.make(Permit.lasting(min(self.client.timeout_seconds, seconds_left)))
 
     def _with_callback_url(self, intent: Intent) -> GenerateRequest:
         """Return the request with the attempt's token, which is only sent to the API."""
@@ -214,32 +217,12 @@ class Submitter:
         url = self.callbacks.url(AttemptRef(intent.fingerprint, intent.number))
         return intent.request.model_copy(update={"callback_url": url})
 
-    async def _send(self, attempt: Attempt, sending: Sending) -> Attempt | None:
-        try:
-            generation_id = await self.client.submit(self._with_callback_url(attempt.intent), sending=sending)
-        except SeedanceError as error:
-            if not error.outcome_known:
-                message = f"{unresolved_message(self.ledger, attempt.intent)} ({error})"
-                raise SubmissionUnresolvedError(message) from error
-            await self.ledger.conclude(attempt, Outcome.of_refusal(error, kind=refusal_kind(error)))
-            if may_retry_submission(error):
-                return None
-            raise
-        tries = tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception_type(ArchiveError),
-            wait=tenacity.wait_fixed(1),
-            stop=tenacity.stop_after_attempt(_RECORDING_TRIES),
-            sleep=asyncio.sleep,
-            reraise=True,
-        )
-        try:
-            return await tries(self.ledger.accept, attempt, generation_id)
-        except ArchiveError as error:
-            raise SubmissionUnresolvedError(
-                f"{attempt.intent.name} was accepted as {generation_id}, which could not be recorded: "
-                f"{error}. Once the archive can be written: "
-                f"{resolve_command(self.ledger, attempt.intent)} --adopt {generation_id}"
-            ) from error
+
+def _new_failure(attempts: Sequence[Attempt], known: Sequence[Attempt]) -> Attempt | None:
+    """Return an attempt that failed while this run waited: its permission is for earlier failures."""
+    ended = {attempt.intent.number for attempt in known if attempt.outcome}
+    failed = (each for each in attempts if each.outcome and each.outcome.result is Result.failed)
+    return next((attempt for attempt in failed if attempt.intent.number not in ended), None)
 
 
 def this_process() -> str:
@@ -250,26 +233,3 @@ def this_process() -> str:
 def describe_run(asked_by: str = "") -> str:
     """Return host, process id and, within Prefect, the flow run, as `Intent.asked_by` records them."""
     return f"{this_process()}{asked_by and ', '}{asked_by}"
-
-
-async def _finish_if_sent(work: Coroutine[None, None, _T], sending: Sending) -> _T:
-    """Await a submission; if cancelled, give it time to record the answer that may be on its way."""
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        if sending.may_have_started:
-            await asyncio.wait({task}, timeout=_CANCELLED_SECONDS)
-        task.cancel()
-        await asyncio.wait({task}, timeout=_CANCELLED_SECONDS)
-        if task.done() and not task.cancelled():
-            task.exception()  # the cancellation matters more; asyncio logs an exception never retrieved
-        raise
-
-
-def _with_video(last: Attempt) -> Attempt:
-    """Return an attempt that has or may get a video, or raise the reason why it has none."""
-    outcome = last.outcome
-    if outcome is None or outcome.result is Result.success:
-        return last
-    raise failure(last.intent.name, outcome)

@@ -30,11 +30,11 @@ _CLOCKS_DIFFER = timedelta(minutes=5)
 async def wait_until_resolved(
     ledger: Ledger, last: Attempt, *, deadline: float, expect_callback: bool = False
 ) -> Attempt:
-    """Wait while the answer to a submission may still be recorded, and return the clip's latest attempt.
+    """Wait while the answer to a submission may still be recorded, and return the attempt with it.
 
     Args:
         ledger: Where the answer is recorded.
-        last: The latest attempt at a clip.
+        last: An attempt at a clip.
         deadline: By the event loop's clock.
         expect_callback: Whether to wait for the attempt's callback too, if the answer itself was lost.
 
@@ -48,11 +48,9 @@ async def wait_until_resolved(
     over = clock() + (_callback_seconds(last) if expect_callback else last.settling_seconds)
     while clock() < min(over, deadline):
         await asyncio.sleep(_POLL_EVERY_SECONDS)
-        latest = (await ledger.attempts(last.intent.fingerprint))[-1]
-        if latest != last:
-            return await wait_until_resolved(
-                ledger, latest, deadline=deadline, expect_callback=expect_callback
-            )
+        latest = await ledger.refreshed(last)
+        if not latest.undecided:
+            return latest
     if over > deadline:
         raise DeadlineError(
             f"{last.intent.name} is being submitted by {last.intent.asked_by}, and no answer was recorded "
@@ -76,8 +74,8 @@ def unresolved_message(ledger: Ledger, intent: Intent) -> str:
     """Return a message about an unresolved attempt that ends with the command to resolve it."""
     return (
         f"{intent.name}: attempt {intent.number} was submitted at {intent.asked_at:%Y-%m-%d %H:%M:%S} UTC "
-        f"by {intent.asked_by}, and no answer is recorded: a paid generation may exist, so it is not "
-        f"submitted again. Find it in your account, then run: "
+        f"by {intent.asked_by}, and no answer is recorded: a paid generation may exist, so the clip "
+        f"is not submitted again. Find the generation in your account, then run: "
         f"{resolve_command(ledger, intent)} --adopt TASKID (or --lost, if there is none)"
     )
 
@@ -100,8 +98,8 @@ class Resolver:
 
     async def unresolved(self) -> tuple[Attempt, ...]:
         """List the attempts without an answer whose runs can no longer record one."""
-        last = [history[-1] for history in await self.ledger.histories()]
-        return tuple(attempt for attempt in last if attempt.undecided and not attempt.settling_seconds)
+        attempts = itertools.chain.from_iterable(await self.ledger.histories())
+        return tuple(each for each in attempts if each.undecided and not each.settling_seconds)
 
     async def adopt(self, clip: str, generation_id: str, *, client: SeedanceClient) -> Attempt:
         """Record that the API accepted an unresolved attempt under this id, if the API knows the id.
@@ -117,7 +115,9 @@ class Resolver:
         """
         attempt = await self._attempt(clip)
         if owner := await self._owner(generation_id):
-            raise SetupError(f"Generation {generation_id} already belongs to {owner.intent.name}")
+            raise SetupError(
+                f"Generation {generation_id} already belongs to {owner.intent.name}; check the id"
+            )
         intent = attempt.intent
         try:
             await client.status(generation_id, model=intent.model, base_url=intent.base_url)
@@ -153,7 +153,7 @@ class Resolver:
         )
         if not _is_plausible(intent, generation):
             raise SubmissionUnresolvedError(
-                f"generation {generation_id} was not created when the attempt was submitted"
+                f"generation {generation_id} was created before or after this submission"
             )
         if owner := await self._owner(generation_id):
             raise SubmissionUnresolvedError(f"generation {generation_id} belongs to {owner.intent.name}")
@@ -172,23 +172,32 @@ class Resolver:
         return await self.ledger.conclude(attempt, Outcome.of_loss(resolved_by=self.resolved_by))
 
     async def _attempt(self, clip: str) -> Attempt:
-        """Find the one unresolved attempt that a fingerprint, or its beginning, names."""
+        """Find the unresolved attempt at the clip that a fingerprint, or its beginning, names."""
         histories = await self.ledger.histories()
-        matches = [history[-1] for history in histories if history[-1].intent.fingerprint.startswith(clip)]
+        matches = [each for each in histories if each[0].intent.fingerprint.startswith(clip)]
         if len(matches) != 1:
             raise SetupError(
-                f"{len(matches)} clips in {self.ledger.archive} begin with {clip!r}; "
-                "give the fingerprint of one"
+                f"The fingerprints of {len(matches)} clips in {self.ledger.archive} begin with {clip!r}; "
+                "give the fingerprint of one, as prefect-seedance ledger lists it"
             )
-        (last,) = matches
-        if not last.undecided:
-            raise SetupError(f"Nothing about clip {clip} is unresolved; see: prefect-seedance ledger")
-        if last.settling_seconds:
+        undecided = [attempt for attempt in matches[0] if attempt.undecided]
+        if not undecided:
             raise SetupError(
-                f"{last.intent.asked_by} may still record an answer for {last.intent.name} within "
-                f"{last.settling_seconds:.0f} s; try again then"
+                f"Clip {clip} has no unresolved submission; its status is in: prefect-seedance ledger"
             )
-        return last
+        (attempt, *_), now = undecided, datetime.now(UTC)
+        if attempt.settling_seconds and attempt.intent.asked_at <= now + _CLOCKS_DIFFER:
+            raise SetupError(
+                f"{attempt.intent.asked_by} may still record an answer for {attempt.intent.name}; "
+                f"try again in {attempt.settling_seconds:.0f} s"
+            )
+        await asyncio.sleep(attempt.settling_seconds)  # its clock is ahead, so its times tell only how long
+        answered = await self.ledger.refreshed(attempt)
+        if not answered.undecided:
+            raise SetupError(
+                f"Clip {clip} has no unresolved submission; its status is in: prefect-seedance ledger"
+            )
+        return attempt
 
     async def _owner(self, generation_id: str) -> Attempt | None:
         attempts = itertools.chain.from_iterable(await self.ledger.histories())

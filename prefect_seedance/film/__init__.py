@@ -1,1 +1,1 @@
-"""Join clips to one film."""
+"""Join clips into one film."""

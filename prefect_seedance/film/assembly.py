@@ -130,7 +130,7 @@ def _difference(scenes: Sequence[Scene], style: JoinStyle) -> str | None:
     if len(kinds) > 1:
         first, *others = reversed(kinds.items())
         (kind, scene), (other_kind, other) = first, others[0]
-        return f"clip {other.number} is {_describe(other_kind)}, clip {scene.number} {_describe(kind)}"
+        return f"clip {other.number} is {_describe(other_kind)}, but clip {scene.number} is {_describe(kind)}"
     return None
 
 

@@ -1,4 +1,4 @@
-"""Join archived clips to one film, and store it with its record."""
+"""Join archived clips into one film, and store it with its record."""
 
 import asyncio
 import hashlib
@@ -142,7 +142,9 @@ def _digest(file: BinaryIO, *, seconds: float) -> str:
         video, _ = tracks(container)
         duration_seconds = float((video.duration or 0) * (video.time_base or 0))
     if abs(duration_seconds - seconds) > _TOLERANCE_SECONDS:
-        raise ArchiveError(f"The film lasts {duration_seconds:.3f} s instead of {seconds:.3f} s; report this")
+        raise ArchiveError(
+            f"The film lasts {duration_seconds:.3f} s instead of {seconds:.3f} s; report this bug"
+        )
     file.seek(0)
     return hashlib.file_digest(cast(io.BufferedRandom, file), "sha256").hexdigest()
 

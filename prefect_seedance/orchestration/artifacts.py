@@ -128,7 +128,7 @@ async def _leaflet(manifest: Manifest, report: Report, links: Links) -> str:
         lines.append(f"- There is no film: {_plain(manifest.film_reason)}")
     if report.links_until:
         until = format_time(report.links_until)
-        lines += ["", f"Everyone who can read this can use the links until {until}."]
+        lines += ["", f"Anyone who can read this can use the links until {until}."]
     return "\n".join(lines)
 
 
@@ -164,4 +164,4 @@ def _best_effort(doing: str) -> Iterator[None]:
     try:
         yield
     except (httpx.HTTPError, PrefectException, TimeoutError) as error:
-        _log.warning("Could not %s in Prefect: %s", doing, error)
+        _log.warning("Could not %s in Prefect; the production continues: %s", doing, error)

@@ -69,7 +69,7 @@ def _materialize(key: str, name: str, sources: Iterable[str], metadata: Mapping[
             materialization_metadata={key: dict(metadata)},
         )
     except ValidationError as error:  # the path of a folder can be too long for a key
-        _log.warning("Prefect does not record the asset %s: %s", key, error)
+        _log.warning("Could not record the asset %s in Prefect; the file is in the archive: %s", key, error)
         return
     context.emit_events(Completed())
 

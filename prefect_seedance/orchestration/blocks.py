@@ -50,17 +50,20 @@ async def find_credentials(credentials: Credentials | str | None) -> Credentials
     try:
         stored: SeedanceCredentials = await SeedanceCredentials.aload(credentials)
     except ValueError as error:
-        raise SetupError(f"There are no stored credentials named {credentials!r}: {error}") from error
+        raise SetupError(
+            f"There is no Seedance Credentials block named {credentials!r} ({error}); "
+            "check the name, or create the block"
+        ) from error
     return stored
 
 
 class ClipArchive(Block):
-    """Where clips and ledger are stored: at a URL, or in the place that another stored block names.
+    """Where clips and ledger are stored: at a URL, or in the bucket or folder of another block.
 
-    ``block:NAME`` refers to a stored Clip Archive wherever an archive is expected.
+    ``block:NAME`` refers to a Clip Archive block wherever an archive is expected.
 
     Example:
-        Load a stored archive and read its manifest of a production:
+        Load a stored archive and read the manifest of a production:
         ```python
         from prefect_seedance import ClipArchive
 
@@ -77,25 +80,25 @@ class ClipArchive(Block):
     url: str = Field(
         default="",
         title="URL",
-        description="A folder's path, or s3://, gs:// or az:// with a bucket that the worker's environment "
-        "can open.",
+        description="Path of a folder, or URL of a bucket (s3://, gs://, az://) with credentials from the "
+        "worker's environment.",
     )
     s3_bucket: str = Field(
         default="",
         title="S3 Bucket",
-        description="Instead of a URL: the name of a stored S3 Bucket block of prefect-aws, with its folder, "
-        "credentials, region and endpoint.",
+        description="Instead of a URL: name of an S3 Bucket block (prefect-aws), whose folder, "
+        "credentials, region and endpoint are used.",
     )
     local_file_system: str = Field(
         default="",
-        description="Instead of a URL: the name of a stored Local File System block, with its base path.",
+        description="Instead of a URL: name of a Local File System block, whose base path is used.",
     )
 
     @model_validator(mode="after")
     def _is_one_place(self) -> Self:
         if sum(map(bool, (self.url, self.s3_bucket, self.local_file_system))) != 1:
             raise ValueError(
-                "give one of a URL, the name of an S3 Bucket block, and the name of a Local File System block"
+                "give exactly one: a URL, an S3 Bucket block's name, or a Local File System block's name"
             )
         return self
 
@@ -110,7 +113,7 @@ class ClipArchive(Block):
         if url.startswith(BLOCK_PREFIX):
             name = url.removeprefix(BLOCK_PREFIX)
             raise SetupError(
-                f"{ARCHIVE_VARIABLE} names a stored archive; load it: ClipArchive.load({name!r})"
+                f"{ARCHIVE_VARIABLE} names a Clip Archive block; load it with ClipArchive.load({name!r})"
             )
         return cls(url=url)
 
@@ -132,7 +135,10 @@ async def _base_path(stored: str) -> str:
     try:
         block: LocalFileSystem = await LocalFileSystem.aload(stored)
     except ValueError as error:
-        raise SetupError(f"There is no stored Local File System block named {stored!r}: {error}") from error
+        raise SetupError(
+            f"There is no Local File System block named {stored!r} ({error}); "
+            "check the name, or create the block"
+        ) from error
     return block.basepath or "."  # the working directory, as in Prefect
 
 
@@ -149,7 +155,12 @@ async def open_archive(archive: str | StoredArchive) -> Store:
     try:
         stored: ClipArchive = await ClipArchive.aload(name)
     except ValueError as error:
-        raise SetupError(f"There is no stored archive named {name!r}: {error}") from error
+        raise SetupError(
+            f"There is no Clip Archive block named {name!r} ({error}); check the name, or create the block"
+        ) from error
     except httpx.HTTPError as error:
-        raise SetupError(f"The Prefect server did not return the archive {name!r}: {error}") from error
+        raise SetupError(
+            f"The Prefect server did not return the Clip Archive block {name!r} ({error}); "
+            "check the server, and PREFECT_API_URL"
+        ) from error
     return await stored.open()

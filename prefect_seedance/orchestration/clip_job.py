@@ -10,8 +10,8 @@ from pydantic import Field
 from prefect_seedance import options
 from prefect_seedance.api.wire import ClipSettings
 from prefect_seedance.clips.archive import Clip, find_clip
-from prefect_seedance.clips.records import Attempt, Result, clip_prefix
-from prefect_seedance.clips.retry import failure
+from prefect_seedance.clips.records import Attempt, clip_prefix
+from prefect_seedance.clips.retry import decisive, failure
 from prefect_seedance.clips.unresolved import wait_until_resolved
 from prefect_seedance.errors import SetupError
 from prefect_seedance.options import Hosting, Loading, RetryPolicy, Waiting, describe
@@ -84,33 +84,35 @@ class SeedanceClipRun(JobRun[Clip]):
             return await archive_clip(attempt, settings=self.settings, deadline_seconds=_left(deadline))
 
     async def _ended(self, session: Session, *, deadline: float) -> Attempt:
-        """Wait for the latest attempt, and return it if it succeeded."""
-        attempts = await session.ledger.attempts(self.fingerprint)
-        if not attempts:
+        """Wait for the attempt that decides, and return it if it succeeded."""
+        attempt = decisive(await session.ledger.attempts(self.fingerprint))
+        if not attempt:
             raise SetupError(
                 f"The ledger of {session.store.name} has no clip {self.fingerprint}; nothing was spent. "
                 "Check the fingerprint and the archive, or trigger the clip"
             )
-        attempt = await wait_until_resolved(session.ledger, attempts[-1], deadline=deadline)
+        attempt = await wait_until_resolved(session.ledger, attempt, deadline=deadline)
         if not attempt.outcome:
             attempt = await wait_for_clip(attempt, settings=self.settings, deadline_seconds=_left(deadline))
-        if attempt.outcome and attempt.outcome.result is not Result.success:
-            raise failure(attempt.intent.name, attempt.outcome)
+        if attempt.has_failed:
+            raise failure(attempt)
         return attempt
 
     def _deadline(self) -> float:
         return asyncio.get_running_loop().time() + self.settings.waiting.deadline_seconds
 
     def __reduce__(self) -> str:
-        raise TypeError("A run holds the API key and must not be stored; pass on its fingerprint instead")
+        raise TypeError(
+            "A SeedanceClipRun holds the API key and must not be stored; pass its fingerprint on instead"
+        )
 
 
 class SeedanceClip(JobBlock[Clip]):
     """One clip, with the account that pays for it and the archive that stores it.
 
-    The clip is bought once, however often and by however many processes it is triggered: a generation in
-    flight is waited for, and an archived clip is reused. Another prompt, image, setting or take is another
-    clip.
+    The clip is bought once, no matter how often it is triggered, or by how many processes: later triggers
+    continue the generation in flight, or reuse the archived clip. A different prompt, image, setting or take
+    is a different clip.
 
     Example:
         Load a stored clip, generate and archive it, and print its key:
@@ -123,7 +125,7 @@ class SeedanceClip(JobBlock[Clip]):
         print(run.fetch_result().key)
         ```
 
-        In async code, await the methods that begin with an a:
+        In async code, await the methods whose names begin with "a":
         ```python
         from prefect_seedance import SeedanceClip
 
@@ -138,11 +140,11 @@ class SeedanceClip(JobBlock[Clip]):
     _block_type_slug = "seedance-clip"
     _documentation_url = "https://github.com/prefect-seedance/prefect-seedance"  # type: ignore[assignment]  # Prefect coerces it
 
-    prompt: str = Field(description="What happens, with sounds and camera movement.")
+    prompt: str = Field(description="What happens in the clip, including sounds and camera movement.")
     images: tuple[str, ...] = Field(
         default=(),
-        description="No image, a start image, or a start and an end image: each an https URL, an object in a "
-        "store, or an absolute path.",
+        description="Start image and end image, only a start image, or none. Each is an https URL, an "
+        "absolute path, or an object in a bucket (s3://, gs://, az://) or in a block (block:NAME/KEY).",
     )
     settings: ClipSettings = Field(default=ClipSettings(), description="Length, size, sound and camera.")
     fit: Fit = Field(default="none", description=Defaults.model_fields["fit"].description)
@@ -150,8 +152,8 @@ class SeedanceClip(JobBlock[Clip]):
     credentials: SeedanceCredentials = Field(description="The account that pays.")
     archive: ClipArchive | str = Field(
         default="",
-        description="Where the clip is stored: a Clip Archive; a folder's path; s3://, gs:// or az:// with a "
-        "bucket; or block:NAME. Default: SEEDANCE_ARCHIVE.",
+        description="Where the clip is stored: a Clip Archive block, the path of a folder, the URL of a "
+        "bucket (s3://, gs://, az://), or block:NAME. Default: SEEDANCE_ARCHIVE.",
     )
     images_url: options.ImagesUrl = Field(
         default=_HOSTING.images_url, title="Images URL", description=describe(Hosting, "images_url")

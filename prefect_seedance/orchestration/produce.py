@@ -38,11 +38,11 @@ async def produce(
     output: Output = Output(),
     on_progress: OnProgress = ignore,
 ) -> Manifest:
-    """Make all clips of a storyboard that the archive lacks, and return the manifest.
+    """Make the clips of a storyboard that are not archived yet, and return the manifest.
 
     The same call serves the first run, the retry after a crash, the run after an edit and the scheduled run:
-    clips that exist are reused, generations in flight are waited for, and only missing clips are bought. A
-    clip that fails does not stop the others.
+    it reuses archived clips, waits for generations in flight, and pays only for missing clips. A clip that
+    fails does not stop the others.
 
     In a flow run each step is a task run. In a sync flow call ``asyncio.run(produce(...))``. Outside of a
     flow run no Prefect server is needed.
@@ -59,7 +59,7 @@ async def produce(
         hosting: How the API can fetch local images.
         retry: Which failed clips to pay for again.
         waiting: How long to wait, and how often to poll.
-        output: What to make of the clips.
+        output: What to make from the clips.
         on_progress: Called for every step of a clip.
 
     Returns:

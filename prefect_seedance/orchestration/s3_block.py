@@ -41,7 +41,9 @@ async def open_bucket(stored: str, *, name: str) -> Store:
     try:
         bucket = await S3Bucket.aload(stored)
     except ValueError as error:
-        raise SetupError(f"There is no stored S3 Bucket block named {stored!r}: {error}") from error
+        raise SetupError(
+            f"There is no S3 Bucket block named {stored!r} ({error}); check the name, or create the block"
+        ) from error
     return await asyncio.to_thread(_open, bucket, stored=stored, name=name)
 
 
@@ -63,7 +65,10 @@ def _open(bucket: "S3Bucket", *, stored: str, name: str) -> Store:
         # boto3 resolves endpoint and region from the block, the profile and the environment.
         resolved = boto().meta
     except (BotoCoreError, ClientError, ValueError) as error:
-        raise SetupError(f"The credentials of the S3 Bucket block {stored!r} are refused: {error}") from error
+        raise SetupError(
+            f"The S3 Bucket block {stored!r} has no usable credentials ({error}); "
+            "correct its credentials block"
+        ) from error
     endpoint, region = str(resolved.endpoint_url), resolved.region_name
     config: S3Config = {
         "endpoint": endpoint,
@@ -120,7 +125,7 @@ class _Credentials:
         """Return boto3's credentials, and a snapshot of their keys."""
         found = self._block.get_boto3_session().get_credentials()
         if found is None:
-            raise ValueError("there are none, neither in the block nor in boto3's other sources")
+            raise ValueError("boto3 finds none, in the block or elsewhere")
         return found, found.get_frozen_credentials()
 
 

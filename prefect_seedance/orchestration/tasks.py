@@ -122,7 +122,7 @@ async def inspect_clip(
 async def join_film(
     manifest: Manifest, *, archive: str | StoredArchive = "", style: JoinStyle = JoinStyle()
 ) -> Film:
-    """Join a production's archived clips to a film, unless that has been done.
+    """Join a production's archived clips into a film, unless that has been done.
 
     Args:
         manifest: With the clips.

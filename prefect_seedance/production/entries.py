@@ -1,11 +1,12 @@
 """The manifest's entry of a clip, from what the ledger records."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.records import Attempt
+from prefect_seedance.clips.retry import decisive
 from prefect_seedance.clips.submit import describe_run
 from prefect_seedance.clips.unresolved import unresolved_message
 from prefect_seedance.errors import SeedanceError, SubmissionUnresolvedError
@@ -24,7 +25,6 @@ class Bookkeeper:
 
     ledger: Ledger
     settings: RunSettings
-    began_at: datetime
     seen: dict[str, Attempt] = field(default_factory=dict)
 
     async def explain(self, clip: PlannedClip, error: BaseException) -> Entry:
@@ -35,19 +35,26 @@ class Bookkeeper:
             if clip.fingerprint not in self.seen:
                 return Entry.of(clip, ClipStatus.unresolved, error=error)
             attempts = (self.seen[clip.fingerprint],)
-        last = attempts[-1] if attempts else None
+        last = decisive(attempts)
         if last and last.undecided and not isinstance(error, SubmissionUnresolvedError):
             error = SubmissionUnresolvedError(unresolved_message(self.ledger, last.intent))
         return Entry.of(
-            clip, status_of(last, error), attempt=last, error=error, billed_seconds=self.billed_seconds(last)
+            clip, status_of(last, error), attempt=last, error=error, billed_seconds=self._billed(attempts)
         )
 
-    def billed_seconds(self, attempt: Attempt | None) -> int:
-        """Return the seconds of video that this run submitted with an attempt."""
-        if attempt is None:
-            return 0
-        is_ours = attempt.intent.asked_at >= self.began_at and attempt.intent.asked_by == self._author
-        return attempt.billed_seconds if is_ours else 0
+    async def billed_seconds(self, attempt: Attempt) -> int:
+        """Return the seconds of video that this run submitted for a clip that it waited for."""
+        if attempt.intent.run_id == self.settings.run_id:  # a run pays for a clip once
+            return attempt.billed_seconds
+        return self._billed(await self.ledger.attempts(attempt.intent.fingerprint))
+
+    def _billed(self, attempts: Iterable[Attempt]) -> int:
+        return sum(each.billed_seconds for each in attempts if each.intent.run_id == self.settings.run_id)
+
+    async def open_attempt(self, clip: PlannedClip) -> Attempt | None:
+        """Return another attempt that may still get the clip's video, after one has failed."""
+        attempt = decisive(await self.ledger.attempts(clip.fingerprint))
+        return attempt if attempt and attempt.is_open else None
 
     async def resubmitted(self, attempt: Attempt) -> str | None:
         """Name the unresolved attempts that this run gave up in order to submit this one."""
@@ -60,7 +67,10 @@ class Bookkeeper:
         ]
         if not given_up:
             return None
-        return f"attempt {', '.join(given_up)} was unresolved and was submitted again: it may be billed twice"
+        return (
+            f"attempt {', '.join(given_up)} was unresolved, and the clip was submitted again: "
+            "it may be billed twice"
+        )
 
     @property
     def _author(self) -> str:

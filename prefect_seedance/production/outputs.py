@@ -47,7 +47,7 @@ class OutputMaker:
         try:
             await self.steps.record(manifest)
         except SeedanceError:
-            _log.exception("The stored manifest of %s lacks its film and report", manifest.production)
+            _log.exception("Could not add film and report to the stored manifest of %s", manifest.production)
         return manifest
 
     async def _compare_neighbours(

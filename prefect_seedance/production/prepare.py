@@ -25,7 +25,7 @@ class Prepared:
         storyboard: As it was parsed.
         archived: The clips that the archive has, by fingerprint.
         statuses: Of all clips, as the ledger shows them, by fingerprint.
-        settings: With the name of the production, and one for the run, by which it knows its own attempts.
+        settings: With the name of the production and the id of the run.
         output: With every open choice made.
         warning: A doubt that does not stop the run; empty if there is none.
     """
@@ -82,9 +82,7 @@ async def prepare(
         plan=planned,
         archived=archived,
         statuses={fingerprint: history.status for fingerprint, history in known.items()},
-        settings=replace(
-            settings, production=planned.name, asked_by=settings.asked_by or f"run {secrets.token_hex(4)}"
-        ),
+        settings=replace(settings, production=planned.name, run_id=secrets.token_hex(8)),
         output=_decided(output, parsed),
         warning=await host.check(image for clip in missing for image in clip.images),
     )

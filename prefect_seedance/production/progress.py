@@ -37,4 +37,6 @@ def notify(on_progress: OnProgress, progress: Progress) -> None:
     try:
         on_progress(progress)
     except Exception:  # noqa: BLE001 -- foreign code
-        _log.exception("The progress callback failed for %s, %s", progress.clip.name, progress.status)
+        _log.exception(
+            "on_progress failed for %s (%s); the run continues", progress.clip.name, progress.status
+        )

@@ -7,10 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from prefect_seedance.api.account import Account, Slot
 from prefect_seedance.api.wire import Generation
 from prefect_seedance.clips.history import ClipStatus
-from prefect_seedance.clips.records import Attempt, Result, clip_prefix
+from prefect_seedance.clips.records import Attempt, clip_prefix
 from prefect_seedance.clips.retry import failure
 from prefect_seedance.errors import ArchiveError, DeadlineError, SeedanceError
 from prefect_seedance.film.seams import ClipInspection
@@ -19,6 +18,7 @@ from prefect_seedance.production.outputs import OutputMaker
 from prefect_seedance.production.prepare import Prepared
 from prefect_seedance.production.progress import OnProgress, Progress, ignore, notify
 from prefect_seedance.production.session import Session
+from prefect_seedance.production.slots import RunSlots
 from prefect_seedance.production.steps import Steps
 from prefect_seedance.report.manifest import Entry, Manifest, production_key
 from prefect_seedance.storyboard.plan import PlannedClip
@@ -33,15 +33,22 @@ async def run(
 
     A run that is cancelled stores the manifest before it ends.
     """
-    began_at = datetime.now(UTC)
+    began_at, settings = datetime.now(UTC), prepared.settings
+    deadline = asyncio.get_running_loop().time() + settings.waiting.deadline_seconds
     production = Production(
         prepared=prepared,
         session=session,
         steps=steps,
         on_progress=on_progress,
-        deadline=asyncio.get_running_loop().time() + prepared.settings.waiting.deadline_seconds,
+        deadline=deadline,
         began_at=began_at,
-        books=Bookkeeper(ledger=session.ledger, settings=prepared.settings, began_at=began_at),
+        books=Bookkeeper(ledger=session.ledger, settings=settings),
+        slots=RunSlots(
+            slots=session.client.account.slots,
+            limit=settings.credentials.generations_in_flight,
+            deadline=deadline if settings.waiting.wait else 0.0,
+            statuses=prepared.statuses,
+        ),
     )
     return await production.run()
 
@@ -54,7 +61,6 @@ class Production:
         deadline: By the event loop's clock.
         entries: The clips that the run has finished with, by fingerprint.
         inspections: Of archived clips, by fingerprint.
-        slots: The account's slots that the run's generations take, by fingerprint.
     """
 
     prepared: Prepared
@@ -64,9 +70,9 @@ class Production:
     deadline: float
     began_at: datetime
     books: Bookkeeper
+    slots: RunSlots
     entries: dict[str, Entry] = field(default_factory=dict)
     inspections: dict[str, ClipInspection] = field(default_factory=dict)
-    slots: dict[str, Slot] = field(default_factory=dict)
 
     async def run(self) -> Manifest:
         """Make the missing clips, and account for them even if the run is cancelled."""
@@ -79,7 +85,7 @@ class Production:
         )
         words = prepared.storyboard.storyboard.model_dump_json(indent=2, exclude_none=True)
         await self.session.store.put(production_key(plan.name, "storyboard.json"), words.encode())
-        self._take_slots_in_flight()
+        self.slots.take_open()
         tasks = [asyncio.create_task(self._finish(clip, outputs)) for clip in plan.distinct]
         try:
             with self._listening():
@@ -112,18 +118,18 @@ class Production:
 
     async def _make(self, clip: PlannedClip) -> Entry:
         self._notify(clip, ClipStatus.queued)
-        await self._take_slot(clip)
+        await self.slots.take(clip)
         attempt = None
         try:
             attempt = await self._generate(clip)
         finally:
             if attempt is None or attempt.outcome:  # a generation in flight keeps its slot until the run ends
-                self._release_slot(clip.fingerprint)
+                self.slots.release(clip.fingerprint)
         if attempt.outcome is None:
-            billed_seconds = self.books.billed_seconds(attempt)
+            billed_seconds = await self.books.billed_seconds(attempt)
             return Entry.of(clip, ClipStatus.in_flight, attempt=attempt, billed_seconds=billed_seconds)
-        if attempt.outcome.result is not Result.success:
-            raise failure(clip.name, attempt.outcome)
+        if attempt.has_failed:
+            raise failure(attempt)
         self._notify(clip, ClipStatus.archiving)
         archived = await self.steps.archive(attempt, deadline_seconds=self._seconds_left())
         return Entry.of(
@@ -131,47 +137,21 @@ class Production:
             ClipStatus.made,
             attempt=attempt,
             archived=archived,
-            billed_seconds=self.books.billed_seconds(attempt),
+            billed_seconds=await self.books.billed_seconds(attempt),
             note=await self.books.resubmitted(attempt),
         )
 
     async def _generate(self, clip: PlannedClip) -> Attempt:
-        """Submit a clip unless it was submitted, and wait for its generation."""
+        """Submit a clip, unless that has been done, and wait for its generation."""
+        steps, left = self.steps, self._seconds_left
         self._notify(clip, ClipStatus.submitting)
-        attempt = await self.steps.submit(clip, deadline_seconds=self._seconds_left())
+        attempt = await steps.submit(clip, deadline_seconds=left())
         self.books.seen[clip.fingerprint] = attempt
         self._notify(clip, ClipStatus.in_flight)
-        return await self.steps.wait(attempt, deadline_seconds=self._seconds_left())
-
-    def _take_slots_in_flight(self) -> None:
-        """Take slots for generations of earlier runs, even beyond the limit, because they exist."""
-        for fingerprint, status in self.prepared.statuses.items():
-            if status is ClipStatus.in_flight:
-                self.slots[fingerprint] = self._account.slots.take()
-
-    async def _take_slot(self, clip: PlannedClip) -> None:
-        """Take one of the account's slots for a generation, unless the clip needs none or has one."""
-        settings, status = self.prepared.settings, self.prepared.statuses.get(clip.fingerprint)
-        if clip.fingerprint in self.slots or status is ClipStatus.generated:
-            return
-        try:
-            self.slots[clip.fingerprint] = await self._account.slots.acquire(
-                limit=settings.credentials.generations_in_flight,
-                deadline=self.deadline if settings.waiting.wait else 0.0,
-            )
-        except TimeoutError:
-            raise DeadlineError(
-                f"{clip.name} is not submitted: the account's limit of concurrent generations is reached. "
-                "It cost nothing; run again once some have ended"
-            ) from None
-
-    def _release_slot(self, fingerprint: str) -> None:
-        if slot := self.slots.pop(fingerprint, None):
-            self._account.slots.release(slot)
-
-    @property
-    def _account(self) -> Account:
-        return self.session.client.account
+        attempt = await steps.wait(attempt, deadline_seconds=left())
+        while attempt.has_failed and (other := await self.books.open_attempt(clip)):
+            attempt = await steps.wait(other, deadline_seconds=left())
+        return attempt
 
     async def _conclude(self, tasks: Sequence[asyncio.Task[None]]) -> Manifest:
         """Account for every clip, and store the manifest.
@@ -181,10 +161,9 @@ class Production:
         try:
             await asyncio.wait(tasks)
         finally:
-            for fingerprint in tuple(self.slots):
-                self._release_slot(fingerprint)
+            self.slots.release_all()
         plan = self.prepared.plan
-        stopped = DeadlineError("The run was stopped; run the same again to continue")
+        stopped = DeadlineError("The run was stopped before the clip was finished; run again to continue")
         left = [clip for clip in plan.distinct if clip.fingerprint not in self.entries]
         explained = await asyncio.gather(*[self.books.explain(clip, stopped) for clip in left])
         for clip, entry in zip(left, explained, strict=True):
@@ -202,7 +181,7 @@ class Production:
             await self.steps.record(manifest)
             await self._sweep()
         except ArchiveError:  # a manifest that cannot be stored is still returned and shown
-            _log.exception("The manifest of %s is not in the archive", plan.name)
+            _log.exception("Could not store the manifest of %s; the next run stores it", plan.name)
         return manifest
 
     async def _sweep(self) -> None:

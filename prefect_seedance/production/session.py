@@ -39,7 +39,10 @@ async def open_archive(archive: str | StoredArchive) -> Store:
         return await archive.open()
     url = archive or archive_from_env()
     if url.startswith(BLOCK_PREFIX):
-        raise SetupError(f"The archive {url} is a block in Prefect; give its URL, or produce it in a flow")
+        raise SetupError(
+            f"The archive {url} is a Prefect block, which this function cannot load; "
+            "give the archive's URL, or use prefect_seedance.produce"
+        )
     return Store.open(url)
 
 

@@ -22,6 +22,7 @@ class RunSettings:
     Attributes:
         archive: A folder's path or a URL, a block, or ``block:NAME``; empty for ``SEEDANCE_ARCHIVE``.
         production: The name of the production, for people who read the ledger.
+        run_id: Distinguishes the run from all others: it pays at most once for a clip.
         asked_by: What runs, besides host and process; for people who read the ledger.
         continued_by: Names of Prefect resources that continue the production once a generation has
             ended, if the run does not wait; as in `Intent`.
@@ -33,5 +34,6 @@ class RunSettings:
     hosting: Hosting = Hosting()
     retry: RetryPolicy = RetryPolicy()
     waiting: Waiting = Waiting()
+    run_id: str = ""
     asked_by: str = ""
     continued_by: tuple[str, ...] = ()

@@ -1,6 +1,7 @@
 """The steps that make a production, each a coroutine."""
 
 import asyncio
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -45,7 +46,7 @@ class Steps(Protocol):
         """Store the manifest."""
 
     async def join(self, manifest: Manifest, *, style: JoinStyle) -> Film:
-        """Join the archived clips to a film."""
+        """Join the archived clips into a film."""
 
     async def report(self, manifest: Manifest, *, price_per_second: Decimal | None) -> Report:
         """Write the report page."""
@@ -70,6 +71,7 @@ class PlainSteps:
             ledger=session.ledger,
             production=settings.production,
             asked_by=settings.asked_by,
+            run_id=settings.run_id or secrets.token_hex(8),
             policy=settings.retry,
             callbacks=settings.credentials.callbacks(settings.waiting.callback_url),
             waits=settings.waiting.wait,
@@ -121,7 +123,7 @@ class PlainSteps:
         await record(manifest, self.session.store)
 
     async def join(self, manifest: Manifest, *, style: JoinStyle) -> Film:
-        """Join the archived clips to a film, unless that has been done."""
+        """Join the archived clips into a film, unless that has been done."""
         return await join_production(manifest, self.session.store, style=style)
 
     async def report(self, manifest: Manifest, *, price_per_second: Decimal | None) -> Report:
@@ -130,7 +132,7 @@ class PlainSteps:
 
 
 async def join_production(manifest: Manifest, store: Store, *, style: JoinStyle) -> Film:
-    """Join a production's archived clips to a film, unless that has been done.
+    """Join a production's archived clips into a film, unless that has been done.
 
     Raises:
         ArchiveError: As `join_clips` does.
@@ -151,7 +153,8 @@ async def report_production(manifest: Manifest, store: Store, *, price_per_secon
             return await render_report(manifest, store, price_per_second=price_per_second)
     except TimeoutError:
         raise ArchiveError(
-            f"The archive {store.name} took more than {_REPORT_SECONDS:.0f} s for the report"
+            f"Writing the report to {store.name} took more than {_REPORT_SECONDS:.0f} s; "
+            "write it again with prefect-seedance report"
         ) from None
 
 

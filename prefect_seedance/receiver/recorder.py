@@ -121,7 +121,7 @@ class OutcomeRecorder:
                 await asyncio.gather(*map(resume, await self._hints.pending()))
                 is_done = True
             except ArchiveError as error:
-                _log.warning("Earlier callbacks cannot be read yet: %s", error)
+                _log.warning("Could not read the stored callbacks; the receiver tries again: %s", error)
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def _follow(self, ref: AttemptRef, attempt: Attempt) -> None:
@@ -161,8 +161,9 @@ class OutcomeRecorder:
 
     async def _resolved(self, attempt: Attempt) -> Attempt:
         """Wait until the answer to the submission is recorded; if it was lost, adopt the callback's id."""
-        pauses = iter(_ANSWER_POLLS_SECONDS)
-        while attempt.undecided and (left := attempt.settling_seconds):
+        pauses, clock = iter(_ANSWER_POLLS_SECONDS), asyncio.get_running_loop().time
+        latest = clock() + attempt.settling_seconds  # from now on, whatever the clock of its run says
+        while attempt.undecided and (left := latest - clock()) > 0:
             await asyncio.sleep(min(left, next(pauses, _ANSWER_POLLS_SECONDS[-1])))
             attempt = await self._ledger.refreshed(attempt)
         if not attempt.undecided and not is_declared_lost(attempt):

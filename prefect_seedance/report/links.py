@@ -68,7 +68,7 @@ class Links:
         try:
             signed = await store.sign(page, lifetime=LIFETIME)
         except ArchiveError as error:
-            _log.warning("Links of %s are not signed: %s", page, error)
+            _log.warning("Could not sign the links of %s, so they are relative: %s", page, error)
             signed = None
         return cls(store=store, page=page, signed_until=signed_until if signed else None)
 

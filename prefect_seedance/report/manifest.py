@@ -236,7 +236,7 @@ async def read_manifest(store: Store, name: str) -> Manifest:
         return Manifest.model_validate_json(content or b"")
     except ValidationError:
         raise SetupError(
-            f"The manifest of {wanted!r} in {store.name} is damaged; produce it again to rewrite it"
+            f"The manifest of {wanted!r} in {store.name} is damaged; run produce again to rewrite it"
         ) from None
 
 

@@ -67,7 +67,7 @@ def _checked(entry: Entry, faults: Mapping[str, float]) -> Entry:
         return entry
     found = ", ".join(f"{ssim:.2f} to {name}" for name, ssim in faults.items())
     reason = (
-        f"{entry.name} has too low a similarity: {found}. It is archived and stays in the film; "
+        f"The similarity of {entry.name} is too low: {found}. The clip is archived and stays in the film; "
         "raise its 'take' in the storyboard to buy another version"
     )
     return entry.model_copy(

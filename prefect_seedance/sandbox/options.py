@@ -41,7 +41,7 @@ class Settings(BaseModel):
         int | None,
         Field(
             ge=0,
-            description="Seconds of video that the balance covers; 402 beyond. Default: no limit.",
+            description="Seconds of video that the balance covers; more get 402. Default: no limit.",
         ),
     ] = None
     result_lifetime_seconds: Annotated[

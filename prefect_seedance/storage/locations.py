@@ -60,6 +60,6 @@ class Location(NamedTuple):
         if climbs or not (may_leave or path.startswith(f"{self.key}/" if self.key else "")):
             raise StoryboardError(
                 f"{name!r} leads out of the storyboard's folder {self}; move the image there, "
-                "or give its whole key after a slash and allow images outside"
+                "or give its whole key after a slash, with --allow-outside"
             )
         return self._replace(key=path)

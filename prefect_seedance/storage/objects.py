@@ -74,5 +74,5 @@ def _translated_errors() -> Iterator[None]:
         yield
     except ArchiveError as error:
         raise StoryboardError(
-            f"{error}. Check the name, and that these credentials may read and list there"
+            f"{error}. Check the name, and that the credentials permit reading and listing"
         ) from error

@@ -177,15 +177,15 @@ def _resolve_inside(folder: Path | None, path: Path, *, allow_outside: bool) -> 
         return path.resolve()
     if folder is None:
         raise StoryboardError(
-            f"'{path}' is a local file, and this storyboard has no folder; "
-            "use an https URL, or an absolute path and allow images outside"
+            f"'{path}' is a local file, and this storyboard is not in a folder; "
+            "use an https URL, or an absolute path with --allow-outside"
         )
     root = folder.resolve()
     resolved = (root / path).resolve()
     if not resolved.is_relative_to(root):
         raise StoryboardError(
             f"'{path}' leads out of the storyboard's folder {root}; "
-            "move the image there, or use its absolute path and allow images outside"
+            "move the image there, or use its absolute path with --allow-outside"
         )
     return resolved
 
@@ -198,7 +198,7 @@ def _parse_bytes(data: bytes) -> ParsedYaml:
     if len(data) > MAX_DOCUMENT_BYTES:
         raise UnreadableError(
             SyntaxIssue(
-                None, f"is larger than {MAX_DOCUMENT_BYTES // 1000} kB; a storyboard only names its images"
+                None, f"is larger than {MAX_DOCUMENT_BYTES // 1000} kB; name images instead of embedding them"
             )
         )
     try:

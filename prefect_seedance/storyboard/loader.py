@@ -57,7 +57,10 @@ async def load_storyboard(
     """
     if isinstance(source, ParsedStoryboard):
         if source.model != model:
-            raise SetupError(f"{source.title} was parsed for {source.model}, but the account uses {model}")
+            raise SetupError(
+                f"{source.title} was parsed for {source.model}, but the account uses {model}; "
+                f"load it with model={model!r}"
+            )
         return source
     objects = Objects(opener)
     document = await _load_document(source, objects=objects, prompt=prompt)
@@ -110,7 +113,8 @@ async def _load_stored(location: Location, *, objects: Objects, prompt: str) -> 
         return document_from_folder(location, names, prompt=prompt)
     if size_bytes is not None and size_bytes > MAX_DOCUMENT_BYTES:
         raise StoryboardError(
-            f"{location} is larger than {MAX_DOCUMENT_BYTES // 1000} kB; a storyboard only names its images"
+            f"{location} is larger than {MAX_DOCUMENT_BYTES // 1000} kB; "
+            "name images instead of embedding them"
         )
     return Document.parse(await objects.read(location), name=str(location), folder=location.folder)
 
@@ -125,7 +129,7 @@ async def _download(url: str) -> tuple[bytes, str]:
     # Document.parse reports a larger document.
     found = await fetch(url, max_bytes=MAX_DOCUMENT_BYTES, timeout_seconds=_TIMEOUT_SECONDS)
     if not found.is_success:
-        raise StoryboardError(f"{url} cannot be read (status {found.status_code})")
+        raise StoryboardError(f"{url} cannot be read (status {found.status_code}); check the URL")
     return found.content, found.url
 
 

@@ -38,7 +38,7 @@ class _Strict(BaseModel):
 class Defaults(ClipSettings):
     """Settings for every clip that does not override them."""
 
-    prompt: Text = Field(default="", description="Prompt of clips that have none.")
+    prompt: Text = Field(default="", description="Prompt for clips that have none of their own.")
     fit: Fit = Field(
         default="none",
         description="How to bring local images to the aspect ratio: crop cuts off the excess, pad adds black "
@@ -54,7 +54,8 @@ class ClipOverrides(_Strict):
     """
 
     prompt: Text = Field(
-        default="", description=f"What happens, including sounds and camera movement. {_INHERITED}"
+        default="",
+        description=f"What happens in the clip, including sounds and camera movement. {_INHERITED}",
     )
     take: StrictInt = Field(
         default=1, ge=1, description="Raise it to generate another version of the same clip."
@@ -81,7 +82,7 @@ class ClipOverrides(_Strict):
 
 class _HasImage(_Strict):  # a base class, so that forms show its field first
     image: Text = Field(
-        description="Image that the clip begins at: a path relative to the storyboard, or an https URL."
+        description="Image that the clip begins with: a path relative to the storyboard, or an https URL."
     )
 
 
@@ -104,8 +105,8 @@ class _HasImages(_Strict):
     )
     images: tuple[Text, ...] = Field(
         default=(),
-        description="No image, a start image, or a start and an end image: "
-        "each a path relative to the file, or an https URL.",
+        description="Start image and end image, only a start image, or none. "
+        "Each is a path relative to the file, or an https URL.",
     )
 
 

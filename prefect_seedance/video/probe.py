@@ -133,7 +133,9 @@ class _Track:
 
     def _require(self, condition: bool, *, otherwise: str) -> None:  # noqa: FBT001 -- reads as a sentence
         if not condition:
-            raise IntegrityError(f"The video's {self.stream.type} track {otherwise}; fetch it again")
+            raise IntegrityError(
+                f"The video's {self.stream.type} track {otherwise}; run again to download it again"
+            )
 
 
 @contextmanager
@@ -158,7 +160,9 @@ def open_video(file: BinaryIO | Path) -> Iterator[InputContainer]:
             with av.open(stream, "r", format=kind, metadata_errors="replace") as container:
                 yield container
         except (av.FFmpegError, OSError) as error:
-            raise IntegrityError(f"The video cannot be decoded ({error.strerror}); fetch it again") from error
+            raise IntegrityError(
+                f"The video cannot be decoded ({error.strerror}); run again to download it again"
+            ) from error
 
 
 def tracks(container: InputContainer) -> tuple[VideoStream, AudioStream | None]:
@@ -178,7 +182,7 @@ def _kind(file: BinaryIO) -> str:
         return "webm"
     if head[4:8] == b"ftyp":
         return "mp4"
-    raise IntegrityError(f"Not an MP4 or WebM video: it starts with {head!r}; fetch it again")
+    raise IntegrityError(f"Not an MP4 or WebM video: it starts with {head!r}; run again to download it again")
 
 
 def _require_whole_boxes(file: BinaryIO) -> None:
@@ -192,7 +196,9 @@ def _require_whole_boxes(file: BinaryIO) -> None:
         position += _box_bytes(file, position=position) or size_bytes - position
     if position > size_bytes:
         missing_bytes = position - size_bytes
-        raise IntegrityError(f"The video is cut off: {missing_bytes} bytes are missing; fetch it again")
+        raise IntegrityError(
+            f"The video is cut off: {missing_bytes} bytes are missing; run again to download it again"
+        )
 
 
 def _box_bytes(file: BinaryIO, *, position: int) -> int:
@@ -206,14 +212,16 @@ def _box_bytes(file: BinaryIO, *, position: int) -> int:
     if length == 1:
         length = int.from_bytes(header[8:])
     if 0 < length < _BOX_HEADER_BYTES:
-        raise IntegrityError(f"The video is damaged at byte {position}; fetch it again")
+        raise IntegrityError(f"The video is damaged at byte {position}; run again to download it again")
     return length
 
 
 def _video(container: InputContainer) -> VideoStream:
     stream = container.streams.best("video")
     if not isinstance(stream, VideoStream) or stream.codec_context is None:
-        raise IntegrityError("The file has no video track that can be decoded; fetch it again")
+        raise IntegrityError(
+            "The file has no video track that can be decoded; run again to download it again"
+        )
     stream.codec_context.options = {"max_pixels": str(_MAX_PIXELS)}
     # By default several threads decode H.264, which disables the detection of errors.
     stream.codec_context.thread_count = 1
@@ -235,7 +243,7 @@ def _require_end(container: InputContainer, *, end_seconds: float) -> None:
     declared_seconds = (container.duration or 0) / av.time_base
     if end_seconds + _ROUNDING_SECONDS < declared_seconds:
         raise IntegrityError(
-            f"The video ends at {end_seconds:.2f} of {declared_seconds:.2f} s; fetch it again"
+            f"The video ends at {end_seconds:.2f} of {declared_seconds:.2f} s; run again to download it again"
         )
 
 

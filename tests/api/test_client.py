@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from prefect_seedance.api.client import SeedanceClient
+from prefect_seedance.api.permit import Permit
 from prefect_seedance.api.wire import ClipInput, GenerateRequest
 from prefect_seedance.errors import (
     ApiError,
@@ -22,6 +23,7 @@ from prefect_seedance.errors import (
     InvalidRequestError,
     NoAnswerError,
     NotFoundError,
+    NotSentError,
     RateLimitedError,
     SeedanceError,
     ServerError,
@@ -208,10 +210,10 @@ async def test_submission_gives_up_in_time(broken: str) -> None:
 
     async with client(script, timeout_seconds=60) as seedance:
         began = now()
-        with pytest.raises(ROWS[broken][1]):
+        with pytest.raises((ROWS[broken][1], NotSentError)):
             await submit(seedance)
 
-        assert now() - began <= seedance.submission_seconds == 120
+        assert now() - began <= 120
         assert 5 <= len(script.requests) <= 8
         assert script.times[-1] - began <= 60
 
@@ -342,7 +344,7 @@ async def test_outage_admits_one_at_a_time(row: str) -> None:
         while True:
             async with seedance.admission():
                 admitted += 1
-                with suppress(RateLimitedError, ConnectionFailedError):
+                with suppress(RateLimitedError, ConnectionFailedError, NotSentError):
                     await seedance.submit(REQUEST)
 
     async with client(script, timeout_seconds=60) as seedance:
@@ -406,7 +408,7 @@ async def test_pause_by_others_is_bounded() -> None:
     async with client(script, timeout_seconds=60) as seedance, seedance.admission():
         await _refuse(seedance, 900)
         began = now()
-        with pytest.raises(RateLimitedError, match="nothing was sent"):
+        with pytest.raises(NotSentError, match="Nothing was sent"):
             await seedance.submit(REQUEST)
 
     assert 60 <= now() - began < 61
@@ -492,7 +494,7 @@ async def test_balance_is_a_number(data: object) -> None:
         with pytest.raises(InsufficientFundsError):
             await submit(seedance)
         with pytest.raises(NoAnswerError):
-            await seedance.balance(retry_seconds=0)
+            await seedance.balance()
         with pytest.raises(InsufficientFundsError):
             await submit(seedance)
 
@@ -753,3 +755,34 @@ async def test_tls_failure_sends_nothing() -> None:
     async with serving(Server(body=b"not TLS"), scheme="https") as seedance:
         with pytest.raises(ConnectionFailedError):
             await seedance.status("task_1", retry_seconds=0)
+
+
+class Ending(Permit):
+    """A permit that is revoked while the connection is being made."""
+
+    def begin(self) -> None:
+        super().begin()
+        self.revoke()
+
+
+async def test_connected_socket_sends_nothing() -> None:
+    """If the permit ends while a real connection is being made, no byte of the request leaves."""
+    received: list[bytes] = []
+    is_closed = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        received.append(await reader.read())
+        writer.close()
+        is_closed.set()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    host, port = server.sockets[0].getsockname()
+    permit = Ending.lasting(60)
+
+    async with server, SeedanceClient(KEY, base_url=f"http://{host}:{port}") as seedance:
+        with pytest.raises(NotSentError, match="stopped"):
+            await seedance.submit(REQUEST, permit=permit)
+        await is_closed.wait()
+
+    assert received == [b""]
+    assert not permit.may_have_started

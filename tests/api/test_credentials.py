@@ -86,7 +86,7 @@ def test_client_has_the_settings() -> None:
     client = credentials(base_url="http://localhost:1", model="seedance-2").get_client(timeout_seconds=7)
 
     assert (client.base_url, client.model) == ("http://localhost:1", "seedance-2")
-    assert client.submission_seconds == 14
+    assert client.timeout_seconds == 7
 
 
 def test_no_url_means_polling() -> None:

@@ -268,7 +268,7 @@ async def test_expired_links_are_final(status: int) -> None:
     script = Script(responds(status))
 
     with pytest.raises(
-        LinkExpiredError, match=rf"^https://cdn\.example/clip\.mp4 is no longer served \({status}\)$"
+        LinkExpiredError, match=rf"^The API no longer serves https://cdn\.example/clip\.mp4 \({status}\)$"
     ):
         await fetch(script)
 

@@ -72,11 +72,18 @@ def test_envelope_code_decides(code: int, kind: type[ApiError]) -> None:
     """An error code inside HTTP 200 gives the same error as the HTTP status does."""
     response = httpx.Response(200, json=_envelope(code, data={"taskId": "task_1"}))
 
-    with pytest.raises(ApiError, match=f"^The API answered {code}: why$") as caught:
+    with pytest.raises(ApiError, match=rf"^The API answered {code}: why(; [a-z A-Z]+)?$") as caught:
         parse_response(_received(response))
 
     assert type(caught.value) is kind
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize(("code", "remedy"), [(401, "check the API key"), (402, "add credit to the account")])
+def test_account_error_has_remedy(code: int, remedy: str) -> None:
+    """An error of the account says what to do about it."""
+    with pytest.raises(ApiError, match=f": why; {remedy}$"):
+        parse_response(_received(httpx.Response(code, json=_envelope(code))))
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308, 304], ids=str)
@@ -209,7 +216,7 @@ def test_messages_hide_the_key() -> None:
     """If the API repeats the key in its message, the error does not contain it."""
     response = httpx.Response(401, json=_envelope(401, message="invalid key: secret"))
 
-    with pytest.raises(AuthenticationError, match=r"invalid key: \[API key\]$"):
+    with pytest.raises(AuthenticationError, match=r"invalid key: \[API key\]; check the API key$"):
         parse_response(_received(response))
 
 

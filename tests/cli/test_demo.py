@@ -26,7 +26,7 @@ def test_needs_a_folder(tmp_path: Path) -> None:
     """A bucket, or a folder that cannot be created, is an error."""
     (tmp_path / "file").write_text("not a folder")
 
-    with pytest.raises(SetupError, match="give a folder as the archive"):
+    with pytest.raises(SetupError, match="needs a folder as its archive"):
         _folder("s3://films")
     with pytest.raises(SetupError, match="cannot be created"):
         _folder(str(tmp_path / "file"))

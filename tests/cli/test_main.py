@@ -46,6 +46,7 @@ def test_prints_version(capsys: pytest.CaptureFixture[str]) -> None:
     ("words", "expected"),
     [
         pytest.param(["plam"], 'Unknown command "plam". Did you mean "plan"?', id="command"),
+        pytest.param(["zzz"], ", ... See prefect-seedance --help\n", id="command list"),
         pytest.param(["plan"], "STORYBOARD requires an argument", id="missing"),
         pytest.param(["plan", "x", "--arch", "y"], "Did you mean --archive?", id="option"),
         pytest.param(["plan", "x", "--price-per-second", "cheap"], "--price-per-second", id="price"),

@@ -101,7 +101,7 @@ def test_stopped_run_names_ledger(
     _, err = process.communicate(timeout=_WAIT_SECONDS)
 
     assert process.returncode == 1
-    assert "The ledger has every submission; run the same again to continue" in err
+    assert "The ledger has every submission; run the same command again to continue" in err
 
 
 def test_second_signal_quits(

@@ -29,7 +29,9 @@ def test_declares_lost(unresolved: PlannedClip, archive: Path, capsys: pytest.Ca
     assert attempt.outcome
     assert attempt.outcome.result is Result.lost
     assert " on " in (attempt.outcome.resolved_by or "")
-    assert capsys.readouterr().out == ("dawn → noon is given up; produce it again to pay for attempt 2\n")
+    assert capsys.readouterr().out == (
+        "dawn → noon is declared lost; run produce again to pay for attempt 2\n"
+    )
 
 
 def test_json_describes_attempt(unresolved: PlannedClip, archive: Path, run_json: Run) -> None:

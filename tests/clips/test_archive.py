@@ -245,7 +245,7 @@ async def test_concurrent_runs_agree(video: bytes, store: Store) -> None:
 
 async def test_deadline_leaves_nothing(store: Store) -> None:
     """At the deadline nothing is partly stored, and the message says how to continue."""
-    with pytest.raises(DeadlineError, match="run the same again"):
+    with pytest.raises(DeadlineError, match="run again to archive it at no cost"):
         await archived(Web(old=[500], fresh=[500]), store, seconds=3)
 
     assert await store.keys("clips/") == ()
@@ -291,7 +291,9 @@ async def test_checks_the_stored_size(video: bytes) -> None:
     reader, writer = MemoryStore(), MemoryStore()
     store = Store(Backend(url="memory://losing", reader=reader, writer=writer))
 
-    with pytest.raises(ArchiveError, match="does not have the size that was written; run again"):
+    with pytest.raises(
+        ArchiveError, match="does not have the size of the video; run again to store it again"
+    ):
         await archived(Web(old=[video]), store)
 
     written = [meta["path"] for page in writer.list() for meta in page]

@@ -98,19 +98,19 @@ async def test_archived_video_overrules_attempts(store: Store) -> None:
     history = (await clip_histories(store, [clip().fingerprint]))[clip().fingerprint]
 
     assert (history.status, history.clip) == (ClipStatus.archived, archived)
-    assert history.last
-    assert history.last.outcome == FAILED
+    assert history.decisive
+    assert history.decisive.outcome == FAILED
 
 
-async def test_last_attempt_counts(store: Store) -> None:
-    """After a second attempt the first decides nothing."""
+async def test_open_attempt_decides(store: Store) -> None:
+    """After a failure, a later attempt without an answer decides."""
     first = await record_outcome(store, clip(), FAILED)
     second = await Ledger(store).claim(intent_of(clip()).model_copy(update={"number": 2}))
 
     history = (await clip_histories(store, [clip().fingerprint]))[clip().fingerprint]
 
     assert history.attempts == (first, second)
-    assert history.last == second
+    assert history.decisive == second
     assert history.status is ClipStatus.unresolved
 
 
@@ -123,7 +123,7 @@ async def test_reads_many_clips(store: Store) -> None:
 
     assert list(histories) == [each.fingerprint for each in clips]
     assert all(
-        history.last and history.last.intent.fingerprint == fingerprint
+        history.decisive and history.decisive.intent.fingerprint == fingerprint
         for fingerprint, history in histories.items()
     )
 

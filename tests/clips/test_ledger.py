@@ -8,11 +8,12 @@ import pytest
 from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.api.wire import ClipInput, GenerateRequest, Generation
 from prefect_seedance.clips.ledger import Ledger
-from prefect_seedance.clips.records import Attempt, Intent, Outcome
+from prefect_seedance.clips.records import Attempt, Intent, Outcome, Result
 from prefect_seedance.errors import ArchiveError, ContentRejectedError, FailKind
 from prefect_seedance.storage.store import Store
 
 NOW = datetime.now(UTC)
+FAILED = Outcome(result=Result.failed, ended_at=NOW, kind=FailKind.transient, code="GENERATION_FAILED")
 REFUSED = Outcome.of_refusal(ContentRejectedError("No."), kind=FailKind.content)
 
 
@@ -79,9 +80,9 @@ async def test_reads_what_was_recorded(ledger: Ledger) -> None:
     assert await ledger.attempts("f00d") == (accepted,)
     assert (accepted.generation_id, accepted.undecided) == ("task_1", False)
 
-    ended = await ledger.conclude(accepted, REFUSED)
+    ended = await ledger.conclude(accepted, FAILED)
     assert await ledger.attempts("f00d") == (ended,)
-    assert ended.outcome == REFUSED
+    assert ended.outcome == FAILED
 
 
 async def test_records_never_change(ledger: Ledger, store: Store) -> None:

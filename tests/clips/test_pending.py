@@ -43,9 +43,9 @@ async def test_end_happens_once() -> None:
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        pytest.param({}, "(not polled yet). It continues", id="new"),
-        pytest.param({"state": "processing"}, "(processing). It continues", id="polled"),
-        pytest.param({"errors": 2, "last_error": "503"}, "; the last poll failed: 503. It", id="failing"),
+        pytest.param({}, "(not polled yet). The generation continues", id="new"),
+        pytest.param({"state": "processing"}, "(processing). The generation continues", id="polled"),
+        pytest.param({"errors": 2, "last_error": "503"}, "; the last poll failed: 503. The", id="failing"),
     ],
 )
 async def test_describes_its_state(changes: dict[str, object], expected: str) -> None:
@@ -54,7 +54,7 @@ async def test_describes_its_state(changes: dict[str, object], expected: str) ->
 
     assert message.startswith("clip 1 is still in flight as generation task_1")
     assert expected in message
-    assert message.endswith("run the same again to wait on and archive it")
+    assert message.endswith("run again to wait for it and archive it, without paying again")
 
 
 @pytest.mark.parametrize(

@@ -213,7 +213,7 @@ async def test_deadline_says_how_to_continue(ledger: Ledger) -> None:
     api = Api(lambda _: status("dreaming"))
 
     async with polling(api) as poller:
-        with pytest.raises(DeadlineError, match=r"task_1 \(dreaming\).*paid for once: run the same again"):
+        with pytest.raises(DeadlineError, match=r"task_1 \(dreaming\).*paid for once: run again"):
             await poller.wait(accepted(), ledger=ledger, deadline=soon(300))
 
 

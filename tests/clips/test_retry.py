@@ -1,9 +1,11 @@
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import pytest
 
-from prefect_seedance.clips.records import Outcome, Result
-from prefect_seedance.clips.retry import failure, permits_retry, refusal_kind
+from prefect_seedance.api.wire import ClipSettings
+from prefect_seedance.clips.records import Acceptance, Attempt, Outcome, Result
+from prefect_seedance.clips.retry import decisive, failure, forbidding, refusal_kind
 from prefect_seedance.errors import (
     ApiError,
     AuthenticationError,
@@ -16,6 +18,12 @@ from prefect_seedance.errors import (
     SeedanceError,
 )
 from prefect_seedance.options import RetryPolicy
+from prefect_seedance.storyboard.plan import PlannedClip
+from tests.records import intent_of
+
+CLIP = PlannedClip(
+    name="dawn → noon", prompt="waves", images=(), settings=ClipSettings(), number=1, fingerprint="f" * 32
+)
 
 
 def outcome(result: Result, kind: FailKind | None = None, message: str | None = None) -> Outcome:
@@ -24,10 +32,21 @@ def outcome(result: Result, kind: FailKind | None = None, message: str | None = 
     )
 
 
-NEVER, FAILED, REJECTED, BOTH = "never", "retry_failed", "retry_rejected", "without options"
+def attempt(
+    outcome: Outcome | None = None, *, number: int = 1, generation_id: str | None = "task_1"
+) -> Attempt:
+    intent = intent_of(CLIP).model_copy(update={"number": number})
+    acceptance = generation_id and Acceptance(generation_id=generation_id, accepted_at=intent.asked_at)
+    return Attempt(intent=intent, acceptance=acceptance or None, outcome=outcome)
+
+
+def permits(attempts: Sequence[Attempt], policy: RetryPolicy) -> bool:
+    return forbidding(attempts, policy) is None
+
+
+FAILED, REJECTED, BOTH = "retry_failed", "retry_rejected", "without options"
 
 PERMISSIONS = [
-    pytest.param(outcome(Result.success), NEVER, id="success"),
     pytest.param(outcome(Result.failed, FailKind.transient), FAILED, id="failed"),
     pytest.param(outcome(Result.failed, FailKind.unknown), FAILED, id="failed for unknown reason"),
     pytest.param(outcome(Result.failed, FailKind.content), REJECTED, id="content rejected"),
@@ -40,10 +59,63 @@ PERMISSIONS = [
 @pytest.mark.parametrize(("last", "needs"), PERMISSIONS)
 def test_retry_needs_its_option(last: Outcome, needs: str) -> None:
     """A paid failure is retried only with its option; whatever cost nothing is retried without."""
-    assert permits_retry(RetryPolicy(), last) is (needs == BOTH)
-    assert permits_retry(RetryPolicy(retry_failed=True), last) is (needs in {BOTH, FAILED})
-    assert permits_retry(RetryPolicy(retry_rejected=True), last) is (needs in {BOTH, REJECTED})
-    assert permits_retry(RetryPolicy(on_unresolved="resubmit"), last) is (needs == BOTH)
+    attempts = [attempt(last)]
+
+    assert permits(attempts, RetryPolicy()) is (needs == BOTH)
+    assert permits(attempts, RetryPolicy(retry_failed=True)) is (needs in {BOTH, FAILED})
+    assert permits(attempts, RetryPolicy(retry_rejected=True)) is (needs in {BOTH, REJECTED})
+    assert permits(attempts, RetryPolicy(on_unresolved="resubmit")) is (needs == BOTH)
+
+
+VIDEO, OPEN, UNDECIDED = attempt(outcome(Result.success)), attempt(), attempt(generation_id=None)
+ENDED = attempt(outcome(Result.failed, FailKind.transient))
+REFUSED = attempt(outcome(Result.not_started, FailKind.transient), generation_id=None)
+LOST = attempt(outcome(Result.lost), generation_id=None)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "number"),
+    [
+        pytest.param([VIDEO, OPEN, ENDED], 1, id="a video first"),
+        pytest.param([ENDED, OPEN, UNDECIDED], 2, id="then one in flight"),
+        pytest.param([ENDED, UNDECIDED, REFUSED], 2, id="then one without an answer"),
+        pytest.param([ENDED, LOST, REFUSED], 3, id="else the last"),
+        pytest.param([OPEN, OPEN, ENDED], 2, id="the later of two"),
+    ],
+)
+def test_decides_over_all_attempts(attempts: Sequence[Attempt], number: int) -> None:
+    """An earlier attempt that has a video, or may get one, decides before a later one that ended."""
+    numbered = [
+        each.model_copy(update={"intent": each.intent.model_copy(update={"number": place})})
+        for place, each in enumerate(attempts, start=1)
+    ]
+
+    found = decisive(numbered)
+
+    assert found
+    assert found.intent.number == number
+
+
+def test_nothing_decides_without_attempts() -> None:
+    """A clip without attempts has none that decides, and may be submitted."""
+    assert decisive([]) is None
+    assert forbidding([], RetryPolicy()) is None
+
+
+@pytest.mark.parametrize(
+    ("attempts", "policy", "is_permitted"),
+    [
+        pytest.param([ENDED, REFUSED], RetryPolicy(), False, id="refusal after failure"),
+        pytest.param([ENDED, REFUSED], RetryPolicy(retry_failed=True), True, id="refusal, with permission"),
+        pytest.param([ENDED, LOST], RetryPolicy(), True, id="loss declared after failure"),
+        pytest.param([LOST, ENDED], RetryPolicy(), False, id="failure after loss"),
+    ],
+)
+def test_failure_forbids_until_permitted(
+    attempts: Sequence[Attempt], policy: RetryPolicy, *, is_permitted: bool
+) -> None:
+    """A refusal that cost nothing neither gives nor uses up the permission that a failure needs."""
+    assert permits(attempts, policy) is is_permitted
 
 
 @pytest.mark.parametrize(
@@ -68,7 +140,7 @@ def test_retry_needs_its_option(last: Outcome, needs: str) -> None:
 )
 def test_failure_names_remedy(kind: FailKind, error: type[SeedanceError], remedy: str) -> None:
     """The error names the clip, the API's code and message, and the remedy."""
-    found = failure("dawn → noon", outcome(Result.failed, kind, "No."))
+    found = failure(attempt(outcome(Result.failed, kind, "No.")))
 
     assert type(found) is error
     assert str(found) == f"dawn → noon: CODE, No.. {remedy}"

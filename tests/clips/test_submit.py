@@ -9,8 +9,9 @@ import httpx
 import pytest
 
 from prefect_seedance.api.callback_urls import Callbacks, Secrets
-from prefect_seedance.api.client import SeedanceClient, Sending
-from prefect_seedance.api.wire import ClipSettings, GenerateRequest
+from prefect_seedance.api.client import SeedanceClient
+from prefect_seedance.api.permit import Permit
+from prefect_seedance.api.wire import ClipSettings, GenerateRequest, Generation
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.records import Attempt, Outcome, Result
 from prefect_seedance.clips.submit import Submitter
@@ -400,14 +401,20 @@ async def test_long_pause_claims_nothing(ledger: Ledger) -> None:
     assert [each.outcome and each.outcome.result for each in attempts] == [Result.not_started]
 
 
-async def test_late_claim_is_not_sent(ledger: Ledger) -> None:
-    """If recording an intent takes so long that another run may declare it lost, it is not sent."""
-    api, late = Api(), submitter(Api(), ledger)
-    intent = late._intent(CLIP, await compose(), number=1)
-    overtaken = intent.model_copy(update={"settles_by": intent.settles_by - timedelta(seconds=60)})
+async def test_late_claim_is_not_sent() -> None:
+    """If recording an intent takes longer than the time to send it, it is not sent."""
 
-    assert await late._claim(overtaken, Sending()) is None
-    attempt = await submit(submitter(api, ledger))
+    class Slow(Store):
+        async def create(self, key: str, content: bytes) -> bool:
+            created = await super().create(key, content)
+            if key.endswith("001/intent.json"):
+                await asyncio.sleep(6)
+            return created
+
+    ledger, api = Ledger(Slow.open("memory://slow claims")), Api()
+    client = SeedanceClient("key", transport=api, timeout_seconds=5)
+
+    attempt = await submit(Submitter(client=client, ledger=ledger, production="lighthouse"))
 
     first, _ = await ledger.attempts(CLIP.fingerprint)
     assert first.outcome
@@ -516,6 +523,225 @@ async def test_deadline_admits_possible_cost(ledger: Ledger, seconds: float) -> 
     """If the deadline comes before the callback, the error says that a paid generation may exist."""
     with pytest.raises(SubmissionUnresolvedError, match="may exist"):
         await submit(with_callbacks(Api(httpx.ReadError("the connection broke")), ledger), seconds=seconds)
+
+
+async def test_pays_again_once_per_run(ledger: Ledger) -> None:
+    """With permission to resubmit, a run whose every answer is lost pays for one attempt and no more."""
+    api = Api(*[httpx.ReadError("the connection broke")] * 9)
+    careless = replace(with_callbacks(api, ledger), policy=RetryPolicy(on_unresolved="resubmit"))
+
+    with pytest.raises(SubmissionUnresolvedError):
+        await submit(careless, seconds=3600)
+
+    assert len(api.sent) == 1
+
+
+async def test_resubmits_once_after_loss(ledger: Ledger) -> None:
+    """A run that declares an earlier submission lost pays once, even if its own answer is lost too."""
+    with pytest.raises(SubmissionUnresolvedError):
+        await submit(submitter(Api(httpx.ReadError("the connection broke")), ledger))
+    await _expire(ledger)
+    api = Api(*[httpx.ReadError("the connection broke")] * 9)
+    careless = replace(with_callbacks(api, ledger), policy=RetryPolicy(on_unresolved="resubmit"))
+
+    with pytest.raises(SubmissionUnresolvedError):
+        await submit(careless, seconds=3600)
+
+    assert len(api.sent) == 1
+
+
+async def test_late_answer_beats_new_attempt(ledger: Ledger) -> None:
+    """An answer to an attempt that was declared lost is used, although a later attempt failed."""
+    first = await ledger.claim(submitter(Api(), ledger)._intent(CLIP, await compose(), number=1))
+    assert first
+    await ledger.conclude(first, Outcome.of_loss(resolved_by="a person"))
+    await submit(submitter(Api(), ledger))
+    await _failed(ledger, "GENERATION_FAILED")
+    await ledger.accept(first, "task_late")
+    api = Api()
+
+    attempt = await submit(submitter(api, ledger, policy=RetryPolicy(retry_failed=True)))
+
+    assert attempt.generation_id == "task_late"
+    assert not api.sent
+
+
+@pytest.mark.parametrize("clock", ["wall", "monotonic"])
+async def test_stopped_process_sends_nothing(
+    ledger: Ledger, clock: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that continues after its claim has expired sends nothing, though its connection is ready."""
+    permits: list[Permit] = []
+    lasting = Permit.lasting
+
+    def observed(seconds: float) -> Permit:
+        permits.append(lasting(seconds))
+        return permits[-1]
+
+    class Connecting(Api):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            if not self.sent and len(permits) == 1:  # as if the process was stopped while it connected
+                if clock == "wall":
+                    permits[0].expires_at -= timedelta(hours=1)
+                else:
+                    permits[0].deadline -= 3600
+                await request.extensions["trace"]("http11.send_request_headers.started", {})
+            return await super().handle_async_request(request)
+
+    monkeypatch.setattr(Permit, "lasting", observed)
+    api = Connecting()
+
+    attempt = await submit(submitter(api, ledger))
+
+    first, second = await ledger.attempts(CLIP.fingerprint)
+    assert attempt == second
+    assert first.outcome
+    assert first.outcome.result is Result.not_started
+    assert len(api.sent) == 1
+
+
+async def test_deadline_stops_hosting(ledger: Ledger) -> None:
+    """If the images are not hosted before the deadline, nothing is sent after it."""
+    api = Api()
+
+    async def slow() -> GenerateRequest:
+        await asyncio.sleep(700)
+        return await compose()
+
+    with pytest.raises(DeadlineError, match="cost nothing"):
+        await submitter(api, ledger).submit(
+            CLIP, compose=slow, deadline=asyncio.get_running_loop().time() + 600
+        )
+
+    assert not api.sent
+    assert await ledger.attempts(CLIP.fingerprint) == ()
+
+
+async def test_repeated_cancellation_keeps_answer(ledger: Ledger) -> None:
+    """However often a submission is cancelled, the answer that is on its way is recorded."""
+    api = Api()
+    submitting = asyncio.create_task(submit(submitter(api, ledger)))
+    while not api.sent:
+        await asyncio.sleep(0.01)
+
+    while not submitting.done():
+        submitting.cancel()
+        await asyncio.sleep(0)
+
+    assert submitting.cancelled()
+    (attempt,) = await ledger.attempts(CLIP.fingerprint)
+    assert attempt.generation_id == "task_1"
+
+
+async def test_cancelled_while_recording(caplog: pytest.LogCaptureFixture) -> None:
+    """An id that cannot be recorded is logged at once, and recorded later although the run is cancelled."""
+    failures = iter(range(5))
+
+    class FullForAWhile(Store):
+        async def create(self, key: str, content: bytes) -> bool:
+            if key.endswith("accepted.json") and next(failures, None) is not None:
+                raise ArchiveError("No space left on device")
+            return await super().create(key, content)
+
+    ledger, api = Ledger(FullForAWhile.open("memory://cancelled while recording")), Api()
+    submitting = asyncio.create_task(submit(submitter(api, ledger)))
+    while "cannot be recorded yet" not in caplog.text:
+        await asyncio.sleep(0.01)
+
+    submitting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await submitting
+
+    assert "task_1" in caplog.text
+    (attempt,) = await ledger.attempts(CLIP.fingerprint)
+    assert attempt.generation_id == "task_1"
+
+
+async def test_recording_is_bounded() -> None:
+    """A store that never answers ends the tries after a minute, with the id in the error."""
+
+    class Hanging(Store):
+        async def create(self, key: str, content: bytes) -> bool:
+            if key.endswith("accepted.json"):
+                await asyncio.sleep(10_000)
+            return await super().create(key, content)
+
+    ledger, began = Ledger(Hanging.open("memory://hanging")), asyncio.get_running_loop().time()
+
+    with pytest.raises(SubmissionUnresolvedError, match="--adopt task_1"):
+        await submit(submitter(Api(), ledger), seconds=3600)
+
+    assert asyncio.get_running_loop().time() - began < 90
+
+
+async def test_own_answer_beats_adopted_id(ledger: Ledger, caplog: pytest.LogCaptureFixture) -> None:
+    """If another id was adopted while the answer was on its way, the answer counts and both are kept."""
+
+    class Adopted(Api):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            (attempt,) = await ledger.attempts(CLIP.fingerprint)
+            await ledger.accept(attempt, "task_wrong", resolved_by="a person")
+            return await super().handle_async_request(request)
+
+    attempt = await submit(submitter(Adopted(), ledger))
+
+    assert attempt.generation_id == "task_1"
+    assert (await ledger.attempts(CLIP.fingerprint))[0].generation_id == "task_1"
+    assert "task_wrong" in caplog.text
+
+
+@pytest.mark.parametrize("is_stored", [True, False], ids=["stored", "not stored"])
+async def test_failed_claim_is_not_unresolved(*, is_stored: bool) -> None:
+    """If recording the intent fails, nothing was sent, and the ledger says so."""
+
+    class Failing(Store):
+        async def create(self, key: str, content: bytes) -> bool:
+            if key.endswith("intent.json"):
+                if is_stored:
+                    await super().create(key, content)
+                raise ArchiveError("fsync: invalid argument")
+            return await super().create(key, content)
+
+    ledger, api = Ledger(Failing.open(f"memory://failing claim {is_stored}")), Api()
+
+    with pytest.raises(ArchiveError, match="not submitted"):
+        await submit(submitter(api, ledger))
+
+    attempts = await ledger.attempts(CLIP.fingerprint)
+    assert not api.sent
+    assert [each.outcome and each.outcome.result for each in attempts] == [Result.not_started] * is_stored
+
+
+async def test_equal_intents_claim_once(ledger: Ledger) -> None:
+    """Of two runs whose intents would be equal but for their nonce, one owns the attempt."""
+    intent = submitter(Api(), ledger)._intent(CLIP, await compose(), number=1)
+    twin = intent.model_copy(update={"nonce": "another"})
+
+    claims = [await ledger.claim(intent), await ledger.claim(twin), await ledger.claim(intent)]
+
+    assert [claim is not None for claim in claims] == [True, False, True]
+
+
+async def test_reads_again_before_paying_again(ledger: Ledger) -> None:
+    """A success without a URL is read again before another attempt is bought, and its video is used."""
+    accepted = await submit(submitter(Api(), ledger))
+    empty = Generation(generation_id="task_1", state="success")
+    await ledger.conclude(accepted, Outcome.of_generation(empty, model=accepted.intent.model))
+    status = {"state": "success", "resultJson": '{"resultUrls": ["https://cdn.example.com/a.mp4"]}'}
+    api = Api(httpx.Response(200, json={"code": 200, "message": "success", "data": status}))
+
+    attempt = await submit(submitter(api, ledger, policy=RetryPolicy(retry_failed=True)))
+
+    assert [request.method for request in api.sent] == ["GET"]
+    assert attempt.has_video
+    assert (await ledger.attempts(CLIP.fingerprint)) == (attempt,)
+
+
+async def _expire(ledger: Ledger) -> None:
+    """Wait until no run may record an answer any more."""
+    (attempt,) = await ledger.attempts(CLIP.fingerprint)
+    past = attempt.intent.model_copy(update={"settles_by": datetime.now(UTC) - timedelta(seconds=1)})
+    await ledger._store.put(f"{attempt.key}intent.json", past.model_dump_json().encode())
 
 
 @pytest.fixture(autouse=True)

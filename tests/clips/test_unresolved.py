@@ -128,7 +128,7 @@ async def test_refuses_accepted_attempt(ledger: Ledger, resolver: Resolver) -> N
     """An accepted attempt cannot be declared lost."""
     await ledger.accept(await claimed(ledger, "abcd"), "task_1")
 
-    with pytest.raises(SetupError, match="Nothing about clip abcd is unresolved"):
+    with pytest.raises(SetupError, match="Clip abcd has no unresolved submission"):
         await resolver.declare_lost("abcd")
 
 

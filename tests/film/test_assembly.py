@@ -142,7 +142,7 @@ async def test_other_format_is_encoded(
     assert (result.assembly.model.width, result.assembly.model.height) == (192, 96)
     assert result.joiner is Transcoder
     assert result.assembly.reason == (
-        "clip 2 is h264 of 192×96 at 24 frames a second, clip 1 h264 of 96×96 at 24 frames a second"
+        "clip 2 is h264 of 192×96 at 24 frames a second, but clip 1 is h264 of 96×96 at 24 frames a second"
     )
     assert result.order[1:] == [1, 2, 3]
 

@@ -1,4 +1,4 @@
-"""Joining a production's clips to a stored film with its record."""
+"""Joining a production's clips into a stored film with its record."""
 
 import asyncio
 import hashlib

@@ -104,9 +104,9 @@ async def test_missing_credentials_are_named(monkeypatch: pytest.MonkeyPatch, tm
         bucket = S3Bucket(bucket_name="clips", credentials=AwsCredentials(**fields))
         await bucket.asave(f"clips-{name}", overwrite=True)
 
-    with pytest.raises(SetupError, match="'clips-empty' are refused: there are none"):
+    with pytest.raises(SetupError, match=r"'clips-empty' has no usable credentials .*finds none"):
         await ClipArchive(s3_bucket="clips-empty").open()
-    with pytest.raises(SetupError, match=r"'clips-profile' are refused: .*missing"):
+    with pytest.raises(SetupError, match=r"'clips-profile' has no usable credentials .*missing"):
         await ClipArchive(s3_bucket="clips-profile").open()
 
 

@@ -301,7 +301,7 @@ def test_open_starts_a_browser(shown: Shown, run_cli: Command, tmp_path: Path) -
     address = seen.read_text(encoding="utf-8")
     assert ran.stdout.startswith(f"{address}\n")
     assert address.partition("?")[0] == shown.report.partition("?")[0]
-    assert ("Everyone who has this URL" in ran.stdout) == (shown.place == "bucket")
+    assert ("Anyone who has this URL" in ran.stdout) == (shown.place == "bucket")
 
 
 @on_disk

@@ -73,4 +73,4 @@ def test_guide_leads_to_clips(strict: S3, production_env: dict[str, str], tmp_pa
     assert "InvalidAccessKeyId" in unknown.stderr
     assert reader.returncode == 2
     assert "storyboard.yaml: Server returned non-2xx status code: 403 Forbidden (http" in reader.stderr
-    assert "Check the name, and that these credentials may read" in reader.stderr
+    assert "Check the name, and that the credentials permit reading" in reader.stderr

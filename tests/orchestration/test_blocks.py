@@ -97,7 +97,7 @@ async def test_finds_account(credentials: SeedanceCredentials, monkeypatch: pyte
 )
 def test_archive_is_one_place(fields: dict[str, str]) -> None:
     """An archive has exactly one of a URL, a stored bucket and a stored folder."""
-    with pytest.raises(ValidationError, match="give one of a URL, the name of an S3 Bucket block, and"):
+    with pytest.raises(ValidationError, match="give exactly one: a URL, an S3 Bucket block's name, or"):
         ClipArchive.model_validate(fields)
 
 
@@ -164,7 +164,7 @@ class TestServer:
         found = asyncio.run(find_credentials("studio"))
 
         assert found.api_key.get_secret_value() == SECRET
-        with pytest.raises(SetupError, match="no stored credentials named 'lost'"):
+        with pytest.raises(SetupError, match="no Seedance Credentials block named 'lost'"):
             asyncio.run(find_credentials("lost"))
 
     def test_saved_archive_is_found(self, tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ class TestServer:
         store = asyncio.run(open_archive("block:found"))
 
         assert store.url == str(tmp_path / "clips")
-        with pytest.raises(SetupError, match="no stored archive named 'lost'"):
+        with pytest.raises(SetupError, match="no Clip Archive block named 'lost'"):
             asyncio.run(open_archive("block:lost"))
 
     def test_stored_folder_is_an_archive(self, tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ class TestServer:
     )
     def test_missing_block_is_named(self, field: str, kind: str) -> None:
         """If the bucket's or folder's block does not exist, the error names it."""
-        with pytest.raises(SetupError, match=f"no stored {kind} block named 'nowhere'"):
+        with pytest.raises(SetupError, match=f"no {kind} block named 'nowhere'"):
             asyncio.run(ClipArchive.model_validate({field: "nowhere"}).open())
 
     def test_server_shows_no_key(self, credentials: SeedanceCredentials, prefect_server: str) -> None:

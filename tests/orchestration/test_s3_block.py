@@ -41,7 +41,7 @@ def test_permanent_keys_do_not_expire() -> None:
 
 def test_missing_keys_are_an_error() -> None:
     """A block without keys, where boto3 finds none either, is an error."""
-    with pytest.raises(ValueError, match="there are none"):
+    with pytest.raises(ValueError, match="boto3 finds none"):
         _Credentials(AwsCredentials())()
 
 

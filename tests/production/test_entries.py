@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 
 import pytest
 from pydantic import SecretStr
@@ -36,7 +35,9 @@ from tests.records import (
 CLIP = PlannedClip(
     name="bell", prompt="a bell rings", images=(), settings=ClipSettings(), number=1, fingerprint="f" * 32
 )
-SETTINGS = RunSettings(credentials=Credentials(api_key=SecretStr("sd-key")), asked_by="flow run dawn")
+SETTINGS = RunSettings(
+    credentials=Credentials(api_key=SecretStr("sd-key")), asked_by="flow run dawn", run_id="dawn"
+)
 
 
 @pytest.fixture
@@ -47,15 +48,12 @@ def store(request: pytest.FixtureRequest) -> Store:
 @pytest.fixture
 def books(store: Store) -> Bookkeeper:
     """Return the books of a run that begins now."""
-    return Bookkeeper(ledger=Ledger(store), settings=SETTINGS, began_at=datetime.now(UTC))
+    return Bookkeeper(ledger=Ledger(store), settings=SETTINGS)
 
 
-def own(attempt: Attempt, *, after: timedelta = timedelta(seconds=1), run: str = "flow run dawn") -> Attempt:
-    """Return an attempt as this run would have submitted it, so long after it began."""
-    intent = attempt.intent.model_copy(
-        update={"asked_by": describe_run(run), "asked_at": datetime.now(UTC) + after}
-    )
-    return attempt.model_copy(update={"intent": intent})
+def own(attempt: Attempt, *, run_id: str = "dawn") -> Attempt:
+    """Return an attempt as this run would have submitted it."""
+    return attempt.model_copy(update={"intent": attempt.intent.model_copy(update={"run_id": run_id})})
 
 
 async def test_nothing_was_submitted(books: Bookkeeper) -> None:
@@ -111,23 +109,28 @@ async def test_own_attempt_is_remembered(books: Bookkeeper, store: Store) -> Non
     ("change", "billed"),
     [
         (own, 4),
-        (lambda attempt: own(attempt, after=-timedelta(hours=1)), 0),
-        (lambda attempt: own(attempt, run="flow run noon"), 0),
+        (lambda attempt: own(attempt, run_id="noon"), 0),
         (lambda attempt: own(attempt.model_copy(update={"outcome": FAILED})), 4),
         (lambda attempt: own(attempt.model_copy(update={"outcome": REFUSED})), 0),
     ],
-    ids=["own", "before the run", "of another run", "failed", "refused"],
+    ids=["own", "of another run", "failed", "refused"],
 )
-def test_bills_own_submissions(change: Callable[[Attempt], Attempt], billed: int, books: Bookkeeper) -> None:
+async def test_bills_own_submissions(
+    change: Callable[[Attempt], Attempt], billed: int, books: Bookkeeper
+) -> None:
     """A run bills what it has submitted itself, unless nothing was started."""
     attempt = Attempt(intent=intent_of(CLIP))
 
-    assert books.billed_seconds(change(attempt)) == billed
+    assert await books.billed_seconds(change(attempt)) == billed
 
 
-def test_bills_no_missing_attempt(books: Bookkeeper) -> None:
-    """Without an attempt nothing is billed."""
-    assert books.billed_seconds(None) == 0
+async def test_bills_every_own_attempt(books: Bookkeeper, store: Store) -> None:
+    """A run that paid for a second attempt, and then got the video of the first, bills the second."""
+    first = await record_in_flight(store, CLIP)
+    second = intent_of(CLIP).model_copy(update={"number": 2, "run_id": "dawn"})
+    await books.ledger.claim(second)
+
+    assert await books.billed_seconds(first) == CLIP.settings.duration
 
 
 async def test_names_resubmitted_attempts(books: Bookkeeper, store: Store) -> None:
@@ -138,7 +141,7 @@ async def test_names_resubmitted_attempts(books: Bookkeeper, store: Store) -> No
 
     note = await resubmitting.resubmitted(attempt)
 
-    assert note == "attempt 1 was unresolved and was submitted again: it may be billed twice"
+    assert note == "attempt 1 was unresolved, and the clip was submitted again: it may be billed twice"
     assert await books.resubmitted(attempt) is None
 
 

@@ -61,7 +61,7 @@ async def test_storyboard_becomes_film(
     board: Path,
     settings: RunSettings,
 ) -> None:
-    """A storyboard is joined to a film unless the author declines it."""
+    """A storyboard is joined into a film unless the author declines it."""
     prepared = await prepare(board, settings, output=Output(film=chosen, gaps="slate"))
 
     assert (prepared.output.film, prepared.output.gaps) == (expected, "slate")
@@ -83,7 +83,7 @@ async def test_folder_takes_prompt(board: Path, settings: RunSettings) -> None:
 
 
 WRONG = [
-    pytest.param({"archive": "block:films"}, SetupError, "block in Prefect", id="block"),
+    pytest.param({"archive": "block:films"}, SetupError, "a Prefect block", id="block"),
     pytest.param({"archive": "s4://films"}, SetupError, "s4", id="archive"),
     pytest.param({"hosting": Hosting()}, SetupError, "--images-url", id="images without URL"),
     pytest.param(

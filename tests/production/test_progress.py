@@ -35,5 +35,5 @@ def test_faulty_callback_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR):
         notify(fail, Progress(CLIP, ClipStatus.made))
 
-    assert caplog.messages == ["The progress callback failed for bell, made"]
+    assert caplog.messages == ["on_progress failed for bell (made); the run continues"]
     assert "ZeroDivisionError" in caplog.text

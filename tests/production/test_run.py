@@ -48,7 +48,7 @@ async def test_makes_what_is_missing(settings: RunSettings, archive: Path, sandb
 
 
 async def test_storyboard_becomes_film(board: Path, settings: RunSettings, archive: Path) -> None:
-    """A storyboard's clips are inspected, and joined to a film that the report shows."""
+    """A storyboard's clips are inspected, and joined into a film that the report shows."""
     manifest = await make(await prepare(board, settings))
 
     assert manifest.is_complete
@@ -311,7 +311,7 @@ async def test_unstored_manifest_is_returned(
         manifest = await make(await prepare_sounds(settings))
 
     assert manifest.is_complete
-    assert "The manifest of sounds is not in the archive" in caplog.text
+    assert "Could not store the manifest of sounds" in caplog.text
 
 
 async def test_similarity_needs_inspection(settings: RunSettings) -> None:

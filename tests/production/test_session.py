@@ -30,7 +30,7 @@ def test_missing_archive_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_block_needs_prefect() -> None:
     """A block's name is an error here, because only Prefect can load it."""
-    with pytest.raises(SetupError, match="block:films is a block in Prefect"):
+    with pytest.raises(SetupError, match="block:films is a Prefect block"):
         await open_archive("block:films")
 
 

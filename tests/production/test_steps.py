@@ -60,7 +60,9 @@ async def test_failed_clip_needs_permission(settings: RunSettings, sandbox: Sand
     """A failed clip is submitted again only by a run that may pay again."""
     sandbox.faults({"kind": "generation", "fault": "fail", "code": "PROCESSING_TIMEOUT", "times": 1})
     prepared = await prepare_sounds(settings)
-    generous = replace(prepared, settings=replace(prepared.settings, retry=RetryPolicy(retry_failed=True)))
+    generous = replace(
+        prepared, settings=replace(prepared.settings, retry=RetryPolicy(retry_failed=True), run_id="another")
+    )
     clip = prepared.plan.clips[0]
 
     async with opened(prepared) as (_, steps):

@@ -70,4 +70,4 @@ async def test_links_without_signature(
 
     assert (await links.to(_KEY)).all == ("../../clips/x/clip.mp4",)
     assert links.until is None
-    assert "are not signed: Could not sign" in caplog.text
+    assert "so they are relative: Could not sign" in caplog.text

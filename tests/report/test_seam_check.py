@@ -102,7 +102,8 @@ async def test_failed_clip_stays_and_costs_nothing() -> None:
     assert manifest.verdict is Verdict.failed
     assert (entry.clip, entry.billed_seconds, entry.cause) == (clip, 0, "SeamError")
     assert entry.reason == (
-        "shot 1 has too low a similarity: 0.71 to its start image. It is archived and stays in the film; "
+        "The similarity of shot 1 is too low: 0.71 to its start image. "
+        "The clip is archived and stays in the film; "
         "raise its 'take' in the storyboard to buy another version"
     )
     assert manifest.scenes[0].clip == clip

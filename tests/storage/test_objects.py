@@ -79,6 +79,6 @@ async def test_store_errors_are_translated(objects: Objects, tmp_path: Path) -> 
     (tmp_path / "file").touch()
 
     with pytest.raises(
-        StoryboardError, match=r"^Could not read .*\. Check the name, and that these credentials"
+        StoryboardError, match=r"^Could not read .*\. Check the name, and that the credentials"
     ):
         await objects.read(Location(str(tmp_path), "file/dawn.png"))

@@ -157,7 +157,7 @@ def test_remote_document_names_urls_only(name: str, url: str) -> None:
 
 def test_relative_name_needs_a_folder() -> None:
     """Without a folder, a relative name would depend on the worker's working directory."""
-    with pytest.raises(StoryboardError, match="has no folder"):
+    with pytest.raises(StoryboardError, match="is not in a folder"):
         Document.inline({}).locate("dawn.png", allow_outside=True)
 
 

@@ -453,7 +453,7 @@ def test_inline_errors_name_the_field() -> None:
 
     assert [line.split("; ")[0] for line in found] == [
         "storyboard: shots[0].prompt: is missing",
-        "storyboard: shots[1].image: 'b.png' is a local file, and this storyboard has no folder",
+        "storyboard: shots[1].image: 'b.png' is a local file, and this storyboard is not in a folder",
     ]
 
 

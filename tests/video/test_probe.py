@@ -164,7 +164,7 @@ def test_truncation_is_found(layout: str, permille: int, request: pytest.Fixture
     """A clip with any part of its end missing is refused."""
     whole: bytes = request.getfixturevalue(layout)
 
-    with pytest.raises(IntegrityError, match="fetch it again"):
+    with pytest.raises(IntegrityError, match="download it again"):
         probe(BytesIO(whole[: len(whole) * permille // 1000]))
 
 
@@ -211,7 +211,7 @@ def test_truncated_webm_is_found(webm: bytes) -> None:
     """A container without an index is refused if it ends before its declared end."""
     begins, _ = _payload(webm, kind="video")[-1]
 
-    with pytest.raises(IntegrityError, match="fetch it again"):
+    with pytest.raises(IntegrityError, match="download it again"):
         probe(BytesIO(webm[: begins - 8]))
 
 
@@ -230,7 +230,7 @@ def test_truncated_webm_is_found(webm: bytes) -> None:
 @pytest.mark.parametrize("read", [probe, lambda file: scan(file, duration_seconds=1)], ids=["probe", "scan"])
 def test_other_content_is_refused(content: bytes, read: Callable[[BytesIO], object]) -> None:
     """A server's response without a video is refused."""
-    with pytest.raises(IntegrityError, match="fetch it again"):
+    with pytest.raises(IntegrityError, match="download it again"):
         read(BytesIO(content))
 
 

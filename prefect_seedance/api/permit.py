@@ -1,0 +1,76 @@
+"""Permission to send one paid request, which ends by itself."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Self
+
+from prefect_seedance.errors import NotSentError
+
+
+@dataclass
+class Permit:
+    """Permission to send one paid request, until a time by two clocks or until it is revoked.
+
+    A process may be stopped anywhere: by a signal, a debugger, a suspended computer. When it continues,
+    another run may have paid for the same clip. So the permit is checked right before the first byte of the
+    request is sent. The wall clock continues while a computer sleeps, and the monotonic clock cannot be set
+    back, so both have to agree.
+
+    Attributes:
+        expires_at: By the wall clock.
+        deadline: By the event loop's clock.
+        may_have_started: Whether a generation may exist whose id is not known yet.
+    """
+
+    expires_at: datetime
+    deadline: float
+    may_have_started: bool = False
+    _is_revoked: bool = False
+    _limit: asyncio.Timeout | None = field(default=None, repr=False)
+
+    @classmethod
+    def lasting(cls, seconds: float) -> Self:
+        """Return a permit that lasts this long from now."""
+        now = asyncio.get_running_loop().time()
+        return cls(expires_at=datetime.now(UTC) + timedelta(seconds=seconds), deadline=now + seconds)
+
+    def revoke(self) -> None:
+        """Send nothing any more, and end a wait for the request's turn."""
+        self._is_revoked = True
+        if self._limit and not self._limit.expired():
+            self._limit.reschedule(0)
+
+    def begin(self) -> None:
+        """Note that the request is about to be sent.
+
+        Raises:
+            NotSentError: If the permit has ended.
+        """
+        now = asyncio.get_running_loop().time()
+        if self._is_revoked or now >= self.deadline or datetime.now(UTC) >= self.expires_at:
+            raise self._refusal()
+        self.may_have_started = True
+
+    @asynccontextmanager
+    async def waiting(self) -> AsyncIterator[None]:
+        """Wait inside for what the request needs, until the permit ends.
+
+        Raises:
+            NotSentError: If the permit ends first.
+        """
+        if self._is_revoked:
+            raise self._refusal()
+        try:
+            async with asyncio.timeout_at(self.deadline) as self._limit:
+                yield
+        except TimeoutError:
+            raise self._refusal() from None
+        finally:
+            self._limit = None
+
+    def _refusal(self) -> NotSentError:
+        reason = "the run was stopped" if self._is_revoked else "the time to send it was over"
+        return NotSentError(f"Nothing was sent: {reason}")

@@ -1,0 +1,162 @@
+"""Buy one generation: claim the attempt, send the request, record the answer."""
+
+import asyncio
+import functools
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import tenacity
+
+from prefect_seedance.api.client import SeedanceClient
+from prefect_seedance.api.permit import Permit
+from prefect_seedance.api.wire import GenerateRequest
+from prefect_seedance.clips.ledger import Ledger
+from prefect_seedance.clips.records import Attempt, Intent, Outcome
+from prefect_seedance.clips.retry import refusal_kind
+from prefect_seedance.clips.unresolved import resolve_command, unresolved_message
+from prefect_seedance.errors import (
+    ArchiveError,
+    NotSentError,
+    SeedanceError,
+    SubmissionUnresolvedError,
+    may_retry_submission,
+)
+
+RECORDING_SECONDS: Final = 60.0
+"""How long to try to record an answer: until then, its id exists only in this process and its log."""
+
+_WRITE_SECONDS = 10.0
+"""Bound of one write or read: a store that does not answer must not use up the time for all tries."""
+
+_log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Purchase:
+    """One attempt to buy a generation.
+
+    Attributes:
+        request: The request to send: that of the intent, with the callback's token.
+    """
+
+    client: SeedanceClient
+    ledger: Ledger
+    intent: Intent
+    request: GenerateRequest
+
+    async def make(self, permit: Permit) -> Attempt | None:
+        """Return the accepted attempt, or None if nothing was started and another attempt may follow.
+
+        If cancelled, revoke the permit. If the request may have been sent, wait for its answer and record it:
+        only time ends that, however often the caller is cancelled.
+
+        Raises:
+            SubmissionUnresolvedError: If it is unknown whether the API accepted the request, or if
+                its id could not be recorded.
+            SeedanceError: If the API refuses, or the archive cannot be written; nothing was started.
+        """
+        return await _supervised(self._make(permit), permit)
+
+    async def _make(self, permit: Permit) -> Attempt | None:
+        attempt = await self._claim()
+        if attempt is None:
+            return None
+        try:
+            generation_id = await self.client.submit(self.request, permit=permit)
+        except SeedanceError as error:
+            if not error.outcome_known:
+                message = f"{unresolved_message(self.ledger, self.intent)} ({error})"
+                raise SubmissionUnresolvedError(message) from error
+            await _until_written(functools.partial(self._conclude, error))
+            if may_retry_submission(error) or isinstance(error, NotSentError):
+                return None
+            raise
+        return await self._record(attempt, generation_id)
+
+    async def _claim(self) -> Attempt | None:
+        """Record the intent; return None if another run was first."""
+        try:
+            return await _bounded(self.ledger.claim(self.intent))
+        except ArchiveError as error:
+            failed = ArchiveError(
+                f"{self.intent.name} is not submitted, because its intent cannot be recorded: {error}"
+            )
+            with suppress(ArchiveError):
+                if await _bounded(self.ledger.is_claimed_by(self.intent)):
+                    await _bounded(self._conclude(failed))  # or it would seem unresolved
+            raise failed from None
+
+    async def _conclude(self, error: SeedanceError) -> Attempt:
+        """Record that nothing was started."""
+        outcome = Outcome.of_refusal(error, kind=refusal_kind(error))
+        return await self.ledger.conclude(Attempt(intent=self.intent), outcome)
+
+    async def _record(self, attempt: Attempt, generation_id: str) -> Attempt:
+        """Record the answer; the log has the id as soon as the first try fails."""
+        name = self.intent.name
+
+        def log(state: tenacity.RetryCallState) -> None:
+            if state.attempt_number == 1 and state.outcome:
+                _log.error(
+                    "%s was accepted as generation %s, which cannot be recorded yet: %s",
+                    *(name, generation_id, state.outcome.exception()),
+                )
+
+        try:
+            accept = functools.partial(self.ledger.accept, attempt, generation_id)
+            return await _until_written(accept, log=log)
+        except ArchiveError as error:
+            raise SubmissionUnresolvedError(
+                f"The API accepted {name} as generation {generation_id}, but the id could not be recorded: "
+                f"{error}. As soon as the archive is writable, run: "
+                f"{resolve_command(self.ledger, self.intent)} --adopt {generation_id}"
+            ) from error
+
+
+async def _until_written(
+    write: Callable[[], Awaitable[Attempt]], *, log: Callable[[tenacity.RetryCallState], None] | None = None
+) -> Attempt:
+    """Try to write a record once a second, for as long as a recording may take."""
+    clock = asyncio.get_running_loop().time
+    latest = clock() + RECORDING_SECONDS
+
+    async def attempt() -> Attempt:
+        return await _bounded(write())
+
+    tries = tenacity.AsyncRetrying(
+        retry=tenacity.retry_if_exception_type(ArchiveError),
+        wait=tenacity.wait_fixed(1),
+        stop=lambda _: clock() >= latest,
+        before_sleep=log,
+        sleep=asyncio.sleep,
+        reraise=True,
+    )
+    return await tries(attempt)
+
+
+async def _bounded(work: Awaitable[_T]) -> _T:
+    try:
+        async with asyncio.timeout(_WRITE_SECONDS):
+            return await work
+    except TimeoutError:
+        raise ArchiveError(f"the archive did not answer within {_WRITE_SECONDS:.0f} s") from None
+
+
+async def _supervised(work: Coroutine[None, None, _T], permit: Permit) -> _T:
+    task, is_cancelled = asyncio.ensure_future(work), False
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            is_cancelled = True
+            permit.revoke()
+    if not is_cancelled:
+        return task.result()
+    if error := task.exception():
+        _log.warning("While the run was stopped: %s", error)
+    raise asyncio.CancelledError
