@@ -57,12 +57,17 @@ class Account:
             InsufficientFundsError: If the balance was too low within the last minute.
         """
         async with self.submissions.admission():
-            refusal, seconds = self._refusal, self._refused_until - asyncio.get_running_loop().time()
-            if refusal and seconds > 0:
+            if (refusal := self._refusal) and (seconds := self.refused_seconds):
                 # A copy, because the traceback of one error would grow with every raise.
                 message = f"{refusal}; the next submission is sent in {seconds:.0f} s at the earliest"
                 raise type(refusal)(message, code=refusal.code)
             yield
+
+    @property
+    def refused_seconds(self) -> float:
+        """How long to submit nothing, because the API refused the key or the balance; 0 if it did not."""
+        left = self._refused_until - asyncio.get_running_loop().time()
+        return max(0.0, left) if self._refusal else 0.0
 
     def refuse(self, error: ApiError) -> None:
         """Admit no submission for a minute, because the API refused the key or the balance."""

@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from prefect_seedance.api.client import SeedanceClient
@@ -12,7 +12,7 @@ from prefect_seedance.clips.archive import Archivist
 from prefect_seedance.clips.image_hosting import ImageHost
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.poll import Poller
-from prefect_seedance.errors import SetupError
+from prefect_seedance.errors import SeedanceError, SetupError
 from prefect_seedance.film.seams import Inspector
 from prefect_seedance.options import Hosting
 from prefect_seedance.production.settings import RunSettings, StoredArchive
@@ -90,6 +90,11 @@ class Session:
             Downloader() as downloader,
             Poller(client, waiting=waiting) as poller,
         ):
+            if client.account.refused_seconds:
+                with suppress(
+                    SeedanceError
+                ):  # a new run finds out for free whether the account is in order again
+                    await client.balance()
             yield cls(
                 client=client,
                 poller=poller,

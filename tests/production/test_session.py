@@ -4,9 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from prefect_seedance.api.account import Account
-from prefect_seedance.errors import ArchiveError, SetupError
+from prefect_seedance.errors import ArchiveError, InsufficientFundsError, SetupError
 from prefect_seedance.options import Hosting
 from prefect_seedance.production.session import ARCHIVE_VARIABLE, Session, archive_from_env, open_archive
 from prefect_seedance.production.settings import RunSettings
@@ -48,6 +49,20 @@ async def test_session_reaches_api_and_archive(
     assert limit == 7
     assert (store, ledger) == (str(archive), str(archive))
     assert sandbox.totals()["submits_received"] == 0
+
+
+@pytest.mark.parametrize("is_in_order", [True, False], ids=["in order", "refused"])
+async def test_new_session_asks_again(settings: RunSettings, sandbox: Sandbox, is_in_order: bool) -> None:  # noqa: FBT001  # a column
+    """A session after a refusal reads the balance, so that a mended account need not wait for a minute."""
+    key = sandbox.key if is_in_order else "wrong"
+    credentials = settings.credentials.model_copy(update={"api_key": SecretStr(key)})
+    account = Account.of(sandbox.url, key)
+    account.refuse(InsufficientFundsError("no"))
+
+    async with Session.open(replace(settings, credentials=credentials)):
+        pass
+
+    assert (account.refused_seconds == 0) is is_in_order
 
 
 async def test_session_closes_its_client(settings: RunSettings) -> None:
