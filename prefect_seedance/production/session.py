@@ -91,9 +91,8 @@ class Session:
             Poller(client, waiting=waiting) as poller,
         ):
             if client.account.refused_seconds:
-                with suppress(
-                    SeedanceError
-                ):  # a new run finds out for free whether the account is in order again
+                # A new run finds out for free whether the account is in order again.
+                with suppress(SeedanceError):
                     await client.balance()
             yield cls(
                 client=client,
