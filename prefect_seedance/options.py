@@ -161,6 +161,9 @@ MinSimilarity = Annotated[
     ),
 ]
 WithReport = Annotated[bool, Help("Write the report page.")]
+Rescue = Annotated[
+    bool, Help("Archive clips that this production paid for before its storyboard was edited.")
+]
 PricePerSecond = Annotated[
     Decimal | None,
     Field(ge=0),
@@ -233,6 +236,7 @@ class Output(JoinStyle):
     film: Annotated[Film | None, Help("Join the clips into a film. Default: yes for a storyboard.")] = None
     min_similarity: MinSimilarity = 0.0
     report: WithReport = True
+    rescue: Rescue = True
     price_per_second: PricePerSecond = None
 
     @property

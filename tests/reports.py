@@ -97,7 +97,8 @@ async def submitted(
         attempt = await ledger.claim(intent)
         assert attempt
         if outcome:
-            attempt = await ledger.accept(attempt, f"task_{number}")
+            if outcome.result is not Result.not_started:
+                attempt = await ledger.accept(attempt, f"task_{number}")
             await ledger.conclude(attempt, outcome)
     return fingerprint
 

@@ -46,6 +46,7 @@ NOT_IN_FLOW: Mapping[str, str] = {
     "read_ledger_every_seconds": _TUNING,
     "on_unresolved": _DECISION,
     "report": "a flow run always links its report",
+    "rescue": "a flow run always rescues clips of its own production",
     "price_per_second": "the credentials block has it",
 }
 """Options that storyboard-to-transitions leaves out on purpose, each with its reason."""

@@ -1,6 +1,7 @@
 """Pace one kind of request, and slow it down when the API refuses."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -44,7 +45,7 @@ class Lane:
         self._turns = Turns()
         self._next = self._interval = 0.0
         self._refusals = 0
-        self._refused_at = self._paused_until = 0.0
+        self._refused_at = self._paused_until = -math.inf
         self._probes: dict[_Stage, object] = {}
 
     @asynccontextmanager

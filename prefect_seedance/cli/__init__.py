@@ -37,6 +37,9 @@ app.command(
 app.command(
     "prefect_seedance.cli.resolve:app", name="resolve", help="Resolve a submission with an unknown outcome."
 )
+app.command(
+    "prefect_seedance.cli.rescue:app", name="rescue", help="Archive paid clips that are not archived yet."
+)
 app.command("prefect_seedance.cli.callbacks:app", name="callbacks", help="Run the callback receiver.")
 app.command("prefect_seedance.sandbox.__main__:main", name="sandbox", help="Serve a stand-in for the API.")
 

@@ -9,7 +9,8 @@ from rich.text import Text
 from prefect_seedance.cli.printing import command, count, grid, program, unbroken
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.errors import ContentRejectedError, GenerationFailedError
-from prefect_seedance.report.manifest import Entry, Manifest, Verdict, production_key
+from prefect_seedance.report.manifest import Entry, Manifest, production_key
+from prefect_seedance.report.verdict import Verdict
 
 _MOST_REMARKS = 20
 """More would push the table off the screen; the manifest has all of them."""
@@ -50,6 +51,7 @@ def summary(manifest: Manifest, *, again: str, width: int) -> Iterator[Renderabl
     yield table
     yield from _remarks(manifest)
     yield Text(f"\n{_totals(manifest)}")
+    yield from _left_behind(manifest)
     yield from _paths(manifest)
     yield from _next(manifest, again)
 
@@ -73,6 +75,17 @@ def _remarks_on(entry: Entry) -> Iterator[tuple[str, str]]:
 def _totals(manifest: Manifest) -> str:
     counts = ", ".join(f"{number:,} {status}" for status, number in manifest.counts.items())
     return f"{counts}. This run submitted {manifest.billed_seconds:,} s of video."
+
+
+def _left_behind(manifest: Manifest) -> Iterator[RenderableType]:
+    """Name the clips that were paid for before the storyboard was edited."""
+    rescued = [clip for clip in manifest.former if clip.status is ClipStatus.made]
+    if rescued:
+        yield Text(f"{count(len(rescued), 'clip')} of an earlier version archived.")
+    if left := manifest.left_behind:
+        verb = "is" if len(left) == 1 else "are"
+        why = f"{count(len(left), 'clip')} of an earlier version {verb} paid for and not archived"
+        yield from _step(why, f"{program()} rescue {shlex.quote(manifest.archive)}")
 
 
 def _paths(manifest: Manifest) -> Iterator[RenderableType]:

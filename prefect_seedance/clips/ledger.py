@@ -9,6 +9,7 @@ clips/<fingerprint>/attempt-001/outcome.json    how the attempt ended
 ```
 
 Two more correct a record that was created too early: ``late-accepted.json`` and ``late-outcome.json``.
+An empty ``productions/<name>/bought/<fingerprint>`` notes that a production has submitted a clip.
 
 A run claims an attempt by creating its intent: if several try, the store lets one succeed.
 """
@@ -86,6 +87,10 @@ class Ledger:
         keys = await self._store.keys("clips/")
         return tuple(dict.fromkeys(key.split("/")[1] for key in keys))
 
+    async def bought_by(self, production: str) -> tuple[str, ...]:
+        """List every clip that a production ever submitted."""
+        return tuple(key.split("/")[-1] for key in await self._store.keys(_bought_prefix(production)))
+
     async def histories(self) -> tuple[tuple[Attempt, ...], ...]:
         """Read all attempts at every clip that was ever submitted, one tuple per clip."""
         readers = asyncio.Semaphore(CONCURRENT_READS)
@@ -100,6 +105,8 @@ class Ledger:
     async def claim(self, intent: Intent) -> Attempt | None:
         """Record an intent and return its attempt, or None if another run claimed it first."""
         attempt = Attempt(intent=intent)
+        if intent.production:
+            await self._store.create(_bought_prefix(intent.production) + intent.fingerprint, b"")
         if await self._create(attempt.key + INTENT_FILE, intent) or await self.is_claimed_by(intent):
             return attempt
         return None
@@ -186,3 +193,7 @@ class Ledger:
             f"The ledger's record {self._store.link(key)} is missing or damaged; "
             "restore it from a backup, or the clip might be bought again"
         )
+
+
+def _bought_prefix(production: str) -> str:
+    return f"productions/{production}/bought/"

@@ -16,6 +16,7 @@ from prefect_seedance.api.wire import GenerateRequest
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.purchase import RECORDING_SECONDS, Purchase
 from prefect_seedance.clips.records import Attempt, Intent, Outcome, Result
+from prefect_seedance.clips.reopen import reopen
 from prefect_seedance.clips.retry import decisive, failure, forbidding
 from prefect_seedance.clips.unresolved import wait_until_resolved
 from prefect_seedance.errors import (
@@ -87,7 +88,7 @@ class Submitter:
                 may_pay = self.policy.on_unresolved == "resubmit" and not ours
                 await self._resolve(latest, deadline=deadline, unresolved=unresolved, may_pay=may_pay)
                 continue
-            if reopened := await self._reopen(attempts):
+            if reopened := await reopen(attempts, ledger=self.ledger, client=self.client):
                 return reopened
             if forbids := ours or _new_failure(attempts, known) or forbidding(attempts, self.policy):
                 raise failure(forbids)
@@ -107,19 +108,6 @@ class Submitter:
         """Return an attempt that this run may have paid for: it pays for a clip once."""
         ours = (attempt for attempt in attempts if attempt.intent.run_id == self.run_id)
         return next((attempt for attempt in ours if attempt.billed_seconds), None)
-
-    async def _reopen(self, attempts: Sequence[Attempt]) -> Attempt | None:
-        """Return an attempt whose video appeared after the API had reported success without one."""
-        for attempt in attempts:
-            if attempt.acceptance and attempt.outcome and attempt.outcome.may_be_reopened:
-                intent = attempt.intent
-                generation = await self.client.status(
-                    attempt.generation_id, model=intent.model, base_url=intent.base_url
-                )
-                outcome = Outcome.of_generation(generation, model=intent.model)
-                if outcome.result is Result.success:
-                    return await self.ledger.conclude(attempt, outcome)
-        return None
 
     @property
     def _expects_callback(self) -> bool:

@@ -9,7 +9,9 @@ from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.states import Completed, Failed
 
-from prefect_seedance.report.manifest import Manifest, Verdict
+from prefect_seedance.report.manifest import Manifest
+from prefect_seedance.report.paid_clip import PaidClip, verdict_on
+from prefect_seedance.report.verdict import Verdict
 
 _REASONS_SHOWN = 10
 """In a state's message, which Prefect shows in lists and sends in every notification."""
@@ -53,6 +55,19 @@ def final_state(manifest: Manifest) -> State[Manifest]:
     if manifest.verdict is Verdict.in_flight:
         return Completed(name="InFlight", message=manifest.summary(), data=manifest)
     return Failed(message=f"{manifest.summary()}\n{_reasons(manifest)}")
+
+
+def rescued_state(clips: list[PaidClip]) -> State[list[PaidClip]]:
+    """Return the final state of the flow run that rescued clips."""
+    left = [clip for clip in clips if not clip.key]
+    message = f"{len(clips) - len(left)} rescued, {len(left)} left"
+    match verdict_on(clips):
+        case Verdict.complete:
+            return Completed(message=message, data=clips)
+        case Verdict.in_flight:
+            return Completed(name="InFlight", message=message, data=clips)
+    reasons = [clip.reason or f"{clip.name}: {clip.status}" for clip in left]
+    return Failed(message="\n".join([message, *reasons[:_REASONS_SHOWN]]))
 
 
 def _reasons(manifest: Manifest) -> str:

@@ -17,10 +17,12 @@ from prefect_seedance.production.entries import Bookkeeper
 from prefect_seedance.production.outputs import OutputMaker
 from prefect_seedance.production.prepare import Prepared
 from prefect_seedance.production.progress import OnProgress, Progress, ignore, notify
+from prefect_seedance.production.rescue import Rescuer
 from prefect_seedance.production.session import Session
 from prefect_seedance.production.slots import RunSlots
 from prefect_seedance.production.steps import Steps
 from prefect_seedance.report.manifest import Entry, Manifest, production_key
+from prefect_seedance.report.paid_clip import PaidClip
 from prefect_seedance.storyboard.plan import PlannedClip
 
 _log = logging.getLogger(__name__)
@@ -87,11 +89,13 @@ class Production:
         await self.session.store.put(production_key(plan.name, "storyboard.json"), words.encode())
         self.slots.take_open()
         tasks = [asyncio.create_task(self._finish(clip, outputs)) for clip in plan.distinct]
+        former = asyncio.create_task(self._rescue())
         try:
             with self._listening():
-                await asyncio.gather(*tasks)
+                await asyncio.gather(*tasks, former)
         finally:
-            manifest = await asyncio.shield(self._conclude(tasks))
+            former.cancel()
+            manifest = await asyncio.shield(self._conclude(tasks, former))
         return await outputs.make(manifest, self.inspections)
 
     async def _finish(self, clip: PlannedClip, outputs: OutputMaker) -> None:
@@ -153,13 +157,32 @@ class Production:
             attempt = await steps.wait(other, deadline_seconds=left())
         return attempt
 
-    async def _conclude(self, tasks: Sequence[asyncio.Task[None]]) -> Manifest:
+    async def _rescue(self) -> Sequence[PaidClip]:
+        """Archive clips that were paid for before the storyboard was edited."""
+        plan = self.prepared.plan
+        rescuer = Rescuer(
+            session=self.session,
+            steps=self.steps,
+            deadline=self.deadline,
+            archives=self.prepared.output.rescue,
+        )
+        try:
+            return await rescuer.rescue_production(
+                plan.name, without={clip.fingerprint for clip in plan.distinct}
+            )
+        except SeedanceError:
+            _log.exception("Earlier clips of %s cannot be read; the run continues without them", plan.name)
+            return ()
+
+    async def _conclude(
+        self, tasks: Sequence[asyncio.Task[None]], former: asyncio.Task[Sequence[PaidClip]]
+    ) -> Manifest:
         """Account for every clip, and store the manifest.
 
         A cancelled `gather` returns with its first cancelled task; the others may still record an answer.
         """
         try:
-            await asyncio.wait(tasks)
+            await asyncio.wait([*tasks, former])
         finally:
             self.slots.release_all()
         plan = self.prepared.plan
@@ -176,6 +199,7 @@ class Production:
             began_at=self.began_at,
             ended_at=datetime.now(UTC),
             clips=tuple(self.entries[clip.fingerprint].at(clip) for clip in plan.clips),
+            former=() if former.cancelled() else tuple(former.result()),
         )
         try:
             await self.steps.record(manifest)

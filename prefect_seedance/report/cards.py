@@ -21,8 +21,8 @@ class Card:
     """One clip of a production, with all its attempts.
 
     Attributes:
-        billed_seconds: Of all attempts that may have started a generation; 0 if the same clip occurs
-            earlier in the production.
+        billed_seconds: Of all attempts by this production that may have started a generation; 0 if the same
+            clip occurs earlier in it.
         video: None if there is none.
     """
 
@@ -88,7 +88,8 @@ async def load_cards(manifest: Manifest, store: Store, links: Links) -> Sequence
             attempts = await ledger.attempts(entry.fingerprint)
             video = await links.to(entry.clip.key) if entry.clip else None
         is_first = firsts[entry.fingerprint] == entry.number
-        billed = sum(attempt.billed_seconds for attempt in attempts) if is_first else 0
+        ours = [each for each in attempts if each.intent.production == manifest.production]
+        billed = sum(attempt.billed_seconds for attempt in ours) if is_first else 0
         return Card(entry=entry, attempts=attempts, billed_seconds=billed, video=video)
 
     return await asyncio.gather(*map(load, manifest.clips))

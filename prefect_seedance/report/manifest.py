@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Annotated, Literal, Self
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
@@ -22,6 +21,8 @@ from prefect_seedance.errors import (
 from prefect_seedance.film.join import Film
 from prefect_seedance.film.scenes import Scene
 from prefect_seedance.film.seams import Seams, VideoInspection
+from prefect_seedance.report.paid_clip import PaidClip
+from prefect_seedance.report.verdict import Verdict
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.plan import PlannedClip, key_name
 
@@ -44,21 +45,6 @@ def status_of(last: Attempt | None, error: BaseException) -> ClipStatus:
     if last.outcome.result is Result.failed or isinstance(error, ContentRejectedError):
         return ClipStatus.failed
     return ClipStatus.not_submitted
-
-
-class Verdict(StrEnum):
-    """The most urgent thing that a production leaves to do."""
-
-    complete = "complete"
-    """Nothing: every clip is archived."""
-    unresolved = "unresolved"
-    """Resolve a submission."""
-    in_flight = "in flight"
-    """Run it again, once generations have ended."""
-    setup = "setup"
-    """Correct the set-up; nothing was spent."""
-    failed = "failed"
-    """Correct a clip, or pay for it again."""
 
 
 class Entry(BaseModel):
@@ -139,6 +125,7 @@ class Manifest(BaseModel):
         clips: In the storyboard's order.
         film: The joined clips; None if no film was wanted or it could not be made.
         film_reason: Why the film could not be made.
+        former: Clips that the production paid for and that are no longer in its storyboard.
         report: Key of the report page; None if it was not wanted or could not be written.
         report_reason: Why the report could not be written.
     """
@@ -153,6 +140,7 @@ class Manifest(BaseModel):
     began_at: datetime
     ended_at: datetime
     clips: tuple[Entry, ...]
+    former: tuple[PaidClip, ...] = ()
     film: Film | None = None
     film_reason: str | None = None
     report: str | None = None
@@ -162,6 +150,12 @@ class Manifest(BaseModel):
     def billed_seconds(self) -> int:
         """Seconds of video that this run submitted."""
         return sum(entry.billed_seconds for entry in self.clips)
+
+    @property
+    def left_behind(self) -> tuple[PaidClip, ...]:
+        """Former clips that the API may finish or has finished, and that are not archived."""
+        ended = {ClipStatus.failed, ClipStatus.not_submitted, ClipStatus.lost}
+        return tuple(clip for clip in self.former if not clip.key and clip.status not in ended)
 
     @property
     def counts(self) -> Mapping[ClipStatus, int]:

@@ -103,7 +103,11 @@ class Page:
     @property
     def billed_seconds(self) -> int:
         """Seconds of video that may have been billed for the production, in all runs."""
-        return sum(card.billed_seconds for card in self.cards)
+        return sum(card.billed_seconds for card in self.cards) + self._former_seconds
+
+    @property
+    def _former_seconds(self) -> int:
+        return sum(clip.billed_seconds for clip in self.manifest.former)
 
     @property
     def summary(self) -> str:
@@ -124,6 +128,8 @@ class Page:
             "Film": film and format_duration(film.duration_seconds),
             "Clips in the last run": counts,
             "Billed in total": f"{self.billed_seconds:,} s of video",
+            "Billed for clips no longer in the storyboard": self._former_seconds
+            and f"{self._former_seconds:,} s of video",
             "Billed by the last run": f"{manifest.billed_seconds:,} s of video",
             f"Cost at {self.price_per_second} a second": self._cost,
             "Model": manifest.model,

@@ -3,7 +3,7 @@
 import pytest
 
 from prefect_seedance.cli.exit_codes import ExitCode
-from prefect_seedance.report.manifest import Verdict
+from prefect_seedance.report.verdict import Verdict
 
 
 @pytest.mark.parametrize("verdict", Verdict)

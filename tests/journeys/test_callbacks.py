@@ -17,7 +17,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_HOME, PREFECT_LOGGING_TO_A
 from pydantic import SecretStr
 
 from prefect_seedance import ClipList, ClipSpec, Manifest, SeedanceCredentials, Waiting, produce
-from prefect_seedance.report.manifest import Verdict
+from prefect_seedance.report.verdict import Verdict
 from tests.processes import CALLBACK_SECRET, S3, Command, Receiver, Sandbox
 
 # Prefect's own clients leave sockets open in any flow.

@@ -16,7 +16,8 @@ from prefect_seedance.errors import (
     RateLimitedError,
     SubmissionUnresolvedError,
 )
-from prefect_seedance.report.manifest import Entry, Manifest, Verdict, status_of
+from prefect_seedance.report.manifest import Entry, Manifest, status_of
+from prefect_seedance.report.verdict import Verdict
 from prefect_seedance.storyboard.plan import PlannedClip
 from prefect_seedance.video.probe import VideoFacts
 

@@ -6,8 +6,9 @@ import pytest
 
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.film.seams import ClipInspection, Similarity, VideoInspection
-from prefect_seedance.report.manifest import Entry, Manifest, Verdict
+from prefect_seedance.report.manifest import Entry, Manifest
 from prefect_seedance.report.seam_check import check_seams
+from prefect_seedance.report.verdict import Verdict
 from prefect_seedance.storage.store import Store
 from tests import films
 

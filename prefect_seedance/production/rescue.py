@@ -1,0 +1,126 @@
+"""Archive paid clips that are not archived yet, whatever the storyboards contain today."""
+
+import asyncio
+import logging
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from prefect_seedance.clips.history import ClipHistory, clip_histories
+from prefect_seedance.clips.records import Attempt
+from prefect_seedance.clips.reopen import reopen
+from prefect_seedance.errors import SeedanceError
+from prefect_seedance.production.session import OpenArchive, Session, open_archive
+from prefect_seedance.production.settings import RunSettings
+from prefect_seedance.production.steps import PlainSteps, Steps
+from prefect_seedance.report.paid_clip import PaidClip
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rescuer:
+    """Archives the clips of accepted generations.
+
+    Attributes:
+        deadline: By the event loop's clock.
+        archives: Whether to archive them; otherwise they are only listed.
+    """
+
+    session: Session
+    steps: Steps
+    deadline: float
+    archives: bool = True
+
+    async def rescue_production(self, production: str, *, without: Collection[str]) -> Sequence[PaidClip]:
+        """Rescue the clips that a production paid for and that are no longer in its storyboard.
+
+        Args:
+            production: The production's name.
+            without: Fingerprints of the clips in its storyboard.
+
+        Returns:
+            All clips that it paid for and no longer contains, archived or not.
+
+        Raises:
+            ArchiveError: If the ledger cannot be read.
+        """
+        bought = await self.session.ledger.bought_by(production)
+        histories = await clip_histories(self.session.store, [each for each in bought if each not in without])
+        found = [history for history in histories.values() if history.attempts]
+        return await asyncio.gather(*[self._rescue(history, production) for history in found])
+
+    async def rescue_all(self) -> Sequence[PaidClip]:
+        """Rescue every clip of the archive that is paid for, or may be, and not archived.
+
+        Raises:
+            ArchiveError: If the ledger cannot be read.
+        """
+        histories = await clip_histories(self.session.store, await self.session.ledger.fingerprints())
+        lost = [each for each in histories.values() if each.attempts and not each.clip and _may_exist(each)]
+        return await asyncio.gather(*map(self._rescue, lost))
+
+    async def _rescue(self, history: ClipHistory, production: str = "") -> PaidClip:
+        """Archive a clip; a failure does not affect the other clips."""
+        attempt = history.decisive
+        if history.clip or attempt is None or not self.archives:
+            return PaidClip.of(history, production=production)
+        session, steps = self.session, self.steps
+        try:
+            if attempt.is_open:
+                attempt = await self._wait(attempt)
+            elif not attempt.has_video:
+                attempt = await reopen(history.attempts, ledger=session.ledger, client=session.client)
+            if attempt and attempt.has_video:
+                clip = await steps.archive(attempt, deadline_seconds=self._seconds_left())
+                return PaidClip.of(history, production=production, rescued=clip)
+        except Exception as error:  # noqa: BLE001 -- becomes the reason
+            if not isinstance(error, SeedanceError):
+                _log.exception("%s could not be rescued", history.attempts[-1].intent.name)
+            return PaidClip.of(await self._latest(history), production=production, error=error)
+        return PaidClip.of(await self._latest(history), production=production)
+
+    async def _wait(self, attempt: Attempt) -> Attempt:
+        """Wait for a generation, which takes one of the account's slots even beyond the limit."""
+        slots = self.session.client.account.slots
+        slot = slots.take()
+        try:
+            return await self.steps.wait(attempt, deadline_seconds=self._seconds_left())
+        finally:
+            slots.release(slot)
+
+    async def _latest(self, history: ClipHistory) -> ClipHistory:
+        """Read the attempts again, unless the ledger cannot be read."""
+        try:
+            attempts = await self.session.ledger.attempts(history.attempts[-1].intent.fingerprint)
+        except SeedanceError:
+            return history
+        return ClipHistory(attempts, history.clip)
+
+    def _seconds_left(self) -> float:
+        return self.deadline - asyncio.get_running_loop().time()
+
+
+def _may_exist(history: ClipHistory) -> bool:
+    """Return whether a generation may have a video that is not archived, or a run may still start one."""
+    return any(
+        attempt.is_open
+        or attempt.has_video
+        or attempt.undecided
+        or (attempt.outcome is not None and attempt.outcome.may_be_reopened)
+        for attempt in history.attempts
+    )
+
+
+async def rescue_archive(
+    settings: RunSettings, *, open_archive: OpenArchive = open_archive
+) -> Sequence[PaidClip]:
+    """Archive every paid clip of an archive that is not archived yet, without Prefect.
+
+    Raises:
+        SetupError: If the archive cannot be opened.
+        ArchiveError: If the ledger cannot be read.
+    """
+    deadline = asyncio.get_running_loop().time() + settings.waiting.deadline_seconds
+    async with Session.open(settings, open_archive=open_archive) as session:
+        steps = PlainSteps(session=session, settings=settings)
+        return await Rescuer(session=session, steps=steps, deadline=deadline).rescue_all()

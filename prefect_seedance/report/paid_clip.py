@@ -1,0 +1,75 @@
+"""A clip that was paid for, as the ledger knows it, whatever the storyboards contain today."""
+
+from collections.abc import Iterable
+from typing import Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict
+
+from prefect_seedance.clips.archive import Clip
+from prefect_seedance.clips.history import ClipHistory, ClipStatus
+from prefect_seedance.report.verdict import Verdict
+
+
+class PaidClip(BaseModel):
+    """A clip with its bill.
+
+    Attributes:
+        production: The production that paid for the last attempt.
+        billed_seconds: Of video, of all attempts that may have started a generation.
+        expires_at: When the API stops serving its video; None if it is not finished.
+        key: The video's key in the archive; None if it is not archived.
+        reason: Why it is not archived.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    fingerprint: str
+    name: str
+    production: str
+    status: ClipStatus
+    billed_seconds: int
+    generation_id: str | None = None
+    expires_at: AwareDatetime | None = None
+    key: str | None = None
+    reason: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        history: ClipHistory,
+        *,
+        production: str = "",
+        rescued: Clip | None = None,
+        error: BaseException | None = None,
+    ) -> Self:
+        """Return the clip of a history that has attempts.
+
+        Args:
+            history: Its records.
+            production: Count only the attempts of this production. Default: all.
+            rescued: Its video, if that has just been archived.
+            error: Why it could not be archived.
+        """
+        clip, attempt = rescued or history.clip, history.decisive or history.attempts[-1]
+        ours = [each for each in history.attempts if production in {"", each.intent.production}]
+        return cls(
+            fingerprint=attempt.intent.fingerprint,
+            name=attempt.intent.name,
+            production=attempt.intent.production,
+            status=ClipStatus.made if rescued else history.status,
+            billed_seconds=sum(each.billed_seconds for each in ours),
+            generation_id=attempt.generation_id or None,
+            expires_at=attempt.outcome.expires_at if attempt.outcome else None,
+            key=clip.key if clip else None,
+            reason=str(error) if error else None,
+        )
+
+
+def verdict_on(clips: Iterable[PaidClip]) -> Verdict:
+    """Return the most urgent thing that a rescue leaves to do."""
+    left = {clip.status for clip in clips if not clip.key}
+    if ClipStatus.unresolved in left:
+        return Verdict.unresolved
+    if left - {ClipStatus.in_flight, ClipStatus.submitting}:
+        return Verdict.failed
+    return Verdict.in_flight if left else Verdict.complete

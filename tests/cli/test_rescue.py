@@ -1,0 +1,67 @@
+"""The command that archives paid clips."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from prefect_seedance.cli import main
+from prefect_seedance.storage.store import Store
+from prefect_seedance.storyboard.plan import PlannedClip
+from tests.cli.conftest import Run
+from tests.processes import Sandbox
+from tests.records import record_unresolved
+
+
+@pytest.fixture(autouse=True)
+def _account(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable, value in sandbox.env.items():
+        monkeypatch.setenv(variable, value)
+
+
+@pytest.fixture
+def submitted(board: Path, archive: Path, sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> Path:
+    """Return an archive with two generations in flight."""
+    words = ["produce", board, "--archive", archive, "--images-url", sandbox.hosted, "--no-wait"]
+    assert main([*map(str, words), "--no-film", "--no-report"]) == 4
+    capsys.readouterr()
+    return archive
+
+
+def test_rescues_clips(submitted: Path, run_json: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    """Generations in flight are waited for and archived; the next rescue has nothing to do."""
+    assert main(["rescue", str(submitted)]) == 0
+    assert "2 clips rescued, 0 left" in capsys.readouterr().out
+
+    assert run_json("rescue", submitted) == {"archive": str(submitted), "clips": [], "exit_code": 0}
+
+
+def test_deadline_leaves_in_flight(submitted: Path, run_json: Run) -> None:
+    """Generations that do not end before the deadline stay in flight, with the reason."""
+    found = run_json("rescue", submitted, "--deadline", "0.01s", code=4)
+
+    assert [clip["status"] for clip in found["clips"]] == ["in flight"] * 2
+    assert all("continues" in clip["reason"] for clip in found["clips"])
+
+
+def test_unresolved_needs_person(
+    archive: Path, clips: tuple[PlannedClip, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An unresolved submission is listed, because only a person can resolve it."""
+    asyncio.run(_unresolved(archive, clips[0]))
+
+    assert main(["rescue", str(archive)]) == 3
+
+    assert "unresolved" in capsys.readouterr().out
+
+
+def test_archive_must_exist(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder that does not exist is not created."""
+    assert main(["rescue", str(tmp_path / "none")]) == 2
+
+    assert "There is no archive" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+
+
+async def _unresolved(archive: Path, clip: PlannedClip) -> None:
+    await record_unresolved(Store.open(str(archive)), clip)

@@ -1,0 +1,117 @@
+"""Rescuing clips that are paid for and not archived."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+from prefect_seedance.api.account import Account, Slots
+from prefect_seedance.clips.history import ClipStatus
+from prefect_seedance.options import Output
+from prefect_seedance.production.prepare import prepare
+from prefect_seedance.production.rescue import rescue_archive
+from prefect_seedance.production.settings import RunSettings
+from prefect_seedance.report.manifest import Manifest
+from prefect_seedance.storage.store import Store
+from prefect_seedance.storyboard.schema import ClipSpec
+from tests.processes import Sandbox
+from tests.production.conftest import PLAIN, QUICK, SOUNDS, make
+from tests.records import record_unresolved
+
+EDITED = SOUNDS.model_copy(update={"clips": (SOUNDS.clips[0], ClipSpec(name="sea", prompt="a calm sea"))})
+
+
+async def submit_only(settings: RunSettings) -> Manifest:
+    """Submit both sounds, and do not wait for them."""
+    hurried = replace(settings, waiting=QUICK.model_copy(update={"wait": False}))
+    return await make(await prepare(SOUNDS, hurried, output=PLAIN))
+
+
+async def test_edit_loses_no_paid_clip(settings: RunSettings, archive: Path, sandbox: Sandbox) -> None:
+    """After a prompt is edited, the next run archives the clip of the old prompt too, and bills it."""
+    first = await submit_only(settings)
+
+    second = await make(await prepare(EDITED, settings, output=PLAIN))
+
+    (former,) = second.former
+    assert former.fingerprint == first.clips[1].fingerprint
+    assert (former.name, former.status, former.billed_seconds) == ("sea", ClipStatus.made, 4)
+    assert (archive / str(former.key)).is_file()
+    assert second.left_behind == ()
+    assert second.billed_seconds == 4
+    assert sandbox.totals()["accepted"] == 3
+
+
+async def test_run_names_what_it_leaves(settings: RunSettings, sandbox: Sandbox) -> None:
+    """Without the rescue, a run names the paid clip that it leaves behind, and the next one rescues it."""
+    await submit_only(settings)
+    unhelpful = Output(film=False, report=False, rescue=False)
+
+    left = await make(await prepare(EDITED, settings, output=unhelpful))
+    rescued = await make(await prepare(EDITED, settings, output=PLAIN))
+
+    assert [clip.status for clip in left.left_behind] == [ClipStatus.in_flight]
+    assert [clip.status for clip in rescued.former] == [ClipStatus.made]
+    assert sandbox.totals()["accepted"] == 3
+
+
+async def test_rescues_whole_archive(settings: RunSettings, sandbox: Sandbox) -> None:
+    """A rescue archives every accepted generation without a storyboard, once, and buys nothing."""
+    await submit_only(settings)
+
+    rescued = await rescue_archive(settings)
+    again = await rescue_archive(settings)
+
+    assert [(clip.name, clip.status) for clip in rescued] == [
+        ("bell", ClipStatus.made),
+        ("sea", ClipStatus.made),
+    ] or [clip.name for clip in rescued] == ["sea", "bell"]
+    assert again == []
+    assert sandbox.totals()["accepted"] == 2
+
+
+async def test_rescues_others_after_failure(settings: RunSettings, sandbox: Sandbox) -> None:
+    """A generation that fails, and a submission without an answer, do not stop the rescue of the others."""
+    sandbox.faults({"kind": "generation", "fault": "fail", "code": "PROCESSING_TIMEOUT", "times": 1})
+    await submit_only(settings)
+    prepared = await prepare(EDITED, settings, output=PLAIN)
+    await record_unresolved(Store.open(str(settings.archive)), prepared.plan.clips[1])
+
+    found = await rescue_archive(settings)
+
+    assert sorted(str(clip.status) for clip in found) == ["failed", "made", "unresolved"]
+
+
+async def test_shared_clip_is_billed_once(settings: RunSettings) -> None:
+    """A clip that two productions contain is billed to the one that bought it."""
+    await make(await prepare(SOUNDS, settings, output=PLAIN))
+
+    other = await make(await prepare(EDITED, settings, name="other", output=PLAIN))
+    emptied = await make(await prepare(SOUNDS, settings, name="other", output=PLAIN))
+
+    assert other.billed_seconds == 4
+    assert [(clip.name, clip.billed_seconds) for clip in emptied.former] == [("sea", 4)]
+
+
+async def test_rescued_generations_take_slots(settings: RunSettings, sandbox: Sandbox) -> None:
+    """While a rescue waits for a generation, it has one of the account's slots."""
+    sandbox.faults({"kind": "generation", "fault": "never-end"})
+    await submit_only(settings)
+    slots = Account.of(sandbox.url, sandbox.key).slots
+
+    rescue = asyncio.create_task(rescue_archive(settings))
+    async with asyncio.timeout(20):
+        while await _has_room(slots):
+            await asyncio.sleep(0.05)
+    rescue.cancel()
+    await asyncio.wait([rescue])
+
+    assert await _has_room(slots)
+
+
+async def _has_room(slots: Slots) -> bool:
+    """Return whether an account with a limit of two may have another generation in flight."""
+    try:
+        slots.release(await slots.acquire(limit=2, deadline=0))
+    except TimeoutError:
+        return False
+    return True
