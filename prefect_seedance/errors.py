@@ -18,7 +18,8 @@ SeedanceError                     transient   outcome known
 ├── DeadlineError                     no          yes     the wait ended; the generation continues
 ├── ArchiveError                      no          yes     a video could not be fetched or stored
 │   ├── LinkExpiredError              no          yes     the result's URL is no longer served
-│   └── IntegrityError                yes         yes     bytes incomplete or not decodable
+│   ├── IntegrityError                yes         yes     bytes incomplete or not decodable
+│   └── TemporaryFileError            no          yes     a local temporary file cannot be written
 ├── SeamError                         no          yes     less similar than required
 ├── SetupError                        no          yes     options or environment, nothing spent
 └── StoryboardError                   no          yes     file, line, remedy
@@ -153,6 +154,10 @@ class IntegrityError(ArchiveError):
     """The bytes that arrived are incomplete or cannot be decoded."""
 
     transient = True
+
+
+class TemporaryFileError(ArchiveError):
+    """A temporary file of this machine cannot be written, whatever the source of its bytes."""
 
 
 class SeamError(SeedanceError):

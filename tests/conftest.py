@@ -8,9 +8,13 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from prefect_seedance.api import account
 from prefect_seedance.storage.store import Store
+
+settings.register_profile("reproducible", derandomize=True, deadline=None, database=None)
+settings.load_profile("reproducible")
 
 pytest_plugins = ["tests.processes", "tests.browsing"]
 

@@ -27,6 +27,7 @@ from prefect_seedance.storyboard.plan import PlannedClip
 from tests.processes import ROOT
 from tests.records import (
     FAILED,
+    SUCCEEDED,
     manifest_of,
     record_archived,
     record_in_flight,
@@ -49,13 +50,14 @@ def clip(number: int) -> PlannedClip:
 
 
 async def produce(folder: Path) -> Manifest:
-    """Record four clips of different statuses, and the manifest of their production."""
+    """Record five clips of different statuses, and the manifest of their production."""
     store, entries = Store.open(str(folder)), []
     await record_archived(store, clip(1))
     await record_outcome(store, clip(2), FAILED)
     await record_unresolved(store, clip(3))
     await record_in_flight(store, clip(4))
-    for number in range(1, 5):
+    await record_outcome(store, clip(5), SUCCEEDED)
+    for number in range(1, 6):
         (history,) = (await clip_histories(store, [clip(number).fingerprint])).values()
         status = ClipStatus.reused if history.clip else status_of(history.decisive, DeadlineError("too late"))
         entries.append(Entry.of(clip(number), status, attempt=history.decisive, archived=history.clip))
@@ -91,8 +93,8 @@ def test_places_agree(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     listed = {line["fingerprint"]: line["status"] for line in json.loads(capsys.readouterr().out)["clips"]}
 
     stored = [str(entry.status) for entry in asyncio.run(_stored(tmp_path)).clips]
-    assert stored == ["reused", "failed", "unresolved", "in flight"]
-    assert [listed[clip(number).fingerprint] for number in (2, 3, 4)] == stored[1:]
+    assert stored == ["reused", "failed", "unresolved", "in flight", "not archived"]
+    assert [listed[clip(number).fingerprint] for number in (2, 3, 4, 5)] == stored[1:]
     assert set(_Statuses(report).found) == set(stored)
 
 
@@ -115,6 +117,7 @@ def test_plan_follows_status(tmp_path: Path) -> None:
         ClipStatus.failed: Action.keep_failed,
         ClipStatus.unresolved: Action.keep_unresolved,
         ClipStatus.in_flight: Action.wait,
+        ClipStatus.not_archived: Action.archive,
     }
 
 
@@ -166,6 +169,6 @@ async def _report(archive: Path, manifest: Manifest) -> str:
 
 async def _actions(archive: Path) -> Mapping[ClipStatus, Action]:
     store = Store.open(str(archive))
-    histories = await clip_histories(store, [clip(number).fingerprint for number in range(1, 5)])
+    histories = await clip_histories(store, [clip(number).fingerprint for number in range(1, 6)])
     assert await Ledger(store).fingerprints()
     return {history.status: _action(history, RetryPolicy()) for history in histories.values()}

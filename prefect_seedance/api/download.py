@@ -3,6 +3,8 @@
 import asyncio
 import hashlib
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -16,12 +18,21 @@ from prefect_seedance.errors import (
     ArchiveError,
     IntegrityError,
     LinkExpiredError,
+    NoAnswerError,
     SeedanceError,
     ServerError,
+    TemporaryFileError,
     may_retry_read,
 )
 
 _MAX_TRIES = 6
+"""Tries in a row that bring the download no further; a line that breaks again and again may still succeed."""
+
+_STALL_BYTES = 64_000
+_STALL_SECONDS = 120.0
+"""Longest time for the next 64 kB. At such a pace no clip arrives within an hour, and another source may be
+quick; so a host that sends a byte a second does not use up the deadline."""
+
 _TIMEOUT_SECONDS = 30.0
 _MAX_BYTES = 4 << 30
 """Far more than any clip. Without a bound, an endless stream would fill the disk."""
@@ -35,25 +46,52 @@ _PART = re.compile(r"bytes (?P<first>\d+)-(?P<last>\d+)/(?P<total>\d+|\*)")
 
 @dataclass
 class _Transfer:
-    """A file that is being downloaded, with the digest of the bytes received so far."""
+    """A file that is being downloaded, with the digest of the bytes received so far.
+
+    Attributes:
+        furthest: The most bytes of the file that any try received.
+        tries: Tries since one got further, counting that one.
+        patience: Expires if the source is too slow.
+    """
 
     file: BinaryIO
+    patience: asyncio.Timeout
     received: int = 0
+    furthest: int = 0
+    tries: int = 0
     validator: str = ""
     digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+    _since_mark: int = 0
 
     def restart(self) -> None:
-        self.file.seek(0)
-        self.file.truncate()
+        with _writing():
+            self.file.seek(0)
+            self.file.truncate()
         self.received = 0
         self.digest = hashlib.sha256()
 
     def append(self, chunk: bytes) -> None:
-        self.file.write(chunk)
+        with _writing():
+            self.file.write(chunk)
         self.digest.update(chunk)
         self.received += len(chunk)
         if self.received > _MAX_BYTES:
             raise ArchiveError(f"The result is larger than {_MAX_BYTES} bytes, so it cannot be a clip")
+        self._since_mark += len(chunk)
+        if self._since_mark >= _STALL_BYTES:
+            self._since_mark = 0
+            self.patience.reschedule(_stalled_at())
+
+    def count_try(self) -> None:
+        """Count a failed try; one that got further than all before starts the count again."""
+        self.tries = 1 if self.received > self.furthest else self.tries + 1
+        self.furthest = max(self.furthest, self.received)
+
+    def finish(self) -> str:
+        """Return the digest of the whole file."""
+        with _writing():
+            self.file.flush()
+        return self.digest.hexdigest()
 
     @property
     def range_headers(self) -> dict[str, str]:
@@ -87,50 +125,71 @@ class Downloader:
         await self._http.aclose()
 
     async def fetch(self, url: str, file: BinaryIO) -> str:
-        """Download a URL into a file, replacing its content, and return the SHA-256 in hexadecimal.
+        """Download a URL into a file, and return the SHA-256 in hexadecimal.
+
+        The content of the file is replaced as soon as the server sends any.
 
         Raises:
             LinkExpiredError: If the URL is no longer served.
             IntegrityError: If the download stays incomplete.
-            ArchiveError: If the URL is invalid, or the file cannot be written.
+            TemporaryFileError: If the file cannot be written.
+            ArchiveError: If the URL is invalid.
             SeedanceError: If the download fails for another reason.
         """
         if parse_url(url) is None:
             raise ArchiveError(f"The result's URL {_unsigned(url)!r} is not an http(s) URL")
         try:
-            return await self._fetch(url, _Transfer(file))
-        except OSError as error:
-            raise ArchiveError(
-                f"A temporary file cannot be written: {error}; free disk space and run again"
+            async with asyncio.timeout(_STALL_SECONDS) as patience:
+                return await self._fetch(url, _Transfer(file, patience))
+        except TimeoutError:
+            raise NoAnswerError(
+                f"{_unsigned(url)} sent less than {_STALL_BYTES // 1000} kB in {_STALL_SECONDS:.0f} s"
             ) from None
 
     async def _fetch(self, url: str, transfer: _Transfer) -> str:
-        transfer.restart()
+        jitter = tenacity.wait_random(0, 0.5)
         tries = tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception(may_retry_read),
-            wait=tenacity.wait_exponential(multiplier=0.5, max=10) + tenacity.wait_random(0, 0.5),
-            stop=tenacity.stop_after_attempt(_MAX_TRIES),
+            wait=lambda state: min(10.0, 2.0 ** (transfer.tries - 2)) + jitter(state),
+            stop=lambda _: transfer.tries >= _MAX_TRIES,
             sleep=asyncio.sleep,
             reraise=True,
         )
         await tries(self._resume, url, transfer)
-        transfer.file.flush()
-        return transfer.digest.hexdigest()
+        return transfer.finish()
 
     async def _resume(self, url: str, transfer: _Transfer) -> None:
         """Download the missing bytes."""
         shown = _unsigned(url)
-        with translated_errors(f"GET {shown}"):
-            async with self._http.stream("GET", url, headers=transfer.range_headers) as response:
-                if error := _refusal(response, shown):
-                    raise error
-                expected = _expected_bytes(response, transfer)
-                async for chunk in response.aiter_raw():
-                    transfer.append(chunk)
-        if expected not in (None, transfer.received):
-            raise IntegrityError(
-                f"The download of {shown} ended after {transfer.received} of {expected} bytes"
-            )
+        try:
+            with translated_errors(f"GET {shown}"):
+                async with self._http.stream("GET", url, headers=transfer.range_headers) as response:
+                    if error := _refusal(response, shown):
+                        raise error
+                    expected = _expected_bytes(response, transfer)
+                    async for chunk in response.aiter_raw():
+                        transfer.append(chunk)
+            if expected not in (None, transfer.received):
+                raise IntegrityError(f"{shown} ended after {transfer.received} of {expected} bytes")
+        except SeedanceError:
+            transfer.count_try()
+            raise
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """Translate the errors of the file, which no other source can prevent."""
+    try:
+        yield
+    except OSError as error:
+        raise TemporaryFileError(
+            f"A temporary file cannot be written: {error}; free disk space and run again"
+        ) from None
+
+
+def _stalled_at() -> float:
+    """Return when a source that sends nothing more counts as failed, by the event loop's clock."""
+    return asyncio.get_running_loop().time() + _STALL_SECONDS
 
 
 def _unsigned(url: str) -> str:
@@ -147,9 +206,8 @@ def _expected_bytes(response: httpx.Response, transfer: _Transfer) -> int | None
         IntegrityError: If the response is not the missing part, or is part of another file.
     """
     is_part = response.status_code in _PARTIAL
-    if not is_part:
+    if not (is_part and transfer.received):
         transfer.restart()
-    if not transfer.received:
         transfer.validator = _validator(response)
     if not is_part:
         length = response.headers.get("Content-Length")

@@ -141,7 +141,7 @@ class Lane:
             self._refused_at, self._paused_until = now, now + (requested or growing)
             self._refusals += 1
             self._interval = min(2 * max(self._interval, interval_seconds), _MAX_INTERVAL_SECONDS)
-            self._next = self._paused_until
+            self._next = now  # the requests that wait for their time queue again
             self._turns.wake()
 
     def _succeeded(self, *, sent_at: float) -> None:

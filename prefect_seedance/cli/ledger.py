@@ -17,6 +17,7 @@ from prefect_seedance.cli.options import PLAIN, Archive, Json
 from prefect_seedance.cli.printing import count, grid, show
 from prefect_seedance.clips.history import ClipHistory, ClipStatus, clip_histories
 from prefect_seedance.clips.ledger import Ledger
+from prefect_seedance.clips.sources import expiry
 from prefect_seedance.storage.store import Store
 
 app = App(name="ledger", default_parameter=PLAIN)
@@ -27,6 +28,7 @@ _PREFIX_DIGITS = 12
 _STYLES: Mapping[ClipStatus, str] = {
     ClipStatus.unresolved: "bold yellow",
     ClipStatus.failed: "red",
+    ClipStatus.not_archived: "bold red",
     ClipStatus.not_submitted: "red",
     ClipStatus.archived: "green",
 }
@@ -82,7 +84,9 @@ async def _lines(archive: str) -> Sequence[Line]:
     store = await open_existing(archive)
     now, histories = datetime.now(UTC), await _histories(store)
     lines = [
-        _line(fingerprint, history, now) for fingerprint, history in histories.items() if history.attempts
+        _line(fingerprint, history, now, archive=store.name)
+        for fingerprint, history in histories.items()
+        if history.attempts
     ]
     return sorted(lines, key=lambda line: (line.status is not ClipStatus.unresolved, line.age_seconds))
 
@@ -91,10 +95,12 @@ async def _histories(store: Store) -> Mapping[str, ClipHistory]:
     return await clip_histories(store, await Ledger(store).fingerprints())
 
 
-def _line(fingerprint: str, history: ClipHistory, now: datetime) -> Line:
+def _line(fingerprint: str, history: ClipHistory, now: datetime, *, archive: str) -> Line:
     attempt = history.decisive or history.attempts[-1]
     intent, outcome = attempt.intent, attempt.outcome
     reason = outcome and ", ".join(filter(None, (outcome.code, outcome.message)))
+    if history.status is ClipStatus.not_archived:
+        reason = expiry(outcome, archive=archive)
     return Line(
         fingerprint=fingerprint,
         name=intent.name,

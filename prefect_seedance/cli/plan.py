@@ -42,7 +42,7 @@ class Action(StrEnum):
     make = "make"
     reuse = "reuse"
     archive = "archive"
-    """The API has generated it, and it is not archived yet."""
+    """The API finished it, and it is not archived yet."""
     wait = "wait"
     """It is paid for and in flight."""
     keep_unresolved = "leave unresolved"
@@ -212,7 +212,7 @@ def _action(history: ClipHistory, retry: RetryPolicy) -> Action:
         return Action.make
     return {
         ClipStatus.archived: Action.reuse,
-        ClipStatus.generated: Action.archive,
+        ClipStatus.not_archived: Action.archive,
         ClipStatus.in_flight: Action.wait,
         ClipStatus.submitting: Action.wait,
         ClipStatus.unresolved: Action.keep_unresolved,

@@ -23,10 +23,14 @@ _PAID_RETRIES: Mapping[str, str] = {
     ContentRejectedError.__name__: "--retry-rejected",
 }
 
+_CONTINUED = {ClipStatus.in_flight, ClipStatus.not_archived, ClipStatus.not_submitted}
+"""Statuses that the same command may complete."""
+
 _STYLES: Mapping[ClipStatus, str] = {
     ClipStatus.made: "green",
     ClipStatus.reused: "green",
     ClipStatus.failed: "red",
+    ClipStatus.not_archived: "bold red",
     ClipStatus.unresolved: "bold yellow",
     ClipStatus.in_flight: "cyan",
 }
@@ -111,7 +115,7 @@ def _next(manifest: Manifest, again: str) -> Iterator[RenderableType]:
     for cause, option in _PAID_RETRIES.items():
         if option not in again and any(entry.cause == cause for entry in manifest.clips):
             yield from _step("Pay for another attempt", f"{again} {option}")
-    if manifest.counts.get(ClipStatus.in_flight) or manifest.counts.get(ClipStatus.not_submitted):
+    if manifest.counts.keys() & _CONTINUED:
         yield from _step("Continue", again)
 
 

@@ -4,7 +4,6 @@ import asyncio
 import os
 import re
 import tempfile
-from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,7 +17,8 @@ from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.api.download import Downloader
 from prefect_seedance.api.wire import ClipInput, GenerateRequest
 from prefect_seedance.clips.records import Attempt, clip_prefix
-from prefect_seedance.errors import ArchiveError, DeadlineError, IntegrityError, LinkExpiredError
+from prefect_seedance.clips.sources import Sources, expiry, is_lost
+from prefect_seedance.errors import ArchiveError, DeadlineError, IntegrityError, TemporaryFileError
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storage.tempfiles import temporary_file, translated_errors
 from prefect_seedance.video.probe import VideoFacts, probe
@@ -90,11 +90,11 @@ class Archivist:
             LinkExpiredError: The API no longer serves the video.
             IntegrityError: The video stays incomplete or undecodable.
             DeadlineError: The deadline came first; run again to continue.
-            ArchiveError: The archive cannot be written.
+            ArchiveError: No link serves the video, or the archive or a temporary file cannot be written.
         """
-        fingerprint = attempt.intent.fingerprint
-        if clip := await find_clip(self.store, fingerprint):
+        if clip := await find_clip(self.store, attempt.intent.fingerprint):
             return clip
+        until = expiry(attempt.outcome, archive=self.store.name)
         try:
             async with asyncio.timeout_at(deadline), self._gate:
                 with temporary_file() as file:
@@ -102,8 +102,12 @@ class Archivist:
         except TimeoutError:
             raise DeadlineError(
                 f"{attempt.intent.name} is generated and paid for, but was not archived before the deadline; "
-                "run again to archive it at no cost"
+                f"{until}"
             ) from None
+        except ArchiveError as error:
+            if is_lost(attempt.outcome, error):
+                raise
+            raise type(error)(f"{error}; {until}") from error
 
     async def _archive(self, attempt: Attempt, file: BinaryIO) -> Clip:
         intent = attempt.intent
@@ -157,37 +161,18 @@ class Archivist:
         return await asyncio.get_running_loop().run_in_executor(self._decoders, probe, file)
 
     async def _verified(self, attempt: Attempt, file: BinaryIO) -> tuple[str, VideoFacts]:
-        """Download and verify the video; if it stays broken, store the bytes, because they were paid for."""
+        """Download and verify the video; if that fails, store what arrived, because it was paid for."""
+        sources = Sources(client=self.client, downloader=self.downloader, decode=self._probe)
         try:
-            return await self._download(attempt, file)
-        except IntegrityError as error:
+            return await sources.fetch(attempt, file)
+        except TemporaryFileError:
+            raise
+        except ArchiveError as error:
+            if not file.seek(0, SEEK_END):
+                raise
             kept = f"{clip_prefix(attempt.intent.fingerprint)}refused.mp4"
             await self.store.put(kept, file)
-            raise IntegrityError(f"{error}. The bytes are stored as {self.store.link(kept)}") from error
-
-    async def _download(self, attempt: Attempt, file: BinaryIO) -> tuple[str, VideoFacts]:
-        """Try one link after the other until a video is complete and decodable."""
-        failure: ArchiveError = LinkExpiredError(
-            f"The API returns no URL for the video of {attempt.intent.name}; run again later"
-        )
-        async for url in self._links(attempt):
-            try:
-                sha256 = await self.downloader.fetch(url, file)
-                return sha256, await self._probe(file)
-            except (LinkExpiredError, IntegrityError) as error:
-                failure = error
-        raise failure
-
-    async def _links(self, attempt: Attempt) -> AsyncIterator[str]:
-        """Yield the recorded links, then those of two new status reads."""
-        for url in attempt.outcome.result_urls if attempt.outcome else ():
-            yield url
-        for _ in range(2):
-            generation = await self.client.status(
-                attempt.generation_id, model=attempt.intent.model, base_url=attempt.intent.base_url
-            )
-            for url in generation.result_urls:
-                yield url
+            raise type(error)(f"{error}. The bytes are stored as {self.store.link(kept)}") from error
 
 
 async def find_clip(store: Store, fingerprint: str) -> Clip | None:

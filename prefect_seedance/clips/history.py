@@ -24,9 +24,9 @@ class ClipStatus(StrEnum):
     unresolved = "unresolved"
     """It was submitted, and no run knows whether the API accepted it."""
     in_flight = "in flight"
-    """The API accepted it, and it is not archived yet."""
-    generated = "generated"
-    """The API finished it, and it is not archived yet."""
+    """The API accepted it, and still works on it, as far as is known."""
+    not_archived = "not archived"
+    """The API finished it; it is paid, and no run could archive it yet."""
     archiving = "archiving"
     archived = "archived"
     made = "made"
@@ -41,7 +41,7 @@ class ClipStatus(StrEnum):
 
 
 _STATUS_OF_RESULT: Mapping[Result, ClipStatus] = {
-    Result.success: ClipStatus.generated,
+    Result.success: ClipStatus.not_archived,
     Result.failed: ClipStatus.failed,
     Result.not_started: ClipStatus.not_submitted,
     Result.lost: ClipStatus.lost,

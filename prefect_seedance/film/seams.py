@@ -178,11 +178,8 @@ class Inspector:
 
     async def _compare(self, scanned: Scan, images: Sequence[SourceImage]) -> Mapping[str, Similarity]:
         """Compare both ends of a clip with its images."""
-        ends = {"start": scanned.start, "end": scanned.end}
-        return {
-            name: await self._similarity(still, image)
-            for (name, still), image in zip(ends.items(), images, strict=False)
-        }
+        found = await asyncio.gather(*map(self._similarity, (scanned.start, scanned.end), images))
+        return dict(zip(("start", "end"), found, strict=False))
 
     async def _similarity(self, still: Image.Image, image: SourceImage) -> Similarity:
         try:

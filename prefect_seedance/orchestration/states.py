@@ -1,6 +1,6 @@
 """Names and final states of flow runs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePath
 from urllib.parse import urlsplit
 
@@ -9,7 +9,7 @@ from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.states import Completed, Failed
 
-from prefect_seedance.report.manifest import Manifest
+from prefect_seedance.report.manifest import Entry, Manifest
 from prefect_seedance.report.paid_clip import PaidClip, verdict_on
 from prefect_seedance.report.verdict import Verdict
 
@@ -50,7 +50,7 @@ def final_state(manifest: Manifest) -> State[Manifest]:
     A production with generations in flight has not failed: a later run completes it. A failed state carries
     only a message, because Prefect makes callers raise the data of a failed state.
     """
-    if manifest.is_complete:
+    if manifest.verdict is Verdict.complete:
         return Completed(message=manifest.summary(), data=manifest)
     if manifest.verdict is Verdict.in_flight:
         return Completed(name="InFlight", message=manifest.summary(), data=manifest)
@@ -72,7 +72,8 @@ def rescued_state(clips: list[PaidClip]) -> State[list[PaidClip]]:
 
 def _reasons(manifest: Manifest) -> str:
     """List why clips have no video, one per line."""
-    reasons = [(entry.name, entry.reason) for entry in manifest.clips if entry.reason]
+    clips: Sequence[Entry | PaidClip] = (*manifest.clips, *manifest.former)
+    reasons = [(clip.name, clip.reason) for clip in clips if clip.reason]
     lines = [reason if name in reason else f"{name}: {reason}" for name, reason in reasons]
     more = [f"and {len(lines) - _REASONS_SHOWN} more, listed in the manifest"]
     return "\n".join(lines[:_REASONS_SHOWN] + (more if len(lines) > _REASONS_SHOWN else []))

@@ -7,6 +7,7 @@ from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.records import Attempt
 from prefect_seedance.clips.retry import decisive
+from prefect_seedance.clips.sources import expiry
 from prefect_seedance.clips.submit import describe_run
 from prefect_seedance.clips.unresolved import unresolved_message
 from prefect_seedance.errors import SeedanceError, SubmissionUnresolvedError
@@ -38,8 +39,15 @@ class Bookkeeper:
         last = decisive(attempts)
         if last and last.undecided and not isinstance(error, SubmissionUnresolvedError):
             error = SubmissionUnresolvedError(unresolved_message(self.ledger, last.intent))
+        status = status_of(last, error)
+        until = expiry(last.outcome, archive=self.ledger.archive) if last else ""
         return Entry.of(
-            clip, status_of(last, error), attempt=last, error=error, billed_seconds=self._billed(attempts)
+            clip,
+            status,
+            attempt=last,
+            error=error,
+            note=until if status is ClipStatus.not_archived and until not in str(error) else None,
+            billed_seconds=self._billed(attempts),
         )
 
     async def billed_seconds(self, attempt: Attempt) -> int:

@@ -3,8 +3,10 @@
 import asyncio
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
+from types import TracebackType
+from typing import Self
 
 from prefect_seedance.clips.archive import Clip
 from prefect_seedance.errors import SeedanceError
@@ -19,25 +21,59 @@ from prefect_seedance.storyboard.plan import PlannedClip
 _log = logging.getLogger(__name__)
 
 
+_INSPECTIONS_SECONDS = 60.0
+_SECONDS_PER_INSPECTION = 10.0
+"""Bound of the inspections that are left when all clips are made. One takes up to 5 s on one processor, or
+20 s if a host of images does not answer, and several run at once. The report shows what they found."""
+
+_CANCELLED_SECONDS = 5.0
+"""How long to wait for cancelled inspections, so that they end before the archive is closed."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class OutputMaker:
-    """Inspects clips, and makes film and report."""
+    """Inspects clips in the background, and makes film and report.
+
+    Use as an async context manager; leaving it cancels the inspections that are not finished.
+    """
 
     output: Output
     settings: RunSettings
     steps: Steps
     inspector: Inspector
+    _inspecting: dict[str, asyncio.Task[ClipInspection | None]] = field(default_factory=dict)
 
-    async def inspect(self, clip: Clip, planned: PlannedClip) -> ClipInspection | None:
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        left = [task for task in self._inspecting.values() if not task.done()]
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left, timeout=_CANCELLED_SECONDS)
+
+    def begin_inspection(self, clip: Clip, planned: PlannedClip) -> None:
+        """Inspect a clip in the background, while others are made."""
+        self._inspecting[clip.fingerprint] = asyncio.create_task(self._inspect(clip, planned))
+
+    async def _inspect(self, clip: Clip, planned: PlannedClip) -> ClipInspection | None:
         """Inspect a clip; it is archived, so a failure is only logged."""
         try:
             return await self.steps.inspect(clip, images=planned.images)
         except Exception as error:  # noqa: BLE001 -- see above
+            _log.warning("%s is archived and could not be inspected: %s", clip.name, error)
             _log_unexpected(error, f"Inspecting {clip.name}")
             return None
 
-    async def make(self, manifest: Manifest, inspections: Mapping[str, ClipInspection]) -> Manifest:
-        """Make film and report, and add them, or why they could not be made, to the manifest."""
+    async def make(self, manifest: Manifest) -> Manifest:
+        """Make film and report, and add them, or why they could not be made, to the manifest.
+
+        Each part has a bound, so that nothing that only serves people keeps a run from ending.
+        """
+        inspections = await self._inspections()
         following = await self._compare_neighbours(manifest, inspections) if self.output.film else {}
         manifest = check_seams(manifest, inspections, following, min_similarity=self.output.min_similarity)
         if self.output.film:
@@ -50,6 +86,21 @@ class OutputMaker:
             _log.exception("Could not add film and report to the stored manifest of %s", manifest.production)
         return manifest
 
+    async def _inspections(self) -> Mapping[str, ClipInspection]:
+        """Wait for the inspections, and return those that were finished in time, by fingerprint."""
+        if left := [task for task in self._inspecting.values() if not task.done()]:
+            _, late = await asyncio.wait(left, timeout=_inspection_seconds(len(left)))
+            for task in late:
+                task.cancel()
+            if late:
+                _log.warning("%d of the clips could not be inspected in time; run again for them", len(late))
+        finished = {
+            fingerprint: task.result()
+            for fingerprint, task in self._inspecting.items()
+            if task.done() and not task.cancelled()
+        }
+        return {fingerprint: inspection for fingerprint, inspection in finished.items() if inspection}
+
     async def _compare_neighbours(
         self, manifest: Manifest, inspections: Mapping[str, ClipInspection]
     ) -> Mapping[int, Similarity]:
@@ -59,7 +110,12 @@ class OutputMaker:
             for entry, following in pairwise(manifest.clips)
             if entry.fingerprint in inspections and following.fingerprint in inspections
         }
-        found = await asyncio.gather(*[self.inspector.compare_next(*pair) for pair in pairs.values()])
+        try:
+            async with asyncio.timeout(_inspection_seconds(len(pairs))):
+                found = await asyncio.gather(*[self.inspector.compare_next(*pair) for pair in pairs.values()])
+        except TimeoutError:
+            _log.warning("The cuts of %s could not be compared in time; run again", manifest.production)
+            return {}
         return dict(zip(pairs, found, strict=True))
 
     async def _join(self, manifest: Manifest) -> Manifest:
@@ -80,6 +136,10 @@ class OutputMaker:
             _log_unexpected(error, f"The report on {manifest.production}")
             return manifest.model_copy(update={"report_reason": str(error)})
         return manifest.model_copy(update={"report": report.key})
+
+
+def _inspection_seconds(clips: int) -> float:
+    return _INSPECTIONS_SECONDS + clips * _SECONDS_PER_INSPECTION
 
 
 def _log_unexpected(error: Exception, doing: str) -> None:

@@ -1,5 +1,6 @@
 """Check everything about a production that can be checked for free."""
 
+import asyncio
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -11,10 +12,12 @@ from prefect_seedance.options import Loading, Output
 from prefect_seedance.production.session import OpenArchive, open_archive
 from prefect_seedance.production.settings import RunSettings
 from prefect_seedance.storage.objects import Objects
+from prefect_seedance.storage.tempfiles import probe_temporary_folder
 from prefect_seedance.storyboard.loader import Source, load_storyboard
 from prefect_seedance.storyboard.parser import ParsedStoryboard
 from prefect_seedance.storyboard.plan import Plan, plan
 from prefect_seedance.storyboard.schema import Storyboard
+from prefect_seedance.video.decoders import check_decoders
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,13 +51,14 @@ async def prepare(
     output: Output = Output(),
     open_archive: OpenArchive = open_archive,
 ) -> Prepared:
-    """Load and plan a production, and check the account, the archive and the images.
+    """Load and plan a production, and check account, decoders, temporary folder, archive and images.
 
     It spends nothing and stores nothing but a probe, which it deletes.
 
     Raises:
         StoryboardError: If the storyboard has mistakes.
-        SetupError: If the archive, the callbacks or the images' hosting are wrong.
+        SetupError: If the archive, the callbacks or the images' hosting are wrong, or this machine cannot
+            verify videos.
     """
     credentials = settings.credentials
     credentials.callbacks(settings.waiting.callback_url)
@@ -66,6 +70,8 @@ async def prepare(
         opener=open_archive,
     )
     planned = plan(parsed.clips, title=parsed.title, name=name, model=credentials.model)
+    check_decoders()
+    await asyncio.to_thread(probe_temporary_folder)
     store = await open_archive(settings.archive)
     await store.probe()
     known = await clip_histories(store, [clip.fingerprint for clip in planned.distinct])

@@ -1,4 +1,4 @@
-"""Run a prepared production: every clip on its own, then the manifest, then film and report."""
+"""Run a prepared production: every clip on its own, then the manifest, then inspections, film and report."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,6 @@ from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.clips.records import Attempt, clip_prefix
 from prefect_seedance.clips.retry import failure
 from prefect_seedance.errors import ArchiveError, DeadlineError, SeedanceError
-from prefect_seedance.film.seams import ClipInspection
 from prefect_seedance.production.entries import Bookkeeper
 from prefect_seedance.production.outputs import OutputMaker
 from prefect_seedance.production.prepare import Prepared
@@ -62,7 +61,6 @@ class Production:
     Attributes:
         deadline: By the event loop's clock.
         entries: The clips that the run has finished with, by fingerprint.
-        inspections: Of archived clips, by fingerprint.
     """
 
     prepared: Prepared
@@ -74,32 +72,31 @@ class Production:
     books: Bookkeeper
     slots: RunSlots
     entries: dict[str, Entry] = field(default_factory=dict)
-    inspections: dict[str, ClipInspection] = field(default_factory=dict)
 
     async def run(self) -> Manifest:
         """Make the missing clips, and account for them even if the run is cancelled."""
         prepared, plan = self.prepared, self.prepared.plan
-        outputs = OutputMaker(
+        words = prepared.storyboard.storyboard.model_dump_json(indent=2, exclude_none=True)
+        await self.session.store.put(production_key(plan.name, "storyboard.json"), words.encode())
+        async with OutputMaker(
             output=prepared.output,
             settings=prepared.settings,
             steps=self.steps,
             inspector=self.session.inspector,
-        )
-        words = prepared.storyboard.storyboard.model_dump_json(indent=2, exclude_none=True)
-        await self.session.store.put(production_key(plan.name, "storyboard.json"), words.encode())
-        self.slots.take_open()
-        tasks = [asyncio.create_task(self._finish(clip, outputs)) for clip in plan.distinct]
-        former = asyncio.create_task(self._rescue())
-        try:
-            with self._listening():
-                await asyncio.gather(*tasks, former)
-        finally:
-            former.cancel()
-            manifest = await asyncio.shield(self._conclude(tasks, former))
-        return await outputs.make(manifest, self.inspections)
+        ) as outputs:
+            self.slots.take_open()
+            tasks = [asyncio.create_task(self._finish(clip, outputs)) for clip in plan.distinct]
+            former = asyncio.create_task(self._rescue())
+            try:
+                with self._listening():
+                    await asyncio.gather(*tasks, former)
+            finally:
+                former.cancel()
+                manifest = await asyncio.shield(self._conclude(tasks, former))
+            return await outputs.make(manifest)
 
     async def _finish(self, clip: PlannedClip, outputs: OutputMaker) -> None:
-        """Make or reuse a clip, then inspect it; a failure does not affect the other clips."""
+        """Make or reuse a clip; a failure does not affect the other clips."""
         archived = self.prepared.archived.get(clip.fingerprint)
         if archived:
             self._note(clip, Entry.of(clip, ClipStatus.reused, archived=archived))
@@ -107,9 +104,7 @@ class Production:
             self._note(clip, await self._attempt(clip))
         archived = self.entries[clip.fingerprint].clip
         if archived and outputs.output.needs_inspection:
-            inspection = await outputs.inspect(archived, clip)
-            if inspection:
-                self.inspections[clip.fingerprint] = inspection
+            outputs.begin_inspection(archived, clip)
 
     async def _attempt(self, clip: PlannedClip) -> Entry:
         """Make a clip, or explain why it could not be made."""
@@ -170,7 +165,7 @@ class Production:
             return await rescuer.rescue_production(
                 plan.name, without={clip.fingerprint for clip in plan.distinct}
             )
-        except SeedanceError:
+        except Exception:  # noqa: BLE001 -- the account of this storyboard's clips does not depend on it
             _log.exception("Earlier clips of %s cannot be read; the run continues without them", plan.name)
             return ()
 

@@ -38,7 +38,8 @@ class RunSlots:
         Raises:
             DeadlineError: If no slot was free before the deadline.
         """
-        if clip.fingerprint in self._taken or self.statuses.get(clip.fingerprint) is ClipStatus.generated:
+        has_ended = self.statuses.get(clip.fingerprint) is ClipStatus.not_archived
+        if has_ended or clip.fingerprint in self._taken:
             return
         try:
             slot = await self.slots.acquire(limit=self.limit, deadline=self.deadline)

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -25,6 +26,12 @@ from prefect_seedance.storyboard.plan import PlannedClip
 
 _REPORT_SECONDS = 300.0
 """A hundred clips take some seconds; a store that does not answer must not hold up the run."""
+
+
+_JOIN_SECONDS = 600.0
+_JOIN_SECONDS_PER_SECOND = 10.0
+"""Bound of joining a film, by its length: re-encoding a second of 720p takes less than one second on one
+processor, and a tenth of a processor may be all that a container has."""
 
 
 class Steps(Protocol):
@@ -135,11 +142,20 @@ async def join_production(manifest: Manifest, store: Store, *, style: JoinStyle)
     """Join a production's archived clips into a film, unless that has been done.
 
     Raises:
-        ArchiveError: As `join_clips` does.
+        ArchiveError: As `join_clips` does, or if it takes longer than ten minutes and ten times its length.
     """
-    return await join_clips(
-        store, manifest.scenes, production=manifest.production, title=manifest.title, style=style
-    )
+    scenes = manifest.scenes
+    bound = _JOIN_SECONDS + _JOIN_SECONDS_PER_SECOND * sum(scene.seconds for scene in scenes)
+    try:
+        async with asyncio.timeout(bound):
+            return await join_clips(
+                store, scenes, production=manifest.production, title=manifest.title, style=style
+            )
+    except TimeoutError:
+        raise ArchiveError(
+            f"Joining the film took more than {bound:.0f} s and was stopped; the clips are safe. "
+            f"Join it with prefect-seedance film {shlex.quote(store.name)} {manifest.production}"
+        ) from None
 
 
 async def report_production(manifest: Manifest, store: Store, *, price_per_second: Decimal | None) -> Report:

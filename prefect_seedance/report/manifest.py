@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Literal, Self
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
@@ -10,11 +10,11 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from prefect_seedance.clips.archive import Clip
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.clips.records import Attempt, Result
+from prefect_seedance.clips.sources import is_lost
 from prefect_seedance.errors import (
     AuthenticationError,
     ContentRejectedError,
     DeadlineError,
-    LinkExpiredError,
     SetupError,
     SubmissionUnresolvedError,
 )
@@ -39,9 +39,7 @@ def status_of(last: Attempt | None, error: BaseException) -> ClipStatus:
     if last.outcome is None:
         return ClipStatus.in_flight
     if last.outcome.result is Result.success:
-        has_expired = last.outcome.expires_at is None or datetime.now(UTC) >= last.outcome.expires_at
-        is_gone = has_expired and isinstance(error, LinkExpiredError)
-        return ClipStatus.failed if is_gone else ClipStatus.in_flight
+        return ClipStatus.failed if is_lost(last.outcome, error) else ClipStatus.not_archived
     if last.outcome.result is Result.failed or isinstance(error, ContentRejectedError):
         return ClipStatus.failed
     return ClipStatus.not_submitted
@@ -104,7 +102,7 @@ class Entry(BaseModel):
             generation_id=attempt.generation_id if attempt else archived and archived.generation_id,
             asked_at=attempt.intent.asked_at if attempt else None,
             ended_at=outcome.ended_at if outcome else None,
-            reason=str(error) if error else note,
+            reason="; ".join(filter(None, (str(error) if error else "", note))) or None,
             cause=type(error).__name__ if error else None,
             clip=archived,
         )
@@ -185,11 +183,13 @@ class Manifest(BaseModel):
 
     @property
     def verdict(self) -> Verdict:
-        """The most urgent thing left to do: resolve, then wait, then repair."""
-        if self.is_complete:
-            return Verdict.complete
+        """The most urgent thing left to do: resolve, then archive paid clips, then wait, then repair."""
         if self.counts.get(ClipStatus.unresolved):
             return Verdict.unresolved
+        if self.counts.get(ClipStatus.not_archived) or any(clip.is_stuck for clip in self.former):
+            return Verdict.failed
+        if self.is_complete:
+            return Verdict.complete
         if self.counts.get(ClipStatus.in_flight) or any(
             entry.cause == DeadlineError.__name__ for entry in self.clips
         ):

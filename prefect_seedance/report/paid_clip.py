@@ -7,6 +7,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from prefect_seedance.clips.archive import Clip
 from prefect_seedance.clips.history import ClipHistory, ClipStatus
+from prefect_seedance.clips.sources import is_lost
 from prefect_seedance.report.verdict import Verdict
 
 
@@ -33,6 +34,11 @@ class PaidClip(BaseModel):
     key: str | None = None
     reason: str | None = None
 
+    @property
+    def is_stuck(self) -> bool:
+        """Whether a run tried to archive its finished video, and could not."""
+        return self.status is ClipStatus.not_archived and self.reason is not None
+
     @classmethod
     def of(
         cls,
@@ -56,13 +62,22 @@ class PaidClip(BaseModel):
             fingerprint=attempt.intent.fingerprint,
             name=attempt.intent.name,
             production=attempt.intent.production,
-            status=ClipStatus.made if rescued else history.status,
+            status=_status(history, rescued, error),
             billed_seconds=sum(each.billed_seconds for each in ours),
             generation_id=attempt.generation_id or None,
             expires_at=attempt.outcome.expires_at if attempt.outcome else None,
             key=clip.key if clip else None,
             reason=str(error) if error else None,
         )
+
+
+def _status(history: ClipHistory, rescued: Clip | None, error: BaseException | None) -> ClipStatus:
+    if rescued:
+        return ClipStatus.made
+    attempt = history.decisive
+    if error and attempt and attempt.has_video and is_lost(attempt.outcome, error):
+        return ClipStatus.failed
+    return history.status
 
 
 def verdict_on(clips: Iterable[PaidClip]) -> Verdict:

@@ -15,4 +15,4 @@ class Verdict(StrEnum):
     setup = "setup"
     """Correct the set-up; nothing was spent."""
     failed = "failed"
-    """Correct a clip, or pay for it again."""
+    """Archive a clip that is paid, correct a clip, or pay for it again."""

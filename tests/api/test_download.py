@@ -18,6 +18,7 @@ from prefect_seedance.errors import (
     NoAnswerError,
     SeedanceError,
     ServerError,
+    TemporaryFileError,
 )
 
 URL = "https://cdn.example/clip.mp4?signature=secret"
@@ -40,6 +41,19 @@ class Body(httpx.AsyncByteStream):
             yield self.content[at : at + 1000]
         if self.error:
             raise self.error
+
+
+class Slow(httpx.AsyncByteStream):
+    """A chunk every ten seconds."""
+
+    def __init__(self, chunk: bytes, *, upto: int = 100_000) -> None:
+        self.chunk = chunk
+        self.upto = upto
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for _ in range(self.upto):
+            await asyncio.sleep(10)
+            yield self.chunk
 
 
 class Script(httpx.AsyncBaseTransport):
@@ -164,6 +178,46 @@ async def test_resumes_repeatedly() -> None:
     assert script.ranges == [None, "bytes=3000-", "bytes=5000-", "bytes=5000-", "bytes=5000-"]
 
 
+async def test_progress_renews_the_tries() -> None:
+    """A line that breaks nine times, each time further, does not use up the tries."""
+    breaks = [part(first=1000 * n, upto=1000 * (n + 1)) for n in range(1, 9)]
+    script = Script(whole(upto=1000, error=LOST), *breaks, part(first=9000))
+
+    assert await fetch(script) == VIDEO
+    assert script.ranges == [None, *(f"bytes={1000 * n}-" for n in range(1, 10))]
+
+
+async def test_tries_end_without_progress() -> None:
+    """After six tries that get no further than the best one, the source has failed."""
+    script = Script(whole(upto=3000, error=LOST), part(first=3000, upto=5000), fails(LOST))
+
+    with pytest.raises(NoAnswerError):
+        await fetch(script)
+
+    assert len(script.requests) == 2 + 5
+
+
+@pytest.mark.parametrize("answer", ["hangs", "drips"])
+async def test_stalled_sources_fail(answer: str) -> None:
+    """A source that sends nothing, or next to nothing, fails within two minutes."""
+    script = Script(lambda: httpx.Response(200, stream=Slow(b"" if answer == "hangs" else b"x")))
+    began = asyncio.get_running_loop().time()
+
+    with pytest.raises(
+        NoAnswerError, match=r"^https://cdn\.example/clip\.mp4 sent less than 64 kB in 120 s$"
+    ):
+        await fetch(script)
+
+    assert asyncio.get_running_loop().time() - began < 150
+
+
+async def test_slow_sources_succeed() -> None:
+    """A source that needs half an hour for a clip, and keeps sending, is read to its end."""
+    script = Script(lambda: httpx.Response(200, stream=Slow(b"x" * 10_000, upto=180)))
+
+    assert await fetch(script) == b"x" * 1_800_000
+
+
 async def test_short_parts_are_continued() -> None:
     """If the server sends less than requested, the rest is requested."""
     script = Script(whole(upto=1000, error=LOST), part(first=1000, upto=9000), part(first=9000))
@@ -250,7 +304,7 @@ async def test_wrong_parts_start_over(wrong: Answer) -> None:
     ],
 )
 async def test_retries_transient_errors(answer: Answer, kind: type[SeedanceError]) -> None:
-    """A transient error is raised after six tries within a minute."""
+    """A transient error is raised after six tries without progress, within a minute."""
     script = Script(answer)
     began = asyncio.get_running_loop().time()
 
@@ -351,7 +405,7 @@ async def test_reports_full_disks() -> None:
     script = Script(whole())
 
     async with Downloader(transport=script) as downloader:
-        with pytest.raises(ArchiveError, match="No space left"):
+        with pytest.raises(TemporaryFileError, match="No space left"):
             await downloader.fetch(URL, FullDisk())
 
     assert len(script.requests) == 1

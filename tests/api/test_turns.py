@@ -96,7 +96,7 @@ async def test_looks_again_in_time() -> None:
 
     await turns.take(lambda now: now >= opens_at, look_again=lambda: opens_at)
 
-    assert 30 <= loop.time() - opens_at + 30 < 30.1
+    assert 30 <= loop.time() - opens_at + 30 < 30.5
 
 
 async def test_wake_moves_the_time() -> None:
@@ -112,7 +112,7 @@ async def test_wake_moves_the_time() -> None:
     turns.wake()
     await task
 
-    assert 30 <= loop.time() - began < 30.1
+    assert 30 <= loop.time() - began < 30.5
 
 
 @pytest.mark.parametrize("served_by", ["thread", "loop"])

@@ -12,6 +12,7 @@ from prefect_seedance.errors import (
     DeadlineError,
     GenerationFailedError,
     InvalidRequestError,
+    LinkExpiredError,
     SeedanceError,
     SubmissionUnresolvedError,
 )
@@ -53,6 +54,7 @@ def test_lists_files(clips: tuple[PlannedClip, ...]) -> None:
             ClipStatus.unresolved, SubmissionUnresolvedError, "ledger /films --unresolved", id="unresolved"
         ),
         pytest.param(ClipStatus.in_flight, DeadlineError, PRODUCE, id="in flight"),
+        pytest.param(ClipStatus.not_archived, LinkExpiredError, PRODUCE, id="not archived"),
         pytest.param(ClipStatus.not_submitted, DeadlineError, PRODUCE, id="not submitted"),
     ],
 )

@@ -3,14 +3,17 @@ import hashlib
 import json
 import resource
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import av
 import httpx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from obstore.store import MemoryStore
 from PIL import Image
 
@@ -18,8 +21,16 @@ from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.api.download import Downloader
 from prefect_seedance.api.wire import ClipInput, GenerateRequest
 from prefect_seedance.clips.archive import Archivist, Clip, find_clip, findings
+from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.clips.records import Acceptance, Attempt, Intent, Outcome, Result
-from prefect_seedance.errors import ArchiveError, DeadlineError, IntegrityError, LinkExpiredError
+from prefect_seedance.errors import (
+    ArchiveError,
+    DeadlineError,
+    IntegrityError,
+    LinkExpiredError,
+    TemporaryFileError,
+)
+from prefect_seedance.report.manifest import status_of
 from prefect_seedance.storage.backends import Backend
 from prefect_seedance.storage.store import Store
 from prefect_seedance.video.probe import VideoFacts
@@ -153,14 +164,15 @@ async def test_expired_link_is_renewed(video: bytes, store: Store, code: int) ->
     assert web.downloads == ["/old.mp4", "/fresh.mp4"]
 
 
-async def test_reads_fresh_links_twice(video: bytes, store: Store) -> None:
-    """If the first fresh link has expired too, a second status read gives another one."""
-    web = Web(old=[403], fresh=[403, video])
+async def test_reads_fresh_links_once(store: Store) -> None:
+    """If a fresh link fails too, the API is not asked for more links."""
+    web = Web(old=[403], fresh=[403])
 
-    clip = await archived(web, store)
+    with pytest.raises(LinkExpiredError, match="2 sources tried"):
+        await archived(web, store)
 
-    assert await store.read(clip.key) == video
-    assert web.downloads == ["/old.mp4", "/fresh.mp4", "/fresh.mp4"]
+    assert web.downloads == ["/old.mp4", "/fresh.mp4"]
+    assert len(web.requests) == 3
 
 
 @pytest.mark.parametrize("files", [{"old": [403]}, {"old": [403], "fresh": [403]}], ids=["none", "expired"])
@@ -245,7 +257,7 @@ async def test_concurrent_runs_agree(video: bytes, store: Store) -> None:
 
 async def test_deadline_leaves_nothing(store: Store) -> None:
     """At the deadline nothing is partly stored, and the message says how to continue."""
-    with pytest.raises(DeadlineError, match="run again to archive it at no cost"):
+    with pytest.raises(DeadlineError, match="run again or run prefect-seedance rescue"):
         await archived(Web(old=[500], fresh=[500]), store, seconds=3)
 
     assert await store.keys("clips/") == ()
@@ -273,17 +285,180 @@ async def test_downloads_are_bounded(video: bytes, tmp_path: Path) -> None:
     assert most == 8
 
 
-async def test_tries_second_link(video: bytes, store: Store) -> None:
-    """If the first of two results is not a video, the second is used."""
+FAULTS = ("gone", "refused", "451", "503", "404", "loop", "html", "empty", "short", "port", "ftp", "drip")
+"""Every way in which a link may fail, by the name of the file that it links to."""
+
+
+class Links(httpx.AsyncBaseTransport):
+    """Serves the video under the name good, lets every other link fail, and gives fresh links."""
+
+    def __init__(self, video: bytes, *, fresh: Sequence[str]) -> None:
+        self.video = video
+        self.fresh = fresh
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path.startswith("/api"):
+            data = {"state": "success", "resultJson": json.dumps({"resultUrls": self.fresh})}
+            return httpx.Response(200, json={"code": 200, "data": data})
+        name = Path(request.url.path).stem
+        if name in {"gone", "refused"}:
+            raise httpx.ConnectError("Name or service not known" if name == "gone" else "refused")
+        if name.isdecimal():
+            return httpx.Response(int(name))
+        targets = {"loop": str(request.url), "port": "https://cdn:99999/a", "ftp": "ftp://cdn/a"}
+        if name in targets:
+            return httpx.Response(302, headers={"Location": targets[name]})
+        if name == "drip":
+            return httpx.Response(200, stream=Drip(), headers={"Content-Length": "1000000"})
+        if request.url.scheme == "ftp":
+            raise httpx.UnsupportedProtocol("ftp")
+        if request.url.port == 99_999:
+            raise OverflowError("getsockaddrarg: port must be 0-65535.")
+        contents = {"html": HTML, "empty": b"", "short": self.video[:-50], "good": self.video}
+        length = {"Content-Length": str(len(self.video if name == "short" else contents[name]))}
+        return httpx.Response(200, stream=httpx.ByteStream(contents[name]), headers=length)
+
+
+class Drip(httpx.AsyncByteStream):
+    """A byte a second, for much longer than any deadline."""
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while True:
+            yield b"\0"
+            await asyncio.sleep(1)
+
+
+def linked(*names: str, expires_in: timedelta = timedelta(days=15)) -> Attempt:
+    """Return a successful attempt whose recorded links have these names."""
     attempt = succeeded()
     assert attempt.outcome
-    both = attempt.outcome.model_copy(update={"result_urls": (OLD, FRESH)})
+    changes = {"result_urls": _urls(names), "expires_at": datetime.now(UTC) + expires_in}
+    return attempt.model_copy(update={"outcome": attempt.outcome.model_copy(update=changes)})
 
-    async with archivist(Web(old=[HTML], fresh=[video]), store) as archiving:
-        deadline = asyncio.get_running_loop().time() + 600
-        clip = await archiving.archive(attempt.model_copy(update={"outcome": both}), deadline=deadline)
+
+def _urls(names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(f"https://cdn/{name}.mp4?signature={number}" for number, name in enumerate(names))
+
+
+async def archived_from(
+    attempt: Attempt, transport: httpx.AsyncBaseTransport, store: Store, *, seconds: float = 3600
+) -> Clip:
+    """Archive an attempt."""
+    async with (
+        SeedanceClient("key", transport=transport) as client,
+        Downloader(transport=transport) as downloader,
+    ):
+        archiving = Archivist(store=store, client=client, downloader=downloader)
+        return await archiving.archive(attempt, deadline=asyncio.get_running_loop().time() + seconds)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_failed_link_stops_no_other(fault: str, video: bytes, store: Store) -> None:
+    """Whatever is wrong with the first of two links, the second is used."""
+    clip = await archived_from(linked(fault, "good"), Links(video, fresh=()), store)
 
     assert await store.read(clip.key) == video
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_failed_links_are_renewed(fault: str, video: bytes, store: Store) -> None:
+    """Whatever is wrong with the recorded link, a fresh one is used."""
+    clip = await archived_from(linked(fault), Links(video, fresh=_urls(["good"])), store)
+
+    assert await store.read(clip.key) == video
+
+
+@given(data=st.data())
+@settings(max_examples=40)
+async def test_one_good_link_suffices(data: st.DataObject, video: bytes) -> None:
+    """Any recorded and fresh links of which one is good end with an archived video."""
+    names = data.draw(st.lists(st.sampled_from(FAULTS), max_size=5))
+    names.insert(data.draw(st.integers(0, len(names))), "good")
+    recorded = data.draw(st.integers(0, len(names)))
+    store = Store.open(f"memory://{uuid4()}")
+    links = Links(video, fresh=_urls(names[recorded:]))
+
+    clip = await archived_from(linked(*names[:recorded]), links, store)
+
+    assert await store.read(clip.key) == video
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [("gone", ArchiveError), ("503", ArchiveError), ("port", ArchiveError), ("html", IntegrityError)],
+)
+async def test_all_links_failing_says_until_when(
+    fault: str, kind: type[ArchiveError], video: bytes, store: Store
+) -> None:
+    """If no link works, the error counts them, and says until when and how to archive the clip."""
+    attempt = linked(fault, fault)
+    assert attempt.outcome
+    assert attempt.outcome.expires_at
+    until = f"{attempt.outcome.expires_at:%Y-%m-%d %H:%M} UTC"
+
+    with pytest.raises(kind) as caught:
+        await archived_from(attempt, Links(video, fresh=_urls([fault])), store)
+
+    assert type(caught.value) is kind
+    assert "3 sources tried" in str(caught.value)
+    assert str(caught.value).endswith(
+        f"its link expires at {until}; run again or run prefect-seedance rescue {store.url} before then"
+    )
+
+
+class Forgotten(Links):
+    """An API that has forgotten the generation, or is down."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(b"", fresh=())
+        self.code = code
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path.startswith("/api"):
+            return httpx.Response(self.code, json={"code": self.code, "message": "task not found"})
+        return await super().handle_async_request(request)
+
+
+@pytest.mark.parametrize("code", [401, 404, 500])
+async def test_failed_status_read_is_a_remark(code: int, store: Store) -> None:
+    """If the API gives no fresh links, the failure of the recorded one decides, and the API's is added."""
+    with pytest.raises(LinkExpiredError, match=rf"\(404\) \(1 source tried; no new link: .*{code}"):
+        await archived_from(linked("404"), Forgotten(code), store)
+
+
+@pytest.mark.parametrize("fault", ["gone", "404", "503", "html"])
+async def test_past_its_lifetime_is_lost(fault: str, store: Store) -> None:
+    """If no link works after the API's lifetime of results, the error says that the video is lost."""
+    attempt = linked(fault, expires_in=timedelta(days=-1))
+
+    with pytest.raises(LinkExpiredError, match="blue is lost: the API kept its video until") as caught:
+        await archived_from(attempt, Forgotten(404), store)
+
+    assert status_of(attempt, caught.value) is ClipStatus.failed
+
+
+async def test_past_its_lifetime_may_work(video: bytes, store: Store) -> None:
+    """A link that works longer than promised is used."""
+    clip = await archived_from(linked("good", expires_in=timedelta(days=-1)), Links(video, fresh=()), store)
+
+    assert await store.read(clip.key) == video
+
+
+async def test_drip_leaves_time_for_others(video: bytes, store: Store) -> None:
+    """A host that sends a byte a second does not use up the deadline of an hour."""
+    began = asyncio.get_running_loop().time()
+
+    await archived_from(linked("drip", "good"), Links(video, fresh=()), store)
+
+    assert asyncio.get_running_loop().time() - began < 300
+
+
+async def test_keeps_what_arrived(store: Store) -> None:
+    """Bytes that do not decode are stored, although the last link serves nothing."""
+    with pytest.raises(LinkExpiredError, match=f"are stored as .*{FINGERPRINT}/refused.mp4"):
+        await archived_from(linked("html", "404"), Links(b"", fresh=()), store)
+
+    assert await store.read(f"clips/{FINGERPRINT}/refused.mp4") == HTML
 
 
 async def test_checks_the_stored_size(video: bytes) -> None:
@@ -321,10 +496,12 @@ def full_disk(*, after_bytes: int) -> Iterator[None]:
 
 async def test_reports_full_disk(video: bytes, store: Store) -> None:
     """On a full disk nothing is partly stored, and the error names the cause."""
-    with full_disk(after_bytes=len(video) // 2), pytest.raises(ArchiveError, match="File too large"):
-        await archived(Web(old=[video]), store)
+    web = Web(old=[video], fresh=[video])
+    with full_disk(after_bytes=len(video) // 2), pytest.raises(TemporaryFileError, match="File too large"):
+        await archived(web, store)
 
     assert await store.keys("clips/") == ()
+    assert web.downloads == ["/old.mp4"]  # another source would not help
     clip = await archived(Web(old=[video]), store)
     assert await store.read(clip.key) == video
 

@@ -62,7 +62,7 @@ async def nothing(store: Store, clip: PlannedClip) -> None:
         pytest.param(record_submitting, ClipStatus.submitting, id="submitting"),
         pytest.param(record_unresolved, ClipStatus.unresolved, id="unresolved"),
         pytest.param(record_in_flight, ClipStatus.in_flight, id="accepted"),
-        pytest.param(ended(SUCCEEDED), ClipStatus.generated, id="generated"),
+        pytest.param(ended(SUCCEEDED), ClipStatus.not_archived, id="not archived"),
         pytest.param(ended(FAILED), ClipStatus.failed, id="failed"),
         pytest.param(ended(REJECTED), ClipStatus.failed, id="rejected"),
         pytest.param(ended(REFUSED), ClipStatus.not_submitted, id="refused"),

@@ -73,6 +73,7 @@ OPEN = Run(
     says=("prefect-seedance resolve", "a paid generation may exist", "not submitted again"),
 )
 IN_FLIGHT = Run(status="in flight", exit_code=4)
+NOT_ARCHIVED = Run(status="not archived", exit_code=1, posts=1, accepted=1)
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,16 @@ def paused(rule: Rule, cause: str, *says: str) -> Row:
 def lasting(rule: Rule, *says: str, second: Run = CONTINUED) -> Row:
     """The fault lasts until the deadline; the next run archives the clip."""
     return replace(paused(rule, "DeadlineError", *says), second=second, lasts=True)
+
+
+def unarchived(rule: Rule, cause: str, *says: str) -> Row:
+    """No link works: the clip is paid and not archived, and the next run archives it."""
+    return Row(rule, replace(NOT_ARCHIVED, cause=cause, says=(*says, "its link expires at")), CONTINUED)
+
+
+def unarchived_in_time(rule: Rule) -> Row:
+    """The links fail until the deadline; the next run archives the clip."""
+    return replace(unarchived(rule, "DeadlineError", "before it was archived"), lasts=True)
 
 
 def failed(rule: Rule, cause: str, *says: str) -> Row:
@@ -227,14 +238,15 @@ FILE = [
     made(file("hang", seconds=1, times=1)),
     made(file("slow", seconds=1)),
     *[made(file("answer", status=code, times=1)) for code in (404, 410, 429, 500, 503)],
-    paused(file("truncate", at_share=0.9, consistent=True), "IntegrityError", "are stored as"),
-    paused(file("flip-bits", count=200), "IntegrityError", "are stored as"),
-    paused(file("html"), "IntegrityError", "are stored as"),
-    paused(file("empty"), "IntegrityError", "are stored as"),
-    paused(file("redirect", to="http://127.0.0.1:9/clip.mp4", times=6), "ConnectionFailedError"),
-    lasting(file("truncate", at_byte=0), "archive it"),
-    lasting(file("answer", status=503), "archive it"),
-    paused(file("expired"), "LinkExpiredError", "no longer served"),
+    made(file("redirect", to="http://127.0.0.1:9/clip.mp4", times=6)),
+    unarchived(file("truncate", at_share=0.9, consistent=True), "IntegrityError", "are stored as"),
+    unarchived(file("flip-bits", count=200), "IntegrityError", "are stored as"),
+    unarchived(file("html"), "IntegrityError", "are stored as"),
+    unarchived(file("empty"), "IntegrityError", "2 sources tried"),
+    unarchived(file("redirect", to="http://127.0.0.1:9/video.mp4"), "ArchiveError", "2 sources tried"),
+    unarchived_in_time(file("truncate", at_byte=0)),
+    unarchived_in_time(file("answer", status=503)),
+    unarchived(file("expired"), "LinkExpiredError", "no longer served"),
 ]
 
 _CONTENT = (

@@ -52,8 +52,9 @@ def test_generations_in_flight_are_no_failure() -> None:
     [
         (ClipStatus.failed, GenerationFailedError("PROCESSING_TIMEOUT")),
         (ClipStatus.unresolved, SubmissionUnresolvedError("no answer is recorded")),
+        (ClipStatus.not_archived, DeadlineError("its link expires at 2026-12-12 10:00 UTC")),
     ],
-    ids=["failed", "unresolved"],
+    ids=["failed", "unresolved", "not archived"],
 )
 def test_failure_has_reasons(status: ClipStatus, error: Exception) -> None:
     """A failed production is Failed, with counts and a reason for each clip, and without data."""

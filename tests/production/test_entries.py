@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from pydantic import SecretStr
@@ -11,10 +12,13 @@ from prefect_seedance.api.wire import ClipSettings
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.records import Attempt
+from prefect_seedance.clips.sources import expiry
 from prefect_seedance.clips.submit import describe_run
 from prefect_seedance.errors import (
+    ArchiveError,
     AuthenticationError,
     DeadlineError,
+    LinkExpiredError,
     SubmissionUnresolvedError,
 )
 from prefect_seedance.options import RetryPolicy
@@ -26,6 +30,7 @@ from tests.records import (
     FAILED,
     LOST,
     REFUSED,
+    SUCCEEDED,
     intent_of,
     record_in_flight,
     record_outcome,
@@ -35,6 +40,7 @@ from tests.records import (
 CLIP = PlannedClip(
     name="bell", prompt="a bell rings", images=(), settings=ClipSettings(), number=1, fingerprint="f" * 32
 )
+EXPIRES_AT = datetime(2099, 12, 12, 10, tzinfo=UTC)
 SETTINGS = RunSettings(
     credentials=Credentials(api_key=SecretStr("sd-key")), asked_by="flow run dawn", run_id="dawn"
 )
@@ -72,6 +78,45 @@ async def test_last_attempt_decides(books: Bookkeeper, store: Store) -> None:
     entry = await books.explain(CLIP, DeadlineError("too late"))
 
     assert (entry.status, entry.generation_id) == (ClipStatus.in_flight, "task_1")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [DeadlineError("The run was stopped"), RuntimeError("a bug")],
+    ids=["stopped", "bug"],
+)
+async def test_unarchived_clip_says_until_when(error: Exception, books: Bookkeeper, store: Store) -> None:
+    """A clip that is paid and not archived says until when its link works, and what to run."""
+    await record_outcome(store, CLIP, SUCCEEDED.model_copy(update={"expires_at": EXPIRES_AT}))
+
+    entry = await books.explain(CLIP, error)
+
+    assert entry.status is ClipStatus.not_archived
+    assert entry.reason == (
+        f"{error}; its link expires at 2099-12-12 10:00 UTC; "
+        f"run again or run prefect-seedance rescue '{store.url}' before then"
+    )
+
+
+async def test_archiving_error_says_it_once(books: Bookkeeper, store: Store) -> None:
+    """An error that already says until when the link works is not repeated."""
+    outcome = SUCCEEDED.model_copy(update={"expires_at": EXPIRES_AT})
+    await record_outcome(store, CLIP, outcome)
+    error = ArchiveError(f"bell: no link works; {expiry(outcome, archive=store.name)}")
+
+    entry = await books.explain(CLIP, error)
+
+    assert entry.reason == str(error)
+
+
+async def test_lost_clip_has_failed(books: Bookkeeper, store: Store) -> None:
+    """A video that the API no longer keeps has failed, and nothing asks to run again."""
+    expired = SUCCEEDED.model_copy(update={"expires_at": datetime(2026, 1, 1, tzinfo=UTC)})
+    await record_outcome(store, CLIP, expired)
+
+    entry = await books.explain(CLIP, LinkExpiredError("bell is lost"))
+
+    assert (entry.status, entry.reason) == (ClipStatus.failed, "bell is lost")
 
 
 async def test_unresolved_has_its_remedy(books: Bookkeeper, store: Store) -> None:

@@ -1,20 +1,26 @@
 """Film, report and checks of the cuts."""
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
+from prefect_seedance.clips.archive import Clip
 from prefect_seedance.clips.history import ClipStatus
+from prefect_seedance.film.seams import ClipInspection
 from prefect_seedance.options import JoinStyle, Output
+from prefect_seedance.production import outputs
+from prefect_seedance.production import steps as steps_module
 from prefect_seedance.production.outputs import OutputMaker
 from prefect_seedance.production.session import Session
 from prefect_seedance.production.settings import RunSettings
 from prefect_seedance.production.steps import PlainSteps
 from prefect_seedance.report.manifest import Entry, Manifest, read_manifest
+from prefect_seedance.storyboard.image import SourceImage
 from tests import films
 from tests.production.conftest import SOUNDS, prepare_sounds
 from tests.records import manifest_of
@@ -39,15 +45,16 @@ class Cutting:
 
     async def make(self, **output: object) -> Manifest:
         """Inspect the clips and make these outputs."""
-        maker = self.maker(**output)
+        async with self.maker(**output) as maker:
+            await self.inspect(maker)
+            return await maker.make(self.manifest)
+
+    async def inspect(self, maker: OutputMaker) -> None:
+        """Begin to inspect the clips."""
         planned = (await prepare_sounds(self.settings)).plan.clips
-        inspections = {}
         for entry, clip in zip(self.manifest.clips, planned, strict=True):
             assert entry.clip
-            inspection = await maker.inspect(entry.clip, clip)
-            assert inspection
-            inspections[entry.fingerprint] = inspection
-        return await maker.make(self.manifest, inspections)
+            maker.begin_inspection(entry.clip, clip)
 
 
 @pytest.fixture
@@ -118,7 +125,7 @@ async def test_failed_film_is_a_reason(cutting: Cutting, archive: Path) -> None:
         (archive / entry.clip.key).write_bytes(b"damaged")
     (archive / "productions/test-board/report.html/in-its-way").mkdir(parents=True)
 
-    manifest = await cutting.maker(film=True, report=True).make(cutting.manifest, {})
+    manifest = await cutting.maker(film=True, report=True).make(cutting.manifest)
 
     assert manifest.film is None
     assert manifest.film_reason
@@ -134,12 +141,64 @@ async def test_failed_inspection_is_logged(
     clip = cutting.manifest.clips[0].clip
     assert clip
     (archive / clip.key).unlink()
-    (planned, _) = (await prepare_sounds(cutting.settings)).plan.clips
 
     with caplog.at_level(logging.WARNING):
-        found = await cutting.maker(report=True).inspect(clip, planned)
+        manifest = await cutting.make(report=True)
 
-    assert found is None
+    assert [entry.inspection is None for entry in manifest.clips] == [True, False]
+    assert f"{clip.name} is archived and could not be inspected" in caplog.text
+
+
+class Hanging(PlainSteps):
+    """Steps of which the inspection of the first clip never ends."""
+
+    async def inspect(self, clip: Clip, *, images: Sequence[SourceImage]) -> ClipInspection:
+        """Inspect the second clip only."""
+        if clip.name == "scene 1":
+            await asyncio.Event().wait()
+        return await super().inspect(clip, images=images)
+
+
+async def test_late_inspection_is_cut_off(
+    cutting: Cutting, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An inspection that does not end in time is logged, and film and report are made without it."""
+    monkeypatch.setattr(outputs, "_INSPECTIONS_SECONDS", 0.0)
+    monkeypatch.setattr(outputs, "_SECONDS_PER_INSPECTION", 2.0)
+    steps = Hanging(session=cutting.session, settings=cutting.settings)
+
+    with caplog.at_level(logging.WARNING):
+        async with replace(cutting.maker(film=True, report=True), steps=steps) as maker:
+            await cutting.inspect(maker)
+            manifest = await maker.make(cutting.manifest)
+
+    assert [entry.inspection is None for entry in manifest.clips] == [True, False]
+    assert manifest.film
+    assert manifest.report
+    assert "1 of the clips could not be inspected in time" in caplog.text
+
+
+async def test_leaving_cancels_inspections(cutting: Cutting) -> None:
+    """No inspection is left running when the outputs are left without them."""
+    steps = Hanging(session=cutting.session, settings=cutting.settings)
+    before = asyncio.all_tasks()
+
+    async with replace(cutting.maker(report=True), steps=steps) as maker:
+        await cutting.inspect(maker)
+
+    assert asyncio.all_tasks() == before
+
+
+async def test_slow_film_is_cut_off(cutting: Cutting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A film that takes too long is stopped, and the manifest says how to join it."""
+    monkeypatch.setattr(steps_module, "_JOIN_SECONDS", 0.0)
+    monkeypatch.setattr(steps_module, "_JOIN_SECONDS_PER_SECOND", 0.0)
+
+    manifest = await cutting.make(film=True)
+
+    assert manifest.film is None
+    assert "prefect-seedance film" in (manifest.film_reason or "")
+    assert manifest.is_complete
 
 
 @pytest.mark.parametrize(
@@ -154,7 +213,7 @@ async def test_price_has_an_order(
     credentials = cutting.settings.credentials.model_copy(update={"price_per_second": Decimal(account)})
     cutting = replace(cutting, settings=replace(cutting.settings, credentials=credentials))
 
-    await cutting.maker(report=True, price_per_second=output).make(cutting.manifest, {})
+    await cutting.maker(report=True, price_per_second=output).make(cutting.manifest)
 
     page = (archive / "productions/test-board/report.html").read_text(encoding="utf-8")
     assert (f"Cost at {shown} a second" in page) == (shown is not None)

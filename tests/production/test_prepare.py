@@ -12,6 +12,7 @@ from prefect_seedance.options import Hosting, Loading, Output, Waiting
 from prefect_seedance.production.prepare import prepare
 from prefect_seedance.production.settings import RunSettings
 from prefect_seedance.storage.store import Store
+from prefect_seedance.video import decoders
 from tests.processes import Sandbox
 from tests.production.conftest import SOUNDS, prepare_sounds
 from tests.records import record_archived
@@ -99,6 +100,24 @@ async def test_wrong_setup_is_an_error(
     """An archive, a hosting or a callback URL that cannot work is an error."""
     with pytest.raises(error, match=message):
         await prepare(board, replace(settings, **changes))
+
+
+async def test_missing_decoder_is_an_error(settings: RunSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If this machine cannot decode a clip, that is an error before anything is spent."""
+    monkeypatch.setattr(decoders, "_REQUIRED", ("h264", "no-such-codec"))
+
+    with pytest.raises(SetupError, match=r"cannot decode no-such-codec.*Nothing was spent.*pip install"):
+        await prepare_sounds(settings)
+
+
+async def test_unwritable_temporary_folder_is_an_error(
+    settings: RunSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If no temporary file can be written, that is an error before anything is spent."""
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere")
+
+    with pytest.raises(SetupError, match=r"/nowhere.*TMPDIR.*Nothing was spent"):
+        await prepare_sounds(settings)
 
 
 async def test_clips_without_images_need_no_hosting(settings: RunSettings) -> None:

@@ -3,19 +3,26 @@
 import asyncio
 import contextlib
 import logging
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
+from prefect_seedance.clips.archive import Clip
 from prefect_seedance.clips.history import ClipStatus
+from prefect_seedance.film.seams import ClipInspection
 from prefect_seedance.options import Output, RetryPolicy
+from prefect_seedance.production import outputs
 from prefect_seedance.production.prepare import prepare
 from prefect_seedance.production.progress import OnProgress, Progress
 from prefect_seedance.production.run import run
+from prefect_seedance.production.session import Session
 from prefect_seedance.production.settings import RunSettings
+from prefect_seedance.production.steps import PlainSteps
 from prefect_seedance.report.manifest import Manifest, read_manifest
 from prefect_seedance.storage.store import Store
+from prefect_seedance.storyboard.image import SourceImage
 from prefect_seedance.storyboard.schema import ClipList, ClipSpec, Defaults
 from tests.processes import Sandbox
 from tests.production.conftest import PLAIN, QUICK, SOUNDS, make, opened, prepare_sounds
@@ -299,6 +306,57 @@ async def test_second_cancellation_stores_manifest(
 
 def _has_manifest(archive: Path) -> bool:
     return (archive / "productions/sounds/manifest.json").exists()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hanging(PlainSteps):
+    """Steps whose inspections never end."""
+
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def inspect(self, clip: Clip, *, images: Sequence[SourceImage]) -> ClipInspection:
+        """Wait for ever."""
+        self.begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.ended.set()
+        return await super().inspect(clip, images=images)
+
+
+async def test_account_precedes_inspections(settings: RunSettings, archive: Path) -> None:
+    """The manifest is stored while clips are still inspected; stopping the run stops the inspections."""
+    prepared = await prepare(SOUNDS, settings, output=Output(film=False))
+    async with Session.open(prepared.settings) as session:
+        steps = Hanging(session=session, settings=prepared.settings)
+        task = asyncio.create_task(run(prepared, session=session, steps=steps))
+        async with asyncio.timeout(30):
+            await steps.begun.wait()
+            while not _has_manifest(archive):
+                await asyncio.sleep(0.05)
+        was_inspecting = not steps.ended.is_set()
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    assert was_inspecting
+    assert (task.cancelled(), steps.ended.is_set()) == (True, True)
+    assert statuses(await stored(archive)) == ["made", "made"]
+
+
+async def test_hanging_inspections_end(settings: RunSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inspections that never end do not keep the run from its end, its report and its manifest."""
+    monkeypatch.setattr(outputs, "_INSPECTIONS_SECONDS", 0.1)
+    monkeypatch.setattr(outputs, "_SECONDS_PER_INSPECTION", 0.0)
+    prepared = await prepare(SOUNDS, settings, output=Output(film=False))
+
+    async with Session.open(prepared.settings) as session, asyncio.timeout(30):
+        steps = Hanging(session=session, settings=prepared.settings)
+        manifest = await run(prepared, session=session, steps=steps)
+
+    assert statuses(manifest) == ["made", "made"]
+    assert manifest.report
 
 
 async def test_unstored_manifest_is_returned(

@@ -15,8 +15,10 @@ from prefect_seedance.errors import (
     NoAnswerError,
     RateLimitedError,
     SubmissionUnresolvedError,
+    TemporaryFileError,
 )
 from prefect_seedance.report.manifest import Entry, Manifest, status_of
+from prefect_seedance.report.paid_clip import PaidClip
 from prefect_seedance.report.verdict import Verdict
 from prefect_seedance.storyboard.plan import PlannedClip
 from prefect_seedance.video.probe import VideoFacts
@@ -52,14 +54,20 @@ JUDGEMENTS = [
     pytest.param(ACCEPTED, DeadlineError("late"), ClipStatus.in_flight, id="deadline while it runs"),
     pytest.param(ACCEPTED, AuthenticationError("no"), ClipStatus.in_flight, id="key revoked while it runs"),
     pytest.param(ACCEPTED, RuntimeError("bug"), ClipStatus.in_flight, id="bug while it runs"),
-    pytest.param(ended(Result.success), DeadlineError("late"), ClipStatus.in_flight, id="not fetched yet"),
-    pytest.param(ended(Result.success), IntegrityError("broken"), ClipStatus.in_flight, id="broken bytes"),
-    pytest.param(ended(Result.success), NoAnswerError("reset"), ClipStatus.in_flight, id="broken transfer"),
+    pytest.param(ended(Result.success), DeadlineError("late"), ClipStatus.not_archived, id="not fetched yet"),
+    pytest.param(ended(Result.success), IntegrityError("broken"), ClipStatus.not_archived, id="broken bytes"),
+    pytest.param(ended(Result.success), TemporaryFileError("full"), ClipStatus.not_archived, id="full disk"),
+    pytest.param(
+        ended(Result.success), RuntimeError("bug"), ClipStatus.not_archived, id="bug while archiving"
+    ),
+    pytest.param(
+        ended(Result.success), NoAnswerError("reset"), ClipStatus.not_archived, id="broken transfer"
+    ),
     pytest.param(ended(Result.success), LinkExpiredError("gone"), ClipStatus.failed, id="link expired"),
     pytest.param(
         ended(Result.success, expires_at=datetime.now(UTC) + timedelta(days=1)),
         LinkExpiredError("403"),
-        ClipStatus.in_flight,
+        ClipStatus.not_archived,
         id="link refused before it expires",
     ),
     pytest.param(ended(Result.failed), RuntimeError(), ClipStatus.failed, id="generation failed"),
@@ -129,6 +137,7 @@ MADE, REUSED, FAILED = (
 )
 UNRESOLVED, IN_FLIGHT = entry(ClipStatus.unresolved), entry(ClipStatus.in_flight)
 REFUSED = entry(ClipStatus.not_submitted, cause="AuthenticationError")
+NOT_ARCHIVED = entry(ClipStatus.not_archived, cause="DeadlineError", billed_seconds=4)
 POOR = entry(ClipStatus.not_submitted, cause="InsufficientFundsError")
 
 EXITS = [
@@ -136,6 +145,9 @@ EXITS = [
     pytest.param([MADE, FAILED], Verdict.failed, id="failed"),
     pytest.param([MADE, FAILED, IN_FLIGHT], Verdict.in_flight, id="in flight before failed"),
     pytest.param([FAILED, IN_FLIGHT, UNRESOLVED], Verdict.unresolved, id="unresolved before all"),
+    pytest.param([MADE, NOT_ARCHIVED], Verdict.failed, id="paid and not archived"),
+    pytest.param([NOT_ARCHIVED, IN_FLIGHT], Verdict.failed, id="not archived before in flight"),
+    pytest.param([NOT_ARCHIVED, UNRESOLVED], Verdict.unresolved, id="unresolved before not archived"),
     pytest.param([REFUSED, REUSED], Verdict.setup, id="key refused, nothing spent"),
     pytest.param([REFUSED, MADE], Verdict.failed, id="key refused, something spent"),
     pytest.param([POOR], Verdict.failed, id="balance too low"),
@@ -146,6 +158,25 @@ EXITS = [
 def test_verdict(entries: list[Entry], verdict: Verdict) -> None:
     """The exit code is the most urgent of what is left to do."""
     assert manifest(*entries).verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("reason", "verdict"),
+    [("its link expires at 2026-12-12 10:00 UTC", Verdict.failed), (None, Verdict.complete)],
+    ids=["could not be archived", "was not tried"],
+)
+def test_stuck_former_clip_fails(reason: str | None, verdict: Verdict) -> None:
+    """A complete production fails if it could not archive a clip that it paid for before an edit."""
+    former = PaidClip(
+        fingerprint="e" * 32,
+        name="old clouds",
+        production="sky",
+        status=ClipStatus.not_archived,
+        billed_seconds=4,
+        reason=reason,
+    )
+
+    assert manifest(MADE).model_copy(update={"former": (former,)}).verdict is verdict
 
 
 def test_summary_counts() -> None:

@@ -1,9 +1,10 @@
+import resource
 from pathlib import Path
 
 import pytest
 
-from prefect_seedance.errors import ArchiveError
-from prefect_seedance.storage.tempfiles import GuardedFile, temporary_file
+from prefect_seedance.errors import ArchiveError, SetupError
+from prefect_seedance.storage.tempfiles import GuardedFile, probe_temporary_folder, temporary_file
 
 
 def test_full_disk_names_the_remedy() -> None:
@@ -46,6 +47,26 @@ def test_temporary_file_has_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         file.write(b"film")
 
         assert list(tmp_path.iterdir()) == []
+
+
+def test_probe_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A probe of the temporary folder leaves no file."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    probe_temporary_folder()
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_probe_finds_full_disk() -> None:
+    """A disk on which files can be created and not written is a wrong set-up."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(SetupError, match=r"File too large.*TMPDIR.*Nothing was spent"):
+            probe_temporary_folder()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_deadline_is_no_disk_error() -> None:

@@ -1,0 +1,118 @@
+"""Download a video from any of the links that the API gives for it."""
+
+import logging
+import shlex
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import BinaryIO
+
+from prefect_seedance.api.client import SeedanceClient
+from prefect_seedance.api.download import Downloader
+from prefect_seedance.clips.records import Attempt, Outcome
+from prefect_seedance.errors import ArchiveError, LinkExpiredError, SeedanceError, TemporaryFileError
+from prefect_seedance.video.probe import VideoFacts
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """The links of a video: those that the ledger recorded, then those of one new status read.
+
+    Attributes:
+        decode: Decodes a whole video, and returns its facts.
+    """
+
+    client: SeedanceClient
+    downloader: Downloader
+    decode: Callable[[BinaryIO], Awaitable[VideoFacts]]
+
+    async def fetch(self, attempt: Attempt, file: BinaryIO) -> tuple[str, VideoFacts]:
+        """Download the video into a file from the first link that serves it, and return digest and facts.
+
+        A link fails for itself alone, whatever the reason. If all fail, the file has the bytes that arrived
+        last.
+
+        Raises:
+            LinkExpiredError: No link serves the video, and the API no longer keeps it.
+            TemporaryFileError: The file cannot be written.
+            ArchiveError: No link serves the video now; of the class of the last failure.
+        """
+        file.seek(0)
+        file.truncate()
+        links, unread, tried = attempt.outcome.result_urls if attempt.outcome else (), "", 0
+        failure: Exception = LinkExpiredError("the API returns no link")
+        for is_fresh in (False, True):
+            if is_fresh:
+                links, unread = await self._fresh_links(attempt)
+            for url in links:
+                tried += 1
+                try:
+                    sha256 = await self.downloader.fetch(url, file)
+                    return sha256, await self.decode(file)
+                except TemporaryFileError:
+                    raise
+                except Exception as error:  # noqa: BLE001 -- the next link may serve the video
+                    failure = error
+                    _log_unexpected(attempt, error)
+        found = f"{failure} ({tried} {'source' if tried == 1 else 'sources'} tried{unread})"
+        raise _final(attempt, failure, found) from failure
+
+    async def _fresh_links(self, attempt: Attempt) -> tuple[tuple[str, ...], str]:
+        """Return the links of a new status read; if it fails, none, and why."""
+        try:
+            generation = await self.client.status(
+                attempt.generation_id, model=attempt.intent.model, base_url=attempt.intent.base_url
+            )
+        except SeedanceError as error:
+            return (), f"; no new link: {error}"
+        return generation.result_urls, ""
+
+
+def expiry(outcome: Outcome | None, *, archive: str) -> str:
+    """Return until when a video can be archived, and how, to end a message with.
+
+    Args:
+        outcome: Of the attempt that succeeded.
+        archive: The archive, as commands name it.
+    """
+    again = f"run again or run prefect-seedance rescue {shlex.quote(archive)}"
+    expires_at = outcome.expires_at if outcome else None
+    if expires_at is None:
+        return again
+    if _is_past(expires_at):
+        return f"its link expired at {_minute(expires_at)}; {again}, which may still succeed"
+    return f"its link expires at {_minute(expires_at)}; {again} before then"
+
+
+def is_lost(outcome: Outcome | None, error: BaseException) -> bool:
+    """Return whether an error of archiving is final, because the API no longer keeps the video."""
+    expires_at = outcome.expires_at if outcome else None
+    return isinstance(error, LinkExpiredError) and (expires_at is None or _is_past(expires_at))
+
+
+def _final(attempt: Attempt, failure: Exception, found: str) -> ArchiveError:
+    """Return the error that no link serves the video: for good, if the API no longer keeps it."""
+    name, expires_at = attempt.intent.name, attempt.outcome.expires_at if attempt.outcome else None
+    if expires_at and _is_past(expires_at):
+        return LinkExpiredError(
+            f"{name} is lost: the API kept its video until {_minute(expires_at)}, and no link works any "
+            f"more: {found}. If this machine was offline, run again; otherwise ask the provider for the "
+            f"video of generation {attempt.generation_id}, which is paid"
+        )
+    kind = type(failure) if isinstance(failure, ArchiveError) else ArchiveError
+    return kind(f"{name}: {found}")
+
+
+def _is_past(moment: datetime) -> bool:
+    return moment <= datetime.now(UTC)
+
+
+def _minute(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _log_unexpected(attempt: Attempt, error: Exception) -> None:
+    if not isinstance(error, SeedanceError):
+        _log.error("A link of %s failed unexpectedly", attempt.intent.name, exc_info=error)
