@@ -156,6 +156,11 @@ def failed(rule: Rule, cause: str, *says: str) -> Row:
     return Row(rule, replace(end, posts=1, accepted=1), end)
 
 
+def reopened(rule: Rule, cause: str, *says: str) -> Row:
+    """The API reports no video until the run ends; the next run reads the status again and archives it."""
+    return replace(failed(rule, cause, *says), second=CONTINUED)
+
+
 SUBMIT = [
     unresolved(submit("accept-then-drop")),
     unresolved(submit("accept-then-drop", reset=True)),
@@ -203,8 +208,10 @@ STATUS = [
     made(status("broken-result", times=1)),
     made(status("hidden-code", code=500, times=2)),
     made(status("hidden-code", code=429, times=1)),
-    failed(status("no-urls"), "GenerationFailedError", "NO_RESULT", "without a usable URL", "--retry-failed"),
-    failed(status("broken-result"), "GenerationFailedError", "NO_RESULT", "--retry-failed"),
+    reopened(
+        status("no-urls"), "GenerationFailedError", "NO_RESULT", "without a usable URL", "--retry-failed"
+    ),
+    reopened(status("broken-result"), "GenerationFailedError", "NO_RESULT", "--retry-failed"),
     paused(status("answer", status=404), "NotFoundError"),
     paused(status("answer", status=400), "InvalidRequestError"),
     paused(status("answer", status=401), "AuthenticationError"),
