@@ -156,9 +156,9 @@ def failed(rule: Rule, cause: str, *says: str) -> Row:
     return Row(rule, replace(end, posts=1, accepted=1), end)
 
 
-def reopened(rule: Rule, *says: str) -> Row:
-    """The clip ends without a video; the next run reads it again before it pays, and archives the video."""
-    return replace(failed(rule, "GenerationFailedError", "NO_RESULT", *says), second=CONTINUED)
+def reopened(rule: Rule, cause: str, *says: str) -> Row:
+    """The API reports no video until the run ends; the next run reads the status again and archives it."""
+    return replace(failed(rule, cause, *says), second=CONTINUED)
 
 
 SUBMIT = [
@@ -208,8 +208,10 @@ STATUS = [
     made(status("broken-result", times=1)),
     made(status("hidden-code", code=500, times=2)),
     made(status("hidden-code", code=429, times=1)),
-    reopened(status("no-urls"), "without a usable URL"),
-    reopened(status("broken-result"), "without a usable URL"),
+    reopened(
+        status("no-urls"), "GenerationFailedError", "NO_RESULT", "without a usable URL", "--retry-failed"
+    ),
+    reopened(status("broken-result"), "GenerationFailedError", "NO_RESULT", "--retry-failed"),
     paused(status("answer", status=404), "NotFoundError"),
     paused(status("answer", status=400), "InvalidRequestError"),
     paused(status("answer", status=401), "AuthenticationError"),
