@@ -26,8 +26,8 @@ async def reopen(attempts: Sequence[Attempt], *, ledger: Ledger, client: Seedanc
                 continue
             if not generation.has_ended:
                 raise DeadlineError(
-                    f"{intent.name} was reported as finished without a video, and generation "
-                    f"{attempt.generation_id} is {generation.state} again. It is paid for once: run again later"
+                    f"{intent.name} was finished without a video, and now generation "
+                    f"{attempt.generation_id} is {generation.state}. It is paid for once; run again later"
                 )
             outcome = Outcome.of_generation(generation, model=intent.model)
             if outcome.result is Result.success:
