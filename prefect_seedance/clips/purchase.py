@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import tenacity
 
@@ -24,9 +24,6 @@ from prefect_seedance.errors import (
     SubmissionUnresolvedError,
     may_retry_submission,
 )
-
-RECORDING_SECONDS: Final = 60.0
-"""How long to try to record an answer: until then, its id exists only in this process and its log."""
 
 _WRITE_SECONDS = 10.0
 """Bound of one write or read: a store that does not answer must not use up the time for all tries."""
@@ -72,7 +69,7 @@ class Purchase:
             if not error.outcome_known:
                 message = f"{unresolved_message(self.ledger, self.intent)} ({error})"
                 raise SubmissionUnresolvedError(message) from error
-            await _until_written(functools.partial(self._conclude, error))
+            await self._until_written(functools.partial(self._conclude, error))
             if may_retry_submission(error) or isinstance(error, NotSentError):
                 return None
             raise
@@ -109,7 +106,7 @@ class Purchase:
 
         try:
             accept = functools.partial(self.ledger.accept, attempt, generation_id)
-            return await _until_written(accept, log=log)
+            return await self._until_written(accept, log=log)
         except ArchiveError as error:
             raise SubmissionUnresolvedError(
                 f"The API accepted {name} as generation {generation_id}, but the id could not be recorded: "
@@ -117,26 +114,31 @@ class Purchase:
                 f"{resolve_command(self.ledger, self.intent)} --adopt {generation_id}"
             ) from error
 
+    async def _until_written(
+        self,
+        write: Callable[[], Awaitable[Attempt]],
+        *,
+        log: Callable[[tenacity.RetryCallState], None] | None = None,
+    ) -> Attempt:
+        """Try to write a record once a second, for as long as a request may take.
 
-async def _until_written(
-    write: Callable[[], Awaitable[Attempt]], *, log: Callable[[tenacity.RetryCallState], None] | None = None
-) -> Attempt:
-    """Try to write a record once a second, for as long as a recording may take."""
-    clock = asyncio.get_running_loop().time
-    latest = clock() + RECORDING_SECONDS
+        Until an answer is recorded, its id exists only in this process and its log.
+        """
+        clock = asyncio.get_running_loop().time
+        latest = clock() + self.client.timeout_seconds
 
-    async def attempt() -> Attempt:
-        return await _bounded(write())
+        async def attempt() -> Attempt:
+            return await _bounded(write())
 
-    tries = tenacity.AsyncRetrying(
-        retry=tenacity.retry_if_exception_type(ArchiveError),
-        wait=tenacity.wait_fixed(1),
-        stop=lambda _: clock() >= latest,
-        before_sleep=log,
-        sleep=asyncio.sleep,
-        reraise=True,
-    )
-    return await tries(attempt)
+        tries = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception_type(ArchiveError),
+            wait=tenacity.wait_fixed(1),
+            stop=lambda _: clock() >= latest,
+            before_sleep=log,
+            sleep=asyncio.sleep,
+            reraise=True,
+        )
+        return await tries(attempt)
 
 
 async def _bounded(work: Awaitable[_T]) -> _T:
