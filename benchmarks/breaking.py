@@ -29,6 +29,7 @@ _UNITS = (
     "tests/clips/test_submit.py",
     "tests/clips/test_retry.py",
     "tests/clips/test_poll.py",
+    "tests/report/test_manifest.py",
 )
 _TABLE = ("tests/journeys/test_faults.py", "tests/journeys/test_paying_once.py")
 
@@ -137,9 +138,20 @@ RULES = (
     Rule(
         "a video is verified before it is stored",
         "clips/archive",
-        "                return sha256, await self._probe(file)\n            except (LinkExpiredError",
-        "                await self._store(attempt.intent.fingerprint, file, sha256=sha256)\n"
-        "                return sha256, await self._probe(file)\n            except (LinkExpiredError",
+        'refused.mp4"',
+        'clip-000000000000.mp4"',
+    ),
+    Rule(
+        "every link of a paid video is tried",
+        "clips/sources",
+        "            for url in links:\n",
+        "            for url in links[:1]:\n",
+    ),
+    Rule(
+        "paid and not archived is not in flight",
+        "report/manifest",
+        "else ClipStatus.not_archived",
+        "else ClipStatus.in_flight",
     ),
     Rule(
         "a video is stored before its record",
