@@ -30,6 +30,7 @@ _UNITS = (
     "tests/clips/test_retry.py",
     "tests/clips/test_poll.py",
     "tests/report/test_manifest.py",
+    "tests/clips/test_finality.py",
 )
 _TABLE = ("tests/journeys/test_faults.py", "tests/journeys/test_paying_once.py")
 
@@ -131,15 +132,32 @@ RULES = (
     ),
     Rule(
         "a new id may be unknown for a while",
-        "clips/poll",
-        "(isinstance(error, NotFoundError) and self._is_settling(pending))",
-        "False",
+        "clips/finality",
+        "        if isinstance(answer, NotFoundError):\n            return cls.not_found\n",
+        "",
+    ),
+    Rule(
+        "one odd answer is never final",
+        "clips/finality",
+        "        return sent - self.since\n",
+        '        return float("inf")\n',
+    ),
+    Rule(
+        "a run that does not wait concludes nothing from one odd answer",
+        "clips/finality",
+        "    if _has_expired(attempt):\n        return True\n",
+        "    return True\n",
     ),
     Rule(
         "a video is verified before it is stored",
         "clips/archive",
-        'refused.mp4"',
-        'clip-000000000000.mp4"',
+        "        sources = Sources(client=self.client, downloader=self.downloader, decode=self._probe)\n",
+        "        async def decode(file: BinaryIO) -> VideoFacts:\n"
+        "            file.seek(0)\n"
+        "            sha256 = __import__('hashlib').sha256(file.read()).hexdigest()\n"
+        "            await self._store(attempt.intent.fingerprint, file, sha256=sha256)\n"
+        "            return await self._probe(file)\n\n"
+        "        sources = Sources(client=self.client, downloader=self.downloader, decode=decode)\n",
     ),
     Rule(
         "every link of a paid video is tried",

@@ -17,6 +17,7 @@ SeedanceError                     transient   outcome known
 ├── GenerationFailedError             no          yes     ended without a video
 ├── DeadlineError                     no          yes     the wait ended; the generation continues
 ├── ArchiveError                      no          yes     a video could not be fetched or stored
+│   ├── UnreadableRecordError         no          yes     a record is damaged, or of a newer version
 │   ├── LinkExpiredError              no          yes     the result's URL is no longer served
 │   ├── IntegrityError                yes         yes     bytes incomplete or not decodable
 │   └── TemporaryFileError            no          yes     a local temporary file cannot be written
@@ -146,6 +147,10 @@ class ArchiveError(SeedanceError):
     """A video could not be fetched or stored."""
 
 
+class UnreadableRecordError(ArchiveError):
+    """A record in the archive is damaged, or a newer version wrote it in a way that this one cannot read."""
+
+
 class LinkExpiredError(ArchiveError):
     """The API no longer serves the video under this URL."""
 
@@ -184,7 +189,11 @@ class FailKind(StrEnum):
     money = "money"
     """The balance was too low."""
     unknown = "unknown"
-    """The code is not documented."""
+    """The code is not documented, or a newer version recorded a kind that this one does not know."""
+
+    @classmethod
+    def _missing_(cls, _: object) -> "FailKind":
+        return cls.unknown
 
 
 _FAIL_CODES: Mapping[FailKind, frozenset[str]] = {

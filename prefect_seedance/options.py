@@ -114,8 +114,8 @@ PollEvery = Annotated[Seconds, Help("Time between two polls of a generation.")]
 Settling = Annotated[
     Seconds,
     Help(
-        "How long to keep polling if the API does not know a new generation yet, or reports success without "
-        "a URL."
+        "How long the API must report the same before it is believed, if it does not know an accepted "
+        "generation, or reports success without a URL."
     ),
 ]
 CallbackGrace = Annotated[

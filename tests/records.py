@@ -65,6 +65,12 @@ async def record_unresolved(store: Store, clip: PlannedClip) -> Attempt:
     return await _claim(store, intent_of(clip))
 
 
+async def record_unreadable(store: Store, clip: PlannedClip) -> None:
+    """Record a submission, and damage the record."""
+    attempt = await record_unresolved(store, clip)
+    await store.put(f"{attempt.key}intent.json", b"{")
+
+
 async def record_in_flight(store: Store, clip: PlannedClip) -> Attempt:
     """Record an accepted submission."""
     return await Ledger(store).accept(await record_unresolved(store, clip), f"task_{clip.number}")
@@ -77,13 +83,13 @@ async def record_outcome(store: Store, clip: PlannedClip, outcome: Outcome) -> A
     return await Ledger(store).conclude(attempt, outcome)
 
 
-async def record_success(store: Store, clip: Clip) -> Attempt:
+async def record_success(store: Store, clip: Clip, *, production: str = "test-board") -> Attempt:
     """Record the attempt that made an archived clip."""
     intent = Intent(
         fingerprint=clip.fingerprint,
         number=clip.attempt,
         name=clip.name,
-        production="test-board",
+        production=production,
         model=clip.model,
         base_url=clip.base_url,
         request=clip.request,

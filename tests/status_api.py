@@ -17,7 +17,7 @@ from prefect_seedance.options import Waiting
 
 HOUR = 3600.0
 
-Answer = Callable[[float], httpx.Response | Exception]
+Answer = Callable[[float], httpx.Response | BaseException]
 """The API's response, by the seconds since the test began."""
 
 
@@ -37,12 +37,13 @@ def refusal(code: int) -> httpx.Response:
 
 
 class Api(httpx.AsyncBaseTransport):
-    """Answers status reads by the clock, and records their generations and times."""
+    """Answers status reads by the clock, each after some seconds, and records their generations and times."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, *, seconds: float = 0.05) -> None:
         self.polls: list[tuple[str, float]] = []
         self.under_way = self.most_under_way = 0
         self._answer = answer
+        self._seconds = seconds
         self._began = asyncio.get_running_loop().time()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -50,17 +51,17 @@ class Api(httpx.AsyncBaseTransport):
         self.polls.append((request.url.params["taskId"], now))
         self.under_way += 1
         self.most_under_way = max(self.most_under_way, self.under_way)
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(self._seconds)
         self.under_way -= 1
         answer = self._answer(now)
-        if isinstance(answer, Exception):
+        if isinstance(answer, BaseException):
             raise answer
         return answer
 
 
 def accepted(number: int = 1, *, age_seconds: float = 0, duration: int = 4) -> Attempt:
     """Return an attempt that the API accepted."""
-    now = datetime.now(UTC)
+    then = datetime.now(UTC) - timedelta(seconds=age_seconds)
     clip_input = ClipInput(mode="text-to-video", prompt="drifting clouds", duration=duration)
     intent = Intent(
         fingerprint=f"{number:032}",
@@ -71,10 +72,10 @@ def accepted(number: int = 1, *, age_seconds: float = 0, duration: int = 4) -> A
         base_url="https://api.apixo.ai",
         request=GenerateRequest(input=clip_input),
         asked_by="host process 7",
-        asked_at=now,
-        settles_by=now,
+        asked_at=then,
+        settles_by=then,
     )
-    acceptance = Acceptance(generation_id=f"task_{number}", accepted_at=now - timedelta(seconds=age_seconds))
+    acceptance = Acceptance(generation_id=f"task_{number}", accepted_at=then)
     return Attempt(intent=intent, acceptance=acceptance)
 
 

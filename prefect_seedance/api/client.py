@@ -12,8 +12,8 @@ import tenacity
 from prefect_seedance.api.account import Limiter
 from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.api.permit import Permit
-from prefect_seedance.api.responses import parse_response
-from prefect_seedance.api.transport import timeouts, translated_errors
+from prefect_seedance.api.responses import checked_id, parse_response, submitted_id
+from prefect_seedance.api.transport import exchange, timeouts
 from prefect_seedance.api.urls import parse_url
 from prefect_seedance.api.wire import DEFAULT_BASE_URL, GenerateRequest, Generation, problems
 from prefect_seedance.errors import (
@@ -167,10 +167,7 @@ class SeedanceClient:
         except (AuthenticationError, InsufficientFundsError) as error:
             self._account_refused = error
             raise
-        generation_id = data.get("taskId") if isinstance(data, dict) else None
-        if not isinstance(generation_id, str) or not generation_id:
-            raise NoAnswerError(f"The response to the submission has no taskId: {str(data)[:200]}")
-        return generation_id
+        return submitted_id(data)
 
     async def _post(self, request: GenerateRequest, permit: Permit) -> object:
         """Send a submission, unless its permit has ended when the connection is ready."""
@@ -215,7 +212,7 @@ class SeedanceClient:
             http = self._reads
             async with self._read_gate:
                 await self.limiter.acquire()
-                request = http.build_request("GET", url, params={"taskId": generation_id})
+                request = http.build_request("GET", url, params={"taskId": checked_id(generation_id)})
                 data = await self._exchange(http, request)
             if not isinstance(data, dict):
                 raise NoAnswerError(f"The status response for generation {generation_id} has no data")
@@ -241,11 +238,8 @@ class SeedanceClient:
 
     async def _exchange(self, http: httpx.AsyncClient, request: httpx.Request) -> object:
         """Send one request, and return the ``data`` of a successful response."""
-        with translated_errors(f"{request.method} {request.url}"):
-            async with asyncio.timeout(http.timeout.read):
-                response = await http.send(request)
         try:
-            data = parse_response(response)
+            data = parse_response(await exchange(http, request))
         except RateLimitedError as error:
             self.limiter.pause(error.retry_after_seconds)
             raise

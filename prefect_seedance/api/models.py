@@ -49,3 +49,18 @@ CAPABILITIES: Mapping[str, Capabilities] = {
 }
 """By model id, the last segment of the endpoints. Source: the project's specification; for prompt length and
 the ratios 3:4 and 4:3, the provider's public pages, read 2026-11."""
+
+
+def generation_seconds(model: str, duration: int) -> tuple[float, float]:
+    """Return the shortest and longest usual time of a generation.
+
+    For a model or duration that only a newer version knows: of any generation.
+    """
+    known = CAPABILITIES.get(model, CAPABILITIES[DEFAULT_MODEL]).generation_seconds
+    shortest, longest = zip(*known.values(), strict=True)
+    return known.get(duration, (min(shortest), max(longest)))
+
+
+def result_lifetime(model: str) -> timedelta:
+    """Return how long the API serves a video; for a model that only a newer version knows, the default's."""
+    return CAPABILITIES.get(model, CAPABILITIES[DEFAULT_MODEL]).result_lifetime

@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Self
 
+from prefect_seedance.api import wall_clock
 from prefect_seedance.errors import NotSentError
 
 
@@ -35,7 +36,7 @@ class Permit:
     def lasting(cls, seconds: float) -> Self:
         """Return a permit that lasts this long from now."""
         now = asyncio.get_running_loop().time()
-        return cls(expires_at=datetime.now(UTC) + timedelta(seconds=seconds), deadline=now + seconds)
+        return cls(expires_at=wall_clock.now() + timedelta(seconds=seconds), deadline=now + seconds)
 
     def revoke(self) -> None:
         """Send nothing any more, and end a wait for the request's turn."""
@@ -50,7 +51,7 @@ class Permit:
             NotSentError: If the permit has ended.
         """
         now = asyncio.get_running_loop().time()
-        if self._is_revoked or now >= self.deadline or datetime.now(UTC) >= self.expires_at:
+        if self._is_revoked or now >= self.deadline or wall_clock.now() >= self.expires_at:
             raise self._refusal()
         self.may_have_started = True
 

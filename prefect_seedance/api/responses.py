@@ -2,11 +2,12 @@
 
 import email.utils
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC
 
 import httpx
 
-from prefect_seedance.api.wire import Envelope, parse_envelope
+from prefect_seedance.api import wall_clock
+from prefect_seedance.api.wire import Envelope, is_generation_id, parse_envelope
 from prefect_seedance.errors import (
     ApiError,
     AuthenticationError,
@@ -55,6 +56,29 @@ def parse_response(response: httpx.Response) -> object:
     return envelope.data
 
 
+def submitted_id(data: object) -> str:
+    """Return the generation's id in the ``data`` of the response to a submission.
+
+    Raises:
+        NoAnswerError: If there is none, although a generation may have been started.
+    """
+    generation_id = data.get("taskId") if isinstance(data, dict) else None
+    if not is_generation_id(generation_id):
+        raise NoAnswerError(f"The response to the submission has no usable taskId: {data!r:.200}")
+    return generation_id
+
+
+def checked_id(generation_id: str) -> str:
+    """Return an id unchanged, before it is sent.
+
+    Raises:
+        NotFoundError: If the API knows no such id, because it cannot be one.
+    """
+    if not is_generation_id(generation_id):
+        raise NotFoundError(f"{generation_id!r:.220} is not an id of the API; nothing was requested")
+    return generation_id
+
+
 def _may_have_started(envelope: Envelope) -> bool:
     """Return whether a generation may have been started although the HTTP status is an error."""
     return envelope.code == httpx.codes.OK or envelope.code >= httpx.codes.INTERNAL_SERVER_ERROR
@@ -85,4 +109,4 @@ def _retry_after_seconds(header: str) -> float | None:
         return None
     if moment.tzinfo is None:  # HTTP dates are always in UTC
         moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+    return max(0.0, (moment - wall_clock.now()).total_seconds())

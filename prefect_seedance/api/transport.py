@@ -29,6 +29,10 @@ ERRORS: Mapping[type[Exception], type[SeedanceError]] = {
 """The first entry that matches the exception counts."""
 
 
+MAX_ANSWER_BYTES = 2**20
+"""Bound of one answer of the API, which has some hundred bytes. It is recorded whole."""
+
+
 class Resource(NamedTuple):
     """The response to a GET request.
 
@@ -48,6 +52,46 @@ class Resource(NamedTuple):
         return httpx.codes.is_success(self.status_code)
 
 
+async def exchange(http: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
+    """Send a request to the API, and return its response with the body.
+
+    Raises:
+        ConnectionFailedError: If the API could not be reached.
+        NoAnswerError: If no response of at most `MAX_ANSWER_BYTES` arrived within the client's read timeout.
+    """
+    action = f"{request.method} {request.url}"
+    with translated_errors(action):
+        async with asyncio.timeout(http.timeout.read):
+            response = await http.send(request, stream=True)
+            try:
+                content = await _read(response, max_bytes=MAX_ANSWER_BYTES)
+            finally:
+                await response.aclose()
+    if len(content) > MAX_ANSWER_BYTES:
+        raise NoAnswerError(f"{action}: the answer is larger than {MAX_ANSWER_BYTES:,} bytes")
+    headers = httpx.Headers(response.headers)
+    headers.pop("Content-Encoding", None)  # the content is decoded
+    return httpx.Response(
+        response.status_code,
+        headers=headers,
+        content=content,
+        request=request,
+        extensions=response.extensions,
+    )
+
+
+async def _read(response: httpx.Response, *, max_bytes: int) -> bytes:
+    """Read a body, but of a larger one only ``max_bytes + 1`` bytes."""
+    if "," in response.headers.get("Content-Encoding", ""):  # each layer multiplies a chunk by up to 1,000
+        raise NoAnswerError(f"GET {response.url}: the response is compressed twice")
+    content = bytearray()
+    async for chunk in response.aiter_bytes():
+        content += chunk
+        if len(content) > max_bytes:
+            break
+    return bytes(content[: max_bytes + 1])
+
+
 async def fetch(
     url: str, *, max_bytes: int, timeout_seconds: float, transport: httpx.AsyncBaseTransport | None = None
 ) -> Resource:
@@ -65,7 +109,6 @@ async def fetch(
     """
     if parse_url(url) is None:
         raise ConnectionFailedError(f"GET {url}: not an http(s) URL")
-    content = bytearray()
     with translated_errors(f"GET {url}"):
         async with (
             asyncio.timeout(timeout_seconds),
@@ -74,12 +117,8 @@ async def fetch(
             ) as http,
             http.stream("GET", url) as response,
         ):
-            if response.is_success:
-                async for chunk in response.aiter_bytes():
-                    content += chunk
-                    if len(content) > max_bytes:
-                        break
-            return Resource(str(response.url), response.status_code, bytes(content[: max_bytes + 1]))
+            content = await _read(response, max_bytes=max_bytes) if response.is_success else b""
+            return Resource(str(response.url), response.status_code, content)
 
 
 @contextmanager

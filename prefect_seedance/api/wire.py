@@ -1,9 +1,11 @@
 """Requests, statuses and envelopes in the API's format."""
 
 import json
+import math
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self, TypeGuard
 
 from pydantic import (
     BaseModel,
@@ -13,8 +15,12 @@ from pydantic import (
     StrictBool,
     StrictInt,
     ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     model_validator,
 )
+from pydantic_core import from_json, to_json
 
 from prefect_seedance.api.models import CAPABILITIES, DEFAULT_MODEL, Capabilities
 
@@ -23,10 +29,46 @@ JsonObject = Mapping[str, Any]
 Provider = Literal["auto", "value", "official"]
 """The gateway's routing strategy."""
 
+RECORDED: Final = {"recorded": True}
+"""The context in which records are validated: a newer version may have written them, with more choices."""
+
+_MAX_DEPTH: Final = 50
+"""Levels of an answer that is recorded. The parser reads 200, and the record around it adds some; the
+documented answers have two."""
+
+_EXCERPT_CHARACTERS: Final = 2000
+
+_EARLIEST, _LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+"""Times outside are mistakes, such as seconds instead of milliseconds, and adding to them can overflow."""
+
+_GENERATION_ID: Final = re.compile(r"[!-~]{1,200}")
+
+
+def is_generation_id(value: object) -> TypeGuard[str]:
+    """Return whether a value can be the id of a generation: 1 to 200 printable ASCII characters, no spaces.
+
+    An id is recorded, logged, put into URLs, and copied from a terminal into a command. The API's ids have
+    about 30 characters.
+    """
+    return isinstance(value, str) and _GENERATION_ID.fullmatch(value) is not None
+
+
+def _or_recorded(value: Any, validate: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:  # noqa: ANN401 -- pydantic's signature
+    """Accept any text from a record instead of a known choice."""
+    return value if info.context is RECORDED and isinstance(value, str) else validate(value)
+
+
+_OPEN_IN_RECORDS = WrapValidator(_or_recorded)
+
 DEFAULT_BASE_URL = "https://api.apixo.ai"
 """Source: the provider's public pages, read 2026-11."""
 
 _DEFAULTS = CAPABILITIES[DEFAULT_MODEL]
+
+
+def is_unicode(text: str) -> bool:
+    """Return whether a text can be encoded, unlike file names that are not UTF-8, as Python reads them."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 class Problem(NamedTuple):
@@ -66,7 +108,7 @@ class ClipSettings(BaseModel):
 class ClipInput(ClipSettings):
     """The ``input`` of a request: one clip to generate."""
 
-    mode: Literal["text-to-video", "image-to-video"]
+    mode: Annotated[Literal["text-to-video", "image-to-video"], _OPEN_IN_RECORDS]
     prompt: str
     image_urls: tuple[str, ...] = ()
 
@@ -99,12 +141,9 @@ def _content_problems(clip: ClipInput, can: Capabilities) -> tuple[Problem, ...]
         found.append(
             Problem("prompt", f"has {len(clip.prompt)} characters; the model accepts {fewest} to {most}")
         )
-    if any("\ud800" <= character <= "\udfff" for character in clip.prompt):
-        found.append(
-            Problem(
-                "prompt", "contains half of a surrogate pair, which cannot be encoded; retype the character"
-            )
-        )
+    if not is_unicode(clip.prompt):
+        reason = "contains half of a surrogate pair, which cannot be encoded; retype the character"
+        found.append(Problem("prompt", reason))
     images = len(clip.image_urls)
     if clip.mode == "text-to-video" and images:
         found.append(
@@ -126,14 +165,15 @@ class GenerateRequest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    request_type: Literal["async", "callback"] = "async"
+    request_type: Annotated[Literal["async", "callback"], _OPEN_IN_RECORDS] = "async"
     callback_url: str | None = None
-    provider: Provider = "auto"
+    provider: Annotated[Provider, _OPEN_IN_RECORDS] = "auto"
     input: ClipInput
 
     @model_validator(mode="after")
-    def _callback_has_a_url(self) -> Self:
-        if (self.request_type == "callback") != (self.callback_url is not None):
+    def _callback_has_a_url(self, info: ValidationInfo) -> Self:
+        has_url = self.callback_url is not None
+        if (self.request_type == "callback") != has_url and info.context is not RECORDED:
             raise ValueError(
                 "callback_url is required if request_type is 'callback', and not accepted otherwise"
             )
@@ -163,7 +203,8 @@ class Generation(BaseModel):
     Attributes:
         state: ``pending``, ``processing``, ``success`` or ``failed``; any other state verbatim.
         result_urls: URLs of the video; empty unless ``state`` is ``success``.
-        answer: The ``data`` of the response, kept in case it contains a paid result in an unknown format.
+        answer: The ``data`` of the response, kept in case it contains a paid result in an unknown format; an
+            excerpt of its text, if it is nested too deep to be recorded.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -188,14 +229,14 @@ class Generation(BaseModel):
         """Parse the ``data`` of a status response; values that do not decide the outcome may be invalid."""
         return cls(
             generation_id=generation_id,
-            state=str(data.get("state", "")),
+            state=_text(data.get("state")) or "",
             result_urls=_result_urls(data.get("resultJson")),
             fail_code=_text(data.get("failCode")),
             fail_message=_text(data.get("failMsg")),
             created_at=_moment(data.get("createTime")),
             completed_at=_moment(data.get("completeTime")),
             processing_seconds=_seconds(data.get("costTime")),
-            answer=dict(data),
+            answer=_recordable(data),
         )
 
 
@@ -215,25 +256,38 @@ def _is_usable(url: str) -> bool:
     return url.startswith(("https://", "http://")) and url.isprintable()
 
 
+def _recordable(data: JsonObject) -> dict[str, Any]:
+    """Return the data as a record of it will be read back."""
+    if _depth(data) > _MAX_DEPTH:
+        return {"excerpt": json.dumps(data)[:_EXCERPT_CHARACTERS]}
+    recordable: dict[str, Any] = from_json(to_json(data, inf_nan_mode="null"))
+    return recordable
+
+
+def _depth(value: object) -> int:
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return 1 + max(map(_depth, inner), default=0)
+
+
 def _text(value: object) -> str | None:
     return None if value in (None, "") else str(value)
 
 
 def _moment(milliseconds: object) -> datetime | None:
     seconds = _seconds(milliseconds)
-    try:
-        return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
-    except (OverflowError, OSError, ValueError):
+    if seconds is None or not _EARLIEST.timestamp() <= seconds < _LATEST.timestamp():
         return None
+    return datetime.fromtimestamp(seconds, UTC)
 
 
 def _seconds(milliseconds: object) -> float | None:
     if isinstance(milliseconds, bool) or not isinstance(milliseconds, int | float):
         return None
     try:
-        return milliseconds / 1000
+        seconds = milliseconds / 1000
     except OverflowError:
         return None
+    return seconds if math.isfinite(seconds) else None
 
 
 def parse_envelope(body: bytes) -> Envelope | None:

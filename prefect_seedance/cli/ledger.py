@@ -27,6 +27,7 @@ _PREFIX_DIGITS = 12
 
 _STYLES: Mapping[ClipStatus, str] = {
     ClipStatus.unresolved: "bold yellow",
+    ClipStatus.unreadable: "bold red",
     ClipStatus.failed: "red",
     ClipStatus.not_archived: "bold red",
     ClipStatus.not_submitted: "red",
@@ -38,9 +39,10 @@ class Line(BaseModel):
     """One clip of the ledger.
 
     Attributes:
-        asked_at: When its last attempt began.
+        attempts: How many can be read.
+        asked_at: When its last attempt began; None if no attempt can be read.
         asked_by: Host, process and flow run that submitted it.
-        reason: Why there is no video.
+        reason: Why there is no video, or which record cannot be read.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -51,8 +53,8 @@ class Line(BaseModel):
     status: ClipStatus
     attempts: int
     generation_id: str | None
-    asked_at: datetime
-    age_seconds: int
+    asked_at: datetime | None
+    age_seconds: int | None
     asked_by: str
     reason: str | None
 
@@ -68,6 +70,7 @@ def ledger(
     """List every submitted clip of an archive, with its attempts, status and age.
 
     Unresolved clips come first: they were submitted, no answer is recorded, and a paid generation may exist.
+    A clip with a record that cannot be read follows, with the reason and the remedy.
     """
     lines = asyncio.run(_lines(archive))
     chosen = [line for line in lines if line.status is ClipStatus.unresolved or not unresolved]
@@ -80,15 +83,13 @@ def ledger(
 
 
 async def _lines(archive: str) -> Sequence[Line]:
-    """Read the ledger: unresolved clips first, then the latest first."""
+    """Read the ledger: unresolved clips first, then unreadable ones, then the latest first."""
     store = await open_existing(archive)
     now, histories = datetime.now(UTC), await _histories(store)
-    lines = [
-        _line(fingerprint, history, now, archive=store.name)
-        for fingerprint, history in histories.items()
-        if history.attempts
-    ]
-    return sorted(lines, key=lambda line: (line.status is not ClipStatus.unresolved, line.age_seconds))
+    known = {key: history for key, history in histories.items() if history.attempts or history.unreadable}
+    lines = [_line(name, history, now, archive=store.name) for name, history in known.items()]
+    ranks = {ClipStatus.unresolved: 0, ClipStatus.unreadable: 1}
+    return sorted(lines, key=lambda line: (ranks.get(line.status, 2), line.age_seconds or 0))
 
 
 async def _histories(store: Store) -> Mapping[str, ClipHistory]:
@@ -96,22 +97,22 @@ async def _histories(store: Store) -> Mapping[str, ClipHistory]:
 
 
 def _line(fingerprint: str, history: ClipHistory, now: datetime, *, archive: str) -> Line:
-    attempt = history.decisive or history.attempts[-1]
-    intent, outcome = attempt.intent, attempt.outcome
-    reason = outcome and ", ".join(filter(None, (outcome.code, outcome.message)))
+    attempt = history.decisive
+    intent, outcome = (attempt.intent, attempt.outcome) if attempt else (None, None)
+    reasons = (*map(str, history.unreadable), *((outcome.code, outcome.message) if outcome else ()))
     if history.status is ClipStatus.not_archived:
-        reason = expiry(outcome, archive=archive)
+        reasons = (expiry(outcome, archive=archive),)
     return Line(
         fingerprint=fingerprint,
-        name=intent.name,
-        production=intent.production,
+        name=intent.name if intent else "",
+        production=intent.production if intent else "",
         status=history.status,
         attempts=len(history.attempts),
-        generation_id=attempt.generation_id or None,
-        asked_at=intent.asked_at,
-        age_seconds=int((now - intent.asked_at).total_seconds()),
-        asked_by=intent.asked_by,
-        reason=reason or None,
+        generation_id=attempt.generation_id or None if attempt else None,
+        asked_at=intent.asked_at if intent else None,
+        age_seconds=int((now - intent.asked_at).total_seconds()) if intent else None,
+        asked_by=intent.asked_by if intent else "",
+        reason=", ".join(filter(None, reasons)) or None,
     )
 
 
@@ -120,14 +121,16 @@ def _rendered(lines: Sequence[Line]) -> Iterator[RenderableType]:
     table.columns[-1].overflow = "fold"  # an id must not be cut
     for line in lines:
         status = Text(line.status, _STYLES.get(line.status, "cyan"))
-        age, attempts, prefix = _age(line.age_seconds), f"{line.attempts}", line.fingerprint[:_PREFIX_DIGITS]
+        age = "" if line.age_seconds is None else _age(line.age_seconds)
+        attempts, prefix = f"{line.attempts}", line.fingerprint[:_PREFIX_DIGITS]
         table.add_row(prefix, status, age, attempts, line.name, line.production, line.generation_id or "")
     if lines:
         yield table
         yield ""
     for line in lines:
         if line.reason:
-            yield Text(f"{line.name}: {line.reason}", _STYLES.get(line.status, ""))
+            name = line.name or line.fingerprint[:_PREFIX_DIGITS]
+            yield Text(f"{name}: {line.reason}", _STYLES.get(line.status, ""))
     counts = Counter(line.status for line in lines)
     totals = ", ".join(f"{counts[status]:,} {status}" for status in ClipStatus if counts[status])
     yield f"{count(len(lines), 'clip')}{totals and ': '}{totals}"

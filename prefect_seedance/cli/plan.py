@@ -46,6 +46,7 @@ class Action(StrEnum):
     wait = "wait"
     """It is paid for and in flight."""
     keep_unresolved = "leave unresolved"
+    keep_unreadable = "leave unreadable"
     keep_failed = "leave failed"
 
 
@@ -55,6 +56,7 @@ _STYLES: Mapping[Action, str] = {
     Action.archive: "cyan",
     Action.wait: "cyan",
     Action.keep_unresolved: "bold yellow",
+    Action.keep_unreadable: "bold red",
     Action.keep_failed: "red",
 }
 
@@ -216,11 +218,14 @@ def _action(history: ClipHistory, retry: RetryPolicy) -> Action:
         ClipStatus.in_flight: Action.wait,
         ClipStatus.submitting: Action.wait,
         ClipStatus.unresolved: Action.keep_unresolved,
+        ClipStatus.unreadable: Action.keep_unreadable,
     }.get(history.status, Action.make)
 
 
 def _reason(history: ClipHistory, action: Action) -> str | None:
     last = history.decisive
+    if action is Action.keep_unreadable:
+        return "; ".join(map(str, history.unreadable))
     if action is Action.keep_failed and last and last.outcome:
         return str(failure(last))
     if action is Action.keep_unresolved and last:

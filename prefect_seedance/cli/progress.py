@@ -27,7 +27,13 @@ _NAME_COLUMNS = 12
 
 _FRAMES_PER_SECOND = 4
 
-_TROUBLE = {ClipStatus.failed, ClipStatus.not_archived, ClipStatus.unresolved, ClipStatus.not_submitted}
+_TROUBLE = {
+    ClipStatus.failed,
+    ClipStatus.not_archived,
+    ClipStatus.unresolved,
+    ClipStatus.unreadable,
+    ClipStatus.not_submitted,
+}
 _STYLES: Mapping[ClipStatus, str] = {
     ClipStatus.queued: "dim",
     ClipStatus.submitting: "yellow",
@@ -38,6 +44,7 @@ _STYLES: Mapping[ClipStatus, str] = {
     ClipStatus.failed: "red",
     ClipStatus.not_archived: "bold red",
     ClipStatus.unresolved: "bold yellow",
+    ClipStatus.unreadable: "bold red",
 }
 
 

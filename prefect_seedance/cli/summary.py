@@ -32,6 +32,7 @@ _STYLES: Mapping[ClipStatus, str] = {
     ClipStatus.failed: "red",
     ClipStatus.not_archived: "bold red",
     ClipStatus.unresolved: "bold yellow",
+    ClipStatus.unreadable: "bold red",
     ClipStatus.in_flight: "cyan",
 }
 

@@ -1,21 +1,22 @@
 """Download, verify and store a video."""
 
 import asyncio
+import math
 import os
 import re
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from os import SEEK_END
 from typing import BinaryIO
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
+from prefect_seedance.api import wall_clock
 from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.api.download import Downloader
 from prefect_seedance.api.wire import ClipInput, GenerateRequest
+from prefect_seedance.clips.record_format import Record, parse_record, serialize_record
 from prefect_seedance.clips.records import Attempt, clip_prefix
 from prefect_seedance.clips.sources import Sources, expiry, is_lost
 from prefect_seedance.errors import ArchiveError, DeadlineError, IntegrityError, TemporaryFileError
@@ -36,7 +37,7 @@ _CONCURRENT_DOWNLOADS = 8
 """Enough to use the bandwidth; few enough that each ends soon and that files and memory suffice."""
 
 
-class Clip(BaseModel):
+class Clip(Record):
     """The record of an archived video.
 
     Attributes:
@@ -45,8 +46,6 @@ class Clip(BaseModel):
         facts: Format, size and duration of the video.
         findings: Differences between the video and the request.
     """
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
     fingerprint: str
     name: str
@@ -129,10 +128,9 @@ class Archivist:
             model=intent.model,
             base_url=intent.base_url,
             request=intent.request,
-            archived_at=datetime.now(UTC),
+            archived_at=wall_clock.now(),
         )
-        record = clip.model_dump_json(indent=2).encode()
-        if await self.store.create(_record_key(intent.fingerprint), record):
+        if await self.store.create(_record_key(intent.fingerprint), serialize_record(clip)):
             return clip
         return await find_clip(self.store, intent.fingerprint) or clip  # another process was first
 
@@ -176,17 +174,17 @@ class Archivist:
 
 
 async def find_clip(store: Store, fingerprint: str) -> Clip | None:
-    """Return the archived clip with this fingerprint, if there is one."""
+    """Return the archived clip with this fingerprint, if there is one.
+
+    Raises:
+        UnreadableRecordError: Its record cannot be read.
+    """
     key = _record_key(fingerprint)
     content = await store.read(key)
     if content is None:
         return None
-    try:
-        return Clip.model_validate_json(content)
-    except ValidationError:
-        raise ArchiveError(
-            f"The record {store.link(key)} is damaged; delete it to archive the clip again"
-        ) from None
+    remedy = "delete it, and the next run makes it again from the stored video, at no cost"
+    return parse_record(Clip, content, link=store.link(key), remedy=remedy)
 
 
 async def fetch_video(store: Store, clip: Clip) -> BinaryIO:
@@ -211,15 +209,18 @@ async def fetch_video(store: Store, clip: Clip) -> BinaryIO:
 
 
 def findings(requested: ClipInput, facts: VideoFacts) -> tuple[str, ...]:
-    """Return the differences between a video and its request; none of them makes the video unusable."""
-    wide, high = map(int, requested.aspect_ratio.split(":"))
+    """Return the differences between a video and its request; none of them makes the video unusable.
+
+    A ratio or resolution that only a newer version knows is not compared.
+    """
+    ratio = re.fullmatch(r"([1-9]\d*):([1-9]\d*)", requested.aspect_ratio)
+    lines = re.fullmatch(r"([1-9]\d*)p", requested.resolution)
     found: list[str] = []
     if abs(facts.duration_seconds - requested.duration) > _DURATION_TOLERANCE_SECONDS:
         found.append(f"lasts {facts.duration_seconds:.2f} s instead of {requested.duration} s")
-    if abs(facts.width / facts.height / (wide / high) - 1) > _RATIO_TOLERANCE:
+    if ratio and abs(facts.width / facts.height * int(ratio[2]) / int(ratio[1]) - 1) > _RATIO_TOLERANCE:
         found.append(f"is {facts.width}×{facts.height}, which is not {requested.aspect_ratio}")
-    lines = int(requested.resolution.rstrip("p"))
-    pixels = lines * lines * 16 / 9  # every ratio has as many pixels as 16:9
+    pixels = int(lines[1]) ** 2 * 16 / 9 if lines else math.nan  # every ratio has as many pixels as 16:9
     if abs(facts.width * facts.height / pixels - 1) > _AREA_TOLERANCE:
         found.append(f"is {facts.width}×{facts.height}, which is not {requested.resolution}")
     if requested.sound and not facts.audio_codec:

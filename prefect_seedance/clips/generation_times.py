@@ -2,7 +2,7 @@
 
 import math
 
-from prefect_seedance.api.models import CAPABILITIES
+from prefect_seedance.api.models import generation_seconds
 from prefect_seedance.api.wire import Generation
 from prefect_seedance.clips.records import Attempt
 
@@ -16,12 +16,13 @@ class GenerationTimes:
     def shortest_seconds(self, attempt: Attempt) -> float:
         """Return after how many seconds the attempt's generation may have finished."""
         model, duration = _kind(attempt)
-        published, _ = CAPABILITIES[model].generation_seconds[duration]
+        published, _ = generation_seconds(model, duration)
         return min(published, self._observed.get((model, duration), math.inf))
 
     def observe(self, attempt: Attempt, generation: Generation) -> None:
         """Note how long a generation took, if the API reports it and none of its kind was faster."""
-        if took := generation.processing_seconds:
+        took = generation.processing_seconds
+        if took and took > 0:
             kind = _kind(attempt)
             self._observed[kind] = min(took, self._observed.get(kind, math.inf))
 

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from prefect_seedance.clips.archive import Clip, find_clip
-from prefect_seedance.clips.ledger import CONCURRENT_READS, Ledger
+from prefect_seedance.clips.ledger import CONCURRENT_READS, Ledger, or_unreadable
 from prefect_seedance.clips.records import Attempt, Result
 from prefect_seedance.clips.retry import decisive
+from prefect_seedance.errors import UnreadableRecordError
 from prefect_seedance.storage.store import Store
 
 
@@ -23,6 +24,8 @@ class ClipStatus(StrEnum):
     """A run submits it, or may still record the answer."""
     unresolved = "unresolved"
     """It was submitted, and no run knows whether the API accepted it."""
+    unreadable = "unreadable"
+    """One of its records cannot be read, so it is not submitted."""
     in_flight = "in flight"
     """The API accepted it, and still works on it, as far as is known."""
     not_archived = "not archived"
@@ -53,12 +56,16 @@ class ClipHistory:
     """The records of one clip.
 
     Attributes:
+        fingerprint: Of the clip.
         attempts: The oldest first.
         clip: The archived video; None if there is none.
+        unreadable: The error of each record that cannot be read.
     """
 
+    fingerprint: str = ""
     attempts: tuple[Attempt, ...] = ()
     clip: Clip | None = None
+    unreadable: tuple[UnreadableRecordError, ...] = ()
 
     @property
     def decisive(self) -> Attempt | None:
@@ -71,6 +78,8 @@ class ClipHistory:
         attempt = self.decisive
         if self.clip:
             return ClipStatus.archived
+        if self.unreadable:
+            return ClipStatus.unreadable
         if attempt is None:
             return ClipStatus.new
         if attempt.undecided:
@@ -86,7 +95,11 @@ async def clip_histories(store: Store, fingerprints: Iterable[str]) -> Mapping[s
 
     async def read(fingerprint: str) -> tuple[str, ClipHistory]:
         async with readers:
-            attempts, clip = await asyncio.gather(ledger.attempts(fingerprint), find_clip(store, fingerprint))
-        return fingerprint, ClipHistory(attempts, clip)
+            (attempts, unreadable), clip = await asyncio.gather(
+                ledger.readable_attempts(fingerprint), or_unreadable(find_clip(store, fingerprint))
+            )
+        if isinstance(clip, UnreadableRecordError):
+            return fingerprint, ClipHistory(fingerprint, attempts, None, (*unreadable, clip))
+        return fingerprint, ClipHistory(fingerprint, attempts, clip, unreadable)
 
     return dict(await asyncio.gather(*map(read, fingerprints)))

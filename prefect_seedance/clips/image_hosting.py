@@ -5,10 +5,11 @@ import hashlib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Final
 
+from prefect_seedance.api import wall_clock
 from prefect_seedance.errors import SetupError, StoryboardError
 from prefect_seedance.options import MAX_IMAGES_LIFETIME_SECONDS, Hosting
 from prefect_seedance.storage.locations import Location
@@ -71,7 +72,7 @@ class ImageHost:
     def _warning(self) -> str:
         """Warn if the credentials that sign the URLs expire before the URLs would."""
         until = self.store.expires_at
-        if until is None or datetime.now(UTC) + timedelta(seconds=self.lifetime_seconds) <= until:
+        if until is None or wall_clock.now() + timedelta(seconds=self.lifetime_seconds) <= until:
             return ""
         return (
             f"The credentials of {self.store.name} expire at {until.astimezone(UTC):%Y-%m-%d %H:%M} UTC, and "

@@ -16,12 +16,12 @@ A run claims an attempt by creating its intent: if several try, the store lets o
 
 import asyncio
 import logging
-from collections.abc import Collection, Sequence
-from datetime import UTC, datetime
+from collections import defaultdict
+from collections.abc import Awaitable, Collection, Sequence
 from typing import Final, TypeVar
 
-from pydantic import ValidationError
-
+from prefect_seedance.api import wall_clock
+from prefect_seedance.clips.record_format import Record, parse_record, serialize_record
 from prefect_seedance.clips.records import (
     ACCEPTANCE_FILE,
     ATTEMPT_KEY,
@@ -33,18 +33,20 @@ from prefect_seedance.clips.records import (
     Attempt,
     Intent,
     Outcome,
-    Record,
     Result,
     attempt_prefix,
     clip_prefix,
 )
-from prefect_seedance.errors import ArchiveError
+from prefect_seedance.errors import UnreadableRecordError
 from prefect_seedance.storage.store import Store
 
 CONCURRENT_READS: Final = 32
 """Clips read at once: a bucket answers in parallel, and a folder should keep few files open."""
 
+_REMEDY: Final = "restore it from a backup. Its clip is not submitted again until it can be read"
+
 _R = TypeVar("_R", bound=Record)
+_T = TypeVar("_T")
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +56,7 @@ class Ledger:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._claimed: defaultdict[str, set[int]] = defaultdict(set)
 
     @property
     def archive(self) -> str:
@@ -61,11 +64,33 @@ class Ledger:
         return self._store.name
 
     async def attempts(self, fingerprint: str) -> tuple[Attempt, ...]:
-        """Read all attempts at one clip, the oldest first."""
+        """Read all attempts at one clip, the oldest first.
+
+        Raises:
+            UnreadableRecordError: A record cannot be read, so nothing can be decided about the clip.
+        """
+        attempts, unreadable = await self.readable_attempts(fingerprint)
+        for error in unreadable:
+            raise error
+        return attempts
+
+    async def readable_attempts(
+        self, fingerprint: str
+    ) -> tuple[tuple[Attempt, ...], tuple[UnreadableRecordError, ...]]:
+        """Read the attempts at one clip, the oldest first, and the error of each that cannot be read.
+
+        An attempt that this ledger claimed, or tried to, is found although the store does not list it yet.
+        """
         keys = await self._store.keys(clip_prefix(fingerprint))
         found = {match[0]: int(match["number"]) for key in keys if (match := ATTEMPT_KEY.match(key))}
-        prefixes = sorted(found, key=lambda prefix: found[prefix])
-        return tuple(await asyncio.gather(*[self._attempt(prefix, keys) for prefix in prefixes]))
+        unlisted = self._claimed[fingerprint] - set(found.values())
+        results = await asyncio.gather(
+            *[or_unreadable(self._attempt(prefix, keys)) for prefix in found],
+            *[or_unreadable(self.attempt(fingerprint, number)) for number in unlisted],
+        )
+        attempts = [result for result in results if isinstance(result, Attempt)]
+        unreadable = [result for result in results if isinstance(result, UnreadableRecordError)]
+        return tuple(sorted(attempts, key=lambda attempt: attempt.intent.number)), tuple(unreadable)
 
     async def attempt(self, fingerprint: str, number: int) -> Attempt | None:
         """Read one attempt, or return None if no run claimed it."""
@@ -92,12 +117,16 @@ class Ledger:
         return tuple(key.split("/")[-1] for key in await self._store.keys(_bought_prefix(production)))
 
     async def histories(self) -> tuple[tuple[Attempt, ...], ...]:
-        """Read all attempts at every clip that was ever submitted, one tuple per clip."""
+        """Read all attempts at every clip that was ever submitted, one tuple per clip.
+
+        Clips with an unreadable record are omitted, because nothing can be decided about them.
+        """
         readers = asyncio.Semaphore(CONCURRENT_READS)
 
         async def history(fingerprint: str) -> tuple[Attempt, ...]:
             async with readers:
-                return await self.attempts(fingerprint)
+                attempts, unreadable = await self.readable_attempts(fingerprint)
+                return () if unreadable else attempts
 
         found = await asyncio.gather(*map(history, await self.fingerprints()))
         return tuple(attempts for attempts in found if attempts)
@@ -105,11 +134,12 @@ class Ledger:
     async def claim(self, intent: Intent) -> Attempt | None:
         """Record an intent and return its attempt, or None if another run claimed it first."""
         attempt = Attempt(intent=intent)
+        content = serialize_record(intent)  # before anything is created
         if intent.production:
             await self._store.create(_bought_prefix(intent.production) + intent.fingerprint, b"")
-        if await self._create(attempt.key + INTENT_FILE, intent) or await self.is_claimed_by(intent):
-            return attempt
-        return None
+        created = await self._store.create(attempt.key + INTENT_FILE, content)
+        self._claimed[intent.fingerprint].add(intent.number)
+        return attempt if created or await self.is_claimed_by(intent) else None
 
     async def is_claimed_by(self, intent: Intent) -> bool:
         """Return whether this very intent is recorded, although the store reported otherwise."""
@@ -125,7 +155,7 @@ class Ledger:
         another generation was adopted: the run's answer counts.
         """
         acceptance = Acceptance(
-            generation_id=generation_id, accepted_at=datetime.now(UTC), resolved_by=resolved_by
+            generation_id=generation_id, accepted_at=wall_clock.now(), resolved_by=resolved_by
         )
         if not await self._create(attempt.key + ACCEPTANCE_FILE, acceptance):
             first = await self._read(attempt.key + ACCEPTANCE_FILE, Acceptance)
@@ -163,7 +193,9 @@ class Ledger:
         intent = await self._read(prefix + INTENT_FILE, Intent)
         acceptance = await self._latest(prefix, (LATE_ACCEPTANCE_FILE, ACCEPTANCE_FILE), Acceptance, keys)
         outcome = await self._latest(prefix, (LATE_OUTCOME_FILE, OUTCOME_FILE), Outcome, keys)
-        return Attempt.of(intent, acceptance, outcome)
+        attempt = Attempt.of(intent, acceptance, outcome)
+        # A list can be older than these records, without which the clip might be bought again.
+        return await self.refreshed(attempt) if attempt.undecided else attempt
 
     async def _latest(
         self, prefix: str, files: Sequence[str], kind: type[_R], keys: Collection[str]
@@ -173,26 +205,25 @@ class Ledger:
         return await self._read(found, kind) if found else None
 
     async def _create(self, key: str, record: Record) -> bool:
-        return await self._store.create(key, record.model_dump_json(indent=2).encode())
+        return await self._store.create(key, serialize_record(record))
 
     async def _read(self, key: str, kind: type[_R]) -> _R:
-        found = await self._find(key, kind)
-        if found is None:
-            raise self._damaged(key)
-        return found
+        return self._parsed(key, await self._store.read(key) or b"", kind)
 
     async def _find(self, key: str, kind: type[_R]) -> _R | None:
         content = await self._store.read(key)
-        try:
-            return None if content is None else kind.model_validate_json(content)
-        except ValidationError:
-            raise self._damaged(key) from None
+        return None if content is None else self._parsed(key, content, kind)
 
-    def _damaged(self, key: str) -> ArchiveError:
-        return ArchiveError(
-            f"The ledger's record {self._store.link(key)} is missing or damaged; "
-            "restore it from a backup, or the clip might be bought again"
-        )
+    def _parsed(self, key: str, content: bytes, kind: type[_R]) -> _R:
+        return parse_record(kind, content, link=self._store.link(key), remedy=_REMEDY)
+
+
+async def or_unreadable(reading: Awaitable[_T]) -> _T | UnreadableRecordError:
+    """Return the result, or the error of a record that cannot be read."""
+    try:
+        return await reading
+    except UnreadableRecordError as error:
+        return error
 
 
 def _bought_prefix(production: str) -> str:

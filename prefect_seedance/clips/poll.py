@@ -1,20 +1,25 @@
 """Wait for generations to end, with one schedule of polls for the whole process."""
 
 import asyncio
+import logging
+import math
 from collections.abc import Callable
-from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
+from prefect_seedance.api import wall_clock
 from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.api.wire import Generation
 from prefect_seedance.clips.delay_queue import DelayQueue
+from prefect_seedance.clips.finality import Answer, has_settled_by_record, is_final, outcome_of
 from prefect_seedance.clips.generation_times import GenerationTimes
 from prefect_seedance.clips.ledger import Ledger
-from prefect_seedance.clips.pending import PendingGeneration, is_final
-from prefect_seedance.clips.records import Acceptance, Attempt, Outcome
-from prefect_seedance.errors import ArchiveError, DeadlineError, NotFoundError, SeedanceError, may_retry_read
+from prefect_seedance.clips.pending import PendingGeneration
+from prefect_seedance.clips.records import Acceptance, Attempt
+from prefect_seedance.errors import ArchiveError, DeadlineError, NoAnswerError, SeedanceError
 from prefect_seedance.options import Waiting
+
+_log = logging.getLogger(__name__)
 
 _CONCURRENT_POLLS = 16
 """Status reads under way at once, however many generations are in flight."""
@@ -29,7 +34,7 @@ _MAX_PAUSE_SECONDS = 30.0
 """Longest time between two status reads after repeated errors: no event reports the end of an outage."""
 
 Listener = Callable[[Attempt, Generation], None]
-"""Called whenever the state of a generation has changed."""
+"""Called whenever the state of a generation has changed. If it raises, the error is logged."""
 
 
 class Poller:
@@ -61,6 +66,8 @@ class Poller:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._closed = True
+        for pending in self._pending:
+            pending.fail(DeadlineError(str(pending)))
         for worker in self._workers:
             worker.cancel()
         await asyncio.gather(*self._workers, return_exceptions=True)
@@ -80,24 +87,22 @@ class Poller:
             has_callback: Whether its callback has arrived, so that it is polled at once.
 
         Raises:
-            DeadlineError: The deadline came first; the generation continues.
+            DeadlineError: The deadline came first, or the poller is closed; the generation continues.
             SeedanceError: The API refuses to answer; the generation continues.
         """
         if attempt.outcome or not attempt.acceptance:
             return attempt
         pending = self._add(attempt, attempt.acceptance, ledger=ledger, has_callback=has_callback)
         try:
-            async with asyncio.timeout_at(deadline):
-                found = await pending.ended
-        except TimeoutError:
-            raise DeadlineError(str(pending)) from None
+            await asyncio.wait([pending.ended], timeout=deadline - asyncio.get_running_loop().time())
         finally:
-            pending.ended.cancel()
+            is_late = pending.ended.cancel()
             self._pending.discard(pending)
             self._queue.drop(pending)
-        if isinstance(found, Attempt):
-            return found
-        return await ledger.conclude(attempt, Outcome.of_generation(found, model=attempt.intent.model))
+        if is_late:
+            raise DeadlineError(str(pending))
+        found = pending.ended.result()
+        return found if isinstance(found, Attempt) else await ledger.conclude(attempt, found)
 
     async def poll_once(self, attempt: Attempt, *, ledger: Ledger) -> Attempt:
         """Return the attempt, with its outcome if it has ended; read its status once at most.
@@ -108,44 +113,42 @@ class Poller:
         attempt = await ledger.refreshed(attempt)
         if attempt.outcome or not attempt.acceptance:
             return attempt
-        overdue = _age_seconds(attempt.acceptance) - self._first_poll_seconds(attempt)
-        if overdue < 0:
+        # A negative age is that of a clock that was ahead: the generation may be old.
+        if 0 <= _age_seconds(attempt.acceptance) < self._first_poll_seconds(attempt):
             return attempt
-        is_settling = overdue < self._waiting.settling_seconds
-        try:
-            generation = await self._status(attempt)
-        except SeedanceError as error:
-            if may_retry_read(error) or (isinstance(error, NotFoundError) and is_settling):
-                return attempt
-            raise
-        if not is_final(generation, is_settling=is_settling):
+        answer = await self._answer(attempt)
+        settling_seconds = self._waiting.settling_seconds
+        has_settled = has_settled_by_record(answer, attempt, settling_seconds=settling_seconds)
+        if not is_final(answer, has_settled=has_settled):
             return attempt
-        outcome = Outcome.of_generation(generation, model=attempt.intent.model)
-        return await ledger.conclude(attempt, outcome)
+        return await ledger.conclude(attempt, outcome_of(answer, attempt))
 
     def wake(self, generation_id: str) -> None:
         """Poll a generation at once, because a callback or an event reports its end."""
         now = asyncio.get_running_loop().time()
         for pending in self._pending:
             if pending.attempt.generation_id == generation_id:
-                pending.is_woken = True
-                self._queue.put(pending, now)
+                pending.expects_callback = False
+                pending.next_read = now
+                self._queue.put(pending, max(now, self._due(pending)))
 
     def _add(
         self, attempt: Attempt, acceptance: Acceptance, *, ledger: Ledger, has_callback: bool
     ) -> PendingGeneration:
         now = asyncio.get_running_loop().time()
-        first = 0.0 if has_callback else self._first_poll_seconds(attempt) - _age_seconds(acceptance)
+        age = max(0.0, _age_seconds(acceptance))
+        first = 0.0 if has_callback else self._first_poll_seconds(attempt) - age
         pending = PendingGeneration(
             attempt=attempt,
             ledger=ledger,
-            awaits_callback=attempt.awaits_callback and not has_callback,
-            began=now,
-            quiet_since=now + first,
+            expects_callback=attempt.awaits_callback and not has_callback,
+            next_read=now + first,
             ended=asyncio.get_running_loop().create_future(),
         )
+        if self._closed:
+            pending.fail(DeadlineError(str(pending)))
         self._pending.add(pending)
-        self._queue.put(pending, now + max(0.0, first))
+        self._queue.put(pending, max(now, pending.next_read))
         return pending
 
     def _first_poll_seconds(self, attempt: Attempt) -> float:
@@ -154,32 +157,32 @@ class Poller:
         return self._times.shortest_seconds(attempt)
 
     async def _poll_when_due(self) -> None:
-        """Poll one generation after the other, as one of several workers."""
+        """Poll one generation after the other, as one of several workers; an error ends only its wait."""
         while not self._closed:
             pending = await self._queue.next()
-            if not pending.ended.done():
+            try:
                 await self._poll(pending)
+            except asyncio.CancelledError:
+                worker = asyncio.current_task()
+                if worker is None or worker.cancelling():
+                    raise
+                pending.fail(NoAnswerError(f"A poll was cancelled, but {pending}"))
+            except Exception as error:  # noqa: BLE001 -- raised by wait()
+                pending.fail(error)
 
     async def _poll(self, pending: PendingGeneration) -> None:
         """Find the recorded outcome or read the status; schedule the next poll if it has not ended."""
-        was_woken = False
-        try:
-            if pending.awaits_callback and await self._is_recorded(pending):
-                return
-            if not self._may_read(pending):
-                self._poll_later(pending)
-                return
-            was_woken, pending.is_woken = pending.is_woken, False
-            generation = await self._read(pending)
-            self._process(pending, generation, was_woken=was_woken)
-        except Exception as error:  # noqa: BLE001 -- retried, or raised by wait()
-            if may_retry_read(error) or (isinstance(error, NotFoundError) and self._is_settling(pending)):
-                pending.errors += 1
-                pending.last_error = str(error)
-                pending.is_woken |= was_woken
-                self._poll_later(pending)
-            elif not pending.ended.done():
-                pending.ended.set_exception(error)
+        if pending.attempt.awaits_callback and await self._is_recorded(pending):
+            return
+        clock = asyncio.get_running_loop().time
+        if clock() >= self._due(pending):
+            await self._read(pending)
+        if not pending.ended.done():
+            next_poll = self._due(pending)
+            if pending.expects_callback:
+                pause = max(self._waiting.read_ledger_every_seconds, self._pause_seconds(pending))
+                next_poll = min(next_poll, clock() + pause)
+            self._queue.put(pending, next_poll)
 
     async def _is_recorded(self, pending: PendingGeneration) -> bool:
         """End the wait if the receiver has recorded the outcome."""
@@ -195,63 +198,63 @@ class Poller:
         pending.end(attempt)
         return True
 
-    def _may_read(self, pending: PendingGeneration) -> bool:
-        """Return whether a status read is due; each counts against the account's request budget."""
-        now = asyncio.get_running_loop().time()
-        if pending.is_woken:
-            return now >= pending.last_read + _MIN_PAUSE_SECONDS
-        expects_callback = pending.awaits_callback and not self._callbacks_fail
-        grace = self._waiting.callback_grace_seconds if expects_callback else 0.0
-        return now >= pending.quiet_since + grace
+    def _due(self, pending: PendingGeneration) -> float:
+        """Return when to read the status; each read counts against the account's request budget."""
+        waits = pending.expects_callback and not self._callbacks_fail and not pending.is_doubtful
+        grace = self._waiting.callback_grace_seconds if waits else 0.0
+        least_pause = min(_MIN_PAUSE_SECONDS, self._waiting.poll_every_seconds)
+        return max(pending.next_read + grace, pending.last_read + least_pause)
 
-    async def _read(self, pending: PendingGeneration) -> Generation:
-        """Read the status; the pause before the next read begins when this one has ended."""
+    async def _read(self, pending: PendingGeneration) -> None:
+        """Read the status, and end the wait if the answer is final."""
         clock = asyncio.get_running_loop().time
-        pending.last_read = clock()
-        try:
-            return await self._status(pending.attempt)
-        finally:
-            pending.last_read = clock()
+        sent, pending.last_read, pending.next_read = clock(), math.inf, math.inf
+        answer = await self._answer(pending.attempt)
+        received = pending.last_read = clock()
+        lasted = pending.odd_answers.add(answer, sent=sent, received=received)
+        self._note(pending, answer)
+        # A report of its end that arrived meanwhile has set an earlier time.
+        pending.next_read = min(pending.next_read, received + self._pause_seconds(pending))
+        if is_final(answer, has_settled=lasted >= self._waiting.settling_seconds):
+            if pending.attempt.awaits_callback and isinstance(answer, Generation):
+                self._callbacks_fail = pending.expects_callback
+            pending.end(outcome_of(answer, pending.attempt))
 
-    async def _status(self, attempt: Attempt) -> Generation:
+    async def _answer(self, attempt: Attempt) -> Answer:
         intent = attempt.intent
-        return await self._client.status(
-            attempt.generation_id, model=intent.model, base_url=intent.base_url, retry_seconds=0
-        )
+        try:
+            return await self._client.status(
+                attempt.generation_id, model=intent.model, base_url=intent.base_url, retry_seconds=0
+            )
+        except SeedanceError as error:
+            return error
+
+    def _note(self, pending: PendingGeneration, answer: Answer) -> None:
+        if isinstance(answer, Generation):
+            pending.errors = 0
+            self._notify(pending, answer)
+        else:
+            pending.errors += 1
+            pending.last_error = str(answer)
 
     def _notify(self, pending: PendingGeneration, generation: Generation) -> None:
         self._times.observe(pending.attempt, generation)
-        if generation.state != pending.state:
-            pending.state = generation.state
-            for listener in self.listeners:
+        if generation.state == pending.state:
+            return
+        pending.state = generation.state
+        for listener in tuple(self.listeners):
+            try:
                 listener(pending.attempt, generation)
+            except Exception:  # noqa: BLE001 -- no observer may end a wait
+                _log.exception("A listener failed for generation %s", generation.generation_id)
 
-    def _process(self, pending: PendingGeneration, generation: Generation, *, was_woken: bool) -> None:
-        pending.errors = 0
-        self._notify(pending, generation)
-        has_ended = is_final(generation, is_settling=self._is_settling(pending))
-        if pending.awaits_callback and has_ended:
-            self._callbacks_fail = not was_woken
-        pending.quiet_since = pending.last_read
-        if not has_ended:
-            self._poll_later(pending)
-        else:
-            pending.end(generation)
-
-    def _poll_later(self, pending: PendingGeneration) -> None:
+    def _pause_seconds(self, pending: PendingGeneration) -> float:
+        """Return the time between two reads of the status."""
         reads_per_second = self._client.limiter.requests_per_minute / 60 * _SHARE_OF_BUDGET
         interval = max(self._waiting.poll_every_seconds, len(self._pending) / reads_per_second)
-        pause = max(interval, min(interval * 2 ** min(pending.errors, 10), _MAX_PAUSE_SECONDS))
-        now = asyncio.get_running_loop().time()
-        if pending.is_woken and not pending.errors:
-            pause = pending.last_read + _MIN_PAUSE_SECONDS - now
-        elif pending.awaits_callback and not self._callbacks_fail:
-            pause = max(self._waiting.read_ledger_every_seconds, pause)
-        self._queue.put(pending, now + pause)
-
-    def _is_settling(self, pending: PendingGeneration) -> bool:
-        return asyncio.get_running_loop().time() - pending.began < self._waiting.settling_seconds
+        return max(interval, min(interval * 2.0 ** min(pending.errors, 10), _MAX_PAUSE_SECONDS))
 
 
 def _age_seconds(acceptance: Acceptance) -> float:
-    return max(0.0, (datetime.now(UTC) - acceptance.accepted_at).total_seconds())
+    """Return the time since the acceptance; negative if it was recorded by a clock that was ahead."""
+    return (wall_clock.now() - acceptance.accepted_at).total_seconds()

@@ -1,21 +1,22 @@
 """The ledger's records: what a run submits, what the API answers, and how the attempt ends."""
 
 import re
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from prefect_seedance.api.models import CAPABILITIES
+from prefect_seedance.api import wall_clock
+from prefect_seedance.api.models import DEFAULT_MODEL, result_lifetime
 from prefect_seedance.api.wire import GenerateRequest, Generation
+from prefect_seedance.clips.record_format import Record
 from prefect_seedance.errors import FailKind, SeedanceError, fail_kind
 
 INTENT_FILE: Final = "intent.json"
 ACCEPTANCE_FILE: Final = "accepted.json"
 OUTCOME_FILE: Final = "outcome.json"
 NO_RESULT: Final = "NO_RESULT"
-"""Code of a generation that the API reports as a success without a usable URL."""
+"""Code of an outcome without a video, although the API reported no failure."""
 LATE_ACCEPTANCE_FILE: Final = "late-accepted.json"
 """The API's answer to the run, recorded after another generation was adopted by mistake."""
 LATE_OUTCOME_FILE: Final = "late-outcome.json"
@@ -32,12 +33,6 @@ def clip_prefix(fingerprint: str) -> str:
 def attempt_prefix(fingerprint: str, number: int) -> str:
     """Return the prefix of all keys that belong to one attempt."""
     return f"{clip_prefix(fingerprint)}attempt-{number:03d}/"
-
-
-class Record(BaseModel):
-    """One object of the ledger."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class Intent(Record):
@@ -100,7 +95,7 @@ class Outcome(Record):
         kind: Why it failed, as far as that decides whether to retry.
         code: The API's ``failCode``, or the name of the error that prevented the start.
         resolved_by: Who declared it; None if it was observed.
-        expires_at: When the result's URLs expire.
+        expires_at: When the result's URLs expire, or would expire if a missing result still appears.
         generation: The API's last status.
     """
 
@@ -117,34 +112,27 @@ class Outcome(Record):
     @classmethod
     def of_generation(cls, generation: Generation, *, model: str) -> Self:
         """Return the outcome of a generation that has ended; a success without a URL is a failure."""
-        ended_at = generation.completed_at or datetime.now(UTC)
-        expires_at = ended_at + CAPABILITIES[model].result_lifetime
-        if generation.state == "success" and generation.result_urls:
+        if generation.state == "success" and not generation.result_urls:
+            reason = "the API reports success without a usable URL, and may have billed the generation"
+            return cls.without_result(reason, model=model, generation=generation)
+        ended_at = generation.completed_at or wall_clock.now()
+        if generation.state == "success":
             return cls(
                 result=Result.success,
                 ended_at=ended_at,
                 result_urls=generation.result_urls,
-                expires_at=expires_at,
+                expires_at=ended_at + result_lifetime(model),
                 generation=generation,
             )
-        code, message = generation.fail_code or "UNKNOWN", generation.fail_message
-        if generation.state == "success":
-            code = NO_RESULT
-            message = "the API reports success without a usable URL, and may have billed the generation"
+        code = generation.fail_code or "UNKNOWN"
         return cls(
             result=Result.failed,
             ended_at=ended_at,
-            expires_at=expires_at if code == NO_RESULT else None,
             kind=fail_kind(code),
             code=code,
-            message=message,
+            message=generation.fail_message,
             generation=generation,
         )
-
-    @property
-    def may_be_reopened(self) -> bool:
-        """Whether the API may still serve the video of a success that it reported without one."""
-        return self.code == NO_RESULT and self.expires_at is not None and datetime.now(UTC) < self.expires_at
 
     def concerns(self, generation_id: str) -> bool:
         """Return whether this is the end of a generation, and not of a mistake about the attempt."""
@@ -153,24 +141,56 @@ class Outcome(Record):
         return self.generation.generation_id == generation_id
 
     @classmethod
+    def without_result(cls, reason: str, *, model: str, generation: Generation | None = None) -> Self:
+        """Return the outcome of a generation without a video, although the API reported no failure.
+
+        It expires a lifetime after now, because without a video the API's times may be wrong, too.
+        """
+        now = wall_clock.now()
+        return cls(
+            result=Result.failed,
+            ended_at=(generation and generation.completed_at) or now,
+            expires_at=now + result_lifetime(model),
+            kind=fail_kind(NO_RESULT),
+            code=NO_RESULT,
+            message=reason,
+            generation=generation,
+        )
+
+    @property
+    def may_be_reopened(self) -> bool:
+        """Whether the API may still deliver a video that it did not deliver when the outcome was recorded.
+
+        The status must be read again before anything is paid for another attempt.
+        """
+        if self.result is not Result.failed or self.code != NO_RESULT:
+            return False
+        now = wall_clock.now()
+        if self.expires_at is None:  # one of the oldest records, when there was only one model
+            return now - self.ended_at < result_lifetime(DEFAULT_MODEL)
+        return now < self.expires_at
+
+    @classmethod
     def of_refusal(cls, error: SeedanceError, *, kind: FailKind) -> Self:
         """Return the outcome of a submission whose error proves that nothing was started."""
         return cls(
             result=Result.not_started,
-            ended_at=datetime.now(UTC),
+            ended_at=wall_clock.now(),
             kind=kind,
             code=type(error).__name__,
-            message=str(error),
+            message=str(error).encode(errors="replace").decode(),
         )
 
     @classmethod
     def of_loss(cls, *, resolved_by: str) -> Self:
         """Return the outcome of an unresolved attempt that was declared lost."""
-        return cls(result=Result.lost, ended_at=datetime.now(UTC), resolved_by=resolved_by)
+        return cls(result=Result.lost, ended_at=wall_clock.now(), resolved_by=resolved_by)
 
 
-class Attempt(Record):
+class Attempt(BaseModel):
     """One paid try at a clip: its records so far."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
     intent: Intent
     acceptance: Acceptance | None = None
@@ -224,7 +244,7 @@ class Attempt(Record):
 
         Never longer than the run allowed itself, even if its clock is ahead of ours.
         """
-        left = self.intent.settles_by - datetime.now(UTC)
+        left = self.intent.settles_by - wall_clock.now()
         return max(0.0, min(left, self.intent.settles_by - self.intent.asked_at).total_seconds())
 
     @property

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import BinaryIO
 
+from prefect_seedance.api import wall_clock
 from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.api.download import Downloader
 from prefect_seedance.clips.records import Attempt, Outcome
@@ -106,7 +107,7 @@ def _final(attempt: Attempt, failure: Exception, found: str) -> ArchiveError:
 
 
 def _is_past(moment: datetime) -> bool:
-    return moment <= datetime.now(UTC)
+    return moment <= wall_clock.now()
 
 
 def _minute(moment: datetime) -> str:

@@ -7,8 +7,9 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
+from prefect_seedance.api import wall_clock
 from prefect_seedance.api.callback_urls import AttemptRef, Callbacks
 from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.api.permit import Permit
@@ -141,7 +142,7 @@ class Submitter:
             await self.ledger.conclude(latest, Outcome.of_loss(resolved_by=self._run))
 
     def _intent(self, clip: PlannedClip, request: GenerateRequest, *, number: int) -> Intent:
-        now = datetime.now(UTC)
+        now = wall_clock.now()
         if self.callbacks:
             changes = {"request_type": "callback", "callback_url": self.callbacks.base}
             request = request.model_copy(update=changes)

@@ -4,10 +4,11 @@ import asyncio
 import itertools
 import shlex
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
+from prefect_seedance.api import wall_clock
 from prefect_seedance.api.client import SeedanceClient
-from prefect_seedance.api.models import CAPABILITIES
+from prefect_seedance.api.models import generation_seconds
 from prefect_seedance.api.wire import Generation
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.records import Attempt, Intent, Outcome
@@ -64,10 +65,10 @@ def _callback_seconds(attempt: Attempt) -> float:
     intent = attempt.intent
     if not attempt.awaits_callback:
         return attempt.settling_seconds
-    _, slowest = CAPABILITIES[intent.model].generation_seconds[intent.request.input.duration]
+    _, slowest = generation_seconds(intent.model, intent.request.input.duration)
     called_by = intent.asked_at + timedelta(seconds=slowest + _CALLBACK_DELAY_SECONDS)
     latest = max(called_by, intent.settles_by + timedelta(seconds=_ADOPTION_SECONDS))
-    return max(0.0, min(latest - datetime.now(UTC), latest - intent.asked_at).total_seconds())
+    return max(0.0, min(latest - wall_clock.now(), latest - intent.asked_at).total_seconds())
 
 
 def unresolved_message(ledger: Ledger, intent: Intent) -> str:
@@ -173,19 +174,19 @@ class Resolver:
 
     async def _attempt(self, clip: str) -> Attempt:
         """Find the unresolved attempt at the clip that a fingerprint, or its beginning, names."""
-        histories = await self.ledger.histories()
-        matches = [each for each in histories if each[0].intent.fingerprint.startswith(clip)]
+        matches = [each for each in await self.ledger.fingerprints() if each.startswith(clip)]
         if len(matches) != 1:
             raise SetupError(
                 f"The fingerprints of {len(matches)} clips in {self.ledger.archive} begin with {clip!r}; "
                 "give the fingerprint of one, as prefect-seedance ledger lists it"
             )
-        undecided = [attempt for attempt in matches[0] if attempt.undecided]
+        attempts = await self.ledger.attempts(matches[0])
+        undecided = [attempt for attempt in attempts if attempt.undecided]
         if not undecided:
             raise SetupError(
                 f"Clip {clip} has no unresolved submission; its status is in: prefect-seedance ledger"
             )
-        (attempt, *_), now = undecided, datetime.now(UTC)
+        (attempt, *_), now = undecided, wall_clock.now()
         if attempt.settling_seconds and attempt.intent.asked_at <= now + _CLOCKS_DIFFER:
             raise SetupError(
                 f"{attempt.intent.asked_by} may still record an answer for {attempt.intent.name}; "

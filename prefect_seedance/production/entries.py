@@ -10,7 +10,7 @@ from prefect_seedance.clips.retry import decisive
 from prefect_seedance.clips.sources import expiry
 from prefect_seedance.clips.submit import describe_run
 from prefect_seedance.clips.unresolved import unresolved_message
-from prefect_seedance.errors import SeedanceError, SubmissionUnresolvedError
+from prefect_seedance.errors import SeedanceError, SubmissionUnresolvedError, UnreadableRecordError
 from prefect_seedance.production.settings import RunSettings
 from prefect_seedance.report.manifest import Entry, status_of
 from prefect_seedance.storyboard.plan import PlannedClip
@@ -32,14 +32,18 @@ class Bookkeeper:
         """Return the entry of a clip without a video."""
         try:
             attempts = await self.ledger.attempts(clip.fingerprint)
-        except SeedanceError:
-            if clip.fingerprint not in self.seen:
+        except SeedanceError as unread:
+            if clip.fingerprint in self.seen:
+                attempts = (self.seen[clip.fingerprint],)
+            elif isinstance(unread, UnreadableRecordError):
+                return Entry.of(clip, ClipStatus.unreadable, error=unread)
+            else:
                 return Entry.of(clip, ClipStatus.unresolved, error=error)
-            attempts = (self.seen[clip.fingerprint],)
         last = decisive(attempts)
         if last and last.undecided and not isinstance(error, SubmissionUnresolvedError):
             error = SubmissionUnresolvedError(unresolved_message(self.ledger, last.intent))
-        status = status_of(last, error)
+        is_unreadable = isinstance(error, UnreadableRecordError)
+        status = ClipStatus.unreadable if is_unreadable else status_of(last, error)
         until = expiry(last.outcome, archive=self.ledger.archive) if last else ""
         return Entry.of(
             clip,

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from prefect_seedance.clips.history import ClipHistory, clip_histories
 from prefect_seedance.clips.reopen import reopen
@@ -45,17 +45,19 @@ class Rescuer:
         """
         bought = await self.session.ledger.bought_by(production)
         histories = await clip_histories(self.session.store, [each for each in bought if each not in without])
-        found = [history for history in histories.values() if history.attempts]
+        found = [history for history in histories.values() if history.attempts or history.unreadable]
         return await asyncio.gather(*[self._rescue(history, production) for history in found])
 
     async def rescue_all(self) -> Sequence[PaidClip]:
         """Rescue every clip of the archive that is paid for, or may be, and not archived.
 
+        A clip whose records cannot be read is listed.
+
         Raises:
             ArchiveError: If the ledger cannot be read.
         """
         histories = await clip_histories(self.session.store, await self.session.ledger.fingerprints())
-        lost = [each for each in histories.values() if each.attempts and not each.clip and _may_exist(each)]
+        lost = [each for each in histories.values() if not each.clip and _may_exist(each)]
         return await asyncio.gather(*map(self._rescue, lost))
 
     async def _rescue(self, history: ClipHistory, production: str = "") -> PaidClip:
@@ -84,7 +86,7 @@ class Rescuer:
             attempts = await self.session.ledger.attempts(history.attempts[-1].intent.fingerprint)
         except SeedanceError:
             return history
-        return ClipHistory(attempts, history.clip)
+        return replace(history, attempts=attempts)
 
     def _seconds_left(self) -> float:
         return self.deadline - asyncio.get_running_loop().time()
@@ -92,7 +94,7 @@ class Rescuer:
 
 def _may_exist(history: ClipHistory) -> bool:
     """Return whether a generation may have a video that is not archived, or a run may still start one."""
-    return any(
+    return bool(history.unreadable) or any(
         attempt.is_open
         or attempt.has_video
         or attempt.undecided

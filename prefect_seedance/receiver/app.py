@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
@@ -14,11 +15,15 @@ from starlette.routing import BaseRoute, Route
 
 from prefect_seedance.api.callback_urls import Secrets
 from prefect_seedance.api.client import SeedanceClient
-from prefect_seedance.clips.ledger import Ledger
+from prefect_seedance.api.wire import is_generation_id
+from prefect_seedance.clips.ledger import Ledger, or_unreadable
+from prefect_seedance.clips.records import Attempt
 from prefect_seedance.errors import ArchiveError
 from prefect_seedance.receiver.hints import Hints
 from prefect_seedance.receiver.recorder import OnOutcome, OutcomeRecorder, is_declared_lost
 from prefect_seedance.storage.store import Store
+
+_log = logging.getLogger(__name__)
 
 _MAX_BODY_BYTES = 64 * 1024
 """A callback is an envelope of some hundred bytes."""
@@ -29,7 +34,6 @@ _RECORDING_SECONDS = 20.0
 Source: the provider's public pages, read 2026-11."""
 
 _READY_SECONDS = 5.0
-_MAX_ID_CHARACTERS = 200
 
 
 class Receiver:
@@ -90,14 +94,17 @@ class Receiver:
             return Response(status_code=408)
         try:
             async with asyncio.timeout(_RECORDING_SECONDS):
-                attempt = await self._ledger.attempt(*ref)
+                attempt = await or_unreadable(self._ledger.attempt(*ref))
                 if attempt is None:
                     return Response(status_code=404)
-                if attempt.outcome is None or is_declared_lost(attempt):
-                    await self._hints.record(attempt, generation_id)
+                if not isinstance(attempt, Attempt) or attempt.outcome is None or is_declared_lost(attempt):
+                    await self._hints.record(ref, generation_id)
         except (TimeoutError, ArchiveError):
             return Response(status_code=503)
-        self._recorder.follow(attempt)
+        if isinstance(attempt, Attempt):
+            self._recorder.follow(attempt)
+        else:
+            _log.error("A callback is stored, and followed after the next start: %s", attempt)
         return Response()
 
     async def health(self, _: Request) -> Response:
@@ -141,10 +148,4 @@ def _generation_id(body: bytes) -> str | None:
         found = json.loads(body)["data"]["taskId"]
     except (ValueError, TypeError, LookupError, RecursionError):
         return None
-    is_id = (
-        isinstance(found, str)
-        and 0 < len(found) <= _MAX_ID_CHARACTERS
-        and found.isascii()
-        and found.isprintable()
-    )
-    return found if is_id else None
+    return found if is_generation_id(found) else None

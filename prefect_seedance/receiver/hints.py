@@ -6,7 +6,7 @@ from typing import Final
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from prefect_seedance.api.callback_urls import AttemptRef
-from prefect_seedance.clips.records import ATTEMPT_KEY, OUTCOME_FILE, Attempt
+from prefect_seedance.clips.records import ATTEMPT_KEY, OUTCOME_FILE, Attempt, attempt_prefix
 from prefect_seedance.storage.store import Store
 
 _HINT_FILE: Final = "called.json"
@@ -31,10 +31,11 @@ class Hints:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def record(self, attempt: Attempt, generation_id: str | None) -> None:
+    async def record(self, ref: AttemptRef, generation_id: str | None) -> None:
         """Store a hint, unless the attempt has one."""
         hint = Hint(called_at=datetime.now(UTC), generation_id=generation_id)
-        await self._store.create(attempt.key + _HINT_FILE, hint.model_dump_json(indent=2).encode())
+        key = attempt_prefix(ref.fingerprint, ref.number) + _HINT_FILE
+        await self._store.create(key, hint.model_dump_json(indent=2).encode())
 
     async def generation_id(self, attempt: Attempt) -> str | None:
         """Return the id in the first hint for an attempt; None if there is none, or it cannot be read."""

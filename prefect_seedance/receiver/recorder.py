@@ -10,12 +10,18 @@ from typing import Final, Self
 
 from prefect_seedance.api.callback_urls import AttemptRef
 from prefect_seedance.api.client import SeedanceClient
-from prefect_seedance.clips.ledger import CONCURRENT_READS, Ledger
+from prefect_seedance.clips.ledger import CONCURRENT_READS, Ledger, or_unreadable
 from prefect_seedance.clips.poll import Poller
 from prefect_seedance.clips.records import Attempt, Result
 from prefect_seedance.clips.submit import this_process
 from prefect_seedance.clips.unresolved import Resolver
-from prefect_seedance.errors import ArchiveError, DeadlineError, SeedanceError, may_retry_read
+from prefect_seedance.errors import (
+    ArchiveError,
+    DeadlineError,
+    SeedanceError,
+    UnreadableRecordError,
+    may_retry_read,
+)
 from prefect_seedance.options import Waiting
 from prefect_seedance.receiver.hints import Hints
 
@@ -112,8 +118,14 @@ class OutcomeRecorder:
 
         async def resume(ref: AttemptRef) -> None:
             async with gate:
-                if not self.poll_again(ref) and (attempt := await self._ledger.attempt(*ref)):
+                if self.poll_again(ref):
+                    return
+                attempt = await or_unreadable(self._ledger.attempt(*ref))
+                if isinstance(attempt, Attempt):
                     self.follow(attempt)
+                elif attempt:
+                    _log.error("An earlier callback is not followed: %s", attempt)
+                    self._remember(ref)
 
         is_done = False
         while not is_done:
@@ -136,7 +148,8 @@ class OutcomeRecorder:
                     return None  # a forged callback, or a slow generation: another callback starts again
                 except SeedanceError as error:
                     _log.warning("The callback for %s has no outcome yet: %s", attempt.intent.name, error)
-                    if not (may_retry_read(error) or isinstance(error, ArchiveError)):
+                    may_pass = may_retry_read(error) or isinstance(error, ArchiveError)
+                    if isinstance(error, UnreadableRecordError) or not may_pass:
                         return self._remember(ref)
                     await asyncio.sleep(_RETRY_SECONDS)
         except Exception:  # noqa: BLE001 -- logged, and must not affect other callbacks

@@ -85,7 +85,7 @@ async def load_cards(manifest: Manifest, store: Store, links: Links) -> Sequence
 
     async def load(entry: Entry) -> Card:
         async with readers:
-            attempts = await ledger.attempts(entry.fingerprint)
+            attempts, _ = await ledger.readable_attempts(entry.fingerprint)
             video = await links.to(entry.clip.key) if entry.clip else None
         is_first = firsts[entry.fingerprint] == entry.number
         ours = [each for each in attempts if each.intent.production == manifest.production]

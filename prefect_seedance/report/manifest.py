@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from prefect_seedance.clips.archive import Clip
 from prefect_seedance.clips.history import ClipStatus
+from prefect_seedance.clips.record_format import parse_record
 from prefect_seedance.clips.records import Attempt, Result
 from prefect_seedance.clips.sources import is_lost
 from prefect_seedance.errors import (
@@ -17,6 +18,7 @@ from prefect_seedance.errors import (
     DeadlineError,
     SetupError,
     SubmissionUnresolvedError,
+    UnreadableRecordError,
 )
 from prefect_seedance.film.join import Film
 from prefect_seedance.film.scenes import Scene
@@ -225,13 +227,13 @@ async def read_manifest(store: Store, name: str) -> Manifest:
         remedy = f"name one of: {', '.join(known)}" if known else "make one with prefect-seedance produce"
         found = f"no production {name!r}" if name else f"{len(known)} productions"
         raise SetupError(f"The archive {store.name} has {found}; {remedy}")
-    content = await store.read(production_key(wanted, "manifest.json"))
+    key = production_key(wanted, "manifest.json")
+    content = await store.read(key)
     try:
-        return Manifest.model_validate_json(content or b"")
-    except ValidationError:
-        raise SetupError(
-            f"The manifest of {wanted!r} in {store.name} is damaged; run produce again to rewrite it"
-        ) from None
+        remedy = "run produce again to rewrite it"
+        return parse_record(Manifest, content or b"", link=store.link(key), remedy=remedy)
+    except UnreadableRecordError as error:
+        raise SetupError(str(error)) from None
 
 
 async def record(manifest: Manifest, store: Store) -> None:

@@ -48,7 +48,7 @@ class PaidClip(BaseModel):
         rescued: Clip | None = None,
         error: BaseException | None = None,
     ) -> Self:
-        """Return the clip of a history that has attempts.
+        """Return the clip of a history that has attempts, or records that cannot be read.
 
         Args:
             history: Its records.
@@ -56,18 +56,19 @@ class PaidClip(BaseModel):
             rescued: Its video, if that has just been archived.
             error: Why it could not be archived.
         """
-        clip, attempt = rescued or history.clip, history.decisive or history.attempts[-1]
+        clip, attempt = rescued or history.clip, history.decisive
         ours = [each for each in history.attempts if production in {"", each.intent.production}]
+        reason = str(error) if error else "; ".join(map(str, history.unreadable))
         return cls(
-            fingerprint=attempt.intent.fingerprint,
-            name=attempt.intent.name,
-            production=attempt.intent.production,
+            fingerprint=history.fingerprint,
+            name=attempt.intent.name if attempt else history.fingerprint,
+            production=attempt.intent.production if attempt else production,
             status=_status(history, rescued, error),
             billed_seconds=sum(each.billed_seconds for each in ours),
-            generation_id=attempt.generation_id or None,
-            expires_at=attempt.outcome.expires_at if attempt.outcome else None,
+            generation_id=attempt.generation_id or None if attempt else None,
+            expires_at=attempt.outcome.expires_at if attempt and attempt.outcome else None,
             key=clip.key if clip else None,
-            reason=str(error) if error else None,
+            reason=reason or None,
         )
 
 

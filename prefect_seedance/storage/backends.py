@@ -160,8 +160,9 @@ class Backend:
     def _open_folder(cls, path: Path) -> Self:
         with translated_errors(f"create the archive's folder {path}", SetupError):
             folder = path.expanduser().absolute()
+            str(folder).encode()  # a name that is not UTF-8 cannot be recorded
             folder.mkdir(parents=True, exist_ok=True)
-        local = LocalStore(folder)
+        local = LocalStore(folder, automatic_cleanup=True)  # a probe leaves no empty folder
         return cls(url=str(folder), reader=local, writer=local, folder=folder)
 
     @property

@@ -1,6 +1,7 @@
 """Read, write and atomically create objects by key."""
 
 import asyncio
+import errno
 import hashlib
 import os
 import re
@@ -31,6 +32,9 @@ _PROBE_SECONDS = 30.0
 
 _STAGED = re.compile(r"#\d+$")
 """Suffix of incomplete files in a folder. Source: object_store, the library below obstore."""
+
+_CANNOT_FLUSH = {errno.EINVAL, errno.ENOTSUP}
+"""The answers to fsync of file systems without it."""
 
 _ABANDONED_SECONDS = 600.0
 """Far longer than any write to a folder takes."""
@@ -64,24 +68,25 @@ class Store:
         return cls(Backend.open(url))
 
     async def probe(self) -> None:
-        """Check that a bucket can be read and written, and creates objects atomically.
+        """Check that the store can be read and written, and creates objects atomically.
 
-        This takes five small requests for a bucket, and none for a folder. Without permission to delete,
-        a small object stays below ``probes/``.
+        This takes five small requests. Without permission to delete, a small object stays below ``probes/``.
 
         Raises:
-            SetupError: If the bucket cannot be used.
+            SetupError: If the store cannot be used.
         """
-        if not self._backend.bucket:
-            return
         try:
             async with asyncio.timeout(_PROBE_SECONDS):
                 await self._probe(f"probes/{secrets.token_hex(8)}")
         except (TimeoutError, ArchiveError) as error:
             reason = str(error) or f"no answer within {_PROBE_SECONDS:.0f} s"
-            raise SetupError(
-                f"The archive {self.url} cannot be used: {reason}. Nothing was spent. "
+            remedy = (
                 "Check the bucket's name, its region, the endpoint and the credentials"
+                if self._backend.bucket
+                else "Check the folder's permissions and free space, or use one on another file system"
+            )
+            raise SetupError(
+                f"The archive {self.url} cannot be used: {reason}. Nothing was spent. {remedy}"
             ) from None
 
     async def _probe(self, key: str) -> None:
@@ -92,36 +97,41 @@ class Store:
                 suppress(obstore.exceptions.AlreadyExistsError),
             ):
                 await obstore.put_async(self._backend.reader, key, content, mode="create")
+                await self._sync(key)
         await self.keys("probes/")
         if await self.read(key) != first:
-            raise ArchiveError(
-                "it does not create objects atomically (If-None-Match: *), so two runs could pay for one clip"
-            )
+            raise ArchiveError("it does not create objects atomically, so two runs could pay for one clip")
         with suppress(obstore.exceptions.BaseError, OSError):
             await obstore.delete_async(self._backend.reader, key)
 
     async def create(self, key: str, content: bytes) -> bool:
-        """Write an object atomically unless it exists, and return whether it was written.
+        """Write an object atomically unless it exists, and return whether this call wrote it.
 
-        If several processes create an object with different contents, exactly one gets True. In a folder,
-        the object is on disk when this returns.
+        Of several calls, at most one gets True. It can be none: if the answer to a request is lost, the store
+        repeats the request, and finds the object that it has written itself. So after False, or an error,
+        only the object's content shows who created it. After an error there is no object, or a whole one. In
+        a folder, the object is on disk when this returns.
+
+        Raises:
+            ArchiveError: If the object may not have been created.
         """
         with translated_errors(f"create {self.link(key)}"):
             try:
                 await obstore.put_async(self._backend.writer, key, content, mode="create")
             except obstore.exceptions.AlreadyExistsError:
-                return await self._is_ours(key, content)
-            except obstore.exceptions.BaseError:
-                with suppress(ArchiveError):
-                    if await self._is_ours(key, content):
-                        return True
+                return False
+            try:
+                await self._sync(key)
+            except OSError:
+                await self._remove_half(key, content)
                 raise
-            await self._sync(key)
         return True
 
-    async def _is_ours(self, key: str, content: bytes) -> bool:
-        """Return whether the bucket wrote the object although its response was lost."""
-        return bool(self._backend.bucket) and await self.read(key) == content
+    async def _remove_half(self, key: str, content: bytes) -> None:
+        """Remove an object that this process has just created in a folder, unless it is whole."""
+        with suppress(ArchiveError, obstore.exceptions.BaseError):
+            if await self.read(key) != content:
+                await obstore.delete_async(self._backend.writer, key)
 
     async def put(
         self,
@@ -250,11 +260,17 @@ def _sweep(folders: Iterable[Path]) -> None:
 
 
 def _sync(path: Path, *, upto: Path) -> None:
-    """Flush a file and its parent folders to disk, so that a power failure does not undo the write."""
+    """Flush a file and its parent folders to disk, so that a power failure does not undo the write.
+
+    Some file systems, such as network shares, cannot flush a folder.
+    """
     for each in (path, *path.parents):
         descriptor = os.open(each, os.O_RDONLY)
         try:
             os.fsync(descriptor)
+        except OSError as error:
+            if each == path or error.errno not in _CANNOT_FLUSH:
+                raise
         finally:
             os.close(descriptor)
         if each == upto:

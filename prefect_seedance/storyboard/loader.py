@@ -9,6 +9,7 @@ from typing import Final
 
 from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.api.transport import fetch
+from prefect_seedance.api.wire import is_unicode
 from prefect_seedance.errors import SetupError, StoryboardError
 from prefect_seedance.storage.locations import Location
 from prefect_seedance.storage.objects import Objects, Opener
@@ -158,11 +159,13 @@ def document_from_folder(folder: Path | Location, names: Iterable[str], *, promp
         prompt: What happens from each image to the next.
 
     Raises:
-        StoryboardError: There are no images, or there is no prompt.
+        StoryboardError: There are no images, a name is not valid UTF-8, or there is no prompt.
     """
     images = sorted(filter(_is_image, names), key=_natural_key)
     if not images:
         raise StoryboardError(f"{folder} contains no images; add two or more")
+    if wrong := [name for name in (folder.name, *images) if not is_unicode(name)]:
+        raise StoryboardError(f"The name {wrong[0]!a} is not valid UTF-8; rename the file or folder")
     if not prompt.strip():
         raise StoryboardError(f"{folder} needs a prompt; describe what happens between its images")
     storyboard = {

@@ -10,6 +10,8 @@ from typing import Final, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from prefect_seedance.api.models import DEFAULT_MODEL
+from prefect_seedance.api.wire import is_unicode
+from prefect_seedance.errors import SetupError
 from prefect_seedance.storyboard.schema import ClipRequest
 
 _MAX_NAME_LENGTH: Final = 80
@@ -62,7 +64,12 @@ def plan(requests: Iterable[ClipRequest], *, title: str, name: str = "", model: 
         title: The production's name for display.
         name: Text to derive the name in keys from. Default: the title.
         model: Id of the model that generates the clips.
+
+    Raises:
+        SetupError: The name cannot be recorded.
     """
+    if not is_unicode(title + name):
+        raise SetupError(f"The production's name {name or title!a} is not valid UTF-8; give another --name")
     clips = (
         PlannedClip.from_request(request, number=number, model=model)
         for number, request in enumerate(requests, 1)
@@ -105,5 +112,5 @@ def key_name(text: str) -> str:
     has_dropped = any(character.isalnum() and not character.isascii() for character in letters)
     if name and not has_dropped and len(name) <= _MAX_NAME_LENGTH:
         return name
-    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:8]
     return f"{name[: _MAX_NAME_LENGTH - len(digest) - 1].strip('-')}-{digest}".removeprefix("-")

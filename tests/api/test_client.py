@@ -189,17 +189,48 @@ async def test_raises_persistent_errors(row: tuple[Answer, type[SeedanceError], 
 
 
 @pytest.mark.parametrize(
-    "data", [{}, {"taskId": ""}, {"taskId": None}, {"taskId": 7}, [], {"id": "task_1"}], ids=str
-)
+    "data",
+    [
+        {}, {"taskId": ""}, {"taskId": None}, {"taskId": 7}, [], {"id": "task_1"},
+        {"taskId": "x" * 10**6}, {"taskId": "task\n1"}, {"taskId": "täsk"},
+    ],
+    ids=lambda data: f"{data!r:.20}",
+)  # fmt: skip
 async def test_submission_needs_an_id(data: object) -> None:
     """An acceptance without a generation id is no answer, and is not retried."""
     script = Script(responds(data=data))
 
     async with client(script) as seedance:
-        with pytest.raises(NoAnswerError, match="has no taskId"):
+        with pytest.raises(NoAnswerError, match="has no usable taskId"):
             await submit(seedance)
 
     assert len(script.requests) == 1
+
+
+@pytest.mark.parametrize("status", [200, 400, 502])
+async def test_huge_answer_is_no_answer(status: int) -> None:
+    """Whatever the status of an answer beyond the bound, a generation may have been started."""
+    script = Script(lambda: httpx.Response(status, content=bytes(2**20 + 1)))
+    permit = Permit.lasting(60)
+
+    async with client(script) as seedance, seedance.admission():
+        with pytest.raises(NoAnswerError, match="larger than"):
+            await seedance.submit(REQUEST, permit=permit)
+
+    assert permit.may_have_started
+    assert len(script.requests) == 1
+
+
+@pytest.mark.parametrize("generation_id", ["", "task 1", "task\n1", "x" * 201, "\udcff"], ids=ascii)
+async def test_unknown_ids_are_not_requested(generation_id: str) -> None:
+    """The API knows no generation with an id that cannot be one, so nothing is sent."""
+    script = Script(PENDING)
+
+    async with client(script) as seedance:
+        with pytest.raises(NotFoundError, match="is not an id of the API"):
+            await seedance.status(generation_id)
+
+    assert script.requests == []
 
 
 @pytest.mark.parametrize("broken", ["refused", "429"])
@@ -258,15 +289,15 @@ async def test_posts_the_request() -> None:
 
 async def test_gets_the_status() -> None:
     """A status read is one GET with the generation's id, properly quoted."""
-    script = Script(responds(data={"taskId": "a&b c/ü", "state": "success", "new": 1}))
+    script = Script(responds(data={"taskId": "a&b+c/%2", "state": "success", "new": 1}))
 
     async with client(script, base_url="http://localhost:1/proxy/", model="seedance-2") as seedance:
-        generation = await seedance.status("a&b c/ü")
+        generation = await seedance.status("a&b+c/%2")
 
     (request,) = script.requests
     assert (request.method, request.url.path) == ("GET", "/proxy/api/v1/statusTask/seedance-2")
-    assert request.url.params["taskId"] == "a&b c/ü"
-    assert (generation.generation_id, generation.state, request.content) == ("a&b c/ü", "success", b"")
+    assert request.url.params["taskId"] == "a&b+c/%2"
+    assert (generation.generation_id, generation.state, request.content) == ("a&b+c/%2", "success", b"")
 
 
 @pytest.mark.parametrize(

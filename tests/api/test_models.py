@@ -1,6 +1,6 @@
 import pytest
 
-from prefect_seedance.api.models import CAPABILITIES, DEFAULT_MODEL
+from prefect_seedance.api.models import CAPABILITIES, DEFAULT_MODEL, generation_seconds, result_lifetime
 
 
 @pytest.mark.parametrize("model", CAPABILITIES, ids=str)
@@ -19,6 +19,17 @@ def test_pins_the_contract() -> None:
     assert limits.max_image_bytes == 10_000_000
     assert limits.image_formats == ("JPEG", "PNG", "WEBP")
     assert limits.generation_seconds == {4: (40, 60), 8: (60, 90), 12: (90, 120)}
+
+
+@pytest.mark.parametrize(
+    ("model", "duration", "seconds"),
+    [(DEFAULT_MODEL, 8, (60, 90)), (DEFAULT_MODEL, 15, (40, 120)), ("seedance-9", 4, (40, 60))],
+    ids=["known", "other duration", "other model"],
+)
+def test_unknown_generations_have_times(model: str, duration: int, seconds: tuple[float, float]) -> None:
+    """A generation that a newer version submitted is waited for as the others are."""
+    assert generation_seconds(model, duration) == seconds
+    assert result_lifetime(model).days == 15
 
 
 def test_default_model_is_known() -> None:

@@ -1,4 +1,5 @@
 import asyncio
+import gzip
 import inspect
 import traceback
 from collections.abc import AsyncIterator, Callable
@@ -6,7 +7,14 @@ from collections.abc import AsyncIterator, Callable
 import httpx
 import pytest
 
-from prefect_seedance.api.transport import ERRORS, fetch, timeouts, translated_errors
+from prefect_seedance.api.transport import (
+    ERRORS,
+    MAX_ANSWER_BYTES,
+    exchange,
+    fetch,
+    timeouts,
+    translated_errors,
+)
 from prefect_seedance.errors import ConnectionFailedError, NoAnswerError, SeedanceError
 
 URL = "https://images.example/dawn.png"
@@ -191,6 +199,58 @@ async def test_fetch_translates_errors() -> None:
             timeout_seconds=5,
             transport=serving(lambda _: httpx.Response(200, stream=body)),
         )
+
+
+async def test_refuses_double_compression() -> None:
+    """A body that is compressed twice could expand a million times, and is not read."""
+    body = Body(gzip.compress(gzip.compress(b"image")))
+    headers = {"Content-Encoding": "gzip, gzip"}
+
+    with pytest.raises(NoAnswerError, match="compressed twice"):
+        await fetch(
+            URL,
+            max_bytes=10,
+            timeout_seconds=5,
+            transport=serving(lambda _: httpx.Response(200, stream=body, headers=headers)),
+        )
+
+    assert body.sent == 0
+
+
+async def answer_of(response: httpx.Response) -> httpx.Response:
+    async with httpx.AsyncClient(transport=serving(lambda _: response)) as http:
+        return await exchange(http, http.build_request("POST", URL))
+
+
+async def test_exchange_returns_response() -> None:
+    """A response within the bound is returned with its decoded body, its headers and its request."""
+    body = Body(gzip.compress(b"answer"))
+    headers = {"Content-Encoding": "gzip", "Retry-After": "7"}
+
+    response = await answer_of(httpx.Response(429, stream=body, headers=headers))
+
+    assert (response.status_code, response.content, response.headers["Retry-After"]) == (429, b"answer", "7")
+    assert response.reason_phrase == "Too Many Requests"
+    assert response.request.url == URL
+
+
+async def test_exchange_stops_at_the_bound() -> None:
+    """An answer of 60 MB is not read further than the bound, and is no answer."""
+    body = Body(*[bytes(2**16)] * 1000)
+
+    with pytest.raises(NoAnswerError, match=f"^POST {URL}: the answer is larger than 1,048,576 bytes$"):
+        await answer_of(httpx.Response(200, stream=body))
+
+    assert body.sent == 17
+
+
+async def test_exchange_accepts_the_bound() -> None:
+    """An answer of exactly the bound is complete."""
+    body = Body(*[bytes(2**16)] * 16)
+
+    response = await answer_of(httpx.Response(200, stream=body))
+
+    assert len(response.content) == MAX_ANSWER_BYTES
 
 
 @pytest.mark.parametrize("url", ["", "ftp://host/a", "https://", "http://xn--/", "http://host:65536/"])

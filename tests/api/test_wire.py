@@ -14,6 +14,8 @@ from prefect_seedance.api.wire import (
     GenerateRequest,
     Generation,
     Provider,
+    is_generation_id,
+    parse_envelope,
     problems,
 )
 
@@ -282,6 +284,63 @@ def test_parses_result_json(as_text: bool) -> None:  # noqa: FBT001 -- a row has
     generation = _generation(resultJson=json.dumps(result) if as_text else result)
 
     assert generation.result_urls == ("https://cdn.example/1.mp4", "http://cdn.example/ü.mp4")
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["7", "task_1", "0c6d5a2e-1f0b-4f5c-9d1e-7a3b2c1d0e9f", "task:1/2=", "x" * 200],
+    ids=lambda value: f"{value:.20}",
+)
+def test_ids_are_printable(value: str) -> None:
+    """A short text of printable ASCII characters can be a generation's id."""
+    assert is_generation_id(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None, 7, "", " ", "task 1", "task_1\n", "task_1\r\nX: y", "task_\0", "\x1b[2J", "täsk", "task_\udcff",
+        "x" * 201, "x" * 10**6, b"task_1", ["task_1"],
+    ],
+    ids=lambda value: f"{value!a:.20}",
+)  # fmt: skip
+def test_refuses_other_ids(value: object) -> None:
+    """What could break a line, a URL or a command is not an id, nor is what is too long or no text."""
+    assert not is_generation_id(value)
+
+
+@pytest.mark.parametrize("depth", [51, 120, 190])
+def test_keeps_excerpt_of_deep_answer(depth: int) -> None:
+    """Of an answer that is nested too deep to be read back, the beginning of its text is kept."""
+    nested = '{"a":' * (depth - 1) + "1" + "}" * (depth - 1)
+    envelope = parse_envelope(f'{{"code": 200, "data": {json.dumps(_DONE)[:-1]}, "a": {nested}}}}}'.encode())
+    assert envelope
+
+    generation = Generation.from_status(envelope.data, generation_id="task_1")
+
+    assert generation.result_urls == ("https://cdn.example/1.mp4",)
+    assert generation.answer["excerpt"].startswith('{"taskId": "task_1", "state": "success"')
+    assert len(generation.answer["excerpt"]) <= 2000
+
+
+def test_answer_is_as_read_back() -> None:
+    """Numbers that JSON cannot express are None at once, as they are after reading a record."""
+    generation = _generation(costTime=float("inf"), more=[float("nan"), 1e300, 10**30])
+
+    assert generation.answer["costTime"] is None
+    assert generation.answer["more"] == [None, 1e300, 10**30]
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [datetime(year, 12, 31, tzinfo=UTC) for year in (1970, 1999, 2100, 9999)],
+    ids=lambda moment: f"{moment:%Y}",
+)
+def test_ignores_impossible_times(moment: datetime) -> None:
+    """A time decades away is a mistake, and adding to it could overflow."""
+    generation = _generation(completeTime=moment.timestamp() * 1000)
+
+    assert generation.completed_at is None
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ async def _produce(folder: Path) -> None:
     entries = []
     for number, name in enumerate(("dawn", "noon"), 1):
         archived = await films.archived(store, films.clip(number), name=name)
-        await record_success(store, archived)
+        await record_success(store, archived, production="lighthouse")
         entries.append(
             Entry(
                 number=number,

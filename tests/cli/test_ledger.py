@@ -9,7 +9,7 @@ from prefect_seedance.cli import main
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.plan import PlannedClip
 from tests.cli.conftest import Run
-from tests.records import FAILED, record_in_flight, record_outcome, record_unresolved
+from tests.records import FAILED, record_in_flight, record_outcome, record_unreadable, record_unresolved
 
 
 def test_unresolved_comes_first(
@@ -49,6 +49,33 @@ def test_status_follows_records(archive: Path, clips: tuple[PlannedClip, ...], r
     assert (line["status"], line["generation_id"], line["reason"]) == ("in flight", "task_1", None)
 
 
+def test_bad_record_is_a_row(
+    archive: Path, clips: tuple[PlannedClip, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A clip with a damaged record is listed beside the others, with the record and the remedy."""
+    asyncio.run(_record_unreadable(archive, clips))
+
+    assert main(["ledger", str(archive)]) == 0
+
+    out = " ".join(capsys.readouterr().out.split())
+    prefix = clips[0].fingerprint[:12]
+    assert f"{prefix} unreadable 0" in out
+    assert f"{prefix}: The record {archive}/clips/{clips[0].fingerprint}/attempt-001/intent.json is" in out
+    assert "restore it from a backup" in out
+    assert "2 clips: 1 unreadable, 1 in flight" in out
+
+
+def test_json_has_bad_record(archive: Path, clips: tuple[PlannedClip, ...], run_json: Run) -> None:
+    """A program gets the clip with a damaged record too, with what is known of it."""
+    asyncio.run(_record_unreadable(archive, clips))
+
+    unreadable, other = run_json("ledger", archive)["clips"]
+
+    assert (unreadable["status"], unreadable["attempts"], unreadable["asked_at"]) == ("unreadable", 0, None)
+    assert "intent.json is missing or damaged" in unreadable["reason"]
+    assert other["status"] == "in flight"
+
+
 def test_empty_ledger_has_no_clips(archive: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An archive without submissions is no error."""
     assert main(["ledger", str(archive)]) == 0
@@ -63,3 +90,9 @@ async def _record(archive: Path, clips: tuple[PlannedClip, ...]) -> None:
 
 async def _record_in_flight(archive: Path, clip: PlannedClip) -> None:
     await record_in_flight(Store.open(str(archive)), clip)
+
+
+async def _record_unreadable(archive: Path, clips: tuple[PlannedClip, ...]) -> None:
+    store = Store.open(str(archive))
+    await record_unreadable(store, clips[0])
+    await record_in_flight(store, clips[1])

@@ -25,6 +25,7 @@ from tests.records import (
     record_in_flight,
     record_outcome,
     record_submitting,
+    record_unreadable,
     record_unresolved,
 )
 
@@ -49,6 +50,7 @@ HISTORIES = [
     pytest.param(record_submitting, [], "wait", 0, id="submitting"),
     pytest.param(record_unresolved, [], "leave unresolved", 0, id="unresolved"),
     pytest.param(record_unresolved, ["--on-unresolved", "resubmit"], "make", 4, id="unresolved, resubmitted"),
+    pytest.param(record_unreadable, [], "leave unreadable", 0, id="unreadable"),
     pytest.param(record_in_flight, [], "wait", 0, id="in flight"),
     pytest.param(ended(SUCCEEDED), [], "archive", 0, id="not archived"),
     pytest.param(record_archived, [], "reuse", 0, id="archived"),

@@ -35,7 +35,7 @@ def test_json_describes_report(lighthouse: Path, run_json: Run) -> None:
     [
         ("", "has 2 productions; name one of: ete-a-nice, lighthouse"),
         ("Moon", "has no production 'Moon'; name one of: ete-a-nice, lighthouse"),
-        ("Été à Nice", "The manifest of 'ete-a-nice' in {archive} is damaged; run produce again"),
+        ("Été à Nice", "/productions/ete-a-nice/manifest.json is missing or damaged; run produce again"),
     ],
     ids=["several", "unknown", "damaged"],
 )

@@ -510,7 +510,7 @@ async def test_reports_damaged_record(store: Store) -> None:
     """A record that cannot be read is an error with its remedy, not a missing clip."""
     await store.create(f"clips/{FINGERPRINT}/clip.json", b"{")
 
-    with pytest.raises(ArchiveError, match="delete it to archive the clip again"):
+    with pytest.raises(ArchiveError, match="delete it, and the next run makes it again from the stored"):
         await find_clip(store, FINGERPRINT)
 
 
@@ -536,6 +536,8 @@ FINDINGS = [
         {}, {"width": 496}, ("is 496×496, which is not 16:9", "is 496×496, which is not 480p"), id="square"
     ),
     pytest.param({"resolution": "720p"}, {}, ("is 864×496, which is not 720p",), id="smaller"),
+    pytest.param({"aspect_ratio": "adaptive", "resolution": "4k"}, {}, (), id="of a newer version"),
+    pytest.param({"aspect_ratio": "16:0"}, {}, (), id="no ratio"),
     pytest.param({"sound": True}, {}, ("has no sound, but sound was requested",), id="silent"),
     pytest.param(
         {}, {"audio_codec": "aac"}, ("has an audio track, but no sound was requested",), id="with sound"

@@ -24,6 +24,7 @@ def attempt() -> Attempt:
         pytest.param([12, 30], 12, id="shortest, not latest"),
         pytest.param([30, 12], 12, id="shortest so far"),
         pytest.param([None, 0], 40, id="not reported"),
+        pytest.param([-5], 40, id="negative"),
     ],
 )
 def test_keeps_shortest_time(attempt: Attempt, observed: list[float | None], expected: float) -> None:

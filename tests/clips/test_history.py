@@ -11,7 +11,6 @@ from prefect_seedance.api.wire import ClipSettings
 from prefect_seedance.clips.history import ClipHistory, ClipStatus, clip_histories
 from prefect_seedance.clips.ledger import CONCURRENT_READS, Ledger
 from prefect_seedance.clips.records import Outcome, Result
-from prefect_seedance.errors import ArchiveError
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.plan import PlannedClip
 from tests.records import (
@@ -25,6 +24,7 @@ from tests.records import (
     record_in_flight,
     record_outcome,
     record_submitting,
+    record_unreadable,
     record_unresolved,
 )
 
@@ -61,6 +61,7 @@ async def nothing(store: Store, clip: PlannedClip) -> None:
         pytest.param(nothing, ClipStatus.new, id="nothing"),
         pytest.param(record_submitting, ClipStatus.submitting, id="submitting"),
         pytest.param(record_unresolved, ClipStatus.unresolved, id="unresolved"),
+        pytest.param(record_unreadable, ClipStatus.unreadable, id="unreadable"),
         pytest.param(record_in_flight, ClipStatus.in_flight, id="accepted"),
         pytest.param(ended(SUCCEEDED), ClipStatus.not_archived, id="not archived"),
         pytest.param(ended(FAILED), ClipStatus.failed, id="failed"),
@@ -128,9 +129,31 @@ async def test_reads_many_clips(store: Store) -> None:
     )
 
 
-async def test_damaged_record_is_an_error(store: Store) -> None:
-    """A clip whose records cannot be read is an error, because it may be paid for."""
-    await store.put(f"clips/{clip().fingerprint}/attempt-001/intent.json", b"{")
+@pytest.mark.parametrize("record", ["attempt-001/intent.json", "attempt-002/outcome.json", "clip.json"])
+async def test_damaged_record_hides_nothing(store: Store, record: str) -> None:
+    """A clip with a damaged record is unreadable, with the attempts that can be read; others are as ever."""
+    damaged, other = clip(1), clip(2)
+    for each in (damaged, other):
+        await record_outcome(store, each, FAILED)
+        await Ledger(store).claim(intent_of(each).model_copy(update={"number": 2}))
+    await store.put(f"clips/{damaged.fingerprint}/{record}", b"{")
 
-    with pytest.raises(ArchiveError, match="missing or damaged"):
-        await clip_histories(store, [clip().fingerprint])
+    histories = await clip_histories(store, [damaged.fingerprint, other.fingerprint])
+
+    assert histories[damaged.fingerprint].status is ClipStatus.unreadable
+    (error,) = histories[damaged.fingerprint].unreadable
+    assert record in str(error)
+    assert len(histories[damaged.fingerprint].attempts) == 2 - record.startswith("attempt")
+    assert histories[other.fingerprint].status is ClipStatus.unresolved
+    assert len(histories[other.fingerprint].attempts) == 2
+
+
+async def test_archived_clip_needs_no_attempts(store: Store) -> None:
+    """An archived clip can be used although a record of an attempt is damaged, which is still reported."""
+    await record_archived(store, clip())
+    await record_unreadable(store, clip())
+
+    history = (await clip_histories(store, [clip().fingerprint]))[clip().fingerprint]
+
+    assert history.status is ClipStatus.archived
+    assert history.unreadable

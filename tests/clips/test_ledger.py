@@ -9,7 +9,8 @@ from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.api.wire import ClipInput, GenerateRequest, Generation
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.records import Attempt, Intent, Outcome, Result
-from prefect_seedance.errors import ArchiveError, ContentRejectedError, FailKind
+from prefect_seedance.errors import ContentRejectedError, FailKind, SetupError, UnreadableRecordError
+from prefect_seedance.storage.backends import Backend
 from prefect_seedance.storage.store import Store
 
 NOW = datetime.now(UTC)
@@ -154,24 +155,24 @@ async def test_lists_every_clip(ledger: Ledger, store: Store) -> None:
     ids=["empty", "cut off", "null", "no fields", "not text", "wrong type"],
 )
 async def test_reports_damaged_record(ledger: Ledger, store: Store, record: str, content: bytes) -> None:
-    """A damaged record is not a missing one: the error names the record, the remedy and the danger."""
+    """A damaged record is not a missing one: the error names the record, the remedy and what it prevents."""
     await ledger.conclude(await ledger.accept(await begun(ledger), "task_1"), REFUSED)
     await store.put(f"clips/f00d/attempt-001/{record}.json", content)
 
     with pytest.raises(
-        ArchiveError, match=rf"/attempt-001/{record}\.json is missing or damaged; restore"
+        UnreadableRecordError, match=rf"/attempt-001/{record}\.json is missing or damaged; restore"
     ) as caught:
         await ledger.attempts("f00d")
 
     assert "\n" not in str(caught.value)
-    assert "bought again" in str(caught.value)
+    assert "not submitted again" in str(caught.value)
 
 
 async def test_reports_missing_intent(ledger: Ledger, store: Store) -> None:
     """An acceptance without an intent is an error, not an unclaimed attempt."""
     await store.create("clips/f00d/attempt-001/accepted.json", b"{}")
 
-    with pytest.raises(ArchiveError, match=r"/attempt-001/intent\.json is missing"):
+    with pytest.raises(UnreadableRecordError, match=r"/attempt-001/intent\.json is missing"):
         await ledger.attempts("f00d")
 
 
@@ -181,7 +182,7 @@ async def test_requires_time_zones(ledger: Ledger, store: Store, field: str) -> 
     record = json.loads(intent().model_dump_json()) | {field: "2026-11-22T13:00:00"}
     await store.create("clips/f00d/attempt-001/intent.json", json.dumps(record).encode())
 
-    with pytest.raises(ArchiveError, match="damaged"):
+    with pytest.raises(UnreadableRecordError, match="damaged"):
         await ledger.attempts("f00d")
 
 
@@ -210,3 +211,82 @@ async def test_keeps_every_outcome_field(ledger: Ledger) -> None:
 
     (attempt,) = await ledger.attempts("f00d")
     assert attempt.outcome == outcome
+
+
+@pytest.mark.parametrize("record", ["intent", "accepted", "outcome"])
+async def test_bad_record_hides_no_other(ledger: Ledger, store: Store, record: str) -> None:
+    """Beside a damaged record, the other attempts at its clip and all other clips are read."""
+    good = await ledger.claim(intent(fingerprint="cafe"))
+    first = await begun(ledger)
+    await ledger.conclude(await ledger.accept(await begun(ledger, 2), "task_2"), REFUSED)
+    await store.put(f"clips/f00d/attempt-002/{record}.json", b"{")
+
+    attempts, unreadable = await ledger.readable_attempts("f00d")
+
+    assert attempts == (first,)
+    (error,) = unreadable
+    assert f"attempt-002/{record}.json is missing or damaged" in str(error)
+    assert await ledger.histories() == ((good,),)
+
+
+async def test_reads_fields_within_fields(ledger: Ledger, store: Store) -> None:
+    """Unknown fields of the request and its input do not make a claim unreadable."""
+    record = json.loads(intent().model_dump_json())
+    record["request"] |= {"priority": 7}
+    record["request"]["input"] |= {"seed": 7, "mode": "omni_reference"}
+    await store.create("clips/f00d/attempt-001/intent.json", json.dumps(record).encode())
+
+    (attempt,) = await ledger.attempts("f00d")
+
+    assert attempt.intent.request.body()["input"]["mode"] == "omni_reference"
+    assert attempt.billed_seconds == 4
+
+
+async def test_newer_record_needs_upgrade(ledger: Ledger, store: Store) -> None:
+    """A record that only a newer version can read is not called damaged."""
+    record = {"schema_version": 2, "budget": "12.00"}
+    await store.create("clips/f00d/attempt-001/intent.json", json.dumps(record).encode())
+
+    with pytest.raises(UnreadableRecordError, match="a newer version; upgrade prefect-seedance"):
+        await ledger.attempts("f00d")
+
+
+async def test_claims_readable_names_only(ledger: Ledger, store: Store) -> None:
+    """A name that is not UTF-8 is refused with its remedy, and nothing is claimed."""
+    unreadable = intent().model_copy(update={"name": "dawn \udcff"})
+
+    with pytest.raises(SetupError, match=r"not recorded.*Check the names"):
+        await ledger.claim(unreadable)
+
+    assert await store.keys("clips/") == ()
+
+
+class LaggingStore(Store):
+    """A store that lists only the objects that existed before."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(Backend.open(url))
+        self.listed: tuple[str, ...] = ()
+
+    async def keys(self, prefix: str) -> tuple[str, ...]:
+        return tuple(key for key in self.listed if key.startswith(prefix))
+
+
+async def test_lagging_list_hides_no_claim(store: Store) -> None:
+    """After a claim, won or lost, the attempt is known although the store does not list it yet."""
+    rival = await begun(Ledger(store))
+    lagging = Ledger(LaggingStore(store.url))
+
+    assert await lagging.claim(intent(name="another")) is None
+    second = await begun(lagging, 2)
+
+    assert await lagging.attempts("f00d") == (rival, second)
+
+
+async def test_lagging_list_hides_no_answer(ledger: Ledger, store: Store) -> None:
+    """An answer is read although the store lists only the intent, lest the clip be bought again."""
+    accepted = await ledger.accept(await begun(ledger), "task_1")
+    lagging = LaggingStore(store.url)
+    lagging.listed = ("clips/f00d/attempt-001/intent.json",)
+
+    assert await Ledger(lagging).attempts("f00d") == (accepted,)

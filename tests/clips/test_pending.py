@@ -1,10 +1,14 @@
 import asyncio
+import gc
 
 import pytest
 
 from prefect_seedance.api.wire import Generation
+from prefect_seedance.clips.finality import Answer
 from prefect_seedance.clips.ledger import Ledger
-from prefect_seedance.clips.pending import PendingGeneration, is_final
+from prefect_seedance.clips.pending import PendingGeneration
+from prefect_seedance.clips.records import Outcome
+from prefect_seedance.errors import NotFoundError
 from prefect_seedance.storage.store import Store
 from tests.status_api import accepted
 
@@ -13,9 +17,8 @@ async def pending(**changes: object) -> PendingGeneration:
     generation = PendingGeneration(
         attempt=accepted(),
         ledger=Ledger(Store.open("memory://pending")),
-        awaits_callback=False,
-        began=0.0,
-        quiet_since=0.0,
+        expects_callback=False,
+        next_read=0.0,
         ended=asyncio.get_running_loop().create_future(),
     )
     for name, value in changes.items():
@@ -23,8 +26,9 @@ async def pending(**changes: object) -> PendingGeneration:
     return generation
 
 
-def generation(state: str, *urls: str) -> Generation:
-    return Generation(generation_id="task_1", state=state, result_urls=urls)
+GONE = NotFoundError("no", code=404)
+PROCESSING = Generation(generation_id="task_1", state="processing")
+LOST, OTHER = (Outcome.of_loss(resolved_by=name) for name in ("a person", "another"))
 
 
 async def test_end_happens_once() -> None:
@@ -32,12 +36,40 @@ async def test_end_happens_once() -> None:
     first, late = await pending(), await pending()
     late.ended.cancel()
 
-    first.end(generation("failed"))
-    first.end(generation("success", "https://cdn/clip.mp4"))
-    late.end(generation("failed"))
+    first.end(LOST)
+    first.end(OTHER)
+    first.fail(ValueError("too late"))
+    late.end(LOST)
+    late.fail(ValueError("too late"))
 
-    assert (await first.ended) == generation("failed")
+    assert await first.ended == LOST
     assert late.ended.cancelled()
+
+
+async def test_unread_error_is_silent(caplog: pytest.LogCaptureFixture) -> None:
+    """An error that nobody waits for any more is not logged as one that was never retrieved."""
+    (await pending()).fail(ValueError("unread"))
+    gc.collect()
+
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        pytest.param([], False, id="new"),
+        pytest.param([GONE], True, id="odd"),
+        pytest.param([GONE, PROCESSING], False, id="clarified"),
+    ],
+)
+async def test_oddity_is_doubtful(answers: list[Answer], expected: bool) -> None:  # noqa: FBT001 -- a table's column
+    """A generation is doubtful after an odd answer or an error, until another answer clarifies it."""
+    generation = await pending()
+    for answer in answers:
+        generation.odd_answers.add(answer, sent=1, received=2)
+
+    assert generation.is_doubtful is expected
+    assert (await pending(errors=1)).is_doubtful
 
 
 @pytest.mark.parametrize(
@@ -55,18 +87,3 @@ async def test_describes_its_state(changes: dict[str, object], expected: str) ->
     assert message.startswith("clip 1 is still in flight as generation task_1")
     assert expected in message
     assert message.endswith("run again to wait for it and archive it, without paying again")
-
-
-@pytest.mark.parametrize(
-    ("status", "is_settling", "expected"),
-    [
-        pytest.param(generation("processing"), False, False, id="processing"),
-        pytest.param(generation("failed"), True, True, id="failed"),
-        pytest.param(generation("success", "https://cdn/clip.mp4"), True, True, id="success"),
-        pytest.param(generation("success"), True, False, id="no URL yet"),
-        pytest.param(generation("success"), False, True, id="no URL for good"),
-    ],
-)
-def test_success_needs_url_or_time(status: Generation, is_settling: bool, expected: bool) -> None:  # noqa: FBT001 -- a table's columns
-    """Only a success without a URL has to settle before it is final."""
-    assert is_final(status, is_settling=is_settling) is expected

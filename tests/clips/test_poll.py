@@ -8,11 +8,18 @@ import pytest
 
 from prefect_seedance.api.account import Limiter
 from prefect_seedance.clips.ledger import Ledger
-from prefect_seedance.clips.records import Attempt, Result
-from prefect_seedance.errors import AuthenticationError, DeadlineError, FailKind, NotFoundError
+from prefect_seedance.clips.records import NO_RESULT, Attempt, Result
+from prefect_seedance.errors import (
+    AuthenticationError,
+    DeadlineError,
+    FailKind,
+    NoAnswerError,
+    NotFoundError,
+    SeedanceError,
+)
 from prefect_seedance.options import Waiting
 from prefect_seedance.storage.store import Store
-from tests.status_api import Api, accepted, polling, refusal, soon, status, success
+from tests.status_api import HOUR, Api, accepted, polling, refusal, soon, status, success
 
 
 @pytest.fixture
@@ -176,6 +183,56 @@ async def test_waits_for_settled_answer(ledger: Ledger, answer: httpx.Response) 
     assert attempt.outcome.result is Result.success
 
 
+@pytest.mark.parametrize("duration", [4, 8, 12])
+@pytest.mark.parametrize("answer", SETTLING)
+async def test_late_oddity_is_not_final(ledger: Ledger, answer: httpx.Response, duration: int) -> None:
+    """An odd answer has time to settle whenever it comes, however long the generation took until then."""
+    api = Api(lambda now: status("processing") if now < 130 else answer if now < 170 else success())
+
+    async with polling(api) as poller:
+        attempt = await poller.wait(accepted(duration=duration), ledger=ledger, deadline=soon())
+
+    assert attempt.outcome
+    assert attempt.outcome.result is Result.success
+
+
+@pytest.mark.parametrize("answer", SETTLING)
+@pytest.mark.parametrize("other", [status("processing"), refusal(503), status("dreaming")])
+async def test_other_answer_restarts_settling(
+    ledger: Ledger, answer: httpx.Response, other: httpx.Response
+) -> None:
+    """Two odd answers with another one between them do not confirm each other."""
+    api = Api(lambda now: success() if now > 190 else other if 90 < now < 140 else answer)
+
+    async with polling(api) as poller:
+        attempt = await poller.wait(accepted(), ledger=ledger, deadline=soon())
+
+    assert attempt.outcome
+    assert attempt.outcome.result is Result.success
+
+
+@pytest.mark.parametrize("answer", SETTLING)
+@pytest.mark.parametrize("settling_seconds", [0.001, 10, 200])
+async def test_repeated_oddity_is_final(
+    ledger: Ledger, answer: httpx.Response, settling_seconds: float
+) -> None:
+    """An odd answer is final once it has been the same for the settling time, in at least two reads."""
+    api = Api(lambda now: status("processing") if now < 100 else answer)
+    ended: SeedanceError | str | None
+
+    async with polling(api, Waiting(settling_seconds=settling_seconds)) as poller:
+        try:
+            attempt = await poller.wait(accepted(), ledger=ledger, deadline=soon())
+            ended = attempt.outcome.code if attempt.outcome else None
+        except SeedanceError as error:
+            ended = error
+
+    odd = [moment for _, moment in api.polls if moment >= 100]
+    assert ended == NO_RESULT or isinstance(ended, NotFoundError)
+    assert len(odd) >= 2
+    assert settling_seconds <= odd[-1] - odd[0] < settling_seconds + 35
+
+
 async def test_success_without_result_keeps_answer(ledger: Ledger) -> None:
     """A success that stays without a URL is a failure, and the raw answer is kept."""
     api = Api(lambda _: status("success", resultJson="{", note="hidden here"))
@@ -268,18 +325,132 @@ async def test_poll_once_reads_once(ledger: Ledger) -> None:
     assert [generation for generation, _ in api.polls] == ["task_2"]
 
 
-@pytest.mark.parametrize(
-    ("answer", "age"),
-    [
-        pytest.param(status("processing"), 300, id="continues"),
-        pytest.param(refusal(503), 300, id="server error"),
-        pytest.param(refusal(404), 50, id="not visible yet"),
-        pytest.param(success(urls=()), 50, id="no result yet"),
-    ],
-)
-async def test_poll_once_waits_until_settled(ledger: Ledger, answer: httpx.Response, age: float) -> None:
-    """A generation that may not have ended gets no outcome."""
-    async with polling(Api(lambda _: answer)) as poller:
+@pytest.mark.parametrize("age", [50, 90, 200, 24 * HOUR])
+@pytest.mark.parametrize("answer", [status("processing"), refusal(503), *SETTLING])
+async def test_poll_once_concludes_nothing_odd(ledger: Ledger, answer: httpx.Response, age: float) -> None:
+    """A generation that may not have ended is in flight after one read, however old it is."""
+    api = Api(lambda _: answer)
+
+    async with polling(api) as poller:
         attempt = await poller.poll_once(accepted(age_seconds=age), ledger=ledger)
 
     assert attempt.outcome is None
+    assert len(api.polls) == 1
+
+
+@pytest.mark.parametrize(
+    ("completed", "expected"),
+    [
+        pytest.param(-61, NO_RESULT, id="settled"),
+        pytest.param(-30, None, id="a moment ago"),
+        pytest.param(HOUR, None, id="in the future"),
+        pytest.param(-3 * HOUR, None, id="before the submission"),
+    ],
+)
+async def test_completion_time_settles(ledger: Ledger, completed: float, expected: str | None) -> None:
+    """One read is final if the API finished the generation before the settling time."""
+    then = datetime.now(UTC) + timedelta(seconds=completed)
+    api = Api(lambda _: success((), completeTime=then.timestamp() * 1000))
+
+    async with polling(api) as poller:
+        attempt = await poller.poll_once(accepted(age_seconds=2 * HOUR), ledger=ledger)
+
+    assert (attempt.outcome.code if attempt.outcome else None) == expected
+
+
+@pytest.mark.parametrize("waits", [True, False])
+@pytest.mark.parametrize("answer", SETTLING)
+async def test_lifetime_ends_oddity(ledger: Ledger, answer: httpx.Response, waits: bool) -> None:  # noqa: FBT001 -- a table's column
+    """Once a video would have expired, an odd answer is recorded, so that no clip is in flight for ever."""
+    old = accepted(age_seconds=15 * 24 * HOUR + 60)
+
+    async with polling(Api(lambda _: answer)) as poller:
+        if waits:
+            attempt = await poller.wait(old, ledger=ledger, deadline=soon())
+        else:
+            attempt = await poller.poll_once(old, ledger=ledger)
+
+    assert attempt.outcome
+    assert (attempt.outcome.result, attempt.outcome.code) == (Result.failed, NO_RESULT)
+    assert "may have billed" in (attempt.outcome.message or "")
+
+
+async def test_clock_ahead_delays_nothing(ledger: Ledger) -> None:
+    """A generation accepted by a clock that is ahead is polled like a new one, and by `poll_once` at once."""
+    api = Api(lambda _: success())
+
+    async with polling(api) as poller:
+        await poller.wait(accepted(1, age_seconds=-3 * HOUR), ledger=ledger, deadline=soon())
+        once = await poller.poll_once(accepted(2, age_seconds=-3 * HOUR), ledger=ledger)
+
+    assert 40 <= api.polls[0][1] < 41
+    assert once.outcome
+
+
+async def test_broken_listener_is_skipped(ledger: Ledger, caplog: pytest.LogCaptureFixture) -> None:
+    """A listener that raises is logged, and affects neither the wait nor other listeners."""
+    states: list[str] = []
+
+    def leave(*_: object) -> None:
+        poller.listeners.discard(leave)
+
+    def fail(*_: object) -> None:
+        raise OSError("broken pipe")
+
+    async with polling(Api(lambda _: success())) as poller:
+        poller.listeners |= {leave, fail, lambda _, generation: states.append(generation.state)}
+        attempt = await poller.wait(accepted(), ledger=ledger, deadline=soon())
+
+    assert attempt.outcome
+    assert states == ["success"]
+    assert "broken pipe" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        pytest.param(ValueError("a bug"), ValueError, id="exception"),
+        pytest.param(asyncio.CancelledError(), NoAnswerError, id="cancellation"),
+    ],
+)
+async def test_unexpected_error_ends_one_wait(
+    ledger: Ledger, error: BaseException, raised: type[Exception]
+) -> None:
+    """An unexpected error ends the wait that it belongs to; the poller serves all others."""
+    errors = [error] * 50
+    api = Api(lambda _: errors.pop() if errors else success())
+
+    async with polling(api) as poller:
+        waits = [poller.wait(accepted(number), ledger=ledger, deadline=soon()) for number in range(50)]
+        failed = await asyncio.gather(*waits, return_exceptions=True)
+        attempt = await poller.wait(accepted(50), ledger=ledger, deadline=soon())
+
+    assert {type(each) for each in failed} == {raised}
+    assert attempt.outcome
+
+
+async def test_closing_ends_waits(ledger: Ledger) -> None:
+    """When the poller closes, its waits end with the remedy instead of lasting until their deadline."""
+    async with polling(Api(lambda _: status("processing"))) as poller:
+        waiting = asyncio.create_task(poller.wait(accepted(), ledger=ledger, deadline=soon()))
+        await asyncio.sleep(100)
+
+    for wait in (waiting, poller.wait(accepted(), ledger=ledger, deadline=soon())):
+        with pytest.raises(DeadlineError, match="run again to wait for it"):
+            async with asyncio.timeout(10):
+                await wait
+
+
+async def test_reads_never_overlap(ledger: Ledger) -> None:
+    """A generation whose end is reported while its status is read is read again, but not at once."""
+    api = Api(lambda now: success() if now > 30 else status("processing"), seconds=5)
+    options = Waiting(first_poll_seconds=1, poll_every_seconds=600)
+
+    async with polling(api, options) as poller:
+        waiting = asyncio.create_task(poller.wait(accepted(), ledger=ledger, deadline=soon()))
+        while not waiting.done():
+            poller.wake("task_1")
+            await asyncio.sleep(0.5)
+
+    assert api.most_under_way == 1
+    assert [round(later - sooner) for (_, sooner), (_, later) in itertools.pairwise(api.polls)] == [6] * 5

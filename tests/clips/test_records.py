@@ -4,8 +4,19 @@ import pytest
 
 from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.api.wire import ClipInput, GenerateRequest, Generation
-from prefect_seedance.clips.records import Acceptance, Attempt, Intent, Outcome, Result, clip_prefix
-from prefect_seedance.errors import ContentRejectedError, FailKind
+from prefect_seedance.clips.records import (
+    NO_RESULT,
+    Acceptance,
+    Attempt,
+    Intent,
+    Outcome,
+    Result,
+    clip_prefix,
+)
+from prefect_seedance.errors import (
+    ContentRejectedError,
+    FailKind,
+)
 
 NOW = datetime.now(UTC)
 REFUSED = Outcome.of_refusal(ContentRejectedError("No."), kind=FailKind.content)
@@ -146,9 +157,51 @@ def test_success_needs_a_url() -> None:
 
     outcome = Outcome.of_generation(generation, model=DEFAULT_MODEL)
 
-    assert (outcome.result, outcome.kind, outcome.code) == (Result.failed, FailKind.unknown, "NO_RESULT")
+    assert (outcome.result, outcome.kind, outcome.code) == (Result.failed, FailKind.unknown, NO_RESULT)
     assert "may have billed" in (outcome.message or "")
     assert outcome.generation == generation
+
+
+MISSING = Outcome.of_generation(ended(), model=DEFAULT_MODEL)
+
+
+def dated(days: float, **changes: object) -> Outcome:
+    """Return an outcome without a result that was recorded so many days ago."""
+    lapse = timedelta(days=days)
+    assert MISSING.expires_at
+    times = {"ended_at": MISSING.ended_at - lapse, "expires_at": MISSING.expires_at - lapse}
+    return MISSING.model_copy(update=times | changes)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "expected"),
+    [
+        pytest.param(MISSING, True, id="now"),
+        pytest.param(dated(14.9), True, id="within the lifetime"),
+        pytest.param(dated(15.1), False, id="past the lifetime"),
+        pytest.param(dated(14.9, expires_at=None), True, id="old record"),
+        pytest.param(dated(15.1, expires_at=None), False, id="expired old record"),
+        pytest.param(dated(0, ended_at=datetime.max.replace(tzinfo=UTC)), True, id="absurd time"),
+        pytest.param(dated(0, ended_at=datetime.max.replace(tzinfo=UTC), expires_at=None), True, id="both"),
+        pytest.param(Outcome.without_result("unknown", model=DEFAULT_MODEL), True, id="unknown generation"),
+        pytest.param(FAILED, False, id="failed"),
+        pytest.param(dated(0, code="UNKNOWN"), False, id="unexplained failure"),
+        pytest.param(SUCCESS, False, id="success"),
+        pytest.param(LOST, False, id="lost"),
+        pytest.param(REFUSED, False, id="not started"),
+    ],
+)
+def test_missing_result_may_be_reopened(outcome: Outcome, expected: bool) -> None:  # noqa: FBT001 -- a table's column
+    """Only an outcome without a result can be reopened, as long as a video may still be served."""
+    assert outcome.may_be_reopened is expected
+    assert Outcome.model_validate_json(outcome.model_dump_json()).may_be_reopened is expected
+
+
+def test_wrong_time_keeps_lifetime() -> None:
+    """Without a result, the lifetime begins when the answer is read, whatever time the API reports."""
+    outcome = Outcome.of_generation(ended(completed_at=datetime(1970, 1, 1, tzinfo=UTC)), model=DEFAULT_MODEL)
+
+    assert outcome.may_be_reopened
 
 
 def test_refusal_started_nothing() -> None:
@@ -156,3 +209,12 @@ def test_refusal_started_nothing() -> None:
     assert (REFUSED.result, REFUSED.kind, REFUSED.code, REFUSED.message) == (
         Result.not_started, FailKind.content, "ContentRejectedError", "No.",
     )  # fmt: skip
+
+
+def test_unknown_model_has_outcome() -> None:
+    """A generation of a model that this version does not know ends like any other."""
+    generation = ended(result_urls=("https://cdn.example/1.mp4",), completed_at=NOW)
+
+    outcome = Outcome.of_generation(generation, model="seedance-9")
+
+    assert (outcome.result, outcome.expires_at) == (Result.success, NOW + timedelta(days=15))

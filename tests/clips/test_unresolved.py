@@ -9,7 +9,13 @@ from prefect_seedance.api.wire import ClipInput, GenerateRequest
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.records import Attempt, Intent, Result
 from prefect_seedance.clips.unresolved import Resolver, wait_until_resolved
-from prefect_seedance.errors import DeadlineError, NotFoundError, SetupError, SubmissionUnresolvedError
+from prefect_seedance.errors import (
+    DeadlineError,
+    NotFoundError,
+    SetupError,
+    SubmissionUnresolvedError,
+    UnreadableRecordError,
+)
 from prefect_seedance.storage.store import Store
 
 HOUR = timedelta(hours=1)
@@ -25,8 +31,13 @@ class Api(httpx.AsyncBaseTransport):
 
 
 @pytest.fixture
-def ledger(request: pytest.FixtureRequest) -> Ledger:
-    return Ledger(Store.open(f"memory://{request.node.nodeid}"))
+def store(request: pytest.FixtureRequest) -> Store:
+    return Store.open(f"memory://{request.node.nodeid}")
+
+
+@pytest.fixture
+def ledger(store: Store) -> Ledger:
+    return Ledger(store)
 
 
 @pytest.fixture
@@ -71,6 +82,42 @@ async def test_lists_unresolved(ledger: Ledger, resolver: Resolver) -> None:
     await ledger.accept(await claimed(ledger, "cc"), "task_3")
 
     assert await resolver.unresolved() == (unresolved,)
+
+
+async def test_unreadable_clip_stops_no_other(ledger: Ledger, resolver: Resolver, store: Store) -> None:
+    """Beside a clip with a damaged record, the others are listed and resolved, and it has its own error."""
+    await claimed(ledger, "aa")
+    await store.put("clips/aa/attempt-001/intent.json", b"{")
+    other = await claimed(ledger, "bb")
+
+    assert await resolver.unresolved() == (other,)
+    async with client() as api:
+        adopted = await resolver.adopt("bb", "task_1", client=api)
+        with pytest.raises(UnreadableRecordError, match=r"aa/attempt-001/intent.json is missing or damaged"):
+            await resolver.adopt("aa", "task_2", client=api)
+
+    assert adopted.generation_id == "task_1"
+
+
+@pytest.mark.parametrize("generation_id", ["task 1", "task_1\n", "x" * 201, "\udcff"], ids=ascii)
+async def test_adopts_printable_ids_only(ledger: Ledger, resolver: Resolver, generation_id: str) -> None:
+    """What cannot be an id is not adopted, and the API is not asked."""
+    await claimed(ledger, "abcd")
+
+    async with client() as api:
+        with pytest.raises(NotFoundError, match="nothing was recorded"):
+            await resolver.adopt("abcd", generation_id, client=api)
+
+    (attempt,) = await ledger.attempts("abcd")
+    assert attempt.undecided
+
+
+async def test_clip_without_attempts_is_resolved(resolver: Resolver, store: Store) -> None:
+    """A clip that is archived without an attempt is not unresolved."""
+    await store.put("clips/aa/clip.json", b"{}")
+
+    with pytest.raises(SetupError, match="Clip aa has no unresolved submission"):
+        await resolver.declare_lost("aa")
 
 
 async def test_adopts_known_generation(ledger: Ledger, resolver: Resolver) -> None:

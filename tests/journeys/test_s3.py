@@ -21,11 +21,16 @@ import pytest
 from pydantic import SecretStr
 
 from prefect_seedance import ClipArchive, RunSettings, SeedanceCredentials
+from prefect_seedance.api.wire import ClipSettings
 from prefect_seedance.cli.exit_codes import ExitCode
+from prefect_seedance.clips.ledger import Ledger
+from prefect_seedance.clips.records import Intent
 from prefect_seedance.errors import ArchiveError, SetupError
 from prefect_seedance.orchestration.session import shared_session
 from prefect_seedance.storage.store import Store
+from prefect_seedance.storyboard.plan import PlannedClip
 from tests.processes import S3, Command, Sandbox, aws, free_port
+from tests.records import intent_of
 
 _WAIT_SECONDS = 60.0
 
@@ -310,9 +315,16 @@ def test_large_file_takes_little_memory(store: Store) -> None:
     assert int(sender.stdout) < 200_000  # KiB; half of the file
 
 
+def _intent(*, nonce: str) -> Intent:
+    clip = PlannedClip(
+        name="bell", prompt="a bell", images=(), settings=ClipSettings(), number=1, fingerprint="f" * 32
+    )
+    return intent_of(clip).model_copy(update={"nonce": nonce, "production": ""})
+
+
 @pytest.mark.parametrize("lost", [1, 2])
-async def test_lost_response_drops_claim(proxy: Proxy, bucket: str, lost: int) -> None:
-    """A claim whose response was lost still belongs to this run."""
+async def test_lost_response_drops_no_claim(proxy: Proxy, bucket: str, lost: int) -> None:
+    """A claim whose response was lost still belongs to this run, and to no other."""
     left = [lost]
 
     def loses(method: str) -> bool:
@@ -320,13 +332,23 @@ async def test_lost_response_drops_claim(proxy: Proxy, bucket: str, lost: int) -
         return method == "PUT" and left[0] >= 0
 
     proxy.drops = loses
+    ledger = Ledger(Store.open(f"s3://{bucket}"))
+
+    claimed = await ledger.claim(_intent(nonce="mine"))
+
+    assert claimed
+    assert await ledger.claim(_intent(nonce="another's")) is None
+    assert await ledger.attempts(claimed.intent.fingerprint) == (claimed,)
+
+
+async def test_lost_response_is_no_creation(proxy: Proxy, bucket: str) -> None:
+    """If the response to a creation is lost, the object exists, and no call reports its creation."""
+    dropped = iter([True])
+    proxy.drops = lambda method: method == "PUT" and next(dropped, False)
     store = Store.open(f"s3://{bucket}")
 
-    mine = await store.create("clips/a/attempt-001/intent.json", b"mine")
-
-    assert mine
-    assert not await store.create("clips/a/attempt-001/intent.json", b"another's")
-    assert await store.read("clips/a/attempt-001/intent.json") == b"mine"
+    assert [await store.create("a", content) for content in (b"first", b"second")] == [False, False]
+    assert await store.read("a") == b"first"
 
 
 async def test_record_outlasts_slowdown(proxy: Proxy, bucket: str) -> None:

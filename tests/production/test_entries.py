@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
@@ -130,9 +131,20 @@ async def test_unresolved_has_its_remedy(books: Bookkeeper, store: Store) -> Non
     assert "resolve" in (entry.reason or "")
 
 
-async def test_unreadable_ledger_is_unresolved(books: Bookkeeper, store: Store) -> None:
-    """If the ledger cannot be read, a clip that this run has not submitted may still be paid for."""
+async def test_names_unreadable_record(books: Bookkeeper, store: Store) -> None:
+    """A clip with a damaged record has a status of its own, and the reason names record and remedy."""
     await store.put(f"clips/{CLIP.fingerprint}/attempt-001/intent.json", b"{")
+
+    entry = await books.explain(CLIP, DeadlineError("The run was stopped"))
+
+    assert (entry.status, entry.cause) == (ClipStatus.unreadable, "UnreadableRecordError")
+    assert "intent.json is missing or damaged; restore it from a backup" in (entry.reason or "")
+
+
+async def test_unreadable_archive_is_unresolved(books: Bookkeeper, tmp_path: Path) -> None:
+    """If the archive cannot be read, a clip that this run has not submitted may still be paid for."""
+    books.ledger = Ledger(Store.open(str(tmp_path)))
+    (tmp_path / "clips").touch()
 
     entry = await books.explain(CLIP, DeadlineError("The run was stopped"))
 

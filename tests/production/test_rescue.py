@@ -79,6 +79,23 @@ async def test_rescues_others_after_failure(settings: RunSettings, sandbox: Sand
     assert sorted(str(clip.status) for clip in found) == ["failed", "made", "unresolved"]
 
 
+async def test_unreadable_clip_stops_no_other(settings: RunSettings, sandbox: Sandbox, archive: Path) -> None:
+    """A clip whose record cannot be read is listed with the reason, and the others are rescued."""
+    first = await submit_only(settings)
+    damaged = first.clips[1].fingerprint
+    (archive / "clips" / damaged / "attempt-001" / "intent.json").write_bytes(b"{")
+
+    edited = await make(await prepare(EDITED, settings, output=PLAIN))
+    found = await rescue_archive(settings)
+
+    assert [entry.status for entry in edited.clips] == [ClipStatus.made, ClipStatus.made]
+    assert [(clip.fingerprint, clip.status) for clip in edited.former] == [(damaged, ClipStatus.unreadable)]
+    assert edited.left_behind == edited.former
+    assert [(clip.fingerprint, clip.status) for clip in found] == [(damaged, ClipStatus.unreadable)]
+    assert "intent.json is missing or damaged; restore it from a backup" in (found[0].reason or "")
+    assert sandbox.totals()["accepted"] == 3
+
+
 async def test_shared_clip_is_billed_once(settings: RunSettings) -> None:
     """A clip that two productions contain is billed to the one that bought it."""
     await make(await prepare(SOUNDS, settings, output=PLAIN))

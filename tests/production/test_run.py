@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,7 @@ import pytest
 
 from prefect_seedance.clips.archive import Clip
 from prefect_seedance.clips.history import ClipStatus
+from prefect_seedance.clips.records import clip_prefix
 from prefect_seedance.film.seams import ClipInspection
 from prefect_seedance.options import Output, RetryPolicy
 from prefect_seedance.production import outputs
@@ -21,6 +23,7 @@ from prefect_seedance.production.session import Session
 from prefect_seedance.production.settings import RunSettings
 from prefect_seedance.production.steps import PlainSteps
 from prefect_seedance.report.manifest import Manifest, read_manifest
+from prefect_seedance.report.verdict import Verdict
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.image import SourceImage
 from prefect_seedance.storyboard.schema import ClipList, ClipSpec, Defaults
@@ -74,6 +77,47 @@ async def test_failure_stops_no_other(settings: RunSettings, sandbox: Sandbox) -
     assert statuses(manifest) == ["failed", "made"]
     assert "CONTENT_VIOLATION" in (manifest.clips[0].reason or "")
     assert manifest.clips[0].cause == "ContentRejectedError"
+
+
+@pytest.mark.parametrize("version", [1, 2], ids=["damaged", "newer"])
+async def test_unreadable_record_stops_no_other(
+    settings: RunSettings, archive: Path, sandbox: Sandbox, version: int
+) -> None:
+    """A clip with an unreadable record is not submitted whatever is permitted, and the others are made."""
+    permissive = RetryPolicy(retry_failed=True, retry_rejected=True, on_unresolved="resubmit")
+    prepared = await prepare_sounds(replace(settings, retry=permissive))
+    bell, _ = prepared.plan.clips
+    record = archive / clip_prefix(bell.fingerprint) / "attempt-001" / "intent.json"
+    record.parent.mkdir(parents=True)
+    record.write_text(json.dumps({"schema_version": version}))
+
+    manifest = await make(prepared)
+
+    assert statuses(manifest) == ["unreadable", "made"]
+    assert "attempt-001/intent.json" in (manifest.clips[0].reason or "")
+    assert ("upgrade prefect-seedance" in (manifest.clips[0].reason or "")) == (version == 2)
+    assert manifest.verdict is Verdict.failed
+    assert sandbox.totals()["accepted"] == 1
+
+
+async def test_record_of_video_is_made_again(settings: RunSettings, archive: Path, sandbox: Sandbox) -> None:
+    """A damaged record of an archived video names its remedy, which costs nothing."""
+    prepared = await prepare_sounds(settings)
+    first = await make(prepared)
+    record = archive / clip_prefix(prepared.plan.clips[0].fingerprint) / "clip.json"
+    record.write_bytes(b"{")
+
+    damaged = await make(await prepare_sounds(settings))
+    record.unlink()
+    again = await make(await prepare_sounds(settings))
+
+    assert statuses(damaged) == ["unreadable", "reused"]
+    assert f"{record} is missing or damaged; delete it" in (damaged.clips[0].reason or "")
+    assert statuses(again) == ["made", "reused"]
+    assert [entry.clip and entry.clip.sha256 for entry in again.clips] == [
+        entry.clip and entry.clip.sha256 for entry in first.clips
+    ]
+    assert sandbox.totals()["accepted"] == 2
 
 
 async def test_retry_pays_once_more(settings: RunSettings, sandbox: Sandbox) -> None:

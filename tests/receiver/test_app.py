@@ -4,9 +4,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from prefect_seedance.api.callback_urls import AttemptRef
 from prefect_seedance.receiver import app
+from prefect_seedance.receiver.hints import Hints
 from prefect_seedance.storage.store import Store
-from tests.receiving import intent, path, receiving, succeeding
+from tests.receiving import StatusApi, intent, path, receiving, succeeding
 
 
 @pytest.fixture
@@ -105,3 +107,37 @@ async def test_not_ready_without_archive(unreachable: Store, monkeypatch: pytest
         answers = [(await setup.http.get(path)).status_code for path in ("/health", "/ready")]
 
     assert answers == [200, 503]
+
+
+async def test_stores_callback_of_unreadable_clip(store: Store) -> None:
+    """A callback whose attempt cannot be read is stored, and followed once it can be read."""
+    key = f"clips/{1:032}/attempt-001/intent.json"
+    async with receiving(store, succeeding()) as setup:
+        unreadable = await setup.submit(1, accepted_as="task_1")
+        other = await setup.submit(2, accepted_as="task_2")
+        content = await store.read(key)
+        await store.put(key, b"{")
+
+        statuses = [await setup.call(unreadable, "task_1"), await setup.call(other, "task_2")]
+        finished = await setup.attempt(2)
+
+    assert statuses == [200, 200]
+    assert finished.outcome
+    await store.put(key, content or b"")
+    async with receiving(store, succeeding()) as setup:
+        assert (await setup.attempt(1)).outcome
+
+
+async def test_unreadable_hint_stops_no_other(store: Store) -> None:
+    """A stored hint whose attempt cannot be read does not delay the others, and stays for the next start."""
+    async with receiving(store, StatusApi(state="processing")) as setup:
+        for number in (1, 2):
+            await setup.call(await setup.submit(number, accepted_as=f"task_{number}"), f"task_{number}")
+    await store.put(f"clips/{1:032}/attempt-001/accepted.json", b"{")
+
+    async with receiving(store, succeeding()) as setup:
+        finished = await setup.attempt(2)
+
+    assert finished.outcome
+    assert [read for read, _ in setup.api.reads] == ["task_2"]
+    assert await Hints(store).pending() == (AttemptRef(f"{1:032}", 1),)

@@ -20,13 +20,17 @@ def hints(store: Store) -> Hints:
     return Hints(store)
 
 
+def ref(attempt: Attempt) -> AttemptRef:
+    return AttemptRef(attempt.intent.fingerprint, attempt.intent.number)
+
+
 async def test_keeps_first_hint(hints: Hints) -> None:
     """Of several hints for one attempt, also at once, one is stored and none replaces it."""
     attempt = Attempt(intent=intent())
 
-    await asyncio.gather(*[hints.record(attempt, f"task_{number}") for number in range(20)])
+    await asyncio.gather(*[hints.record(ref(attempt), f"task_{number}") for number in range(20)])
     first = await hints.generation_id(attempt)
-    await hints.record(attempt, "task_20")
+    await hints.record(ref(attempt), "task_20")
 
     assert first in {f"task_{number}" for number in range(20)}
     assert await hints.generation_id(attempt) == first
@@ -41,17 +45,17 @@ async def test_damaged_hint_has_no_id(hints: Hints, store: Store, content: bytes
     await store.put(attempt.key + "called.json", content)
 
     assert await hints.generation_id(attempt) is None
-    assert await hints.pending() == (AttemptRef(attempt.intent.fingerprint, 1),)
+    assert await hints.pending() == (ref(attempt),)
 
 
 async def test_hint_needs_no_id(hints: Hints) -> None:
     """A callback without an id is a hint too."""
     attempt = Attempt(intent=intent())
 
-    await hints.record(attempt, None)
+    await hints.record(ref(attempt), None)
 
     assert await hints.generation_id(attempt) is None
-    assert await hints.pending() == (AttemptRef(attempt.intent.fingerprint, 1),)
+    assert await hints.pending() == (ref(attempt),)
 
 
 async def test_pending_hints_have_no_outcome(hints: Hints, store: Store) -> None:
@@ -60,7 +64,7 @@ async def test_pending_hints_have_no_outcome(hints: Hints, store: Store) -> None
         attempt = await Ledger(store).claim(intent(number))
         assert attempt
         if number < 3:
-            await hints.record(attempt, "task_1")
+            await hints.record(ref(attempt), "task_1")
         if number == 2:
             await Ledger(store).conclude(attempt, Outcome.of_loss(resolved_by="a person"))
 

@@ -22,6 +22,7 @@ RESCUED, FAILED = paid(ClipStatus.made, key="clip.mp4"), paid(ClipStatus.failed)
         pytest.param([], Verdict.complete, id="nothing"),
         pytest.param([RESCUED], Verdict.complete, id="rescued"),
         pytest.param([RESCUED, paid(ClipStatus.in_flight)], Verdict.in_flight, id="in flight"),
+        pytest.param([RESCUED, paid(ClipStatus.unreadable)], Verdict.failed, id="unreadable"),
         pytest.param([paid(ClipStatus.submitting)], Verdict.in_flight, id="being submitted"),
         pytest.param([paid(ClipStatus.in_flight), paid(ClipStatus.failed)], Verdict.failed, id="failed"),
         pytest.param(

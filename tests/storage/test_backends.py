@@ -90,6 +90,14 @@ def test_rejects_other_urls(url: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_rejects_paths_without_encoding(tmp_path: Path) -> None:
+    """A folder whose path is not UTF-8 is refused, because no record could name it, and not created."""
+    with pytest.raises(SetupError, match="surrogates not allowed"):
+        Backend.open(str(tmp_path / "films\udcff"))
+
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_rejects_files(tmp_path: Path) -> None:
     """If the folder cannot be created, the error names it."""
     (tmp_path / "file").touch()

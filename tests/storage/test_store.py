@@ -1,17 +1,21 @@
 import asyncio
+import errno
 import hashlib
 import io
 import json
 import os
+import resource
+import stat
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from prefect_seedance.errors import ArchiveError
+from prefect_seedance.errors import ArchiveError, SetupError
 from prefect_seedance.storage.store import Store
 
 
@@ -37,6 +41,13 @@ async def test_first_creation_wins(store: Store) -> None:
 
     assert not await store.create("a/b", b"second")
     assert await store.read("a/b") == b"first"
+
+
+async def test_equal_creations_have_one_winner(store: Store) -> None:
+    """Of fifty concurrent creations with the same content, exactly one returns True."""
+    won = await asyncio.gather(*[store.create("a/b", b"same") for _ in range(50)])
+
+    assert sum(won) == 1
 
 
 async def test_one_concurrent_creation_wins(store: Store) -> None:
@@ -112,6 +123,121 @@ async def test_put_is_whole_or_nothing(store: Store) -> None:
 
     assert await store.read("a/b") == b"before"
     assert await store.keys("a/") == ("a/b",)
+
+
+@contextmanager
+def full_disk(*, after_bytes: int) -> Iterator[None]:
+    """Refuse to let a file grow beyond this size, as a full disk would."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (after_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def files(folder: Path) -> list[Path]:
+    """Return everything in a folder."""
+    return list(folder.rglob("*"))
+
+
+async def test_full_disk_creates_nothing(tmp_path: Path) -> None:
+    """On a full disk a creation raises, leaves neither an object nor a part of one, and can be repeated."""
+    store = Store.open(str(tmp_path))
+
+    with full_disk(after_bytes=1000), pytest.raises(ArchiveError, match="Could not create"):
+        await store.create("a/b", bytes(2000))
+
+    assert files(tmp_path) == [tmp_path / "a"]
+    assert await store.create("a/b", bytes(2000))
+
+
+def failing_fsync(
+    error: int, *, of_folders: bool, then: Callable[[], None] = lambda: None
+) -> Callable[[int], None]:
+    """Return an fsync that fails for folders or for files, after doing something to the file."""
+
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode) is of_folders:
+            then()
+            raise OSError(error, os.strerror(error))
+
+    return fsync
+
+
+@pytest.mark.parametrize("error", [errno.EINVAL, errno.ENOTSUP], ids=["EINVAL", "ENOTSUP"])
+async def test_accepts_folders_without_fsync(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int
+) -> None:
+    """Some file systems cannot flush a folder; that is no error, and the probe passes too."""
+    monkeypatch.setattr(os, "fsync", failing_fsync(error, of_folders=True))
+    store = Store.open(str(tmp_path))
+
+    await store.probe()
+
+    assert await store.create("a/b", b"record")
+
+
+@pytest.mark.parametrize(
+    "fsync",
+    [
+        failing_fsync(errno.EIO, of_folders=True),
+        failing_fsync(errno.EIO, of_folders=False),
+        failing_fsync(errno.EINVAL, of_folders=False),
+    ],
+    ids=["broken folder", "broken file", "unflushed file"],
+)
+async def test_reports_failed_fsync(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fsync: Callable[[int], None]
+) -> None:
+    """A record that may not be on disk is an error; the record is whole, and can be read back."""
+    monkeypatch.setattr(os, "fsync", fsync)
+    store = Store.open(str(tmp_path))
+
+    with pytest.raises(ArchiveError, match="Could not create"):
+        await store.create("a/b", b"record")
+
+    assert await store.read("a/b") == b"record"
+
+
+async def test_late_full_disk_creates_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If a network share finds only at the flush that it is full, half a record is removed."""
+    monkeypatch.setattr(
+        os,
+        "fsync",
+        failing_fsync(errno.ENOSPC, of_folders=False, then=lambda: os.truncate(tmp_path / "a/b", 3)),
+    )
+    store = Store.open(str(tmp_path))
+
+    with pytest.raises(ArchiveError, match="No space left"):
+        await store.create("a/b", b"record")
+
+    assert await store.read("a/b") is None
+    monkeypatch.undo()
+    assert await store.create("a/b", b"record")
+
+
+async def test_probe_leaves_nothing(tmp_path: Path) -> None:
+    """Probes of a correct folder, also at once, leave nothing."""
+    store = Store.open(str(tmp_path))
+
+    await asyncio.gather(*[store.probe() for _ in range(30)])
+
+    assert files(tmp_path) == []
+
+
+async def test_probe_refuses_broken_folder(tmp_path: Path) -> None:
+    """A folder that cannot be written is refused before anything is spent, with the remedy."""
+    (tmp_path / "probes").touch()
+
+    with pytest.raises(SetupError, match=r"Could not create .*Nothing was spent\. Check the folder's"):
+        await Store.open(str(tmp_path)).probe()
+
+
+async def test_probe_refuses_full_disk(tmp_path: Path) -> None:
+    """A full disk is found by the probe."""
+    with full_disk(after_bytes=0), pytest.raises(SetupError, match="free space"):
+        await Store.open(str(tmp_path)).probe()
 
 
 _BLOCKED: dict[str, Callable[[Store], Awaitable[object]]] = {

@@ -260,3 +260,12 @@ def test_missing_folder_is_an_error(tmp_path: Path) -> None:
     """A folder that cannot be listed is an error with the reason."""
     with pytest.raises(StoryboardError, match="No such file"):
         list_names(tmp_path / "absent")
+
+
+@pytest.mark.parametrize(
+    ("folder", "image"), [("board\udcff", "a.png"), ("board", "a\udcff.png")], ids=["folder", "image"]
+)
+def test_refuses_names_without_encoding(folder: str, image: str) -> None:
+    """A file or folder whose name is not UTF-8 is refused with the remedy: it would name a clip."""
+    with pytest.raises(StoryboardError, match=r"The name '.*\\udcff.*' is not valid UTF-8; rename the file"):
+        document_from_folder(Path(folder), [image, "b.png"], prompt="waves")

@@ -5,6 +5,7 @@ import pytest
 
 from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.api.wire import ClipInput, ClipSettings
+from prefect_seedance.errors import SetupError
 from prefect_seedance.storyboard.image import SourceImage
 from prefect_seedance.storyboard.plan import PlannedClip, fingerprint, key_name, plan
 from prefect_seedance.storyboard.schema import ClipRequest
@@ -196,3 +197,11 @@ def test_key_name_is_always_safe(title: str) -> None:
 def test_key_name_keeps_titles_apart(one: str, other: str) -> None:
     """Productions whose titles differ only in dropped letters do not overwrite each other."""
     assert key_name(one) != key_name(other)
+
+
+@pytest.mark.parametrize("name", ["x\udcff", "\u4e2d\udcff", "é" * 90 + "\udcff"], ids=ascii)
+def test_refuses_names_without_encoding(name: str) -> None:
+    """A production's name that is not UTF-8 is refused with its remedy, before anything is recorded."""
+    for given in ({"title": name}, {"title": "", "name": name}, {"title": "Sounds", "name": name}):
+        with pytest.raises(SetupError, match=r"is not valid UTF-8; give another --name"):
+            plan([], **given)
