@@ -29,6 +29,7 @@ _UNITS = (
     "tests/clips/test_submit.py",
     "tests/clips/test_retry.py",
     "tests/clips/test_poll.py",
+    "tests/report/test_manifest.py",
     "tests/clips/test_finality.py",
 )
 _TABLE = ("tests/journeys/test_faults.py", "tests/journeys/test_paying_once.py")
@@ -157,6 +158,18 @@ RULES = (
         "            await self._store(attempt.intent.fingerprint, file, sha256=sha256)\n"
         "            return await self._probe(file)\n\n"
         "        sources = Sources(client=self.client, downloader=self.downloader, decode=decode)\n",
+    ),
+    Rule(
+        "every link of a paid video is tried",
+        "clips/sources",
+        "            for url in links:\n",
+        "            for url in links[:1]:\n",
+    ),
+    Rule(
+        "paid and not archived is not in flight",
+        "report/manifest",
+        "else ClipStatus.not_archived",
+        "else ClipStatus.in_flight",
     ),
     Rule(
         "a video is stored before its record",
