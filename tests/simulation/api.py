@@ -149,6 +149,11 @@ class ScriptedApi:
         """Return what it sold for a prompt."""
         return [each for each in self.books.values() if each.post.prompt == prompt]
 
+    @property
+    def billed_seconds(self) -> int:
+        """All seconds of video that it sold."""
+        return sum(sold.seconds for sold in self.books.values())
+
     def accept(self, post: Post, reply: Reply) -> httpx.Response:
         """Treat a submission that arrived."""
         if problem := _problem(post.body):

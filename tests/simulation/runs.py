@@ -19,9 +19,10 @@ from prefect_seedance.clips.unresolved import Resolver
 from prefect_seedance.errors import GenerationFailedError, SeedanceError, SubmissionUnresolvedError
 from prefect_seedance.options import RetryPolicy, Waiting
 from prefect_seedance.production.rescue import Rescuer
-from prefect_seedance.production.session import Session
+from prefect_seedance.production.session import OpenArchive, Session
 from prefect_seedance.production.settings import RunSettings
 from prefect_seedance.production.steps import PlainSteps
+from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.plan import PlannedClip
 from tests.simulation.api import BASE_URL, KEY, ScriptedApi
 from tests.simulation.clock import Process, World
@@ -223,14 +224,18 @@ class Simulation:
         assert error is None or isinstance(error, SeedanceError), error
         return error is None
 
+    def opener(self, process: Process) -> OpenArchive:
+        """Return what opens the archive in a process."""
+
+        async def open_archive(_: object) -> Store:
+            return ScriptedStore(self.bucket, process)
+
+        return open_archive
+
     @asynccontextmanager
     async def session(self, process: Process, settings: RunSettings) -> AsyncIterator[Session]:
         """Open what a process needs, with connections of its own."""
-
-        async def open_archive(_: object) -> ScriptedStore:
-            return ScriptedStore(self.bucket, process)
-
-        async with Session.open(settings, open_archive=open_archive) as session:
+        async with Session.open(settings, open_archive=self.opener(process)) as session:
             yield session
 
     async def _make(self, process: Process, choices: Choices) -> Clip:
