@@ -91,7 +91,7 @@ RULES = (
     Rule(
         "nothing is sent after its permit has ended",
         "api/permit",
-        "if self._is_revoked or now >= self.deadline or datetime.now(UTC) >= self.expires_at:",
+        "if self._is_revoked or now >= self.deadline or wall_clock.now() >= self.expires_at:",
         "if False:",
     ),
     Rule(
