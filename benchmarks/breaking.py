@@ -96,9 +96,9 @@ RULES = (
     ),
     Rule(
         "no caller cancels a purchase",
-        "clips/purchase",
-        "            is_cancelled = True\n            permit.revoke()\n",
-        "            is_cancelled = True\n            permit.revoke()\n            task.cancel()\n",
+        "clips/supervision",
+        "            on_cancel()\n",
+        "            on_cancel()\n            task.cancel()\n",
     ),
     Rule(
         "the answer is recorded before it is used",

@@ -3,7 +3,7 @@
 import asyncio
 import functools
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
@@ -16,6 +16,7 @@ from prefect_seedance.api.wire import GenerateRequest
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.records import Attempt, Intent, Outcome
 from prefect_seedance.clips.retry import refusal_kind
+from prefect_seedance.clips.supervision import supervise
 from prefect_seedance.clips.unresolved import resolve_command, unresolved_message
 from prefect_seedance.errors import (
     ArchiveError,
@@ -57,7 +58,7 @@ class Purchase:
                 its id could not be recorded.
             SeedanceError: If the API refuses, or the archive cannot be written; nothing was started.
         """
-        return await _supervised(self._make(permit), permit)
+        return await supervise(self._make(permit), on_cancel=permit.revoke)
 
     async def _make(self, permit: Permit) -> Attempt | None:
         attempt = await self._claim()
@@ -147,18 +148,3 @@ async def _bounded(work: Awaitable[_T]) -> _T:
             return await work
     except TimeoutError:
         raise ArchiveError(f"the archive did not answer within {_WRITE_SECONDS:.0f} s") from None
-
-
-async def _supervised(work: Coroutine[None, None, _T], permit: Permit) -> _T:
-    task, is_cancelled = asyncio.ensure_future(work), False
-    while not task.done():
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError:
-            is_cancelled = True
-            permit.revoke()
-    if not is_cancelled:
-        return task.result()
-    if error := task.exception():
-        _log.warning("While the run was stopped: %s", error)
-    raise asyncio.CancelledError

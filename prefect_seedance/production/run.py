@@ -11,6 +11,7 @@ from prefect_seedance.api.wire import Generation
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.clips.records import Attempt, clip_prefix
 from prefect_seedance.clips.retry import failure
+from prefect_seedance.clips.supervision import supervise
 from prefect_seedance.errors import ArchiveError, DeadlineError, SeedanceError
 from prefect_seedance.production.entries import Bookkeeper
 from prefect_seedance.production.outputs import OutputMaker
@@ -43,7 +44,7 @@ async def run(
         on_progress=on_progress,
         deadline=deadline,
         began_at=began_at,
-        books=Bookkeeper(ledger=session.ledger, settings=settings),
+        books=Bookkeeper(store=session.store, ledger=session.ledger, settings=settings),
         slots=RunSlots(
             slots=session.client.account.slots,
             limit=settings.credentials.generations_in_flight,
@@ -92,7 +93,7 @@ class Production:
                     await asyncio.gather(*tasks, former)
             finally:
                 former.cancel()
-                manifest = await asyncio.shield(self._conclude(tasks, former))
+                manifest = await supervise(self._conclude(tasks, former))
             return await outputs.make(manifest)
 
     async def _finish(self, clip: PlannedClip, outputs: OutputMaker) -> None:

@@ -1,7 +1,10 @@
 """Clocks that jump or differ, and deadlines at any time."""
 
+from pathlib import Path
+
 import pytest
 
+import prefect_seedance
 from tests.simulation.invariants import Fence, at_every_step, check_finished
 from tests.simulation.runs import Choices, Simulation
 
@@ -60,3 +63,12 @@ def test_deadline_anywhere() -> None:
             fence = Fence(simulation)
             simulation.make(Choices(deadline_seconds=deadline))
             check_finished(simulation, fence)
+
+
+@pytest.mark.parametrize("package", ["api", "clips"])
+def test_time_is_read_in_one_place(package: str) -> None:
+    """No step reads the time of day anywhere else, so that the simulation sets every clock."""
+    modules = (Path(prefect_seedance.__file__).parent / package).glob("*.py")
+
+    readers = {module.name for module in modules if "datetime.now" in module.read_text()}
+    assert readers <= {"wall_clock.py"}
