@@ -29,6 +29,7 @@ _UNITS = (
     "tests/clips/test_submit.py",
     "tests/clips/test_retry.py",
     "tests/clips/test_poll.py",
+    "tests/report/test_manifest.py",
     "tests/clips/test_finality.py",
 )
 _TABLE = ("tests/journeys/test_faults.py", "tests/journeys/test_paying_once.py")
@@ -95,9 +96,9 @@ RULES = (
     ),
     Rule(
         "no caller cancels a purchase",
-        "clips/purchase",
-        "            is_cancelled = True\n            permit.revoke()\n",
-        "            is_cancelled = True\n            permit.revoke()\n            task.cancel()\n",
+        "clips/supervision",
+        "            on_cancel()\n",
+        "            on_cancel()\n            task.cancel()\n",
     ),
     Rule(
         "the answer is recorded before it is used",
@@ -150,9 +151,25 @@ RULES = (
     Rule(
         "a video is verified before it is stored",
         "clips/archive",
-        "                return sha256, await self._probe(file)\n            except (LinkExpiredError",
-        "                await self._store(attempt.intent.fingerprint, file, sha256=sha256)\n"
-        "                return sha256, await self._probe(file)\n            except (LinkExpiredError",
+        "        sources = Sources(client=self.client, downloader=self.downloader, decode=self._probe)\n",
+        "        async def decode(file: BinaryIO) -> VideoFacts:\n"
+        "            file.seek(0)\n"
+        "            sha256 = __import__('hashlib').sha256(file.read()).hexdigest()\n"
+        "            await self._store(attempt.intent.fingerprint, file, sha256=sha256)\n"
+        "            return await self._probe(file)\n\n"
+        "        sources = Sources(client=self.client, downloader=self.downloader, decode=decode)\n",
+    ),
+    Rule(
+        "every link of a paid video is tried",
+        "clips/sources",
+        "            for url in links:\n",
+        "            for url in links[:1]:\n",
+    ),
+    Rule(
+        "paid and not archived is not in flight",
+        "report/manifest",
+        "else ClipStatus.not_archived",
+        "else ClipStatus.in_flight",
     ),
     Rule(
         "a video is stored before its record",

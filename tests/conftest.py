@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from prefect_seedance.api import account
 from prefect_seedance.storage.store import Store
 
 settings.register_profile("reproducible", derandomize=True, deadline=None, database=None)
@@ -75,6 +76,12 @@ class SkippingLoop(asyncio.SelectorEventLoop):
 
     def _thread_done(self, _: object) -> None:
         self._skipping.busy_threads -= 1
+
+
+@pytest.fixture(autouse=True)
+def _own_accounts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget the accounts of other tests, whose pauses are times of other clocks."""
+    monkeypatch.setattr(account, "_ACCOUNTS", {})
 
 
 def _without_skipping(method: Callable[..., Awaitable[object]]) -> Callable[..., Awaitable[object]]:

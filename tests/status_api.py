@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 
-from prefect_seedance.api.account import Limiter
+from prefect_seedance.api.account import REQUESTS_PER_MINUTE
 from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.api.wire import ClipInput, GenerateRequest
 from prefect_seedance.clips.poll import Poller
@@ -81,11 +81,11 @@ def accepted(number: int = 1, *, age_seconds: float = 0, duration: int = 4) -> A
 
 @asynccontextmanager
 async def polling(
-    api: Api, waiting: Waiting = Waiting(), *, limiter: Limiter | None = None
+    api: Api, waiting: Waiting = Waiting(), *, requests_per_minute: float = REQUESTS_PER_MINUTE
 ) -> AsyncIterator[Poller]:
     """Open a poller of this API."""
     async with (
-        SeedanceClient("key", transport=api, limiter=limiter) as client,
+        SeedanceClient("key", transport=api, requests_per_minute=requests_per_minute) as client,
         Poller(client, waiting=waiting) as poller,
     ):
         yield poller

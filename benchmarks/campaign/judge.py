@@ -16,11 +16,11 @@ from prefect_seedance.errors import IntegrityError
 from prefect_seedance.video.probe import probe
 
 _KNOWN_FILES = re.compile(
-    r"clips/[0-9a-f]{32}/(attempt-\d{3}/(intent|accepted|outcome)\.json|clip\.json|refused\.mp4"
+    r"clips/[0-9a-f]{32}/(attempt-\d{3}/(intent|(late-)?(accepted|outcome))\.json|clip\.json|refused\.mp4"
     r"|(clip|look|still)-[0-9a-f]{12}(-(start|middle|end))?\.(mp4|json|jpg))"
     r"|images/[0-9a-f]{64}\.png"
     r"|productions/[a-z0-9-]+/((storyboard|manifest|film)\.json|film(-[0-9a-f]{12})?\.mp4"
-    r"|report\.html|contact-sheet\.jpg)"
+    r"|report\.html|contact-sheet\.jpg|bought/[0-9a-f]{32})"
 )
 
 _STAGED = re.compile(r"#\d+$")

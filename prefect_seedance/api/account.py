@@ -1,80 +1,129 @@
-"""One account's request limit, shared by everything in the process."""
+"""One account's limits, shared by everything in the process."""
 
 import asyncio
+import hashlib
 import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from prefect_seedance.api.lane import Lane
+from prefect_seedance.api.pace import Pace
+from prefect_seedance.api.turns import Turns
+from prefect_seedance.api.urls import origin
+from prefect_seedance.errors import ApiError, ConnectionFailedError, RateLimitedError
 
 REQUESTS_PER_MINUTE = 10_000
 GENERATIONS_IN_FLIGHT = 1_000
 """The account's limits. Source: the project's specification."""
 
-_MAX_PAUSE_SECONDS = 60.0
-_MAX_RETRY_AFTER_SECONDS = 900.0
-"""If the API requests a longer pause, one request after this time finds out whether it still refuses."""
+_REFUSAL_SECONDS = 60.0
+"""How long to remember that the API refused the key or the balance: afterwards one submission finds out."""
 
-_MAX_INTERVAL_SECONDS = 2.0
-"""However often the API answers 429, a request every two seconds finds out whether it still refuses."""
+_ACCOUNTS: dict[str, "Account"] = {}
+_ACCOUNTS_LOCK = threading.Lock()
 
 
-class Limiter:
-    """Paces requests evenly, and slows down all of them after a 429.
+class Account:
+    """One account's limits in this process, for all its clients in all event loops and threads.
 
-    An even pace without bursts keeps the limit in every minute, however the API counts minutes. After a
-    429 no request is sent until the pause ends. Then the pace is halved, and each successful request
-    wins back a fiftieth.
-
-    Event loops in different threads may share a limiter: they use the same monotonic clock.
+    Attributes:
+        reads: Requests that cost nothing.
+        submissions: Paid requests. They also pause while the API cannot be reached, so that a long outage
+            does not fill the ledger with attempts that started nothing.
+        slots: One for each generation in flight.
     """
 
-    def __init__(self, requests_per_minute: float = REQUESTS_PER_MINUTE) -> None:
-        self.requests_per_minute = requests_per_minute
-        self._min_interval = 60 / requests_per_minute
-        self._interval = self._min_interval
-        self._next_slot = 0.0
-        self._paused_until = 0.0
-        self._refusals = 0
-        self._lock = threading.Lock()
+    def __init__(self) -> None:
+        self._refusal: ApiError | None = None
+        self._refused_until = 0.0
+        pace = Pace()
+        self.reads = Lane(pace)
+        self.submissions = Lane(pace, refusals=(RateLimitedError, ConnectionFailedError))
+        self.slots = Slots()
 
-    async def acquire(self) -> None:
-        """Wait until one request may be sent."""
-        clock = asyncio.get_running_loop().time
-        slot = self._reserve(clock())
-        while (delay := slot - clock()) > 0:
-            await asyncio.sleep(delay)
-            if clock() < self._paused_until:  # queue again, so that the pause does not end in a burst
-                slot = self._reserve(clock())
+    @classmethod
+    def of(cls, base_url: str, api_key: str) -> "Account":
+        """Return the account of this key at this URL's host, the same for the whole process."""
+        digest = hashlib.sha256(repr((origin(base_url), api_key)).encode()).hexdigest()
+        with _ACCOUNTS_LOCK:
+            return _ACCOUNTS.setdefault(digest, cls())
 
-    async def wait_for_pause(self) -> None:
-        """Wait until the current pause ends, if there is one, without reserving a slot."""
-        clock = asyncio.get_running_loop().time
-        while (delay := self._paused_until - clock()) > 0:  # noqa: ASYNC110 -- the end is a time, not an event
-            await asyncio.sleep(delay)
+    @asynccontextmanager
+    async def admission(self) -> AsyncIterator[None]:
+        """Wait until a submission may be recorded, and record and send it inside.
 
-    def pause(self, retry_after_seconds: float | None) -> None:
-        """Pause all requests after a 429.
+        Raises:
+            AuthenticationError: If the API refused the key within the last minute.
+            InsufficientFundsError: If the balance was too low within the last minute.
+        """
+        async with self.submissions.admission():
+            if (refusal := self._refusal) and (seconds := self.refused_seconds):
+                # A copy, because the traceback of one error would grow with every raise.
+                message = f"{refusal}; the next submission is sent in {seconds:.0f} s at the earliest"
+                raise type(refusal)(message, code=refusal.code)
+            yield
+
+    @property
+    def refused_seconds(self) -> float:
+        """How long to submit nothing, because the API refused the key or the balance; 0 if it did not."""
+        left = self._refused_until - asyncio.get_running_loop().time()
+        return max(0.0, left) if self._refusal else 0.0
+
+    def refuse(self, error: ApiError) -> None:
+        """Admit no submission for a minute, because the API refused the key or the balance."""
+        self._refusal, self._refused_until = error, asyncio.get_running_loop().time() + _REFUSAL_SECONDS
+
+    def forgive(self) -> None:
+        """Admit submissions again, because the API accepts the key and reports a balance."""
+        self._refusal = None
+
+
+class Slots:
+    """The generations in flight, limited by what each run believes the account's limit to be."""
+
+    def __init__(self) -> None:
+        self._turns = Turns()
+        self._taken: set[Slot] = set()
+
+    async def acquire(self, *, limit: int, deadline: float) -> "Slot":
+        """Wait until fewer slots than a limit are taken, and take one.
 
         Args:
-            retry_after_seconds: Pause that the API requests. Without it, consecutive pauses get longer.
+            limit: Other runs may have another limit; a lower one does not block them.
+            deadline: By the event loop's clock. If it is over, take a free slot or none.
+
+        Raises:
+            TimeoutError: If no slot was free before the deadline.
         """
-        now = asyncio.get_running_loop().time()
-        requested = min(retry_after_seconds or 0, _MAX_RETRY_AFTER_SECONDS)
-        with self._lock:
-            if now < self._paused_until:  # the request was sent before the pause, so it is no new refusal
-                self._paused_until = max(self._paused_until, now + requested)
-                return
-            growing = min(2.0**self._refusals, _MAX_PAUSE_SECONDS)
-            self._paused_until = now + (requested or growing)
-            self._refusals += 1
-            self._interval = max(self._min_interval, min(self._interval * 2, _MAX_INTERVAL_SECONDS))
+        slot = Slot()
 
-    def speed_up(self) -> None:
-        """Win back part of the pace after a successful request."""
-        with self._lock:
-            self._refusals = 0
-            self._interval = max(self._min_interval, self._interval * 0.98)
+        def take(_: float) -> bool:
+            if len(self._taken) >= limit:
+                return False
+            self._taken.add(slot)
+            return True
 
-    def _reserve(self, now: float) -> float:
-        """Reserve the next free slot, and return its time."""
-        with self._lock:
-            slot = max(now, self._next_slot, self._paused_until)
-            self._next_slot = slot + self._interval
-            return slot
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._turns.take(take)
+        except BaseException:
+            self.release(slot)
+            raise
+        return slot
+
+    def take(self) -> "Slot":
+        """Take a slot, even beyond the limit, for a generation that is in flight already."""
+        slot = Slot()
+        with self._turns.lock:
+            self._taken.add(slot)
+        return slot
+
+    def release(self, slot: "Slot") -> None:
+        """Make room for another generation; a second call has no effect."""
+        with self._turns.lock:
+            self._taken.discard(slot)
+            self._turns.serve()
+
+
+class Slot:
+    """The room of one generation in flight."""

@@ -1,28 +1,29 @@
 """A client of the API: one method per endpoint, and the only retries of its requests."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from decimal import Decimal
 from types import TracebackType
 from typing import Self, TypeVar
 
 import httpx
 import tenacity
 
-from prefect_seedance.api.account import Limiter
+from prefect_seedance.api.account import REQUESTS_PER_MINUTE, Account
+from prefect_seedance.api.lane import Lane
 from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.api.permit import Permit
 from prefect_seedance.api.responses import checked_id, parse_response, submitted_id
 from prefect_seedance.api.transport import exchange, timeouts
-from prefect_seedance.api.urls import parse_url
+from prefect_seedance.api.urls import checked_base_url, origin
 from prefect_seedance.api.wire import DEFAULT_BASE_URL, GenerateRequest, Generation, problems
 from prefect_seedance.errors import (
-    ApiError,
     AuthenticationError,
     InsufficientFundsError,
     InvalidRequestError,
     NoAnswerError,
-    RateLimitedError,
     SeedanceError,
     SetupError,
     may_retry_read,
@@ -51,7 +52,8 @@ class SeedanceClient:
         base_url: Scheme and host of the API, optionally with a path before ``/api``.
         model: Id of the model, the last segment of the endpoints' paths.
         timeout_seconds: Bound of one request; reads are bounded by 15 seconds as well.
-        limiter: The account's request limit, shared by all clients of the account.
+        requests_per_minute: Limit of this client; all clients of the account together keep the highest one.
+        account: Limits and refusals. Default: those that all clients of this key and host share.
         transport: Replaces the network, for tests.
 
     Raises:
@@ -65,12 +67,14 @@ class SeedanceClient:
         base_url: str = DEFAULT_BASE_URL,
         model: str = DEFAULT_MODEL,
         timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
-        limiter: Limiter | None = None,
+        requests_per_minute: float = REQUESTS_PER_MINUTE,
+        account: Account | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self.base_url = _checked_url(base_url)
+        self.base_url = checked_base_url(base_url)
         self.model = model
-        self.limiter = limiter or Limiter()
+        self.requests_per_minute = requests_per_minute
+        self.account = account or Account.of(self.base_url, _checked_key(api_key))
         self._timeout_seconds = timeout_seconds
         self._headers = {"Authorization": f"Bearer {_checked_key(api_key)}", "Accept": "application/json"}
         self._submit_gate = asyncio.Semaphore(_MAX_CONCURRENT)
@@ -80,7 +84,6 @@ class SeedanceClient:
         self._submissions = self._http(timeout_seconds, keepalive=0, transport=transport)
         read_seconds = min(timeout_seconds, _READ_TIMEOUT_SECONDS)
         self._reads = self._http(read_seconds, keepalive=_MAX_CONCURRENT, transport=transport)
-        self._account_refused: ApiError | None = None
         self._exits = AsyncExitStack()
 
     def _http(
@@ -119,14 +122,10 @@ class SeedanceClient:
         Record the intent and submit inside. Then a recorded request is sent soon, or not at all.
 
         Raises:
-            AuthenticationError: If the API has refused the key before.
-            InsufficientFundsError: If the balance was too low before.
+            AuthenticationError: If the API refused the key within the last minute.
+            InsufficientFundsError: If the balance was too low within the last minute.
         """
-        async with self._submit_gate:
-            await self.limiter.wait_for_pause()
-            if refused := self._account_refused:
-                # A copy, because the traceback of one error would grow with every raise.
-                raise type(refused)(str(refused), code=refused.code)
+        async with self._submit_gate, self.account.admission():
             yield
 
     async def submit(self, request: GenerateRequest, *, permit: Permit | None = None) -> str:
@@ -150,12 +149,13 @@ class SeedanceClient:
         """
         if found := problems(request.input, model=self.model):
             raise InvalidRequestError("; ".join(f"{field} {message}" for field, message in found))
-        permit = permit or Permit.lasting(self._timeout_seconds)
+        permit, lane = permit or Permit.lasting(self._timeout_seconds), self.account.submissions
 
         async def post() -> object:
-            async with permit.waiting():
-                await self.limiter.acquire()
-            return await self._post(request, permit)
+            async with AsyncExitStack() as turn:
+                async with permit.waiting():
+                    await turn.enter_async_context(lane.request(self.requests_per_minute))
+                return await self._post(request, permit)
 
         async def pause(seconds: float) -> None:
             async with permit.waiting():
@@ -163,9 +163,9 @@ class SeedanceClient:
 
         seconds = permit.deadline - asyncio.get_running_loop().time()
         try:
-            data = await _retry(post, may_retry=may_retry_submission, seconds=seconds, sleep=pause)
+            data = await _retry(post, may_retry=may_retry_submission, seconds=seconds, lane=lane, sleep=pause)
         except (AuthenticationError, InsufficientFundsError) as error:
-            self._account_refused = error
+            self.account.refuse(error)
             raise
         return submitted_id(data)
 
@@ -209,16 +209,29 @@ class SeedanceClient:
         url = self._url("statusTask", base_url=self._on_own_host(base_url), model=model or self.model)
 
         async def get() -> Generation:
-            http = self._reads
-            async with self._read_gate:
-                await self.limiter.acquire()
-                request = http.build_request("GET", url, params={"taskId": checked_id(generation_id)})
-                data = await self._exchange(http, request)
+            data = await self._get(url, taskId=checked_id(generation_id))
             if not isinstance(data, dict):
                 raise NoAnswerError(f"The status response for generation {generation_id} has no data")
             return Generation.from_status(data, generation_id=generation_id)
 
-        return await _retry(get, may_retry=may_retry_read, seconds=retry_seconds)
+        return await self._retry_read(get, retry_seconds)
+
+    async def balance(self) -> Decimal:
+        """Read how many US dollars the account has left; then submissions are admitted again.
+
+        Raises:
+            SeedanceError: If no successful response arrived within half a minute.
+        """
+
+        async def get() -> Decimal:
+            data = await self._get(f"{self.base_url}/api/v1/apikeys/current-balance")
+            if isinstance(data, bool) or not isinstance(data, int | float) or not math.isfinite(data):
+                raise NoAnswerError(f"The response to the balance is not a number: {str(data)[:200]}")
+            return Decimal(str(data))
+
+        balance = await self._retry_read(get, 30.0)
+        self.account.forgive()
+        return balance
 
     def _url(self, endpoint: str, *, base_url: str, model: str) -> str:
         return f"{base_url}/api/v1/{endpoint}/{model}"
@@ -227,24 +240,26 @@ class SeedanceClient:
         """Return the base URL of a generation, after checking that the key may be sent there."""
         if base_url is None:
             return self.base_url
-        recorded = _checked_url(base_url)
-        ours, theirs = httpx.URL(self.base_url), httpx.URL(recorded)
-        if (ours.scheme, ours.host, ours.port) != (theirs.scheme, theirs.host, theirs.port):
+        recorded = checked_base_url(base_url)
+        if origin(recorded) != origin(self.base_url):
             raise SetupError(
                 f"The generation was submitted to {recorded}, but the credentials are for {self.base_url}. "
                 f"The key is only sent to its own host; set SEEDANCE_BASE_URL={recorded} to continue"
             )
         return recorded
 
+    async def _retry_read(self, read: Callable[[], Awaitable[_T]], seconds: float) -> _T:
+        return await _retry(read, may_retry=may_retry_read, seconds=seconds, lane=self.account.reads)
+
+    async def _get(self, url: str, **params: str) -> object:
+        """Send a request that costs nothing, when its turn has come."""
+        http = self._reads
+        async with self._read_gate, self.account.reads.request(self.requests_per_minute):
+            return await self._exchange(http, http.build_request("GET", url, params=params))
+
     async def _exchange(self, http: httpx.AsyncClient, request: httpx.Request) -> object:
         """Send one request, and return the ``data`` of a successful response."""
-        try:
-            data = parse_response(await exchange(http, request))
-        except RateLimitedError as error:
-            self.limiter.pause(error.retry_after_seconds)
-            raise
-        self.limiter.speed_up()
-        return data
+        return parse_response(await exchange(http, request))
 
 
 async def _retry(
@@ -252,25 +267,21 @@ async def _retry(
     *,
     may_retry: Callable[[BaseException], bool],
     seconds: float,
+    lane: Lane,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> _T:
-    """Retry a request as long as ``may_retry`` allows and the next try starts within ``seconds``."""
+    """Retry a request as long as ``may_retry`` allows and its lane has no pause beyond ``seconds``."""
     clock = asyncio.get_running_loop().time
     latest = clock() + seconds
     jittered = tenacity.wait_exponential(multiplier=0.5, max=15) + tenacity.wait_random(0, 0.5)
     tries = tenacity.AsyncRetrying(
         retry=tenacity.retry_if_exception(may_retry),
-        wait=lambda state: _retry_after(state) or jittered(state),
+        wait=lambda state: max(lane.pause_seconds, jittered(state)),
         stop=lambda state: clock() + state.upcoming_sleep >= latest,
         sleep=sleep,
         reraise=True,
     )
     return await tries(send)
-
-
-def _retry_after(state: tenacity.RetryCallState) -> float | None:
-    error = state.outcome.exception() if state.outcome else None
-    return error.retry_after_seconds if isinstance(error, RateLimitedError) else None
 
 
 def _checked_key(api_key: str) -> str:
@@ -280,15 +291,3 @@ def _checked_key(api_key: str) -> str:
             "check SEEDANCE_API_KEY or the credentials block"
         )
     return api_key
-
-
-def _checked_url(base_url: str) -> str:
-    url = parse_url(base_url)
-    # httpx would send a user name and password instead of the key, and the ledger would store them.
-    if url is None or url.userinfo or url.query or url.fragment:
-        shown = base_url.rpartition("@")[2].partition("?")[0]
-        raise SetupError(
-            f"The base URL {shown!r} is not of the form https://HOST/PATH; "
-            "check SEEDANCE_BASE_URL or the credentials block"
-        )
-    return base_url.rstrip("/")

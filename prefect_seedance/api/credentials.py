@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import BaseModel, Field, SecretStr
 
-from prefect_seedance.api.account import GENERATIONS_IN_FLIGHT, REQUESTS_PER_MINUTE, Limiter
+from prefect_seedance.api.account import GENERATIONS_IN_FLIGHT, REQUESTS_PER_MINUTE
 from prefect_seedance.api.callback_urls import CALLBACK_SECRET_VARIABLE, Callbacks, Secrets
 from prefect_seedance.api.client import REQUEST_TIMEOUT_SECONDS, SeedanceClient
 from prefect_seedance.api.models import DEFAULT_MODEL
@@ -15,9 +15,6 @@ from prefect_seedance.errors import SetupError
 
 API_KEY_VARIABLE = "SEEDANCE_API_KEY"
 BASE_URL_VARIABLE = "SEEDANCE_BASE_URL"
-
-_LIMITERS: dict[tuple[str, str], Limiter] = {}
-"""By base URL and key: all clients of an account, in all threads, share its budget."""
 
 
 class Credentials(BaseModel):
@@ -95,12 +92,10 @@ class Credentials(BaseModel):
         Args:
             timeout_seconds: Bound of one request.
         """
-        key = self.api_key.get_secret_value()
-        limiter = _LIMITERS.setdefault((self.base_url, key), Limiter(self.requests_per_minute))
         return SeedanceClient(
-            key,
+            self.api_key.get_secret_value(),
             base_url=self.base_url,
             model=self.model,
             timeout_seconds=timeout_seconds,
-            limiter=limiter,
+            requests_per_minute=self.requests_per_minute,
         )

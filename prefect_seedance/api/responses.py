@@ -6,7 +6,7 @@ from datetime import UTC
 
 import httpx
 
-from prefect_seedance import wall_clock
+from prefect_seedance.api import wall_clock
 from prefect_seedance.api.wire import Envelope, is_generation_id, parse_envelope
 from prefect_seedance.errors import (
     ApiError,

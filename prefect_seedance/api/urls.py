@@ -4,6 +4,8 @@ import ipaddress
 
 import httpx
 
+from prefect_seedance.errors import SetupError
+
 _MAX_PORT = (1 << 16) - 1
 
 
@@ -15,6 +17,29 @@ def parse_url(url: str) -> httpx.URL | None:
     except (httpx.InvalidURL, UnicodeError):  # httpx raises UnicodeError for invalid international host names
         return None
     return parsed if is_usable else None
+
+
+def checked_base_url(base_url: str) -> str:
+    """Return the base URL of an API without a trailing slash.
+
+    Raises:
+        SetupError: If it is invalid, or contains a secret.
+    """
+    url = parse_url(base_url)
+    # httpx would send a user name and password instead of the key, and the ledger would store them.
+    if url is None or url.userinfo or url.query or url.fragment:
+        shown = base_url.rpartition("@")[2].partition("?")[0]
+        raise SetupError(
+            f"The base URL {shown!r} is not of the form https://HOST/PATH; "
+            "check SEEDANCE_BASE_URL or the credentials block"
+        )
+    return base_url.rstrip("/")
+
+
+def origin(url: str) -> tuple[str, str, int | None]:
+    """Return scheme, host and port of a URL, normalised: a key that is meant for it may be sent there."""
+    parsed = httpx.URL(url)
+    return parsed.scheme, parsed.host, parsed.port
 
 
 def is_loopback(host: str) -> bool:

@@ -12,11 +12,12 @@ from datetime import datetime
 from os import SEEK_END
 from typing import BinaryIO
 
-from prefect_seedance import wall_clock
+from prefect_seedance.api import wall_clock
 from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.api.download import Downloader
 from prefect_seedance.api.wire import ClipInput, GenerateRequest
-from prefect_seedance.clips.records import Attempt, Record, clip_prefix, parse_record, serialize_record
+from prefect_seedance.clips.record_format import Record, parse_record, serialize_record
+from prefect_seedance.clips.records import Attempt, clip_prefix
 from prefect_seedance.clips.sources import Sources, expiry, is_lost
 from prefect_seedance.errors import ArchiveError, DeadlineError, IntegrityError, TemporaryFileError
 from prefect_seedance.storage.store import Store

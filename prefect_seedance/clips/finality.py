@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from prefect_seedance import wall_clock
+from prefect_seedance.api import wall_clock
 from prefect_seedance.api.models import CAPABILITIES
 from prefect_seedance.api.wire import Generation
 from prefect_seedance.clips.records import Attempt, Outcome

@@ -96,7 +96,7 @@ async def clip_histories(store: Store, fingerprints: Iterable[str]) -> Mapping[s
     async def read(fingerprint: str) -> tuple[str, ClipHistory]:
         async with readers:
             (attempts, unreadable), clip = await asyncio.gather(
-                ledger.readable_attempts(fingerprint), or_unreadable(find_clip(store, fingerprint))
+                ledger.readable_attempts(fingerprint), or_unreadable(find_clip, store, fingerprint)
             )
         if isinstance(clip, UnreadableRecordError):
             return fingerprint, ClipHistory(fingerprint, attempts, None, (*unreadable, clip))

@@ -9,7 +9,7 @@ from datetime import UTC, timedelta
 from pathlib import Path
 from typing import Final
 
-from prefect_seedance import wall_clock
+from prefect_seedance.api import wall_clock
 from prefect_seedance.errors import SetupError, StoryboardError
 from prefect_seedance.options import MAX_IMAGES_LIFETIME_SECONDS, Hosting
 from prefect_seedance.storage.locations import Location

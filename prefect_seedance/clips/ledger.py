@@ -17,10 +17,11 @@ A run claims an attempt by creating its intent: if several try, the store lets o
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Collection, Sequence
-from typing import Final, TypeVar
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import Final, ParamSpec, TypeVar
 
-from prefect_seedance import wall_clock
+from prefect_seedance.api import wall_clock
+from prefect_seedance.clips.record_format import Record, parse_record, serialize_record
 from prefect_seedance.clips.records import (
     ACCEPTANCE_FILE,
     ATTEMPT_KEY,
@@ -32,12 +33,9 @@ from prefect_seedance.clips.records import (
     Attempt,
     Intent,
     Outcome,
-    Record,
     Result,
     attempt_prefix,
     clip_prefix,
-    parse_record,
-    serialize_record,
 )
 from prefect_seedance.errors import UnreadableRecordError
 from prefect_seedance.storage.store import Store
@@ -48,6 +46,7 @@ CONCURRENT_READS: Final = 32
 _REMEDY: Final = "restore it from a backup. Its clip is not submitted again until it can be read"
 
 _R = TypeVar("_R", bound=Record)
+_P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 _log = logging.getLogger(__name__)
@@ -87,8 +86,8 @@ class Ledger:
         found = {match[0]: int(match["number"]) for key in keys if (match := ATTEMPT_KEY.match(key))}
         unlisted = self._claimed[fingerprint] - set(found.values())
         results = await asyncio.gather(
-            *[or_unreadable(self._attempt(prefix, keys)) for prefix in found],
-            *[or_unreadable(self.attempt(fingerprint, number)) for number in unlisted],
+            *[or_unreadable(self._attempt, prefix, keys) for prefix in found],
+            *[or_unreadable(self.attempt, fingerprint, number) for number in unlisted],
         )
         attempts = [result for result in results if isinstance(result, Attempt)]
         unreadable = [result for result in results if isinstance(result, UnreadableRecordError)]
@@ -220,10 +219,12 @@ class Ledger:
         return parse_record(kind, content, link=self._store.link(key), remedy=_REMEDY)
 
 
-async def or_unreadable(reading: Awaitable[_T]) -> _T | UnreadableRecordError:
-    """Return the result, or the error of a record that cannot be read."""
+async def or_unreadable(
+    read: Callable[_P, Awaitable[_T]], *args: _P.args, **options: _P.kwargs
+) -> _T | UnreadableRecordError:
+    """Return what a call returns, or the error of a record that cannot be read."""
     try:
-        return await reading
+        return await read(*args, **options)
     except UnreadableRecordError as error:
         return error
 

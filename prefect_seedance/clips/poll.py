@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from prefect_seedance import wall_clock
+from prefect_seedance.api import wall_clock
 from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.api.wire import Generation
 from prefect_seedance.clips.delay_queue import DelayQueue
@@ -250,7 +250,7 @@ class Poller:
 
     def _pause_seconds(self, pending: PendingGeneration) -> float:
         """Return the time between two reads of the status."""
-        reads_per_second = self._client.limiter.requests_per_minute / 60 * _SHARE_OF_BUDGET
+        reads_per_second = self._client.requests_per_minute / 60 * _SHARE_OF_BUDGET
         interval = max(self._waiting.poll_every_seconds, len(self._pending) / reads_per_second)
         return max(interval, min(interval * 2.0 ** min(pending.errors, 10), _MAX_PAUSE_SECONDS))
 

@@ -3,10 +3,10 @@
 import asyncio
 import functools
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import tenacity
 
@@ -16,6 +16,7 @@ from prefect_seedance.api.wire import GenerateRequest
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.records import Attempt, Intent, Outcome
 from prefect_seedance.clips.retry import refusal_kind
+from prefect_seedance.clips.supervision import supervise
 from prefect_seedance.clips.unresolved import resolve_command, unresolved_message
 from prefect_seedance.errors import (
     ArchiveError,
@@ -24,9 +25,6 @@ from prefect_seedance.errors import (
     SubmissionUnresolvedError,
     may_retry_submission,
 )
-
-RECORDING_SECONDS: Final = 60.0
-"""How long to try to record an answer: until then, its id exists only in this process and its log."""
 
 _WRITE_SECONDS = 10.0
 """Bound of one write or read: a store that does not answer must not use up the time for all tries."""
@@ -60,7 +58,7 @@ class Purchase:
                 its id could not be recorded.
             SeedanceError: If the API refuses, or the archive cannot be written; nothing was started.
         """
-        return await _supervised(self._make(permit), permit)
+        return await supervise(self._make(permit), on_cancel=permit.revoke)
 
     async def _make(self, permit: Permit) -> Attempt | None:
         attempt = await self._claim()
@@ -72,7 +70,7 @@ class Purchase:
             if not error.outcome_known:
                 message = f"{unresolved_message(self.ledger, self.intent)} ({error})"
                 raise SubmissionUnresolvedError(message) from error
-            await _until_written(functools.partial(self._conclude, error))
+            await self._until_written(functools.partial(self._conclude, error))
             if may_retry_submission(error) or isinstance(error, NotSentError):
                 return None
             raise
@@ -109,7 +107,7 @@ class Purchase:
 
         try:
             accept = functools.partial(self.ledger.accept, attempt, generation_id)
-            return await _until_written(accept, log=log)
+            return await self._until_written(accept, log=log)
         except ArchiveError as error:
             raise SubmissionUnresolvedError(
                 f"The API accepted {name} as generation {generation_id}, but the id could not be recorded: "
@@ -117,26 +115,31 @@ class Purchase:
                 f"{resolve_command(self.ledger, self.intent)} --adopt {generation_id}"
             ) from error
 
+    async def _until_written(
+        self,
+        write: Callable[[], Awaitable[Attempt]],
+        *,
+        log: Callable[[tenacity.RetryCallState], None] | None = None,
+    ) -> Attempt:
+        """Try to write a record once a second, for as long as a request may take.
 
-async def _until_written(
-    write: Callable[[], Awaitable[Attempt]], *, log: Callable[[tenacity.RetryCallState], None] | None = None
-) -> Attempt:
-    """Try to write a record once a second, for as long as a recording may take."""
-    clock = asyncio.get_running_loop().time
-    latest = clock() + RECORDING_SECONDS
+        Until an answer is recorded, its id exists only in this process and its log.
+        """
+        clock = asyncio.get_running_loop().time
+        latest = clock() + self.client.timeout_seconds
 
-    async def attempt() -> Attempt:
-        return await _bounded(write())
+        async def attempt() -> Attempt:
+            return await _bounded(write())
 
-    tries = tenacity.AsyncRetrying(
-        retry=tenacity.retry_if_exception_type(ArchiveError),
-        wait=tenacity.wait_fixed(1),
-        stop=lambda _: clock() >= latest,
-        before_sleep=log,
-        sleep=asyncio.sleep,
-        reraise=True,
-    )
-    return await tries(attempt)
+        tries = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception_type(ArchiveError),
+            wait=tenacity.wait_fixed(1),
+            stop=lambda _: clock() >= latest,
+            before_sleep=log,
+            sleep=asyncio.sleep,
+            reraise=True,
+        )
+        return await tries(attempt)
 
 
 async def _bounded(work: Awaitable[_T]) -> _T:
@@ -145,18 +148,3 @@ async def _bounded(work: Awaitable[_T]) -> _T:
             return await work
     except TimeoutError:
         raise ArchiveError(f"the archive did not answer within {_WRITE_SECONDS:.0f} s") from None
-
-
-async def _supervised(work: Coroutine[None, None, _T], permit: Permit) -> _T:
-    task, is_cancelled = asyncio.ensure_future(work), False
-    while not task.done():
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError:
-            is_cancelled = True
-            permit.revoke()
-    if not is_cancelled:
-        return task.result()
-    if error := task.exception():
-        _log.warning("While the run was stopped: %s", error)
-    raise asyncio.CancelledError

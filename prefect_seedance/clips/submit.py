@@ -9,13 +9,13 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from prefect_seedance import wall_clock
+from prefect_seedance.api import wall_clock
 from prefect_seedance.api.callback_urls import AttemptRef, Callbacks
 from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.api.permit import Permit
 from prefect_seedance.api.wire import GenerateRequest
 from prefect_seedance.clips.ledger import Ledger
-from prefect_seedance.clips.purchase import RECORDING_SECONDS, Purchase
+from prefect_seedance.clips.purchase import Purchase
 from prefect_seedance.clips.records import Attempt, Intent, Outcome, Result
 from prefect_seedance.clips.reopen import reopen
 from prefect_seedance.clips.retry import decisive, failure, forbidding
@@ -166,9 +166,9 @@ class Submitter:
     def _settling_seconds(self) -> float:
         """How long after the intent its answer may be recorded, by any machine's clock.
 
-        The request leaves within one timeout and is answered within another.
+        The request leaves within one timeout, is answered within a second and recorded within a third.
         """
-        return 2 * self.client.timeout_seconds + RECORDING_SECONDS + _CLOCKS_DIFFER_SECONDS
+        return 3 * self.client.timeout_seconds + _CLOCKS_DIFFER_SECONDS
 
     @property
     def _run(self) -> str:

@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 from datetime import timedelta
 
-from prefect_seedance import wall_clock
+from prefect_seedance.api import wall_clock
 from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.api.models import generation_seconds
 from prefect_seedance.api.wire import Generation

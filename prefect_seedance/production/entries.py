@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from prefect_seedance.clips.archive import Clip, find_clip
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.records import Attempt
@@ -13,6 +14,7 @@ from prefect_seedance.clips.unresolved import unresolved_message
 from prefect_seedance.errors import SeedanceError, SubmissionUnresolvedError, UnreadableRecordError
 from prefect_seedance.production.settings import RunSettings
 from prefect_seedance.report.manifest import Entry, status_of
+from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.plan import PlannedClip
 
 
@@ -24,12 +26,13 @@ class Bookkeeper:
         seen: Attempts of this run, by fingerprint, in case the ledger cannot be read later.
     """
 
+    store: Store
     ledger: Ledger
     settings: RunSettings
     seen: dict[str, Attempt] = field(default_factory=dict)
 
     async def explain(self, clip: PlannedClip, error: BaseException) -> Entry:
-        """Return the entry of a clip without a video."""
+        """Return the entry of a clip that the run could not finish."""
         try:
             attempts = await self.ledger.attempts(clip.fingerprint)
         except SeedanceError as unread:
@@ -40,6 +43,9 @@ class Bookkeeper:
             else:
                 return Entry.of(clip, ClipStatus.unresolved, error=error)
         last = decisive(attempts)
+        if last and last.has_video and (archived := await self._archived(clip)):
+            billed = self._billed(attempts)
+            return Entry.of(clip, ClipStatus.made, attempt=last, archived=archived, billed_seconds=billed)
         if last and last.undecided and not isinstance(error, SubmissionUnresolvedError):
             error = SubmissionUnresolvedError(unresolved_message(self.ledger, last.intent))
         is_unreadable = isinstance(error, UnreadableRecordError)
@@ -53,6 +59,13 @@ class Bookkeeper:
             note=until if status is ClipStatus.not_archived and until not in str(error) else None,
             billed_seconds=self._billed(attempts),
         )
+
+    async def _archived(self, clip: PlannedClip) -> Clip | None:
+        """Return the clip if it was archived just before the run was stopped."""
+        try:
+            return await find_clip(self.store, clip.fingerprint)
+        except SeedanceError:
+            return None
 
     async def billed_seconds(self, attempt: Attempt) -> int:
         """Return the seconds of video that this run submitted for a clip that it waited for."""

@@ -2,10 +2,11 @@
 
 import asyncio
 import secrets
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from prefect_seedance.clips.archive import Clip
-from prefect_seedance.clips.history import clip_histories
+from prefect_seedance.clips.history import ClipStatus, clip_histories
 from prefect_seedance.clips.image_hosting import ImageHost
 from prefect_seedance.options import Loading, Output
 from prefect_seedance.production.session import OpenArchive, open_archive
@@ -26,6 +27,7 @@ class Prepared:
     Attributes:
         storyboard: As it was parsed.
         archived: The clips that the archive has, by fingerprint.
+        statuses: Of all clips, as the ledger shows them, by fingerprint.
         settings: With the name of the production and the id of the run.
         output: With every open choice made.
         warning: A doubt that does not stop the run; empty if there is none.
@@ -37,6 +39,7 @@ class Prepared:
     settings: RunSettings
     output: Output
     warning: str = ""
+    statuses: Mapping[str, ClipStatus] = field(default_factory=dict)
 
 
 async def prepare(
@@ -84,6 +87,7 @@ async def prepare(
         storyboard=parsed,
         plan=planned,
         archived=archived,
+        statuses={fingerprint: history.status for fingerprint, history in known.items()},
         settings=replace(settings, production=planned.name, run_id=secrets.token_hex(8)),
         output=_decided(output, parsed),
         warning=await host.check(image for clip in missing for image in clip.images),

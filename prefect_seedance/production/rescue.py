@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from prefect_seedance.clips.history import ClipHistory, clip_histories
+from prefect_seedance.clips.records import Attempt
 from prefect_seedance.clips.reopen import reopen
 from prefect_seedance.errors import SeedanceError
 from prefect_seedance.production.session import OpenArchive, Session, open_archive
@@ -68,7 +69,7 @@ class Rescuer:
         session, steps = self.session, self.steps
         try:
             if attempt.is_open:
-                attempt = await steps.wait(attempt, deadline_seconds=self._seconds_left())
+                attempt = await self._wait(attempt)
             elif not attempt.has_video:
                 attempt = await reopen(history.attempts, ledger=session.ledger, client=session.client)
             if attempt and attempt.has_video:
@@ -79,6 +80,15 @@ class Rescuer:
                 _log.exception("%s could not be rescued", history.attempts[-1].intent.name)
             return PaidClip.of(await self._latest(history), production=production, error=error)
         return PaidClip.of(await self._latest(history), production=production)
+
+    async def _wait(self, attempt: Attempt) -> Attempt:
+        """Wait for a generation, which takes one of the account's slots even beyond the limit."""
+        slots = self.session.client.account.slots
+        slot = slots.take()
+        try:
+            return await self.steps.wait(attempt, deadline_seconds=self._seconds_left())
+        finally:
+            slots.release(slot)
 
     async def _latest(self, history: ClipHistory) -> ClipHistory:
         """Read the attempts again, unless the ledger cannot be read."""

@@ -11,6 +11,7 @@ from prefect_seedance.api.wire import Generation
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.clips.records import Attempt, clip_prefix
 from prefect_seedance.clips.retry import failure
+from prefect_seedance.clips.supervision import supervise
 from prefect_seedance.errors import ArchiveError, DeadlineError, SeedanceError
 from prefect_seedance.production.entries import Bookkeeper
 from prefect_seedance.production.outputs import OutputMaker
@@ -18,6 +19,7 @@ from prefect_seedance.production.prepare import Prepared
 from prefect_seedance.production.progress import OnProgress, Progress, ignore, notify
 from prefect_seedance.production.rescue import Rescuer
 from prefect_seedance.production.session import Session
+from prefect_seedance.production.slots import RunSlots
 from prefect_seedance.production.steps import Steps
 from prefect_seedance.report.manifest import Entry, Manifest, production_key
 from prefect_seedance.report.paid_clip import PaidClip
@@ -33,15 +35,22 @@ async def run(
 
     A run that is cancelled stores the manifest before it ends.
     """
-    began_at = datetime.now(UTC)
+    began_at, settings = datetime.now(UTC), prepared.settings
+    deadline = asyncio.get_running_loop().time() + settings.waiting.deadline_seconds
     production = Production(
         prepared=prepared,
         session=session,
         steps=steps,
         on_progress=on_progress,
-        deadline=asyncio.get_running_loop().time() + prepared.settings.waiting.deadline_seconds,
+        deadline=deadline,
         began_at=began_at,
-        books=Bookkeeper(ledger=session.ledger, settings=prepared.settings),
+        books=Bookkeeper(store=session.store, ledger=session.ledger, settings=settings),
+        slots=RunSlots(
+            slots=session.client.account.slots,
+            limit=settings.credentials.generations_in_flight,
+            deadline=deadline if settings.waiting.wait else 0.0,
+            statuses=prepared.statuses,
+        ),
     )
     return await production.run()
 
@@ -53,7 +62,6 @@ class Production:
     Attributes:
         deadline: By the event loop's clock.
         entries: The clips that the run has finished with, by fingerprint.
-        left: The slots of generations that the run leaves in flight.
     """
 
     prepared: Prepared
@@ -63,8 +71,8 @@ class Production:
     deadline: float
     began_at: datetime
     books: Bookkeeper
+    slots: RunSlots
     entries: dict[str, Entry] = field(default_factory=dict)
-    left: list[contextlib.AsyncExitStack] = field(default_factory=list)
 
     async def run(self) -> Manifest:
         """Make the missing clips, and account for them even if the run is cancelled."""
@@ -77,6 +85,7 @@ class Production:
             steps=self.steps,
             inspector=self.session.inspector,
         ) as outputs:
+            self.slots.take_open()
             tasks = [asyncio.create_task(self._finish(clip, outputs)) for clip in plan.distinct]
             former = asyncio.create_task(self._rescue())
             try:
@@ -84,7 +93,7 @@ class Production:
                     await asyncio.gather(*tasks, former)
             finally:
                 former.cancel()
-                manifest = await asyncio.shield(self._conclude(tasks, former))
+                manifest = await supervise(self._conclude(tasks, former))
             return await outputs.make(manifest)
 
     async def _finish(self, clip: PlannedClip, outputs: OutputMaker) -> None:
@@ -108,23 +117,21 @@ class Production:
             return await self.books.explain(clip, error)
 
     async def _make(self, clip: PlannedClip) -> Entry:
-        steps, left = self.steps, self._seconds_left
         self._notify(clip, ClipStatus.queued)
-        async with contextlib.AsyncExitStack() as slot:
-            await self._take_slot(slot, clip)
-            self._notify(clip, ClipStatus.submitting)
-            attempt = await steps.submit(clip, deadline_seconds=left())
-            self.books.seen[clip.fingerprint] = attempt
-            self._notify(clip, ClipStatus.in_flight)
-            attempt = await steps.wait(attempt, deadline_seconds=left())
-            while attempt.has_failed and (other := await self.books.open_attempt(clip)):
-                attempt = await steps.wait(other, deadline_seconds=left())
-            if attempt.outcome is None:
-                return await self._leave_in_flight(slot, clip, attempt)
+        await self.slots.take(clip)
+        attempt = None
+        try:
+            attempt = await self._generate(clip)
+        finally:
+            if attempt is None or attempt.outcome:  # a generation in flight keeps its slot until the run ends
+                self.slots.release(clip.fingerprint)
+        if attempt.outcome is None:
+            billed_seconds = await self.books.billed_seconds(attempt)
+            return Entry.of(clip, ClipStatus.in_flight, attempt=attempt, billed_seconds=billed_seconds)
         if attempt.has_failed:
             raise failure(attempt)
         self._notify(clip, ClipStatus.archiving)
-        archived = await steps.archive(attempt, deadline_seconds=left())
+        archived = await self.steps.archive(attempt, deadline_seconds=self._seconds_left())
         return Entry.of(
             clip,
             ClipStatus.made,
@@ -134,24 +141,17 @@ class Production:
             note=await self.books.resubmitted(attempt),
         )
 
-    async def _take_slot(self, slot: contextlib.AsyncExitStack, clip: PlannedClip) -> None:
-        """Take one of the account's slots for generations, until the stack is closed."""
-        await slot.enter_async_context(self.session.slots)
-        if len(self.left) >= self.prepared.settings.credentials.generations_in_flight:
-            raise DeadlineError(
-                f"{clip.name} was not submitted and cost nothing: the account's limit of concurrent "
-                "generations is reached. Run again when some have ended"
-            )
-
-    async def _leave_in_flight(
-        self, slot: contextlib.AsyncExitStack, clip: PlannedClip, attempt: Attempt
-    ) -> Entry:
-        """Account for a generation that the run does not wait for, and keep its slot until the run ends."""
-        is_last = len(self.left) + 1 == self.prepared.settings.credentials.generations_in_flight
-        # The last slot is passed on, so that the clips in the queue learn that there is none left.
-        self.left.append(slot if is_last else slot.pop_all())
-        billed_seconds = await self.books.billed_seconds(attempt)
-        return Entry.of(clip, ClipStatus.in_flight, attempt=attempt, billed_seconds=billed_seconds)
+    async def _generate(self, clip: PlannedClip) -> Attempt:
+        """Submit a clip, unless that has been done, and wait for its generation."""
+        steps, left = self.steps, self._seconds_left
+        self._notify(clip, ClipStatus.submitting)
+        attempt = await steps.submit(clip, deadline_seconds=left())
+        self.books.seen[clip.fingerprint] = attempt
+        self._notify(clip, ClipStatus.in_flight)
+        attempt = await steps.wait(attempt, deadline_seconds=left())
+        while attempt.has_failed and (other := await self.books.open_attempt(clip)):
+            attempt = await steps.wait(other, deadline_seconds=left())
+        return attempt
 
     async def _rescue(self) -> Sequence[PaidClip]:
         """Archive clips that were paid for before the storyboard was edited."""
@@ -177,9 +177,10 @@ class Production:
 
         A cancelled `gather` returns with its first cancelled task; the others may still record an answer.
         """
-        await asyncio.wait([*tasks, former])
-        for slot in self.left:
-            await slot.aclose()
+        try:
+            await asyncio.wait([*tasks, former])
+        finally:
+            self.slots.release_all()
         plan = self.prepared.plan
         stopped = DeadlineError("The run was stopped before the clip was finished; run again to continue")
         left = [clip for clip in plan.distinct if clip.fingerprint not in self.entries]

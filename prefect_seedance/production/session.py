@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from prefect_seedance.api.client import SeedanceClient
@@ -12,7 +12,7 @@ from prefect_seedance.clips.archive import Archivist
 from prefect_seedance.clips.image_hosting import ImageHost
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.poll import Poller
-from prefect_seedance.errors import SetupError
+from prefect_seedance.errors import SeedanceError, SetupError
 from prefect_seedance.film.seams import Inspector
 from prefect_seedance.options import Hosting
 from prefect_seedance.production.settings import RunSettings, StoredArchive
@@ -63,7 +63,6 @@ class Session:
     """The open client, poller and archive of a run.
 
     Attributes:
-        slots: One for each generation that the account may have in flight.
         hosting: One for each image that may be in memory, on its way to the archive.
         objects: Reads images that are objects in a store themselves.
         turns: By image, which clip stores it, so that two clips do not store it twice.
@@ -75,7 +74,6 @@ class Session:
     ledger: Ledger
     archivist: Archivist
     inspector: Inspector
-    slots: asyncio.Semaphore
     hosting: asyncio.Semaphore
     objects: Objects
     turns: dict[str, asyncio.Lock] = field(default_factory=dict)
@@ -92,6 +90,10 @@ class Session:
             Downloader() as downloader,
             Poller(client, waiting=waiting) as poller,
         ):
+            if client.account.refused_seconds:
+                # A new run finds out for free whether the account is in order again.
+                with suppress(SeedanceError):
+                    await client.balance()
             yield cls(
                 client=client,
                 poller=poller,
@@ -99,7 +101,6 @@ class Session:
                 ledger=Ledger(store),
                 archivist=Archivist(store=store, client=client, downloader=downloader),
                 inspector=Inspector(store=store),
-                slots=asyncio.Semaphore(settings.credentials.generations_in_flight),
                 hosting=asyncio.Semaphore(_IMAGES_AT_ONCE),
                 objects=Objects(open_archive),
             )

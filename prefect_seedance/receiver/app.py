@@ -94,7 +94,7 @@ class Receiver:
             return Response(status_code=408)
         try:
             async with asyncio.timeout(_RECORDING_SECONDS):
-                attempt = await or_unreadable(self._ledger.attempt(*ref))
+                attempt = await or_unreadable(self._ledger.attempt, *ref)
                 if attempt is None:
                     return Response(status_code=404)
                 if not isinstance(attempt, Attempt) or attempt.outcome is None or is_declared_lost(attempt):

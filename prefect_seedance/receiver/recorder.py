@@ -120,7 +120,7 @@ class OutcomeRecorder:
             async with gate:
                 if self.poll_again(ref):
                     return
-                attempt = await or_unreadable(self._ledger.attempt(*ref))
+                attempt = await or_unreadable(self._ledger.attempt, *ref)
                 if isinstance(attempt, Attempt):
                     self.follow(attempt)
                 elif attempt:

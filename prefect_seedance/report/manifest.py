@@ -9,7 +9,8 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from prefect_seedance.clips.archive import Clip
 from prefect_seedance.clips.history import ClipStatus
-from prefect_seedance.clips.records import Attempt, Result, parse_record
+from prefect_seedance.clips.record_format import parse_record
+from prefect_seedance.clips.records import Attempt, Result
 from prefect_seedance.clips.sources import is_lost
 from prefect_seedance.errors import (
     AuthenticationError,

@@ -1,4 +1,4 @@
-"""The two endpoints of the Seedance API."""
+"""The endpoints of the Seedance API."""
 
 import json
 import secrets
@@ -17,9 +17,12 @@ from prefect_seedance.sandbox.envelope import RefusalError, success
 from prefect_seedance.sandbox.faults import Call, Faults, Subject
 from prefect_seedance.sandbox.options import Settings
 
+_BALANCE = 1_000.0
+"""In US dollars."""
+
 
 class Api:
-    """Handle submissions and status reads."""
+    """Handle submissions, status reads and balance reads."""
 
     def __init__(self, settings: Settings, *, books: Books, faults: Faults, engine: Engine) -> None:
         self._keys = [key for key in (settings.api_key, settings.other_api_key) if key]
@@ -33,6 +36,7 @@ class Api:
         return [
             Route("/api/v1/generateTask/{model}", self.submit, methods=["POST"]),
             Route("/api/v1/statusTask/{model}", self.status, methods=["GET"]),
+            Route("/api/v1/apikeys/current-balance", self.balance, methods=["GET"]),
         ]
 
     async def submit(self, request: Request) -> ASGIApp:
@@ -48,6 +52,12 @@ class Api:
         account = self._books.accounts.get(task_id)
         fault = self._faults.draw(Subject.of("status", account.generation if account else None))
         return await fault.respond(Call(request, self._read_status))
+
+    async def balance(self, request: Request) -> Response:
+        """Return the balance, which no generation reduces: the sandbox is free."""
+        self._books.received.add()
+        self._authorize(request)
+        return success(_BALANCE)
 
     async def _accept(self, request: Request) -> Response:
         key = self._authorize(request)

@@ -21,7 +21,7 @@ def enveloped(data: object, *, code: int = 200, message: str = "success") -> dic
     return {"code": code, "message": message, "data": data}
 
 
-def success(data: Mapping[str, object]) -> JSONResponse:
+def success(data: object) -> JSONResponse:
     """Return a successful response."""
     return JSONResponse(enveloped(data))
 

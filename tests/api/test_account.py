@@ -1,203 +1,194 @@
 import asyncio
-from collections.abc import Awaitable, Callable
 
 import pytest
 
-from prefect_seedance.api.account import GENERATIONS_IN_FLIGHT, REQUESTS_PER_MINUTE, Limiter
+from prefect_seedance.api.account import GENERATIONS_IN_FLIGHT, REQUESTS_PER_MINUTE, Account, Slots
+from prefect_seedance.errors import AuthenticationError, InsufficientFundsError
+
+URL = "https://api.apixo.ai"
 
 
-def _now() -> float:
+def now() -> float:
     return asyncio.get_running_loop().time()
-
-
-async def _seconds_for(slots: int, limiter: Limiter) -> float:
-    """Return how long it takes to acquire several slots at once."""
-    began = _now()
-    await asyncio.gather(*[limiter.acquire() for _ in range(slots)])
-    return _now() - began
 
 
 def test_pins_the_limits() -> None:
     """The defaults are the account's limits."""
     assert (REQUESTS_PER_MINUTE, GENERATIONS_IN_FLIGHT) == (10_000, 1_000)
-    assert Limiter().requests_per_minute == 10_000
 
 
-async def test_paces_evenly() -> None:
-    """Ten requests at 60 a minute take nine seconds."""
-    limiter = Limiter(60)
-
-    assert 9 <= await _seconds_for(10, limiter) < 9.5
-
-
-async def test_first_request_is_immediate() -> None:
-    """The first request is sent without delay."""
-    limiter = Limiter(1)
-
-    assert await _seconds_for(1, limiter) < 0.1
-
-
-async def test_idle_time_earns_no_burst() -> None:
-    """After idle minutes, requests keep the same distance."""
-    limiter = Limiter(60)
-    await limiter.acquire()
-    await asyncio.sleep(300)
-
-    assert 4 <= await _seconds_for(5, limiter) < 4.5
+@pytest.mark.parametrize(
+    ("url", "key", "is_same"),
+    [
+        ("https://api.apixo.ai", "key", True),
+        ("https://API.apixo.ai:443/v2/", "key", True),
+        ("https://api.apixo.ai", "other", False),
+        ("http://api.apixo.ai", "key", False),
+        ("https://api.apixo.ai:8443", "key", False),
+        ("https://elsewhere.example", "key", False),
+    ],
+)
+def test_host_and_key_make_an_account(url: str, key: str, is_same: bool) -> None:  # noqa: FBT001  # a column
+    """The same key at the same host is the same account, whatever the path."""
+    assert (Account.of(url, key) is Account.of(URL, "key")) is is_same
 
 
-@pytest.mark.parametrize("wait", [Limiter.acquire, Limiter.wait_for_pause], ids=["acquire", "wait"])
-async def test_pause_holds_everyone(wait: Callable[[Limiter], Awaitable[None]]) -> None:
-    """After a 429 nothing is sent for as long as the API requests."""
-    limiter = Limiter()
-    began = _now()
+def test_repr_hides_the_key() -> None:
+    """The key is in no repr, neither the account's nor its registry's."""
+    shown = Account.of(URL, "sk-hidden")
 
-    limiter.pause(7)
-    await wait(limiter)
-
-    assert 7 <= _now() - began < 7.5
+    assert "sk-hidden" not in f"{shown!r} {vars(shown)!r}"
 
 
-async def test_pause_holds_the_queue() -> None:
-    """Requests that were queued before a 429 wait as well, and are not sent in a burst."""
-    limiter = Limiter(600)
-    turns = [asyncio.create_task(limiter.acquire()) for _ in range(11)]
-    await asyncio.sleep(0.05)
-    began = _now()
+@pytest.mark.parametrize("kind", [AuthenticationError, InsufficientFundsError])
+async def test_refusal_lasts_a_minute(kind: type[AuthenticationError | InsufficientFundsError]) -> None:
+    """After the API refused the key or the balance, nothing is admitted for a minute."""
+    account = Account()
+    account.refuse(kind("no", code=400))
+    await asyncio.sleep(55)
 
-    limiter.pause(5)
-    await asyncio.wait(turns, timeout=4.9)
-    still_waiting = sum(not turn.done() for turn in turns)
-    await asyncio.gather(*turns)
+    with pytest.raises(kind, match=r"no; the next submission is sent in 5 s") as caught:
+        async with account.admission():
+            pass
+    await asyncio.sleep(5)
+    async with account.admission():
+        pass
 
-    assert still_waiting == 10
-    assert 5.9 <= _now() - began < 7.5
-
-
-@pytest.mark.parametrize("requested", [None, 0.0], ids=["no header", "zero"])
-async def test_pauses_grow(requested: float | None) -> None:
-    """Without Retry-After, each consecutive refusal doubles the pause, up to a minute."""
-    limiter = Limiter()
-    pauses = []
-
-    for _ in range(8):
-        began = _now()
-        limiter.pause(requested)
-        await limiter.wait_for_pause()
-        pauses.append(round(_now() - began))
-
-    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert caught.value.code == 400
 
 
-async def test_success_forgets_refusals() -> None:
-    """After a successful request the next pause is short again."""
-    limiter = Limiter()
-    limiter.pause(None)
-    await limiter.wait_for_pause()
-    limiter.speed_up()
-    began = _now()
+async def test_refusal_can_be_forgiven() -> None:
+    """Once the API reports a balance, submissions are admitted."""
+    account = Account()
+    account.refuse(InsufficientFundsError("no"))
 
-    limiter.pause(None)
-    await limiter.wait_for_pause()
+    account.forgive()
 
-    assert round(_now() - began) == 1
+    async with account.admission():
+        pass
 
 
-async def test_concurrent_refusals_count_once() -> None:
-    """Sixteen concurrent requests that are all refused count as one refusal."""
-    limiter = Limiter(60)
-    began = _now()
+async def test_slots_are_limited() -> None:
+    """A slot is given when one is released, in order of arrival."""
+    slots, order = Slots(), []
 
-    for _ in range(16):
-        limiter.pause(None)
-    await limiter.wait_for_pause()
+    async def generate(number: int) -> None:
+        slot = await slots.acquire(limit=2, deadline=now() + 60)
+        order.append((number, round(now() - began)))
+        await asyncio.sleep(10)
+        slots.release(slot)
 
-    assert round(_now() - began) == 1
-    assert 8 <= await _seconds_for(5, limiter) < 8.5
+    began = now()
+    await asyncio.gather(*[generate(number) for number in range(5)])
 
-
-async def test_longest_pause_counts() -> None:
-    """Of several concurrent refusals, the longest requested pause counts."""
-    limiter = Limiter()
-    began = _now()
-
-    for requested in (None, 30, 5):
-        limiter.pause(requested)
-    await limiter.wait_for_pause()
-
-    assert 30 <= _now() - began < 30.5
+    assert order == [(0, 0), (1, 0), (2, 10), (3, 10), (4, 20)]
 
 
-async def test_pace_halves_and_recovers() -> None:
-    """A 429 halves the pace, and successful requests win it back."""
-    limiter = Limiter(60)
-    limiter.pause(1)
-    await limiter.wait_for_pause()
+async def test_slots_have_a_deadline() -> None:
+    """A wait for a slot ends at its deadline, and takes none."""
+    slots = Slots()
+    taken = slots.take()
+    began = now()
 
-    halved = await _seconds_for(6, limiter)
-    for _ in range(50):
-        limiter.speed_up()
-    await asyncio.sleep(60)
-    recovered = await _seconds_for(6, limiter)
+    with pytest.raises(TimeoutError):
+        await slots.acquire(limit=1, deadline=began + 30)
+    ended = now()
+    slots.release(taken)
 
-    assert 10 <= halved < 10.5
-    assert 5 <= recovered < 5.5
-
-
-async def test_pace_has_a_floor() -> None:
-    """However often the API refuses, one request is sent every two seconds."""
-    limiter = Limiter()
-    for _ in range(30):
-        limiter.pause(1)
-        await limiter.wait_for_pause()
-
-    assert 8 <= await _seconds_for(5, limiter) < 8.5
+    assert 30 <= ended - began < 30.5
+    await slots.acquire(limit=1, deadline=0)
 
 
-async def test_slow_accounts_stay_slow() -> None:
-    """The minimum pace never exceeds an account's own limit."""
-    limiter = Limiter(6)
+async def test_free_slots_need_no_time() -> None:
+    """Past the deadline, a free slot is taken, and a full account refuses at once."""
+    slots = Slots()
+    began = now()
 
-    limiter.pause(1)
-    await limiter.wait_for_pause()
+    await slots.acquire(limit=1, deadline=0)
+    with pytest.raises(TimeoutError):
+        await slots.acquire(limit=1, deadline=0)
 
-    assert 40 <= await _seconds_for(5, limiter) < 40.5
-
-
-async def test_cancelling_keeps_the_queue() -> None:
-    """A request that is cancelled while it waits leaves a gap, and the others keep their slots."""
-    limiter = Limiter(60)
-    await limiter.acquire()
-    cancelled, other = (asyncio.create_task(limiter.acquire()) for _ in range(2))
-    await asyncio.sleep(0.1)
-    began = _now()
-
-    cancelled.cancel()
-    await other
-
-    assert cancelled.cancelled()
-    assert 1.5 <= _now() - began < 2.5
+    assert now() - began < 0.5
 
 
-async def test_waiting_takes_no_slot() -> None:
-    """Waiting for the end of a pause reserves no slot."""
-    limiter = Limiter(1)
+async def test_existing_generations_take_slots() -> None:
+    """Generations that exist take slots beyond the limit, and new ones wait until there are fewer."""
+    slots = Slots()
+    existing = [slots.take() for _ in range(3)]
+    waiting = asyncio.create_task(slots.acquire(limit=2, deadline=now() + 60))
 
-    for _ in range(10):
-        await limiter.wait_for_pause()
+    slots.release(existing[0])
+    await asyncio.sleep(1)
+    is_full = not waiting.done()
+    slots.release(existing[1])
+    await asyncio.sleep(1)
 
-    assert await _seconds_for(1, limiter) < 0.1
+    assert is_full
+    assert waiting.done()
 
 
-async def test_threads_share_one_budget() -> None:
-    """Event loops in several threads together keep the account's pace."""
-    limiter = Limiter(60_000)
+async def test_slots_have_no_common_limit() -> None:
+    """A run with a low limit waits, and does not block one with a higher limit."""
+    slots = Slots()
+    taken = slots.take()
+    low = asyncio.create_task(slots.acquire(limit=1, deadline=now() + 60))
+    await asyncio.sleep(1)
 
-    async def acquire_slots() -> None:
-        for _ in range(100):
-            await limiter.acquire()
+    high = await slots.acquire(limit=2, deadline=now() + 60)
+    slots.release(taken)
+    slots.release(high)
 
-    began = _now()
-    await asyncio.gather(*[asyncio.to_thread(asyncio.run, acquire_slots()) for _ in range(3)])
+    await low
 
-    assert _now() - began >= 0.298
+
+async def test_slots_are_released_once() -> None:
+    """Releasing a slot twice makes room for one generation."""
+    slots = Slots()
+    slot, _ = slots.take(), slots.take()
+
+    slots.release(slot)
+    slots.release(slot)
+    await slots.acquire(limit=2, deadline=0)
+
+    with pytest.raises(TimeoutError):
+        await slots.acquire(limit=2, deadline=0)
+
+
+@pytest.mark.parametrize("turns", range(4))
+async def test_cancelled_waiter_leaves_its_slot(turns: int) -> None:
+    """A run that is cancelled around the moment when it gets a slot passes it on."""
+    slots = Slots()
+    taken = slots.take()
+    cancelled, other = (asyncio.create_task(slots.acquire(limit=1, deadline=now() + 600)) for _ in range(2))
+    await asyncio.sleep(1)
+
+    slots.release(taken)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    if not cancelled.cancel():
+        slots.release(cancelled.result())
+    await asyncio.wait([cancelled])
+
+    await asyncio.wait_for(other, 10)
+
+
+async def test_threads_share_slots() -> None:
+    """Event loops in two threads together keep the limit."""
+    slots, lanes = Slots(), [0]
+    most = 0
+
+    async def generate() -> None:
+        nonlocal most
+        slot = await slots.acquire(limit=2, deadline=now() + 60)
+        lanes[0] += 1
+        most = max(most, lanes[0])
+        await asyncio.sleep(0.02)
+        lanes[0] -= 1
+        slots.release(slot)
+
+    async def produce() -> None:
+        await asyncio.gather(*[generate() for _ in range(5)])
+
+    await asyncio.gather(*[asyncio.to_thread(asyncio.run, produce()) for _ in range(2)])
+
+    assert most == 2

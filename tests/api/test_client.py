@@ -1,15 +1,16 @@
 import asyncio
+import itertools
 import json
 import logging
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from decimal import Decimal
 from typing import Any
 
 import httpx
 import pytest
 
-from prefect_seedance.api.account import Limiter
 from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.api.permit import Permit
 from prefect_seedance.api.wire import ClipInput, GenerateRequest
@@ -323,11 +324,10 @@ async def test_sends_no_invalid_input(clip: ClipInput) -> None:
 
 @pytest.mark.parametrize("retry_after", ["20", "Fri, 01 Jan 2100 00:00:00 GMT"], ids=["seconds", "date"])
 async def test_one_refusal_slows_all(retry_after: str) -> None:
-    """After a 429, no client that shares the limiter sends a request until the pause ends."""
-    limiter = Limiter()
+    """After a 429 to a read, no client of the account reads until the pause ends."""
     refused, other = Script(responds(429, Retry_After=retry_after)), Script(PENDING)
 
-    async with client(refused, limiter=limiter) as first, client(other, limiter=limiter) as second:
+    async with client(refused) as first, client(other, base_url="https://API.apixo.ai/v2") as second:
         with pytest.raises(RateLimitedError):
             await first.status("task_1", retry_seconds=10)
         reading = asyncio.create_task(read(second))
@@ -337,6 +337,67 @@ async def test_one_refusal_slows_all(retry_after: str) -> None:
 
     assert held
     assert len(refused.requests) == 1
+
+
+async def test_refused_submission_delays_no_read() -> None:
+    """After a 429 to a submission, statuses are read without delay."""
+    script = Script(responds(429, Retry_After="600"), PENDING)
+
+    async with client(script) as seedance:
+        with pytest.raises(RateLimitedError):
+            await submit(seedance)
+        began = now()
+        await read(seedance)
+
+    assert script.times[-1] - began < 1
+
+
+async def test_refused_read_delays_no_submission() -> None:
+    """After a 429 to a read, a submission is sent without delay."""
+    script = Script(responds(429, Retry_After="600"), ACCEPTED)
+
+    async with client(script) as seedance:
+        with pytest.raises(RateLimitedError):
+            await read(seedance)
+        began = now()
+        await submit(seedance)
+
+    assert script.times[-1] - began < 1
+
+
+@pytest.mark.parametrize("row", ["refused", "429"])
+async def test_outage_admits_one_at_a_time(row: str) -> None:
+    """In an hour without the API, few submissions of many clips are admitted, and so recorded."""
+    script, admitted = Script(ROWS[row][0]), 0
+
+    async def keep_submitting(seedance: SeedanceClient) -> None:
+        nonlocal admitted
+        while True:
+            async with seedance.admission():
+                admitted += 1
+                with suppress(RateLimitedError, ConnectionFailedError, NotSentError):
+                    await seedance.submit(REQUEST)
+
+    async with client(script, timeout_seconds=60) as seedance:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(3600):
+                await asyncio.gather(*[keep_submitting(seedance) for _ in range(50)])
+
+    assert 30 < admitted < 16 + 60
+    assert 30 < len(script.requests) < 16 + 60 + 6
+
+
+async def test_clients_pace_together() -> None:
+    """Two clients of one account keep its requests per minute, each with its own limit."""
+    slow, fast = Script(PENDING), Script(PENDING)
+
+    async with client(slow, requests_per_minute=6) as first, client(fast, requests_per_minute=60) as second:
+        await asyncio.gather(*[read(second) for _ in range(5)], *[read(first) for _ in range(3)])
+
+    gaps = [later - sooner for sooner, later in itertools.pairwise(sorted(slow.times + fast.times))]
+    assert all(gap > 0.8 for gap in gaps)
+    assert fast.times[-1] - fast.times[0] < 8
+    assert 20 <= slow.times[-1] - slow.times[0] < 23
 
 
 @pytest.mark.parametrize("ask", [submit, read], ids=["submit", "read"])
@@ -364,12 +425,19 @@ async def test_long_pauses_are_raised() -> None:
     assert now() - began < 1
 
 
+async def _refuse(seedance: SeedanceClient, seconds: float) -> None:
+    """Refuse a submission of another client."""
+    with suppress(RateLimitedError):
+        async with seedance.account.submissions.request(10_000):
+            raise RateLimitedError("", retry_after_seconds=seconds)
+
+
 async def test_pause_by_others_is_bounded() -> None:
     """A submission that waits for a slot during a long pause times out, and nothing is sent."""
     script = Script(ACCEPTED)
 
     async with client(script, timeout_seconds=60) as seedance, seedance.admission():
-        seedance.limiter.pause(3600)
+        await _refuse(seedance, 900)
         began = now()
         with pytest.raises(NotSentError, match="Nothing was sent"):
             await seedance.submit(REQUEST)
@@ -381,7 +449,7 @@ async def test_pause_by_others_is_bounded() -> None:
 async def test_admission_waits_for_pause() -> None:
     """No submission is admitted during a pause."""
     async with client(Script(ACCEPTED)) as seedance:
-        seedance.limiter.pause(25)
+        await _refuse(seedance, 25)
         began = now()
         async with seedance.admission():
             admitted = now()
@@ -391,20 +459,75 @@ async def test_admission_waits_for_pause() -> None:
 
 @pytest.mark.parametrize("row", ["401", "402"])
 async def test_account_errors_stop_all(row: str) -> None:
-    """After the API refused the key or the balance, each submission fails without a request."""
+    """After the API refused the key or the balance, each client's submissions fail without a request."""
     answer, kind, _, _ = ROWS[row]
-    script = Script(answer, ACCEPTED)
+    script, other = Script(answer, ACCEPTED), Script(ACCEPTED)
     raised = []
 
-    async with client(script) as seedance:
-        for _ in range(3):
+    async with client(script) as seedance, client(other) as second:
+        for each in (seedance, seedance, second):
             with pytest.raises(kind, match=row) as caught:
-                await submit(seedance)
+                await submit(each)
             raised.append(caught.value)
 
-    assert len(script.requests) == 1
+    assert (len(script.requests), len(other.requests)) == (1, 0)
     assert [error.code for error in raised if isinstance(error, ApiError)] == [int(row)] * 3
     assert len(set(map(id, raised))) == 3
+
+
+@pytest.mark.parametrize("row", ["401", "402"])
+async def test_account_errors_pass(row: str) -> None:
+    """A minute after the API refused the key or the balance, a submission finds out whether it still does."""
+    script = Script(ROWS[row][0], ACCEPTED)
+
+    async with client(script) as seedance:
+        with pytest.raises(ApiError):
+            await submit(seedance)
+        await asyncio.sleep(60)
+
+        assert await submit(seedance) == "task_1"
+
+
+async def test_balance_ends_refusal() -> None:
+    """After a balance was read, submissions are sent again."""
+    script = Script(responds(402), responds(data=74.87), ACCEPTED)
+
+    async with client(script) as seedance:
+        with pytest.raises(InsufficientFundsError):
+            await submit(seedance)
+        await seedance.balance()
+
+        assert await submit(seedance) == "task_1"
+
+
+@pytest.mark.parametrize(
+    ("data", "dollars"), [(74.87, "74.87"), (0, "0"), (0.1, "0.1"), (-3.5, "-3.5")], ids=str
+)
+async def test_reads_the_balance(data: object, dollars: str) -> None:
+    """The balance is one GET of the account's key, and exact to the cent."""
+    script = Script(responds(503), responds(data=data))
+
+    async with client(script, base_url="https://api.apixo.ai/v2/") as seedance:
+        balance = await seedance.balance()
+
+    assert balance == Decimal(dollars)
+    assert (script.requests[1].method, str(script.requests[1].url)) == (
+        "GET", "https://api.apixo.ai/v2/api/v1/apikeys/current-balance",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("data", [None, True, "74.87", [], {"balance": 1}, float("nan")], ids=str)
+async def test_balance_is_a_number(data: object) -> None:
+    """Anything but a number is no balance, and the account stays refused."""
+    script = Script(responds(402), lambda: httpx.Response(200, text=json.dumps({"code": 200, "data": data})))
+
+    async with client(script) as seedance:
+        with pytest.raises(InsufficientFundsError):
+            await submit(seedance)
+        with pytest.raises(NoAnswerError):
+            await seedance.balance()
+        with pytest.raises(InsufficientFundsError):
+            await submit(seedance)
 
 
 @pytest.mark.parametrize("row", ["400", "403", "404", "500"])
@@ -426,7 +549,7 @@ async def test_limits_concurrent_requests(
     """At most sixteen submissions and sixteen reads are sent at once."""
     silence = Silence()
 
-    async with client(silence, limiter=Limiter(10**9)) as seedance:
+    async with client(silence, requests_per_minute=10**9) as seedance:
         tasks = [asyncio.create_task(ask(seedance)) for _ in range(50)]
         await asyncio.sleep(1)
         for each in tasks:
@@ -440,7 +563,7 @@ async def test_cancelling_frees_the_gate() -> None:
     """Cancelled requests do not block others."""
     silence = Silence()
 
-    async with client(silence, limiter=Limiter(10**9)) as seedance:
+    async with client(silence, requests_per_minute=10**9) as seedance:
         for _ in range(20):
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(submit(seedance), timeout=0.5)

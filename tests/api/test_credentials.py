@@ -64,13 +64,13 @@ def test_rejects_invalid_limits(field: str, value: object) -> None:
 
 
 def test_clients_share_the_limit() -> None:
-    """All clients of an account share one limiter, and another account has its own."""
-    first, second = credentials("shared").get_client(), credentials("shared").get_client()
-    other = credentials("other", requests_per_minute=60).get_client()
+    """All clients of an account share its limits, but each has its own requests per minute."""
+    first, second = (credentials("shared", requests_per_minute=limit).get_client() for limit in (60, 600))
+    other = credentials("other").get_client()
 
-    assert first.limiter is second.limiter
-    assert other.limiter is not first.limiter
-    assert other.limiter.requests_per_minute == 60
+    assert first.account is second.account
+    assert other.account is not first.account
+    assert (first.requests_per_minute, second.requests_per_minute) == (60, 600)
 
 
 def test_hosts_have_own_limits() -> None:
@@ -78,7 +78,7 @@ def test_hosts_have_own_limits() -> None:
     here = credentials("shared").get_client()
     there = credentials("shared", base_url="http://localhost:1").get_client()
 
-    assert here.limiter is not there.limiter
+    assert here.account is not there.account
 
 
 def test_client_has_the_settings() -> None:

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from prefect_seedance.api.account import Limiter
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.records import NO_RESULT, Attempt, Result
 from prefect_seedance.errors import (
@@ -125,7 +124,7 @@ async def test_many_stay_within_budget(ledger: Ledger) -> None:
     """Many generations use half of the account's requests, with at most 16 polls at once."""
     api = Api(lambda now: success() if now > 100 else status("processing"))
 
-    async with polling(api, limiter=Limiter(600)) as poller:
+    async with polling(api, requests_per_minute=600) as poller:
         await asyncio.gather(
             *[poller.wait(accepted(number), ledger=ledger, deadline=soon()) for number in range(100)]
         )
@@ -160,7 +159,7 @@ async def test_survives_outage(ledger: Ledger, error: httpx.Response | Exception
 
     assert attempt.outcome
     assert attempt.outcome.result is Result.success
-    assert api.polls[-1][1] < 600 + 65  # a pause of the limiter, or of the poller
+    assert api.polls[-1][1] < 600 + 65  # a pause of the account, or of the poller
 
 
 SETTLING = [

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from prefect_seedance.api import account
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.records import NO_RESULT, Attempt, Result
 from prefect_seedance.errors import DeadlineError, NotFoundError
@@ -64,7 +65,8 @@ def ledger() -> Ledger:
 
 
 def virtually(main: Coroutine[None, None, None]) -> None:
-    """Run a coroutine on a virtual clock."""
+    """Run a coroutine on a virtual clock, whose times mean nothing to the accounts of other runs."""
+    account._ACCOUNTS.clear()
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(main)
 

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import itertools
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -174,7 +175,7 @@ async def test_retries_if_nothing_started(ledger: Ledger, answer: httpx.Response
 
 async def test_outage_leads_to_new_attempt(ledger: Ledger) -> None:
     """After a minute of errors the attempt is recorded as not started, and another one begins."""
-    api = Api(*[httpx.ConnectError("refused")] * 70)
+    api = Api(*[httpx.ConnectError("refused")] * 20)
 
     attempt = await submit(submitter(api, ledger), seconds=3600)
 
@@ -211,9 +212,10 @@ async def test_refusal_is_final(
 
 @pytest.mark.parametrize("code", [400, 401, 402, 404])
 async def test_next_run_retries_refused(ledger: Ledger, code: int) -> None:
-    """A refused submission cost nothing, so the next run submits again."""
+    """A refused submission cost nothing, so a run submits again a minute later."""
     with pytest.raises(SeedanceError):
         await submit(submitter(Api(refusal(code)), ledger))
+    await asyncio.sleep(61)
 
     attempt = await submit(submitter(Api(), ledger))
 
@@ -734,6 +736,30 @@ async def test_reads_again_before_paying_again(ledger: Ledger) -> None:
     assert [request.method for request in api.sent] == ["GET"]
     assert attempt.has_video
     assert (await ledger.attempts(CLIP.fingerprint)) == (attempt,)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "sent"),
+    [
+        pytest.param({"state": "processing"}, DeadlineError, ["GET"], id="still working"),
+        pytest.param(None, None, ["GET", "POST"], id="unknown"),
+        pytest.param({"state": "success"}, None, ["GET", "POST"], id="still without a video"),
+    ],
+)
+async def test_pays_again_only_without_video(
+    ledger: Ledger, answer: dict[str, str] | None, error: type[SeedanceError] | None, sent: list[str]
+) -> None:
+    """A run pays again for a success without a video only if the API neither works on it nor serves it."""
+    accepted = await submit(submitter(Api(), ledger))
+    empty = Generation(generation_id="task_1", state="success")
+    await ledger.conclude(accepted, Outcome.of_generation(empty, model=accepted.intent.model))
+    first = httpx.Response(200, json={"code": 200, "data": answer}) if answer else refusal(404)
+    api = Api(first)
+
+    with pytest.raises(error) if error else contextlib.nullcontext():
+        await submit(submitter(api, ledger, policy=RetryPolicy(retry_failed=True)))
+
+    assert [request.method for request in api.sent] == sent
 
 
 async def _expire(ledger: Ledger) -> None:

@@ -147,13 +147,18 @@ def unarchived(rule: Rule, cause: str, *says: str) -> Row:
 
 def unarchived_in_time(rule: Rule) -> Row:
     """The links fail until the deadline; the next run archives the clip."""
-    return replace(unarchived(rule, "DeadlineError", "before it was archived"), lasts=True)
+    return replace(unarchived(rule, "DeadlineError", "before the deadline"), lasts=True)
 
 
 def failed(rule: Rule, cause: str, *says: str) -> Row:
     """The clip fails for good: the reason names the next step, and no run buys it again by default."""
     end = replace(FAILED, cause=cause, says=says)
     return Row(rule, replace(end, posts=1, accepted=1), end)
+
+
+def reopened(rule: Rule, cause: str, *says: str) -> Row:
+    """The API reports no video until the run ends; the next run reads the status again and archives it."""
+    return replace(failed(rule, cause, *says), second=CONTINUED)
 
 
 SUBMIT = [
@@ -203,8 +208,10 @@ STATUS = [
     made(status("broken-result", times=1)),
     made(status("hidden-code", code=500, times=2)),
     made(status("hidden-code", code=429, times=1)),
-    failed(status("no-urls"), "GenerationFailedError", "NO_RESULT", "without a usable URL", "--retry-failed"),
-    failed(status("broken-result"), "GenerationFailedError", "NO_RESULT", "--retry-failed"),
+    reopened(
+        status("no-urls"), "GenerationFailedError", "NO_RESULT", "without a usable URL", "--retry-failed"
+    ),
+    reopened(status("broken-result"), "GenerationFailedError", "NO_RESULT", "--retry-failed"),
     paused(status("answer", status=404), "NotFoundError"),
     paused(status("answer", status=400), "InvalidRequestError"),
     paused(status("answer", status=401), "AuthenticationError"),
@@ -246,7 +253,7 @@ FILE = [
     unarchived(file("redirect", to="http://127.0.0.1:9/video.mp4"), "ArchiveError", "2 sources tried"),
     unarchived_in_time(file("truncate", at_byte=0)),
     unarchived_in_time(file("answer", status=503)),
-    unarchived(file("expired"), "LinkExpiredError", "no longer served"),
+    unarchived(file("expired"), "LinkExpiredError", "no longer serves"),
 ]
 
 _CONTENT = (

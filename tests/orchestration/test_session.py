@@ -6,12 +6,16 @@ from dataclasses import replace
 import pytest
 from pydantic import SecretStr
 
-from prefect_seedance import ClipArchive, RetryPolicy, RunSettings, SeedanceCredentials, Waiting
+from prefect_seedance import ClipArchive, Credentials, RetryPolicy, RunSettings, SeedanceCredentials, Waiting
 from prefect_seedance.errors import SetupError
 from prefect_seedance.orchestration import events
 from prefect_seedance.orchestration.session import shared_session
 
 SETTINGS = RunSettings(credentials=SeedanceCredentials(api_key=SecretStr("sd-key")), archive="memory://films")
+
+
+def _limited(**limits: int) -> Credentials:
+    return SETTINGS.credentials.model_copy(update=limits)
 
 
 async def test_tasks_share_a_session() -> None:
@@ -31,8 +35,10 @@ async def test_tasks_share_a_session() -> None:
         (replace(SETTINGS, archive="memory://other"), False),
         (replace(SETTINGS, credentials=SeedanceCredentials(api_key=SecretStr("another"))), False),
         (replace(SETTINGS, credentials=SETTINGS.credentials.model_copy(update={"model": "other"})), False),
+        (replace(SETTINGS, credentials=_limited(requests_per_minute=60)), False),
+        (replace(SETTINGS, credentials=_limited(generations_in_flight=2)), True),
     ],
-    ids=["production", "retries", "deadline", "polls", "archive", "account", "model"],
+    ids=["production", "retries", "deadline", "polls", "archive", "account", "model", "requests", "slots"],
 )
 async def test_what_makes_a_session(changed: RunSettings, is_shared: bool) -> None:  # noqa: FBT001  # a column
     """Account, archive and polling make a session; everything else may differ between its tasks."""

@@ -55,7 +55,7 @@ def store(request: pytest.FixtureRequest) -> Store:
 @pytest.fixture
 def books(store: Store) -> Bookkeeper:
     """Return the books of a run that begins now."""
-    return Bookkeeper(ledger=Ledger(store), settings=SETTINGS)
+    return Bookkeeper(store=store, ledger=Ledger(store), settings=SETTINGS)
 
 
 def own(attempt: Attempt, *, run_id: str = "dawn") -> Attempt:

@@ -1,8 +1,10 @@
 """Rescuing clips that are paid for and not archived."""
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
+from prefect_seedance.api.account import Account, Slots
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.options import Output
 from prefect_seedance.production.prepare import prepare
@@ -105,3 +107,28 @@ async def test_shared_clip_is_billed_once(settings: RunSettings) -> None:
 
     assert other.billed_seconds == 4
     assert [(clip.name, clip.billed_seconds) for clip in emptied.former] == [("sea", 4)]
+
+
+async def test_rescued_generations_take_slots(settings: RunSettings, sandbox: Sandbox) -> None:
+    """While a rescue waits for a generation, it has one of the account's slots."""
+    sandbox.faults({"kind": "generation", "fault": "never-end"})
+    await submit_only(settings)
+    slots = Account.of(sandbox.url, sandbox.key).slots
+
+    rescue = asyncio.create_task(rescue_archive(settings))
+    async with asyncio.timeout(20):
+        while await _has_room(slots):
+            await asyncio.sleep(0.05)
+    rescue.cancel()
+    await asyncio.wait([rescue])
+
+    assert await _has_room(slots)
+
+
+async def _has_room(slots: Slots) -> bool:
+    """Return whether an account with a limit of two may have another generation in flight."""
+    try:
+        slots.release(await slots.acquire(limit=2, deadline=0))
+    except TimeoutError:
+        return False
+    return True

@@ -17,7 +17,7 @@ from prefect_seedance.film.seams import ClipInspection
 from prefect_seedance.options import Output, RetryPolicy
 from prefect_seedance.production import outputs
 from prefect_seedance.production.prepare import prepare
-from prefect_seedance.production.progress import Progress
+from prefect_seedance.production.progress import OnProgress, Progress
 from prefect_seedance.production.run import run
 from prefect_seedance.production.session import Session
 from prefect_seedance.production.settings import RunSettings
@@ -28,7 +28,7 @@ from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.image import SourceImage
 from prefect_seedance.storyboard.schema import ClipList, ClipSpec, Defaults
 from tests.processes import Sandbox
-from tests.production.conftest import PLAIN, QUICK, SOUNDS, make, prepare_sounds
+from tests.production.conftest import PLAIN, QUICK, SOUNDS, make, opened, prepare_sounds
 
 
 def limited(settings: RunSettings, generations: int) -> RunSettings:
@@ -187,6 +187,119 @@ async def test_full_account_leaves_rest(settings: RunSettings, sandbox: Sandbox)
     assert sandbox.totals()["accepted"] == 1
 
 
+async def test_archives_share_slots(settings: RunSettings, sandbox: Sandbox, tmp_path: Path) -> None:
+    """Three productions in three archives together keep the account's limit of generations in flight."""
+    archives = [replace(limited(settings, 2), archive=str(tmp_path / name)) for name in "abc"]
+
+    manifests = await asyncio.gather(*[make(await prepare_sounds(each)) for each in archives])
+
+    assert [statuses(manifest) for manifest in manifests] == [["made", "made"]] * 3
+    assert sandbox.totals()["max_in_flight"] == 2
+
+
+async def test_open_attempts_take_slots(settings: RunSettings, sandbox: Sandbox) -> None:
+    """A resumed run with two generations in flight and a limit of two buys nothing until one has ended."""
+    sandbox.faults({"kind": "generation", "fault": "take-longer", "factor": 5})
+    hasty = replace(settings, waiting=QUICK.model_copy(update={"deadline_seconds": 1.0}))
+    await make(await prepare_sounds(hasty))
+    new = (ClipSpec(name="wind", prompt="wind blows"), ClipSpec(name="rain", prompt="rain falls"))
+    clips = SOUNDS.model_copy(update={"clips": (*new, *SOUNDS.clips)})
+
+    manifest = await make(await prepare(clips, limited(settings, 2), output=PLAIN))
+
+    assert statuses(manifest) == ["made"] * 4
+    assert (sandbox.totals()["accepted"], sandbox.totals()["max_in_flight"]) == (4, 2)
+
+
+async def test_generated_clip_needs_no_slot(settings: RunSettings, sandbox: Sandbox) -> None:
+    """A clip whose generation has ended is archived although the account is full."""
+    sandbox.faults({"kind": "generation", "fault": "never-end", "clip": "waves"})
+    waiting = QUICK.model_copy(update={"wait": False})
+    bell, sea = (await prepare_sounds(settings)).plan.clips
+    async with opened(await prepare_sounds(settings)) as (_, steps):
+        await steps.submit(sea, deadline_seconds=10)
+        await steps.wait(await steps.submit(bell, deadline_seconds=10), deadline_seconds=30)
+    clips = SOUNDS.model_copy(update={"clips": SOUNDS.clips[::-1]})
+
+    prepared = await prepare(clips, replace(limited(settings, 1), waiting=waiting), output=PLAIN)
+    manifest = await make(prepared)
+
+    assert statuses(manifest) == ["in flight", "made"]
+
+
+async def test_different_limits_end(settings: RunSettings, sandbox: Sandbox) -> None:
+    """Two productions of one session end without waiting, though they know different limits."""
+    sandbox.faults({"kind": "generation", "fault": "never-end"})
+    waiting = QUICK.model_copy(update={"wait": False})
+    more = ClipList(
+        title="More",
+        defaults=Defaults(resolution="480p"),
+        clips=tuple(ClipSpec(prompt=f"bird {number} sings") for number in range(4)),
+    )
+    low = await prepare_sounds(replace(limited(settings, 1), waiting=waiting))
+    high = await prepare(more, replace(limited(settings, 3), waiting=waiting), output=PLAIN)
+
+    async with opened(low) as (session, steps):
+        async with asyncio.timeout(30):
+            manifests = await asyncio.gather(
+                *[run(each, session=session, steps=steps) for each in (low, high)]
+            )
+
+    found = [status for manifest in manifests for status in statuses(manifest)]
+    assert sorted(found) == ["in flight"] * 3 + ["not submitted"] * 3
+
+
+async def test_slot_waits_have_deadlines(settings: RunSettings, sandbox: Sandbox) -> None:
+    """A production that finds the account full ends at its deadline, though the other one goes on."""
+    sandbox.faults({"kind": "generation", "fault": "never-end", "clip": "bell"})
+    patient = await prepare(_one("bell"), limited(settings, 1), output=PLAIN)
+    hasty = limited(replace(settings, waiting=QUICK.model_copy(update={"deadline_seconds": 1.0})), 1)
+    accepted = asyncio.Event()
+
+    first = asyncio.create_task(make(patient, on_progress=_watch(accepted)))
+    await asyncio.wait_for(accepted.wait(), 20)
+    second = await asyncio.wait_for(make(await prepare(_one("sea"), hasty, output=PLAIN)), 20)
+    first.cancel()
+    await asyncio.wait([first])
+
+    assert statuses(second) == ["not submitted"]
+    assert "limit of concurrent generations is reached" in (second.clips[0].reason or "")
+    assert second.verdict.name == "in_flight"
+    assert sandbox.totals()["accepted"] == 1
+
+
+@pytest.mark.parametrize("ending", ["no wait", "cancelled", "failed"])
+async def test_ended_run_leaves_no_slot(settings: RunSettings, sandbox: Sandbox, ending: str) -> None:
+    """However a run ends, it releases all its slots."""
+    fault = {"fault": "fail", "code": "NSFW"} if ending == "failed" else {"fault": "never-end"}
+    sandbox.faults({"kind": "generation", **fault})
+    waiting, accepted = QUICK.model_copy(update={"wait": ending != "no wait"}), asyncio.Event()
+    prepared = await prepare_sounds(replace(limited(settings, 2), waiting=waiting))
+
+    async with opened(prepared) as (session, steps):
+        task = asyncio.create_task(run(prepared, session=session, steps=steps, on_progress=_watch(accepted)))
+        await asyncio.wait_for(accepted.wait(), 20)
+        if ending == "cancelled":
+            task.cancel()
+        await asyncio.wait([task])
+
+        await session.client.account.slots.acquire(limit=1, deadline=0)
+
+
+def _one(name: str) -> ClipList:
+    return SOUNDS.model_copy(update={"clips": tuple(clip for clip in SOUNDS.clips if clip.name == name)})
+
+
+def _watch(accepted: asyncio.Event) -> OnProgress:
+    """Set an event when a clip is accepted."""
+
+    def watch(progress: Progress) -> None:
+        if progress.status is ClipStatus.in_flight:
+            accepted.set()
+
+    return watch
+
+
 async def test_reports_every_step(settings: RunSettings) -> None:
     """The callback gets each step of a clip in order, with the API's state while it is in flight."""
     seen: list[Progress] = []
@@ -205,12 +318,7 @@ async def test_cancelled_run_stores_manifest(settings: RunSettings, archive: Pat
     """A run that is cancelled accounts for every clip before it ends."""
     sandbox.faults({"kind": "generation", "fault": "never-end"})
     accepted = asyncio.Event()
-
-    def watch(progress: Progress) -> None:
-        if progress.status is ClipStatus.in_flight:
-            accepted.set()
-
-    task = asyncio.create_task(make(await prepare_sounds(limited(settings, 1)), on_progress=watch))
+    task = asyncio.create_task(make(await prepare_sounds(limited(settings, 1)), on_progress=_watch(accepted)))
     await asyncio.wait_for(accepted.wait(), 20)
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
@@ -228,12 +336,7 @@ async def test_second_cancellation_stores_manifest(
     """A run that is cancelled again while it accounts for its clips still stores the manifest."""
     sandbox.faults({"kind": "generation", "fault": "never-end"})
     accepted = asyncio.Event()
-
-    def watch(progress: Progress) -> None:
-        if progress.status is ClipStatus.in_flight:
-            accepted.set()
-
-    task = asyncio.create_task(make(await prepare_sounds(settings), on_progress=watch))
+    task = asyncio.create_task(make(await prepare_sounds(settings), on_progress=_watch(accepted)))
     await asyncio.wait_for(accepted.wait(), 20)
     while not task.done():
         task.cancel()

@@ -1,12 +1,13 @@
 """Archives and sessions without Prefect."""
 
-import asyncio
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
-from prefect_seedance.errors import ArchiveError, SetupError
+from prefect_seedance.api.account import Account
+from prefect_seedance.errors import ArchiveError, InsufficientFundsError, SetupError
 from prefect_seedance.options import Hosting
 from prefect_seedance.production.session import ARCHIVE_VARIABLE, Session, archive_from_env, open_archive
 from prefect_seedance.production.settings import RunSettings
@@ -37,17 +38,31 @@ async def test_block_needs_prefect() -> None:
 async def test_session_reaches_api_and_archive(
     settings: RunSettings, sandbox: Sandbox, archive: Path
 ) -> None:
-    """A session has a client of the account, its slots, and the archive with its ledger."""
-    credentials = settings.credentials.model_copy(update={"generations_in_flight": 2})
+    """A session has a client of the account, with its limits, and the archive with its ledger."""
+    credentials = settings.credentials.model_copy(update={"requests_per_minute": 7})
 
     async with Session.open(replace(settings, credentials=credentials)) as session:
-        first, second = await asyncio.wait_for(session.slots.acquire(), 1), await session.slots.acquire()
-        is_full = session.slots.locked()
+        account, limit = session.client.account, session.client.requests_per_minute
         store, ledger = session.store.url, session.ledger.archive
 
-    assert (first, second, is_full) == (True, True, True)
+    assert account is Account.of(sandbox.url, sandbox.key)
+    assert limit == 7
     assert (store, ledger) == (str(archive), str(archive))
     assert sandbox.totals()["submits_received"] == 0
+
+
+@pytest.mark.parametrize("is_in_order", [True, False], ids=["in order", "refused"])
+async def test_new_session_asks_again(settings: RunSettings, sandbox: Sandbox, is_in_order: bool) -> None:  # noqa: FBT001  # a column
+    """A session after a refusal reads the balance, so that a mended account need not wait for a minute."""
+    key = sandbox.key if is_in_order else "wrong"
+    credentials = settings.credentials.model_copy(update={"api_key": SecretStr(key)})
+    account = Account.of(sandbox.url, key)
+    account.refuse(InsufficientFundsError("no"))
+
+    async with Session.open(replace(settings, credentials=credentials)):
+        pass
+
+    assert (account.refused_seconds == 0) is is_in_order
 
 
 async def test_session_closes_its_client(settings: RunSettings) -> None:

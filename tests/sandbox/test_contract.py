@@ -211,6 +211,19 @@ async def test_balance_runs_out(in_process: Callable[..., Client]) -> None:
     assert (await caller.totals())["paid_seconds"] == 8
 
 
+async def test_balance_is_a_number(in_process: Callable[..., Client]) -> None:
+    """The balance is read with the key, and counts as a request."""
+    caller = in_process(requests_per_minute=1)
+    url = "/api/v1/apikeys/current-balance"
+
+    refused = await caller.http.get(url)
+    balance = await caller.http.get(url, headers=caller.authorization)
+    limited = await caller.http.get(url, headers=caller.authorization)
+
+    assert [answer.status_code for answer in (refused, balance, limited)] == [401, 200, 429]
+    assert balance.json() == {"code": 200, "message": "success", "data": 1000.0}
+
+
 async def test_requests_limited(in_process: Callable[..., Client]) -> None:
     """Both endpoints return 429 above the rate limit."""
     caller = in_process(requests_per_minute=2)

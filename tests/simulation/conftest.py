@@ -9,7 +9,7 @@ from datetime import datetime
 import httpx
 import pytest
 
-from prefect_seedance import wall_clock
+from prefect_seedance.api import wall_clock
 from tests.simulation.clock import Process
 
 

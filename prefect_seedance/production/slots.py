@@ -1,0 +1,61 @@
+"""The account's slots that the generations of one run take."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from prefect_seedance.api.account import Slot, Slots
+from prefect_seedance.clips.history import ClipStatus
+from prefect_seedance.errors import DeadlineError
+from prefect_seedance.storyboard.plan import PlannedClip
+
+
+@dataclass(kw_only=True)
+class RunSlots:
+    """The slots of one run, by clip.
+
+    Attributes:
+        slots: The account's.
+        limit: How many generations the account may have in flight, as the run's settings say.
+        deadline: Of each wait for a slot, by the event loop's clock; 0 to wait for none.
+        statuses: The clips' statuses when the run began, by fingerprint.
+    """
+
+    slots: Slots
+    limit: int
+    deadline: float
+    statuses: Mapping[str, ClipStatus]
+    _taken: dict[str, Slot] = field(default_factory=dict)
+
+    def take_open(self) -> None:
+        """Take slots for the generations of earlier runs, even beyond the limit, because they exist."""
+        for fingerprint, status in self.statuses.items():
+            if status is ClipStatus.in_flight:
+                self._taken[fingerprint] = self.slots.take()
+
+    async def take(self, clip: PlannedClip) -> None:
+        """Take a slot for a clip, unless it has one, or its generation has ended.
+
+        Raises:
+            DeadlineError: If no slot was free before the deadline.
+        """
+        has_ended = self.statuses.get(clip.fingerprint) is ClipStatus.not_archived
+        if has_ended or clip.fingerprint in self._taken:
+            return
+        try:
+            slot = await self.slots.acquire(limit=self.limit, deadline=self.deadline)
+        except TimeoutError:
+            raise DeadlineError(
+                f"{clip.name} was not submitted and cost nothing: the account's limit of concurrent "
+                "generations is reached. Run again when some have ended"
+            ) from None
+        self._taken[clip.fingerprint] = slot
+
+    def release(self, fingerprint: str) -> None:
+        """Make room for another generation, if the clip has a slot."""
+        if slot := self._taken.pop(fingerprint, None):
+            self.slots.release(slot)
+
+    def release_all(self) -> None:
+        """Make room for the generations of other runs."""
+        for fingerprint in tuple(self._taken):
+            self.release(fingerprint)
