@@ -1,7 +1,5 @@
 """A scripted stand-in for the paid API, with books of what it accepted."""
 
-import functools
-import io
 import json
 import math
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -9,10 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import av
 import httpx
 
 from tests.simulation.clock import EPOCH, World
+from tests.simulation.video import video
 
 KEY = "simulated-key"
 BASE_URL = "https://api.example"
@@ -120,6 +118,7 @@ class ScriptedApi:
         fails: Called with the number of a generation, from 0; returns its failCode, or nothing for success.
         odd: Called for each status read; returns an oddity of `_ODDITIES`, or nothing for the truth.
         serve: Called with the URL of a file and the number of reads so far; returns the status to answer.
+        body: Called likewise; returns the bytes of the file.
         links: Number of the links of each video.
         on_send: Called whenever a submission leaves a process.
         on_end: Called when a generation with a callback has ended.
@@ -131,6 +130,7 @@ class ScriptedApi:
     fails: Callable[[int], str] = lambda _: ""
     odd: Callable[[Sold], str] = lambda _: ""
     serve: Callable[[str, int], int] = lambda *_: 200
+    body: Callable[[str, int], bytes] = lambda *_: video()
     links: int = 1
     on_send: Callable[[Post], None] = lambda _: None
     on_end: Callable[[Sold], None] = lambda _: None
@@ -194,8 +194,9 @@ class ScriptedApi:
             code = 403
         if code != httpx.codes.OK:
             return httpx.Response(code)
-        headers = {"Content-Length": str(len(video())), "Content-Type": "video/mp4", "ETag": '"1"'}
-        return httpx.Response(200, headers=headers, stream=_Body())
+        content = self.body(str(request.url), number)
+        headers = {"Content-Length": str(len(content)), "Content-Type": "video/mp4", "ETag": f'"{number}"'}
+        return httpx.Response(200, headers=headers, stream=_Body(content))
 
     def _status(self, sold: Sold) -> dict[str, object]:
         now = self.world.now
@@ -229,8 +230,11 @@ _ODDITIES: Mapping[str, Callable[[], httpx.Response]] = {
 
 
 class _Body(httpx.AsyncByteStream):
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        yield video()
+        yield self._content
 
 
 def _problem(body: Mapping[str, Any]) -> str:
@@ -246,18 +250,3 @@ def _problem(body: Mapping[str, Any]) -> str:
 
 def _unix_ms(seconds: float) -> int:
     return int((EPOCH.timestamp() + seconds) * 1000)
-
-
-@functools.cache
-def video() -> bytes:
-    """Return a small video, which is decoded fast."""
-    file = io.BytesIO()
-    with av.open(file, "w", format="mp4") as container:
-        stream = container.add_stream("mpeg4", rate=1)
-        stream.width = stream.height = 16
-        for shade in range(4):
-            frame = av.VideoFrame(16, 16, "gray")
-            frame.planes[0].update(bytes([60 * shade]) * frame.planes[0].buffer_size)
-            container.mux(stream.encode(frame.reformat(format="yuv420p")))
-        container.mux(stream.encode())
-    return file.getvalue()

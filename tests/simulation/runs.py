@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ from tests.simulation.api import BASE_URL, KEY, ScriptedApi
 from tests.simulation.clock import Process, World
 from tests.simulation.network import Wire
 from tests.simulation.store import Bucket, ScriptedStore
+from tests.simulation.video import video
 
 REQUEST_SECONDS = 60.0
 """Bound of one request, the default."""
@@ -61,6 +63,7 @@ class Choices:
     policy: RetryPolicy = RetryPolicy()
     deadline_seconds: float = 1800.0
     has_callbacks: bool = False
+    waits: bool = True
 
     def settings(self, run: str) -> RunSettings:
         """Return the settings of a run."""
@@ -77,6 +80,7 @@ class Choices:
                 deadline_seconds=self.deadline_seconds,
                 timeout_seconds=REQUEST_SECONDS,
                 callback_url="https://hooks.example" if self.has_callbacks else "",
+                wait=self.waits,
             ),
             asked_by=run,
         )
@@ -201,6 +205,14 @@ class Simulation:
 
         return self._has_resolved(declare)
 
+    def is_archived(self, clip: PlannedClip = CLIP) -> bool:
+        """Return whether a clip has a record, whose video is the whole one that the API made."""
+        record = self.bucket.objects.get(f"clips/{clip.fingerprint}/clip.json")
+        if record is None:
+            return False
+        assert self.bucket.objects[json.loads(record)["key"]] == video(), "the stored video is another one"
+        return True
+
     def is_recorded(self, generation_id: str) -> bool:
         """Return whether the ledger has an acceptance with this id."""
         objects = self.bucket.objects.items()
@@ -238,8 +250,8 @@ class Simulation:
         async with Session.open(settings, open_archive=self.opener(process)) as session:
             yield session
 
-    async def _make(self, process: Process, choices: Choices) -> Clip:
-        """Submit, wait and archive, as a production does for each clip."""
+    async def _make(self, process: Process, choices: Choices) -> Clip | None:
+        """Submit, wait and archive, as a production does for each clip; return None if it is in flight."""
         clip, settings = choices.clip, choices.settings(process.name)
         async with self.session(process, settings) as session:
             if archived := await find_clip(session.store, clip.fingerprint):
@@ -249,7 +261,9 @@ class Simulation:
             try:
                 attempt = await steps.submit(clip, deadline_seconds=deadline - process.time())
                 attempt = await steps.wait(attempt, deadline_seconds=deadline - process.time())
-                if attempt.outcome and attempt.outcome.result is not Result.success:
+                if attempt.outcome is None:
+                    return None
+                if attempt.outcome.result is not Result.success:
                     raise failure(attempt)
                 return await steps.archive(attempt, deadline_seconds=deadline - process.time())
             finally:

@@ -60,6 +60,11 @@ class Bucket:
         self.write(key, content)
         return True
 
+    @property
+    def outcomes(self) -> list[str]:
+        """The keys of all records of how an attempt ended."""
+        return [key for key in self.objects if key.endswith("outcome.json")]
+
     def keys(self, prefix: str) -> tuple[str, ...]:
         latest = self.world.now - self.lag_seconds
         found = (key for key in self.objects if key.startswith(prefix))

@@ -254,8 +254,7 @@ class Production(RuleBasedStateMachine):
             for sold in self.simulation.api.sold(clip.prompt)
             if self.simulation.is_recorded(sold.generation_id) and not sold.fails
         ]
-        is_archived = f"clips/{clip.fingerprint}/clip.json" in self.simulation.bucket.objects
-        assert is_archived or not known, f"{clip.prompt} is not archived"
+        assert self.simulation.is_archived(clip) or not known, f"{clip.prompt} is not archived"
 
     def _check_bill(self, clip: PlannedClip) -> None:
         """Check that the bill covers what the API's books say."""

@@ -49,3 +49,14 @@ def test_each_run_resubmits_once(callbacks: bool, runs: int) -> None:  # noqa: F
             simulation.finish(process)
 
         assert len(simulation.api.sold(CLIP.prompt)) <= 1 + runs
+
+
+def test_rejected_clip_is_not_bought_again() -> None:
+    """Runs that may retry failed clips pay once for a clip whose content is rejected."""
+    with Simulation() as simulation:
+        simulation.api.fails = lambda _: "CONTENT_VIOLATION"
+
+        for _ in range(3):
+            simulation.make(Choices(policy=RetryPolicy(retry_failed=True)))
+
+        assert len(simulation.api.sold(CLIP.prompt)) == 1
