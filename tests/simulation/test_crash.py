@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.simulation.api import ACCEPTED, BUSY, LATE, Reply
+from tests.simulation.api import ACCEPTED, BUSY, Reply
 from tests.simulation.invariants import Attempts, Fence, at_every_step, check_finished
 from tests.simulation.runs import CLIP, Simulation
 
@@ -10,7 +10,6 @@ CRASHES = [
     pytest.param(ACCEPTED, True, id="accepted, requests arrive"),
     pytest.param(ACCEPTED, False, id="accepted, requests vanish"),
     pytest.param(BUSY, True, id="429 first"),
-    pytest.param(LATE, True, id="late answer"),
 ]
 
 
