@@ -5,7 +5,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from prefect_seedance.api import wall_clock
-from prefect_seedance.api.models import CAPABILITIES
+from prefect_seedance.api.models import result_lifetime
 from prefect_seedance.api.wire import Generation
 from prefect_seedance.clips.records import Attempt, Outcome
 from prefect_seedance.errors import NotFoundError, SeedanceError, may_retry_read
@@ -108,4 +108,4 @@ def _has_expired(attempt: Attempt) -> bool:
     if attempt.acceptance is None:
         return False
     age = wall_clock.now() - attempt.acceptance.accepted_at
-    return age >= CAPABILITIES[attempt.intent.model].result_lifetime
+    return age >= result_lifetime(attempt.intent.model)

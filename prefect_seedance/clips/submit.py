@@ -192,12 +192,14 @@ class Submitter:
                 if limit.expired():
                     return None
                 raise
+            seconds_left = deadline - asyncio.get_running_loop().time()
+            # Before the intent: a process that is stopped in between has less time to send.
+            permit = Permit.lasting(min(self.client.timeout_seconds, seconds_left))
             intent = self._intent(clip, request, number=number)
             purchase = Purchase(
                 client=self.client, ledger=self.ledger, intent=intent, request=self._with_callback_url(intent)
             )
-            seconds_left = deadline - asyncio.get_running_loop().time()
-            return await purchase.make(Permit.lasting(min(self.client.timeout_seconds, seconds_left)))
+            return await purchase.make(permit)
 
     def _with_callback_url(self, intent: Intent) -> GenerateRequest:
         """Return the request with the attempt's token, which is only sent to the API."""

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
+from prefect_seedance.api import wall_clock
 from prefect_seedance.api.callback_urls import Callbacks, Secrets
 from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.api.permit import Permit
@@ -599,6 +600,28 @@ async def test_stopped_process_sends_nothing(
     assert first.outcome
     assert first.outcome.result is Result.not_started
     assert len(api.sent) == 1
+
+
+async def test_stop_before_claim_shortens_permit(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever a process is stopped before it claims, its permit ends a timeout after the intent."""
+    permits: list[Permit] = []
+    ticks, lasting = itertools.count(), Permit.lasting
+
+    def ticking() -> datetime:
+        return datetime.now(UTC) + timedelta(seconds=next(ticks))
+
+    def observed(seconds: float) -> Permit:
+        permits.append(lasting(seconds))
+        return permits[-1]
+
+    monkeypatch.setattr(wall_clock, "now", ticking)
+    monkeypatch.setattr(Permit, "lasting", observed)
+    shared = submitter(Api(), ledger)
+
+    attempt = await submit(shared)
+
+    (permit,), timeout = permits, timedelta(seconds=shared.client.timeout_seconds)
+    assert permit.expires_at <= attempt.intent.asked_at + timeout
 
 
 async def test_deadline_stops_hosting(ledger: Ledger) -> None:
