@@ -4,15 +4,23 @@ import asyncio
 import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
-from prefect_seedance.clips.history import ClipHistory, clip_histories
+from prefect_seedance.api import wall_clock
+from prefect_seedance.clips.archive import Clip
+from prefect_seedance.clips.history import ClipHistory, ClipStatus, clip_histories
 from prefect_seedance.clips.records import Attempt
 from prefect_seedance.clips.reopen import reopen
-from prefect_seedance.errors import SeedanceError
+from prefect_seedance.clips.retry import failure
+from prefect_seedance.clips.unresolved import unresolved_message
+from prefect_seedance.errors import SeedanceError, SubmissionUnresolvedError
 from prefect_seedance.production.session import OpenArchive, Session, open_archive
 from prefect_seedance.production.settings import RunSettings
 from prefect_seedance.production.steps import PlainSteps, Steps
 from prefect_seedance.report.paid_clip import PaidClip
+
+_LOST_IS_NEWS = timedelta(days=7)
+"""How long to report a video that could not be archived before its link expired."""
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +60,8 @@ class Rescuer:
     async def rescue_all(self) -> Sequence[PaidClip]:
         """Rescue every clip of the archive that is paid for, or may be, and not archived.
 
-        A clip whose records cannot be read is listed.
+        A clip whose records cannot be read is listed. One that is lost is listed for a week after its link
+        expired, so that a daily rescue reports it and then ends well again.
 
         Raises:
             ArchiveError: If the ledger cannot be read.
@@ -66,20 +75,36 @@ class Rescuer:
         attempt = history.decisive
         if history.clip or attempt is None or not self.archives:
             return PaidClip.of(history, production=production)
-        session, steps = self.session, self.steps
         try:
-            if attempt.is_open:
-                attempt = await self._wait(attempt)
-            elif not attempt.has_video:
-                attempt = await reopen(history.attempts, ledger=session.ledger, client=session.client)
-            if attempt and attempt.has_video:
-                clip = await steps.archive(attempt, deadline_seconds=self._seconds_left())
-                return PaidClip.of(history, production=production, rescued=clip)
+            clip = await self._archive(history, attempt)
         except Exception as error:  # noqa: BLE001 -- becomes the reason
             if not isinstance(error, SeedanceError):
-                _log.exception("%s could not be rescued", history.attempts[-1].intent.name)
+                _log.exception("%s could not be rescued", attempt.intent.name)
             return PaidClip.of(await self._latest(history), production=production, error=error)
-        return PaidClip.of(await self._latest(history), production=production)
+        latest = history if clip else await self._latest(history)
+        return PaidClip.of(latest, production=production, rescued=clip)
+
+    async def _archive(self, history: ClipHistory, attempt: Attempt) -> Clip | None:
+        """Wait for a generation, and archive its video; return None if it has none yet.
+
+        Raises:
+            SubmissionUnresolvedError: If it is unknown whether the API accepted it.
+            SeedanceError: If it failed, or its video cannot be archived.
+        """
+        session, ended = self.session, None
+        if history.status is ClipStatus.unresolved:
+            raise SubmissionUnresolvedError(unresolved_message(session.ledger, attempt.intent))
+        if attempt.is_open:
+            ended = await self._wait(attempt)
+        elif attempt.has_video:
+            ended = attempt
+        elif not attempt.undecided:
+            ended = await reopen(history.attempts, ledger=session.ledger, client=session.client)
+        if ended and ended.has_failed:
+            raise failure(ended)
+        if ended is None or not ended.has_video:
+            return None
+        return await self.steps.archive(ended, deadline_seconds=self._seconds_left())
 
     async def _wait(self, attempt: Attempt) -> Attempt:
         """Wait for a generation, which takes one of the account's slots even beyond the limit."""
@@ -104,13 +129,16 @@ class Rescuer:
 
 def _may_exist(history: ClipHistory) -> bool:
     """Return whether a generation may have a video that is not archived, or a run may still start one."""
-    return bool(history.unreadable) or any(
-        attempt.is_open
-        or attempt.has_video
-        or attempt.undecided
-        or (attempt.outcome is not None and attempt.outcome.may_be_reopened)
-        for attempt in history.attempts
-    )
+    return bool(history.unreadable) or any(map(_may_have_video, history.attempts))
+
+
+def _may_have_video(attempt: Attempt) -> bool:
+    outcome = attempt.outcome
+    if outcome is None:
+        return True
+    if attempt.has_video and outcome.expires_at:
+        return wall_clock.now() < outcome.expires_at + _LOST_IS_NEWS
+    return attempt.has_video or outcome.may_be_reopened
 
 
 async def rescue_archive(

@@ -2,10 +2,14 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+import pytest
 
 from prefect_seedance.api.account import Account, Slots
 from prefect_seedance.clips.history import ClipStatus
+from prefect_seedance.clips.records import Outcome, Result
 from prefect_seedance.options import Output
 from prefect_seedance.production.prepare import prepare
 from prefect_seedance.production.rescue import rescue_archive
@@ -15,7 +19,7 @@ from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.schema import ClipSpec
 from tests.processes import Sandbox
 from tests.production.conftest import PLAIN, QUICK, SOUNDS, make
-from tests.records import record_unresolved
+from tests.records import record_outcome, record_unresolved
 
 EDITED = SOUNDS.model_copy(update={"clips": (SOUNDS.clips[0], ClipSpec(name="sea", prompt="a calm sea"))})
 
@@ -132,3 +136,35 @@ async def _has_room(slots: Slots) -> bool:
     except TimeoutError:
         return False
     return True
+
+
+async def test_reasons_have_remedies(settings: RunSettings, sandbox: Sandbox) -> None:
+    """A clip that is not rescued has its reason: what failed, or how to resolve the submission."""
+    sandbox.faults({"kind": "generation", "fault": "fail", "code": "PROCESSING_TIMEOUT"})
+    await submit_only(settings)
+    prepared = await prepare(EDITED, settings, output=PLAIN)
+    await record_unresolved(Store.open(str(settings.archive)), prepared.plan.clips[1])
+
+    reasons = {str(clip.status): clip.reason or "" for clip in await rescue_archive(settings)}
+
+    assert "PROCESSING_TIMEOUT" in reasons["failed"]
+    assert "prefect-seedance resolve" in reasons["unresolved"]
+
+
+@pytest.mark.parametrize(("days", "listed"), [(1, ["failed"]), (8, [])], ids=["news", "known"])
+async def test_lost_clip_is_news_for_a_week(
+    settings: RunSettings, sandbox: Sandbox, days: int, listed: list[str]
+) -> None:
+    """A video whose link expired is reported for a week, and then keeps no daily rescue from ending well."""
+    store = Store.open(str(settings.archive))
+    prepared = await prepare(EDITED, settings, output=PLAIN)
+    expired = datetime.now(UTC) - timedelta(days=days)
+    outcome = Outcome(
+        result=Result.success,
+        ended_at=expired,
+        expires_at=expired,
+        result_urls=(f"{sandbox.url}/files/gone.mp4",),
+    )
+    await record_outcome(store, prepared.plan.clips[0], outcome)
+
+    assert [str(clip.status) for clip in await rescue_archive(settings)] == listed
