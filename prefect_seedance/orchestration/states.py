@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePath
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from prefect import runtime
@@ -12,6 +13,8 @@ from prefect.states import Completed, Failed
 from prefect_seedance.report.manifest import Entry, Manifest
 from prefect_seedance.report.paid_clip import PaidClip, verdict_on
 from prefect_seedance.report.verdict import Verdict
+
+_T = TypeVar("_T")
 
 _REASONS_SHOWN = 10
 """In a state's message, which Prefect shows in lists and sends in every notification."""
@@ -45,34 +48,33 @@ def _title(source: object) -> str:
 
 
 def final_state(manifest: Manifest) -> State[Manifest]:
-    """Return the final state of the flow run that made a production.
-
-    A production with generations in flight has not failed: a later run completes it. A failed state carries
-    only a message, because Prefect makes callers raise the data of a failed state.
-    """
-    if manifest.verdict is Verdict.complete:
-        return Completed(message=manifest.summary(), data=manifest)
-    if manifest.verdict is Verdict.in_flight:
-        return Completed(name="InFlight", message=manifest.summary(), data=manifest)
-    return Failed(message=f"{manifest.summary()}\n{_reasons(manifest)}")
+    """Return the final state of the flow run that made a production."""
+    clips: Sequence[Entry | PaidClip] = (*manifest.clips, *manifest.former)
+    return _state(manifest.verdict, manifest, summary=manifest.summary(), clips=clips)
 
 
 def rescued_state(clips: list[PaidClip]) -> State[list[PaidClip]]:
     """Return the final state of the flow run that rescued clips."""
     left = [clip for clip in clips if not clip.key]
-    message = f"{len(clips) - len(left)} rescued, {len(left)} left"
-    match verdict_on(clips):
-        case Verdict.complete:
-            return Completed(message=message, data=clips)
-        case Verdict.in_flight:
-            return Completed(name="InFlight", message=message, data=clips)
-    reasons = [clip.reason or f"{clip.name}: {clip.status}" for clip in left]
-    return Failed(message="\n".join([message, *reasons[:_REASONS_SHOWN]]))
+    summary = f"{len(clips) - len(left)} rescued, {len(left)} left"
+    return _state(verdict_on(clips), clips, summary=summary, clips=left)
 
 
-def _reasons(manifest: Manifest) -> str:
+def _state(verdict: Verdict, data: _T, *, summary: str, clips: Sequence[Entry | PaidClip]) -> State[_T]:
+    """Return the state for a verdict.
+
+    A run that leaves generations in flight has not failed: a later run completes it. A failed state carries
+    only a message, because Prefect makes callers raise the data of a failed state.
+    """
+    if verdict is Verdict.complete:
+        return Completed(message=summary, data=data)
+    if verdict is Verdict.in_flight:
+        return Completed(name="InFlight", message=summary, data=data)
+    return Failed(message=f"{summary}\n{_reasons(clips)}")
+
+
+def _reasons(clips: Sequence[Entry | PaidClip]) -> str:
     """List why clips have no video, one per line."""
-    clips: Sequence[Entry | PaidClip] = (*manifest.clips, *manifest.former)
     reasons = [(clip.name, clip.reason) for clip in clips if clip.reason]
     lines = [reason if name in reason else f"{name}: {reason}" for name, reason in reasons]
     more = [f"and {len(lines) - _REASONS_SHOWN} more, listed in the manifest"]
