@@ -93,7 +93,9 @@ class Production:
                     await asyncio.gather(*tasks, former)
             finally:
                 former.cancel()
-                manifest = await supervise(self._conclude(tasks, former))
+                manifest = await supervise(
+                    self._conclude(tasks, former), on_cancel=lambda: [task.cancel() for task in tasks]
+                )
             return await outputs.make(manifest)
 
     async def _finish(self, clip: PlannedClip, outputs: OutputMaker) -> None:
@@ -199,15 +201,19 @@ class Production:
         )
         try:
             await self.steps.record(manifest)
-            await self._sweep()
         except ArchiveError:  # a manifest that cannot be stored is still returned and shown
             _log.exception("Could not store the manifest of %s; the next run stores it", plan.name)
+        await self._sweep()
         return manifest
 
     async def _sweep(self) -> None:
+        """Remove what killed runs left half written; the next run can do it too."""
         plan = self.prepared.plan
         clips = [clip_prefix(clip.fingerprint) for clip in plan.distinct]
-        await self.session.store.sweep([*clips, "images/", production_key(plan.name, "")])
+        try:
+            await self.session.store.sweep([*clips, "images/", production_key(plan.name, "")])
+        except ArchiveError as error:
+            _log.warning("Unfinished files in %s could not be removed: %s", self.session.store.url, error)
 
     @contextlib.contextmanager
     def _listening(self) -> Iterator[None]:
