@@ -6,7 +6,7 @@ import secrets
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 
 from prefect_seedance.api import wall_clock
@@ -39,8 +39,8 @@ class Submitter:
 
     Attributes:
         production: Name of the production, for people who read the ledger.
-        asked_by: The flow run, recorded in the ledger after host and process.
         run_id: The run, which pays at most once for a clip.
+        asked_by: The flow run, recorded in the ledger after host and process.
         callbacks: The receiver that the API calls when a generation has ended; None to poll only.
         waits: Whether to wait for the callback if the answer to a submission is lost.
         continued_by: As in `Intent`.
@@ -49,8 +49,8 @@ class Submitter:
     client: SeedanceClient
     ledger: Ledger
     production: str
+    run_id: str
     asked_by: str = ""
-    run_id: str = field(default_factory=lambda: secrets.token_hex(8))
     policy: RetryPolicy = RetryPolicy()
     callbacks: Callbacks | None = None
     waits: bool = True

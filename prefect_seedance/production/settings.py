@@ -1,6 +1,7 @@
 """The settings of one run: who pays, where clips are stored, and how."""
 
-from dataclasses import dataclass
+import secrets
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from prefect_seedance.api.credentials import Credentials
@@ -34,6 +35,6 @@ class RunSettings:
     hosting: Hosting = Hosting()
     retry: RetryPolicy = RetryPolicy()
     waiting: Waiting = Waiting()
-    run_id: str = ""
+    run_id: str = field(default_factory=lambda: secrets.token_hex(8))
     asked_by: str = ""
     continued_by: tuple[str, ...] = ()

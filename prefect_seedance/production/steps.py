@@ -1,7 +1,6 @@
 """The steps that make a production, each a coroutine."""
 
 import asyncio
-import secrets
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -78,7 +77,7 @@ class PlainSteps:
             ledger=session.ledger,
             production=settings.production,
             asked_by=settings.asked_by,
-            run_id=settings.run_id or secrets.token_hex(8),
+            run_id=settings.run_id,
             policy=settings.retry,
             callbacks=settings.credentials.callbacks(settings.waiting.callback_url),
             waits=settings.waiting.wait,
