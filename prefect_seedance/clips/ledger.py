@@ -84,7 +84,7 @@ class Ledger:
         """
         keys = await self._store.keys(clip_prefix(fingerprint))
         found = {match[0]: int(match["number"]) for key in keys if (match := ATTEMPT_KEY.match(key))}
-        unlisted = self._claimed[fingerprint] - set(found.values())
+        unlisted = self._claimed.get(fingerprint, set()) - set(found.values())
         results = await asyncio.gather(
             *[or_unreadable(self._attempt, prefix, keys) for prefix in found],
             *[or_unreadable(self.attempt, fingerprint, number) for number in unlisted],

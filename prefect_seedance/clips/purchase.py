@@ -77,12 +77,17 @@ class Purchase:
         return await self._record(attempt, generation_id)
 
     async def _claim(self) -> Attempt | None:
-        """Record the intent; return None if another run was first."""
+        """Record the intent; return None if another run was first.
+
+        It may outlast the permit, which is checked before anything is sent.
+        """
+        seconds = self.client.timeout_seconds + _WRITE_SECONDS
         try:
-            return await _bounded(self.ledger.claim(self.intent))
+            return await _bounded(self.ledger.claim(self.intent), seconds=seconds)
         except ArchiveError as error:
             failed = ArchiveError(
-                f"{self.intent.name} is not submitted, because its intent cannot be recorded: {error}"
+                f"{self.intent.name} was not submitted and cost nothing, because its intent could not be "
+                f"recorded: {error}. Run again when the archive is writable"
             )
             with suppress(ArchiveError):
                 if await _bounded(self.ledger.is_claimed_by(self.intent)):
@@ -101,7 +106,7 @@ class Purchase:
         def log(state: tenacity.RetryCallState) -> None:
             if state.attempt_number == 1 and state.outcome:
                 _log.error(
-                    "%s was accepted as generation %s, which cannot be recorded yet: %s",
+                    "The API accepted %s as generation %s, but the id cannot be recorded yet: %s",
                     *(name, generation_id, state.outcome.exception()),
                 )
 
@@ -142,9 +147,9 @@ class Purchase:
         return await tries(attempt)
 
 
-async def _bounded(work: Awaitable[_T]) -> _T:
+async def _bounded(work: Awaitable[_T], *, seconds: float = _WRITE_SECONDS) -> _T:
     try:
-        async with asyncio.timeout(_WRITE_SECONDS):
+        async with asyncio.timeout(seconds):
             return await work
     except TimeoutError:
-        raise ArchiveError(f"the archive did not answer within {_WRITE_SECONDS:.0f} s") from None
+        raise ArchiveError(f"the archive did not answer within {seconds:.0f} s") from None

@@ -2,6 +2,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -76,7 +77,9 @@ def ledger(request: pytest.FixtureRequest) -> Ledger:
 
 def submitter(api: Api, ledger: Ledger, *, policy: RetryPolicy = RetryPolicy()) -> Submitter:
     client = SeedanceClient("key", transport=api)
-    return Submitter(client=client, ledger=ledger, production="lighthouse", policy=policy)
+    return Submitter(
+        client=client, ledger=ledger, production="lighthouse", run_id=secrets.token_hex(8), policy=policy
+    )
 
 
 async def submit(submitter: Submitter, *, seconds: float = 600) -> Attempt:
@@ -416,7 +419,7 @@ async def test_late_claim_is_not_sent() -> None:
     ledger, api = Ledger(Slow.open("memory://slow claims")), Api()
     client = SeedanceClient("key", transport=api, timeout_seconds=5)
 
-    attempt = await submit(Submitter(client=client, ledger=ledger, production="lighthouse"))
+    attempt = await submit(Submitter(client=client, ledger=ledger, production="lighthouse", run_id="a"))
 
     first, _ = await ledger.attempts(CLIP.fingerprint)
     assert first.outcome
@@ -734,6 +737,22 @@ async def test_failed_claim_is_not_unresolved(*, is_stored: bool) -> None:
     attempts = await ledger.attempts(CLIP.fingerprint)
     assert not api.sent
     assert [each.outcome and each.outcome.result for each in attempts] == [Result.not_started] * is_stored
+
+
+async def test_slow_archive_may_buy() -> None:
+    """A store that needs nine seconds for each write delays a purchase, and does not prevent it."""
+
+    class Slow(Store):
+        async def create(self, key: str, content: bytes) -> bool:
+            await asyncio.sleep(9)
+            return await super().create(key, content)
+
+    api = Api()
+
+    attempt = await submit(submitter(api, Ledger(Slow.open("memory://slow archive"))))
+
+    assert attempt.intent.number == 1
+    assert len(api.sent) == 1
 
 
 async def test_equal_intents_claim_once(ledger: Ledger) -> None:
