@@ -339,28 +339,24 @@ async def test_one_refusal_slows_all(retry_after: str) -> None:
     assert len(refused.requests) == 1
 
 
-async def test_refused_submission_delays_no_read() -> None:
-    """After a 429 to a submission, statuses are read without delay."""
-    script = Script(responds(429, Retry_After="600"), PENDING)
+@pytest.mark.parametrize(
+    ("refused", "other", "answer"),
+    [(submit, read, PENDING), (read, submit, ACCEPTED)],
+    ids=["submission", "read"],
+)
+async def test_refusal_delays_no_other_kind(
+    refused: Callable[[SeedanceClient], Awaitable[str]],
+    other: Callable[[SeedanceClient], Awaitable[str]],
+    answer: Answer,
+) -> None:
+    """A 429 to a submission delays no read of a status, and a 429 to a read no submission."""
+    script = Script(responds(429, Retry_After="600"), answer)
 
     async with client(script) as seedance:
         with pytest.raises(RateLimitedError):
-            await submit(seedance)
+            await refused(seedance)
         began = now()
-        await read(seedance)
-
-    assert script.times[-1] - began < 1
-
-
-async def test_refused_read_delays_no_submission() -> None:
-    """After a 429 to a read, a submission is sent without delay."""
-    script = Script(responds(429, Retry_After="600"), ACCEPTED)
-
-    async with client(script) as seedance:
-        with pytest.raises(RateLimitedError):
-            await read(seedance)
-        began = now()
-        await submit(seedance)
+        await other(seedance)
 
     assert script.times[-1] - began < 1
 

@@ -530,22 +530,13 @@ async def test_deadline_admits_possible_cost(ledger: Ledger, seconds: float) -> 
         await submit(with_callbacks(Api(httpx.ReadError("the connection broke")), ledger), seconds=seconds)
 
 
-async def test_pays_again_once_per_run(ledger: Ledger) -> None:
+@pytest.mark.parametrize("is_given_up", [False, True], ids=["new clip", "given up by an earlier run"])
+async def test_pays_again_once_per_run(ledger: Ledger, *, is_given_up: bool) -> None:
     """With permission to resubmit, a run whose every answer is lost pays for one attempt and no more."""
-    api = Api(*[httpx.ReadError("the connection broke")] * 9)
-    careless = replace(with_callbacks(api, ledger), policy=RetryPolicy(on_unresolved="resubmit"))
-
-    with pytest.raises(SubmissionUnresolvedError):
-        await submit(careless, seconds=3600)
-
-    assert len(api.sent) == 1
-
-
-async def test_resubmits_once_after_loss(ledger: Ledger) -> None:
-    """A run that declares an earlier submission lost pays once, even if its own answer is lost too."""
-    with pytest.raises(SubmissionUnresolvedError):
-        await submit(submitter(Api(httpx.ReadError("the connection broke")), ledger))
-    await _expire(ledger)
+    if is_given_up:
+        with pytest.raises(SubmissionUnresolvedError):
+            await submit(submitter(Api(httpx.ReadError("the connection broke")), ledger))
+        await _expire(ledger)
     api = Api(*[httpx.ReadError("the connection broke")] * 9)
     careless = replace(with_callbacks(api, ledger), policy=RetryPolicy(on_unresolved="resubmit"))
 

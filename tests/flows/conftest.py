@@ -34,9 +34,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"))
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _prefect(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Run the flows of this process on the tests' server."""
+    """Run the flows of a module on the tests' server, and leave no settings to tests of other folders."""
     settings = {
         PREFECT_API_URL: prefect_server,
         PREFECT_HOME: tmp_path_factory.mktemp("prefect-home"),

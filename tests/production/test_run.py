@@ -12,7 +12,9 @@ import pytest
 
 from prefect_seedance.clips.archive import Clip
 from prefect_seedance.clips.history import ClipStatus
-from prefect_seedance.clips.records import clip_prefix
+from prefect_seedance.clips.ledger import Ledger
+from prefect_seedance.clips.records import Attempt, clip_prefix
+from prefect_seedance.errors import DeadlineError
 from prefect_seedance.film.seams import ClipInspection
 from prefect_seedance.options import Output, RetryPolicy
 from prefect_seedance.production import outputs
@@ -26,6 +28,7 @@ from prefect_seedance.report.manifest import Manifest, read_manifest
 from prefect_seedance.report.verdict import Verdict
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.image import SourceImage
+from prefect_seedance.storyboard.plan import PlannedClip
 from prefect_seedance.storyboard.schema import ClipList, ClipSpec, Defaults
 from tests.processes import Sandbox
 from tests.production.conftest import PLAIN, QUICK, SOUNDS, make, opened, prepare_sounds
@@ -425,3 +428,49 @@ async def test_similarity_needs_inspection(settings: RunSettings) -> None:
 
     assert [entry.inspection for entry in plain.clips] == [None, None]
     assert all(entry.inspection for entry in checked.clips)
+
+
+class Broken(Ledger):
+    """A ledger with a mistake in its code, for the clip bell."""
+
+    async def attempts(self, fingerprint: str) -> tuple[Attempt, ...]:
+        """Fail for the first clip."""
+        if fingerprint == self.broken:
+            raise RuntimeError("a mistake")
+        return await super().attempts(fingerprint)
+
+    broken = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting(PlainSteps):
+    """Steps whose submissions never end, and whose first clip cannot be submitted."""
+
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def submit(self, clip: PlannedClip, *, deadline_seconds: float) -> Attempt:
+        """Wait until the deadline with all clips but one."""
+        if clip.name == "bell":
+            raise RuntimeError("another mistake")
+        self.begun.set()
+        await asyncio.sleep(deadline_seconds)
+        raise DeadlineError("too late")
+
+
+async def test_mistake_does_not_block_cancellation(settings: RunSettings) -> None:
+    """A run whose code fails for one clip can still be cancelled while it waits for the others."""
+    prepared = await prepare_sounds(settings)
+
+    async with Session.open(prepared.settings) as session:
+        ledger = Broken(session.store)
+        ledger.broken = prepared.plan.clips[0].fingerprint
+        steps = Waiting(session=session, settings=prepared.settings)
+        running = asyncio.create_task(run(prepared, session=replace(session, ledger=ledger), steps=steps))
+        await steps.begun.wait()
+        await asyncio.sleep(0.5)
+
+        running.cancel()
+        done, _ = await asyncio.wait({running}, timeout=10)
+
+    assert done
+    assert running.cancelled()
