@@ -248,6 +248,21 @@ async def _failed(ledger: Ledger, code: str) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "policy", [RetryPolicy(), RetryPolicy(retry_failed=True, retry_rejected=True, on_unresolved="resubmit")]
+)
+async def test_success_is_never_bought_again(ledger: Ledger, policy: RetryPolicy) -> None:
+    """A clip whose generation succeeded is not submitted again, whatever the policy permits."""
+    accepted = await submit(submitter(Api(), ledger))
+    success = await ledger.conclude(accepted, Outcome(result=Result.success, ended_at=datetime.now(UTC)))
+    api = Api()
+
+    again = await submit(submitter(api, ledger, policy=policy))
+
+    assert again == success
+    assert not api.sent
+
+
 async def test_failure_needs_permission(ledger: Ledger) -> None:
     """A failed generation is submitted again only if the policy permits it, and then once."""
     await submit(submitter(Api(), ledger))
