@@ -27,6 +27,8 @@ _UNITS = (
     "tests/storyboard/test_plan.py",
     "tests/storage/test_store.py",
     "tests/clips/test_submit.py",
+    "tests/clips/test_supervision.py",
+    "tests/api/test_permit.py",
     "tests/clips/test_retry.py",
     "tests/clips/test_poll.py",
     "tests/report/test_manifest.py",
