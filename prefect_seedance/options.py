@@ -157,7 +157,7 @@ MinSimilarity = Annotated[
     Field(ge=0, le=1),
     Help(
         "Minimum structural similarity, from 0 to 1, of a clip's first and last frame to its images and to "
-        "the next clip. Clips below it fail; 0 accepts all."
+        "the next clip. Clips below it fail, and so do clips that could not be compared; 0 accepts all."
     ),
 ]
 WithReport = Annotated[bool, Help("Write the report page.")]

@@ -104,8 +104,13 @@ class Poller:
         found = pending.ended.result()
         return found if isinstance(found, Attempt) else await ledger.conclude(attempt, found)
 
-    async def poll_once(self, attempt: Attempt, *, ledger: Ledger) -> Attempt:
+    async def poll_once(self, attempt: Attempt, *, ledger: Ledger, deadline: float) -> Attempt:
         """Return the attempt, with its outcome if it has ended; read its status once at most.
+
+        Args:
+            attempt: One that was accepted.
+            ledger: Where the outcome is recorded.
+            deadline: By the event loop's clock: the API may request a pause before the next read.
 
         Raises:
             SeedanceError: The API refuses to answer; the generation continues.
@@ -116,7 +121,11 @@ class Poller:
         # A negative age is that of a clock that was ahead: the generation may be old.
         if 0 <= _age_seconds(attempt.acceptance) < self._first_poll_seconds(attempt):
             return attempt
-        answer = await self._answer(attempt)
+        try:
+            async with asyncio.timeout_at(deadline):
+                answer = await self._answer(attempt)
+        except TimeoutError:
+            return attempt
         settling_seconds = self._waiting.settling_seconds
         has_settled = has_settled_by_record(answer, attempt, settling_seconds=settling_seconds)
         if not is_final(answer, has_settled=has_settled):

@@ -115,7 +115,7 @@ class OutputMaker:
                 found = await asyncio.gather(*[self.inspector.compare_next(*pair) for pair in pairs.values()])
         except TimeoutError:
             _log.warning("The cuts of %s could not be compared in time; run again", manifest.production)
-            return {}
+            return dict.fromkeys(pairs, Similarity(reason="not in time"))
         return dict(zip(pairs, found, strict=True))
 
     async def _join(self, manifest: Manifest) -> Manifest:

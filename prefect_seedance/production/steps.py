@@ -99,10 +99,10 @@ class PlainSteps:
             DeadlineError: If the deadline comes first; the generation continues.
             SeedanceError: If the API refuses to answer; the generation continues.
         """
-        poller, ledger = self.session.poller, self.session.ledger
+        poller, ledger, deadline = self.session.poller, self.session.ledger, _deadline(deadline_seconds)
         if not self.settings.waiting.wait:
-            return await poller.poll_once(attempt, ledger=ledger)
-        return await poller.wait(attempt, ledger=ledger, deadline=_deadline(deadline_seconds))
+            return await poller.poll_once(attempt, ledger=ledger, deadline=deadline)
+        return await poller.wait(attempt, ledger=ledger, deadline=deadline)
 
     async def archive(self, attempt: Attempt, *, deadline_seconds: float) -> Clip:
         """Download, verify and store the video of a successful attempt, unless it is archived.

@@ -314,14 +314,32 @@ async def test_poll_once_reads_once(ledger: Ledger) -> None:
     api = Api(lambda _: success())
 
     async with polling(api) as poller:
-        young = await poller.poll_once(accepted(1, age_seconds=30), ledger=ledger)
-        old = await poller.poll_once(accepted(2, age_seconds=50), ledger=ledger)
-        again = await poller.poll_once(accepted(2, age_seconds=50), ledger=ledger)
+        young = await poller.poll_once(accepted(1, age_seconds=30), ledger=ledger, deadline=soon())
+        old = await poller.poll_once(accepted(2, age_seconds=50), ledger=ledger, deadline=soon())
+        again = await poller.poll_once(accepted(2, age_seconds=50), ledger=ledger, deadline=soon())
 
     assert young.outcome is None
     assert old.outcome
     assert again.outcome == old.outcome
     assert [generation for generation, _ in api.polls] == ["task_2"]
+
+
+async def test_poll_once_ends_at_deadline(ledger: Ledger) -> None:
+    """A pause that the API demands does not hold a run that does not wait beyond its deadline."""
+    busy = httpx.Response(
+        429, headers={"retry-after": "600"}, json={"code": 429, "message": "", "data": None}
+    )
+    api = Api(lambda _: busy)
+
+    async with polling(api) as poller:
+        await poller.poll_once(accepted(1, age_seconds=50), ledger=ledger, deadline=soon())
+        began = asyncio.get_running_loop().time()
+        attempt = await poller.poll_once(accepted(2, age_seconds=50), ledger=ledger, deadline=soon(20))
+        lasted = asyncio.get_running_loop().time() - began
+
+    assert attempt.outcome is None
+    assert len(api.polls) == 1
+    assert lasted == pytest.approx(20, abs=1)
 
 
 @pytest.mark.parametrize("age", [50, 90, 200, 24 * HOUR])
@@ -331,7 +349,7 @@ async def test_poll_once_concludes_nothing_odd(ledger: Ledger, answer: httpx.Res
     api = Api(lambda _: answer)
 
     async with polling(api) as poller:
-        attempt = await poller.poll_once(accepted(age_seconds=age), ledger=ledger)
+        attempt = await poller.poll_once(accepted(age_seconds=age), ledger=ledger, deadline=soon())
 
     assert attempt.outcome is None
     assert len(api.polls) == 1
@@ -352,7 +370,7 @@ async def test_completion_time_settles(ledger: Ledger, completed: float, expecte
     api = Api(lambda _: success((), completeTime=then.timestamp() * 1000))
 
     async with polling(api) as poller:
-        attempt = await poller.poll_once(accepted(age_seconds=2 * HOUR), ledger=ledger)
+        attempt = await poller.poll_once(accepted(age_seconds=2 * HOUR), ledger=ledger, deadline=soon())
 
     assert (attempt.outcome.code if attempt.outcome else None) == expected
 
@@ -367,7 +385,7 @@ async def test_lifetime_ends_oddity(ledger: Ledger, answer: httpx.Response, wait
         if waits:
             attempt = await poller.wait(old, ledger=ledger, deadline=soon())
         else:
-            attempt = await poller.poll_once(old, ledger=ledger)
+            attempt = await poller.poll_once(old, ledger=ledger, deadline=soon())
 
     assert attempt.outcome
     assert (attempt.outcome.result, attempt.outcome.code) == (Result.failed, NO_RESULT)
@@ -380,7 +398,7 @@ async def test_clock_ahead_delays_nothing(ledger: Ledger) -> None:
 
     async with polling(api) as poller:
         await poller.wait(accepted(1, age_seconds=-3 * HOUR), ledger=ledger, deadline=soon())
-        once = await poller.poll_once(accepted(2, age_seconds=-3 * HOUR), ledger=ledger)
+        once = await poller.poll_once(accepted(2, age_seconds=-3 * HOUR), ledger=ledger, deadline=soon())
 
     assert 40 <= api.polls[0][1] < 41
     assert once.outcome

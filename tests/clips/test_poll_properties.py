@@ -128,7 +128,7 @@ def test_one_read_decides_nothing(answer: str, age: float, settling_seconds: flo
     async def poll() -> None:
         api = Api(lambda _: ANSWERS[answer])
         async with polling(api, Waiting(settling_seconds=settling_seconds)) as poller:
-            attempt = await poller.poll_once(accepted(age_seconds=age), ledger=ledger())
+            attempt = await poller.poll_once(accepted(age_seconds=age), ledger=ledger(), deadline=soon())
 
         assert attempt.outcome is None
         assert len(api.polls) <= 1

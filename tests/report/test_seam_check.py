@@ -73,7 +73,7 @@ def test_findings_fail_no_clip() -> None:
         pytest.param([(0.95, 0.92), (0.94, 0.95)], 0.85, [1], id="cut-by-the-first"),
         pytest.param([(0.95, 0.94), (0.92, 0.95)], 0.85, [2], id="cut-by-the-second"),
         pytest.param([(None, None), (None, None)], 0.85, [2], id="cut-unknown"),
-        pytest.param([(None, None), (None, None)], None, [], id="not-compared"),
+        pytest.param([(None, None), (None, None)], None, [2], id="not-compared"),
     ],
 )
 def test_low_similarity_fails_clip(
@@ -87,6 +87,29 @@ def test_low_similarity_fails_clip(
     manifest = check_seams(_manifest(2), inspections, {1: Similarity(ssim=following)}, min_similarity=0.9)
 
     assert _failed(manifest) == failed
+
+
+async def test_unknown_similarity_fails_clip() -> None:
+    """A required similarity has to be shown: a clip that was not inspected in time does not pass."""
+    clip = await films.archived(Store.open("memory://unknown"), films.clip(1))
+    whole = _manifest(2)
+    entries = [entry.model_copy(update={"clip": clip}) for entry in whole.clips]
+    whole = whole.model_copy(update={"clips": tuple(entries)})
+    inspection = _inspection(start=0.95)
+    inspection = inspection.model_copy(update={"start": Similarity(reason="the image sea is missing")})
+
+    lenient = check_seams(whole, {"1": inspection}, {})
+    strict = check_seams(whole, {"1": inspection}, {}, min_similarity=0.9)
+
+    assert _failed(lenient) == []
+    first, second = strict.clips
+    assert first.reason == (
+        "shot 1 could not be compared with its start image (the image sea is missing). "
+        "The clip is archived and stays in the film; run again to compare it"
+    )
+    assert second.reason == (
+        "shot 2 could not be inspected. The clip is archived and stays in the film; run again to inspect it"
+    )
 
 
 async def test_failed_clip_stays_and_costs_nothing() -> None:
