@@ -8,6 +8,8 @@ from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.errors import DeadlineError
 from prefect_seedance.storyboard.plan import PlannedClip
 
+_MAY_BE_IN_FLIGHT = {ClipStatus.in_flight, ClipStatus.submitting}
+
 
 @dataclass(kw_only=True)
 class RunSlots:
@@ -27,9 +29,9 @@ class RunSlots:
     _taken: dict[str, Slot] = field(default_factory=dict)
 
     def take_open(self) -> None:
-        """Take slots for the generations of earlier runs, even beyond the limit, because they exist."""
+        """Take slots for what earlier runs submitted, even beyond the limit, because it may be in flight."""
         for fingerprint, status in self.statuses.items():
-            if status is ClipStatus.in_flight:
+            if status in _MAY_BE_IN_FLIGHT:
                 self._taken[fingerprint] = self.slots.take()
 
     async def take(self, clip: PlannedClip) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 
 from prefect_seedance.options import Output
 from prefect_seedance.production.prepare import prepare
@@ -9,6 +10,7 @@ from prefect_seedance.production.run import run
 from prefect_seedance.production.steps import PlainSteps
 from prefect_seedance.report.manifest import Manifest
 from prefect_seedance.storyboard.schema import ClipList, ClipSpec
+from tests.simulation.api import Post
 from tests.simulation.clock import Process
 from tests.simulation.invariants import Fence, at_every_step, is_known
 from tests.simulation.runs import Choices, Simulation
@@ -17,17 +19,19 @@ _CLIPS = ClipList(
     title="Sounds",
     clips=(ClipSpec(name="bell", prompt="a bell rings"), ClipSpec(name="sea", prompt="waves break")),
 )
+_IN_FLIGHT = 2
 _MANIFEST = "productions/sounds/manifest.json"
 
 
-def produce(simulation: Simulation) -> Process:
-    """Start a process that produces the clips."""
+def produce(simulation: Simulation, clips: ClipList = _CLIPS, *, in_flight: int = 1000) -> Process:
+    """Start a process that produces clips, within a limit of generations in flight."""
     process = simulation.process(f"production {len(simulation.world.processes)}")
 
     async def work() -> Manifest:
         settings, open_archive = Choices().settings(process.name), simulation.opener(process)
-        output = Output(film=False, report=False)
-        prepared = await prepare(_CLIPS, settings, output=output, open_archive=open_archive)
+        account = settings.credentials.model_copy(update={"generations_in_flight": in_flight})
+        settings, output = replace(settings, credentials=account), Output(film=False, report=False)
+        prepared = await prepare(clips, settings, output=output, open_archive=open_archive)
         async with simulation.session(process, prepared.settings) as session:
             steps = PlainSteps(session=session, settings=prepared.settings)
             return await run(prepared, session=session, steps=steps)
@@ -83,3 +87,33 @@ def test_cancelled_production_accounts() -> None:
             return True
 
     print(f"cancelled at {at_every_step(cancel)} steps")  # noqa: T201 -- the size of the proof
+
+
+def test_killed_production_keeps_slots() -> None:
+    """However a run is killed, no later one brings more generations into flight than the account may have."""
+    new = (ClipSpec(name="wind", prompt="wind blows"), ClipSpec(name="rain", prompt="rain falls"))
+    edited = _CLIPS.model_copy(update={"clips": (*new, *_CLIPS.clips)})
+
+    def kill(step: int) -> bool:
+        with Simulation() as simulation:
+            crowded: list[float] = []
+
+            def count(_: Post) -> None:
+                now = simulation.world.now
+                if sum(now < sold.ends for sold in simulation.api.books.values()) >= _IN_FLIGHT:
+                    crowded.append(now)
+
+            simulation.api.on_send = count
+            first = produce(simulation, in_flight=_IN_FLIGHT)
+            first.on_step = lambda: first.kill() if first.steps == step else None
+            simulation.finish(first)
+            if first.error is None and first.steps < step:
+                return False
+
+            second = simulation.finish(produce(simulation, edited, in_flight=_IN_FLIGHT))
+
+            assert second.error is None
+            assert not crowded
+            return True
+
+    print(f"killed at {at_every_step(kill)} steps")  # noqa: T201 -- the size of the proof
