@@ -9,21 +9,22 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 import httpx
-import tenacity
 
 from prefect_seedance.api.account import REQUESTS_PER_MINUTE, Account
-from prefect_seedance.api.lane import Lane
 from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.api.permit import Permit
 from prefect_seedance.api.responses import checked_id, parse_response, submitted_id
+from prefect_seedance.api.retry import retry
 from prefect_seedance.api.transport import exchange, timeouts
 from prefect_seedance.api.urls import checked_base_url, origin
 from prefect_seedance.api.wire import DEFAULT_BASE_URL, GenerateRequest, Generation, problems
 from prefect_seedance.errors import (
     AuthenticationError,
+    ConnectionFailedError,
     InsufficientFundsError,
     InvalidRequestError,
     NoAnswerError,
+    RateLimitedError,
     SeedanceError,
     SetupError,
     may_retry_read,
@@ -117,7 +118,7 @@ class SeedanceClient:
 
     @asynccontextmanager
     async def admission(self) -> AsyncIterator[None]:
-        """Wait until a request may be submitted.
+        """Wait until a request may be submitted, and the API can be reached.
 
         Record the intent and submit inside. Then a recorded request is sent soon, or not at all.
 
@@ -125,8 +126,26 @@ class SeedanceClient:
             AuthenticationError: If the API refused the key within the last minute.
             InsufficientFundsError: If the balance was too low within the last minute.
         """
-        async with self._submit_gate, self.account.admission():
-            yield
+        async with self._submit_gate:
+            while True:
+                async with self.account.admission():
+                    if await self._is_reachable():
+                        yield
+                        return
+
+    async def _is_reachable(self) -> bool:
+        """After a failed connection, return whether a free request, which leaves no record, connects."""
+        lane = self.account.submissions
+        if not isinstance(lane.refusal, ConnectionFailedError):
+            return True
+        try:
+            async with lane.request(self.requests_per_minute):
+                await self._exchange(self._reads, self._balance_request())
+        except (ConnectionFailedError, RateLimitedError):
+            return False
+        except SeedanceError:
+            return True
+        return True
 
     async def submit(self, request: GenerateRequest, *, permit: Permit | None = None) -> str:
         """Start a generation, which costs money, and return its id.
@@ -163,7 +182,7 @@ class SeedanceClient:
 
         seconds = permit.deadline - asyncio.get_running_loop().time()
         try:
-            data = await _retry(post, may_retry=may_retry_submission, seconds=seconds, lane=lane, sleep=pause)
+            data = await retry(post, may_retry=may_retry_submission, seconds=seconds, lane=lane, sleep=pause)
         except (AuthenticationError, InsufficientFundsError) as error:
             self.account.refuse(error)
             raise
@@ -209,7 +228,8 @@ class SeedanceClient:
         url = self._url("statusTask", base_url=self._on_own_host(base_url), model=model or self.model)
 
         async def get() -> Generation:
-            data = await self._get(url, taskId=checked_id(generation_id))
+            params = {"taskId": checked_id(generation_id)}
+            data = await self._get(self._reads.build_request("GET", url, params=params))
             if not isinstance(data, dict):
                 raise NoAnswerError(f"The status response for generation {generation_id} has no data")
             return Generation.from_status(data, generation_id=generation_id)
@@ -224,7 +244,7 @@ class SeedanceClient:
         """
 
         async def get() -> Decimal:
-            data = await self._get(f"{self.base_url}/api/v1/apikeys/current-balance")
+            data = await self._get(self._balance_request())
             if isinstance(data, bool) or not isinstance(data, int | float) or not math.isfinite(data):
                 raise NoAnswerError(f"The response to the balance is not a number: {str(data)[:200]}")
             return Decimal(str(data))
@@ -249,39 +269,19 @@ class SeedanceClient:
         return recorded
 
     async def _retry_read(self, read: Callable[[], Awaitable[_T]], seconds: float) -> _T:
-        return await _retry(read, may_retry=may_retry_read, seconds=seconds, lane=self.account.reads)
+        return await retry(read, may_retry=may_retry_read, seconds=seconds, lane=self.account.reads)
 
-    async def _get(self, url: str, **params: str) -> object:
+    def _balance_request(self) -> httpx.Request:
+        return self._reads.build_request("GET", f"{self.base_url}/api/v1/apikeys/current-balance")
+
+    async def _get(self, request: httpx.Request) -> object:
         """Send a request that costs nothing, when its turn has come."""
-        http = self._reads
         async with self._read_gate, self.account.reads.request(self.requests_per_minute):
-            return await self._exchange(http, http.build_request("GET", url, params=params))
+            return await self._exchange(self._reads, request)
 
     async def _exchange(self, http: httpx.AsyncClient, request: httpx.Request) -> object:
         """Send one request, and return the ``data`` of a successful response."""
         return parse_response(await exchange(http, request))
-
-
-async def _retry(
-    send: Callable[[], Awaitable[_T]],
-    *,
-    may_retry: Callable[[BaseException], bool],
-    seconds: float,
-    lane: Lane,
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-) -> _T:
-    """Retry a request as long as ``may_retry`` allows and its lane has no pause beyond ``seconds``."""
-    clock = asyncio.get_running_loop().time
-    latest = clock() + seconds
-    jittered = tenacity.wait_exponential(multiplier=0.5, max=15) + tenacity.wait_random(0, 0.5)
-    tries = tenacity.AsyncRetrying(
-        retry=tenacity.retry_if_exception(may_retry),
-        wait=lambda state: max(lane.pause_seconds, jittered(state)),
-        stop=lambda state: clock() + state.upcoming_sleep >= latest,
-        sleep=sleep,
-        reraise=True,
-    )
-    return await tries(send)
 
 
 def _checked_key(api_key: str) -> str:

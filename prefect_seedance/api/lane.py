@@ -35,6 +35,9 @@ class Lane:
     Args:
         pace: The account's, which all lanes share.
         refusals: The errors after which the lane pauses.
+
+    Attributes:
+        refusal: The latest refusal; None once a request has succeeded.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class Lane:
         self._refusing = refusals
         self._turns = Turns()
         self._next = self._interval = 0.0
+        self.refusal: SeedanceError | None = None
         self._refusals = 0
         self._refused_at = self._paused_until = -math.inf
         self._probes: dict[_Stage, object] = {}
@@ -139,6 +143,7 @@ class Lane:
                 return
             growing = min(2.0 ** min(self._refusals, _MAX_DOUBLINGS), _MAX_PAUSE_SECONDS)
             self._refused_at, self._paused_until = now, now + (requested or growing)
+            self.refusal = error
             self._refusals += 1
             self._interval = min(2 * max(self._interval, interval_seconds), _MAX_INTERVAL_SECONDS)
             self._next = now  # the requests that wait for their time queue again
@@ -150,6 +155,6 @@ class Lane:
             if sent_at <= self._refused_at:
                 return
             self._interval *= _RECOVERY
-            self._refusals = 0
+            self.refusal, self._refusals = None, 0
             self._probes.clear()
             self._turns.serve()
