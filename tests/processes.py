@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 import pytest
@@ -298,6 +298,19 @@ class Receiver:
         self.process.wait()
 
 
+@contextlib.contextmanager
+def receiving(
+    archive: object, *options: object, env: Mapping[str, str], port: int = 0, stderr: IO[str] | None = None
+) -> Iterator[Receiver]:
+    """Run a receiver for an archive, with the account in the environment."""
+    arguments = ("callbacks", "--archive", archive, "--port", port, "--json", *options)
+    output = {"stdout": subprocess.PIPE, "stderr": stderr}
+    with running(BIN / "prefect-seedance", *arguments, env=env, **output) as process:
+        assert process.stdout is not None
+        url = json.loads(process.stdout.readline())["address"]
+        yield Receiver(url=url, port=int(url.rpartition(":")[2]), process=process)
+
+
 @pytest.fixture
 def start_receiver(tmp_path: Path, sandbox: Sandbox) -> Iterator[Callable[..., Receiver]]:
     """Return a function that starts a receiver for an archive, with the sandbox's account."""
@@ -307,18 +320,8 @@ def start_receiver(tmp_path: Path, sandbox: Sandbox) -> Iterator[Callable[..., R
             archive: object, *options: object, port: int = 0, env: Mapping[str, str] | None = None
         ) -> Receiver:
             settings = {**sandbox.env, "SEEDANCE_CALLBACK_SECRET": CALLBACK_SECRET, **(env or {})}
-            arguments = ("callbacks", "--archive", archive, "--port", port, "--json", *options)
-            process = stack.enter_context(
-                running(
-                    BIN / "prefect-seedance",
-                    *arguments,
-                    env=environment(tmp_path / "receiver", **settings),
-                    stdout=subprocess.PIPE,
-                )
-            )
-            assert process.stdout is not None
-            url = json.loads(process.stdout.readline())["address"]
-            return Receiver(url=url, port=int(url.rpartition(":")[2]), process=process)
+            variables = environment(tmp_path / "receiver", **settings)
+            return stack.enter_context(receiving(archive, *options, port=port, env=variables))
 
         yield start
 

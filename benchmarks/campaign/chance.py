@@ -1,88 +1,12 @@
-"""The random choices of a campaign: clips, faults, and when to kill a run."""
+"""The random choices of a campaign: how productions and runs differ, and when to interrupt a run."""
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from random import Random
+from typing import Literal
 
-from PIL import Image
-
-CLIPS = 20
-"""Clips in each production."""
-
-SECONDS = 4
-"""Duration of each clip."""
-
-Rule = Mapping[str, object]
-
-_IMAGES = {"dawn": "#f2b48c", "noon": "#8cc8f2", "dusk": "#c06a8c"}
-
-_FAULTS: Mapping[str, Mapping[str, Sequence[tuple[float, Rule]]]] = {
-    "submit": {
-        "accept-then-drop": [(0.01, {}), (0.005, {"reset": True})],
-        "accept-then-hang": [(0.003, {})],
-        "accept-then-answer": [(0.003, {"status": status}) for status in (500, 502, 503, 504)],
-        "accept-then-hidden-code": [(0.003, {"code": 500})],
-        "accept-then-garbage": [(0.004, {})],
-        "accept-without-id": [(0.004, {})],
-        "drop": [(0.004, {}), (0.004, {"reset": True})],
-        "hang": [(0.002, {})],
-        "garbage": [(0.003, {})],
-        "answer": [
-            *[(0.003, {"status": status}) for status in (400, 401, 402, 403, 404, 429, 500, 503)],
-            (0.003, {"status": 429, "retry_after": 1}),
-        ],
-        "slow": [(0.05, {"seconds": 0.3})],
-    },
-    "status": {
-        "drop": [(0.02, {}), (0.01, {"reset": True})],
-        "hang": [(0.002, {})],
-        "slow": [(0.03, {"seconds": 0.3})],
-        "answer": [
-            *[(0.01, {"status": status}) for status in (500, 502, 503, 504)],
-            *[(0.002, {"status": status}) for status in (401, 403, 429)],
-            (0.2, {"status": 404, "since": "acceptance", "until_seconds": 0.3}),
-        ],
-        "hidden-code": [(0.01, {"code": 500})],
-        "garbage": [(0.02, {})],
-        "null-data": [(0.02, {})],
-        "unknown-state": [(0.02, {})],
-        "step-back": [(0.02, {})],
-        "no-urls": [(0.02, {})],
-        "broken-result": [(0.02, {})],
-    },
-    "file": {
-        "truncate": [
-            *[(0.01, {"at_byte": byte}) for byte in (0, 1, 1000)],
-            *[(0.01, {"at_share": share}) for share in (0.4, 0.95)],
-            *[(0.01, {"at_share": share, "consistent": True}) for share in (0.4, 0.95)],
-        ],
-        "flip-bits": [(0.02, {"count": 300})],
-        "wrong-length": [(0.01, {"by": by}) for by in (100, -100)],
-        "html": [(0.01, {})],
-        "empty": [(0.01, {})],
-        "expired": [(0.02, {})],
-        "redirect": [(0.02, {})],
-        "drip": [(0.01, {"bytes_per_second": 40_000})],
-        "huge": [(0.005, {"megabytes": 5})],
-        "no-range": [(0.03, {})],
-        "drop": [(0.01, {})],
-        "hang": [(0.003, {"seconds": 1})],
-        "slow": [(0.02, {"seconds": 0.3})],
-        "answer": [(0.01, {"status": status}) for status in (404, 429, 500, 503)],
-    },
-    "generation": {
-        "fail": [
-            (0.003, {"code": code})
-            for code in ("CONTENT_VIOLATION", "NSFW", "INVALID_IMAGE_URL", "GENERATION_FAILED", "NEVER_SEEN")
-        ],
-        "take-longer": [(0.05, {"factor": 4})],
-        "two-urls": [(0.03, {})],
-    },
-}  # fmt: skip
-"""Probability and parameters of each fault, by kind and name. No fault is permanent, so that every clip must
-succeed unless the API fails or rejects it for good."""
+from prefect_seedance.options import Waiting
 
 _TRIGGERS: Mapping[str, int] = {
     "time": 3,
@@ -94,77 +18,163 @@ _TRIGGERS: Mapping[str, int] = {
     "clip.json": 2,
     "manifest.json": 1,
 }
-"""Weights of the triggers for a kill; steps near submitting and archiving weigh most."""
+"""Weights of the triggers for an interruption; steps near submitting and archiving weigh most."""
 
 _RUN_SECONDS = 6.0
 """Duration of a run on an idle machine; a random time below it can be anywhere in the run."""
 
-
 _GRACEFUL = 0.15
 """Probability of SIGTERM instead of SIGKILL."""
+
+_RIVAL = 0.1
+"""Probability that two runs work on a production concurrently."""
+
+_EDIT = {True: 0.7, False: 0.1}
+"""Probability that the author edits the clip list after a run was killed, if clips are paid and not archived,
+and if none is."""
+
+_RESOLVE_FIRST = 0.5
+"""Probability that the operator resolves open submissions of a killed run before the next run."""
+
+_WAITING = Waiting(deadline_seconds=40, timeout_seconds=1.5, first_poll_seconds=0.2, poll_every_seconds=0.2)
+
+_LONG_PAUSE = 0.5
+"""Probability that a run is suspended until others may resolve its open submissions."""
+
+Kind = Literal["usual", "no wait", "hasty", "time limit", "pause"]
+
+_KINDS: tuple[Kind, ...] = ("usual", "usual", "usual", "usual", "no wait", "hasty", "time limit", "pause")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a production differs from others.
+
+    Attributes:
+        in_bucket: Whether its archive is a bucket instead of a folder.
+        has_callbacks: Whether a receiver serves it.
+        rescues: Whether its runs archive the clips of edited prompts; otherwise only the command does.
+    """
+
+    in_bucket: bool
+    has_callbacks: bool
+    rescues: bool
+
+    @classmethod
+    def of(cls, number: int, *, seed: int) -> "Setting":
+        """Return the setting of a production; of each eight in a row, all are different."""
+        settings = list(range(8))
+        Random(f"{seed} settings {number // 8}").shuffle(settings)  # noqa: S311 -- must be repeatable
+        drawn = settings[number % 8]
+        return cls(in_bucket=drawn < 2, has_callbacks=drawn % 2 == 0, rescues=drawn % 4 < 2)
 
 
 @dataclass(frozen=True)
 class Moment:
-    """When to kill a run.
+    """When to interrupt a run.
 
     Attributes:
         trigger: What to observe: seconds since the start, accepted generations, or files of this name.
         growth: How much it must have grown.
-        delay_seconds: Time between that growth and the kill.
-        is_graceful: Whether to send SIGTERM, as people and schedulers do, instead of SIGKILL.
+        delay_seconds: Time between that growth and the interruption.
+        signal: What to send: SIGKILL, SIGTERM as people and schedulers do, or SIGSTOP.
     """
 
     trigger: str
     growth: float
     delay_seconds: float
-    is_graceful: bool
+    signal: signal.Signals
 
     @classmethod
-    def draw(cls, chance: Random, *, missing: int) -> "Moment":
+    def draw(cls, chance: Random, *, missing: int, suspends: bool = False) -> "Moment":
         """Draw a moment in a run with this many missing clips."""
         (trigger,) = chance.choices(list(_TRIGGERS), weights=list(_TRIGGERS.values()))
-        is_graceful = chance.random() < _GRACEFUL
+        ends = signal.SIGTERM if chance.random() < _GRACEFUL else signal.SIGKILL
+        sends = signal.SIGSTOP if suspends else ends
         if trigger == "time":
-            return cls(trigger, chance.uniform(0.3, _RUN_SECONDS), delay_seconds=0, is_graceful=is_graceful)
+            return cls(trigger, chance.uniform(0.3, _RUN_SECONDS), delay_seconds=0, signal=sends)
         growth = 1 if trigger == "manifest.json" else chance.randint(1, max(1, missing * 3 // 4))
         delay_seconds = chance.choice((0, 0, 0.01, 0.05, 0.3)) * chance.random()
-        return cls(trigger, growth, delay_seconds=delay_seconds, is_graceful=is_graceful)
+        return cls(trigger, growth, delay_seconds=delay_seconds, signal=sends)
 
 
-def rules(chance: Random) -> list[Rule]:
-    """Draw the fault rules of a production: their frequency and their order."""
-    factor = chance.choice((0.5, 1, 1, 2))
-    drawn: list[Rule] = [
-        {"kind": kind, "fault": fault, "share": min(1, share * factor), **parameters}
-        for kind, faults in _FAULTS.items()
-        for fault, variants in faults.items()
-        for share, parameters in variants
-    ]
-    chance.shuffle(drawn)
-    outage = chance.uniform(0, 4)
-    trouble = {"kind": "status", "fault": "answer", "status": 503}
-    return (
-        [{**trouble, "after_seconds": outage, "until_seconds": outage + 3}, *drawn]
-        if chance.random() < 0.1
-        else drawn
-    )
+@dataclass(frozen=True)
+class Pause:
+    """How long a run is suspended.
+
+    Attributes:
+        is_long: Whether to wait until its open submissions may be resolved, and resolve them.
+        rival_seconds: How long another run works after that, while the first is suspended.
+    """
+
+    is_long: bool
+    rival_seconds: float
 
 
-def write_clip_list(folder: Path, *, title: str, chance: Random) -> Path:
-    """Write a clip list with zero, one or two images a clip, and return the file."""
-    folder.mkdir(parents=True)
-    for name, colour in _IMAGES.items():
-        Image.new("RGB", (320, 320), colour).save(folder / f"{name}.png")
-    clips = [
-        {
-            "prompt": f"{title}, clip {number}",
-            "images": [f"{name}.png" for name in chance.sample(list(_IMAGES), chance.choice((0, 0, 1, 2)))],
-            "sound": chance.random() < 0.2,
+@dataclass(frozen=True)
+class TimeLimit:
+    """The `timeout_seconds` of a flow of the user's own, and whether its function is async."""
+
+    seconds: float
+    is_async: bool
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """How to run a production once.
+
+    Attributes:
+        moment: When to interrupt the run; None to let it end.
+        rivals: Runs that work on the production concurrently.
+    """
+
+    waiting: Waiting = _WAITING
+    moment: Moment | None = None
+    rivals: int = 0
+    pause: Pause | None = None
+    time_limit: TimeLimit | None = None
+
+
+@dataclass
+class Chance:
+    """The choices of one production, in order."""
+
+    random: Random
+    has_prefect: bool
+    _kinds: list[Kind] = field(default_factory=list)
+
+    def plan_run(self, *, missing: int, may_kill: bool) -> RunPlan:
+        """Draw how to run a production that lacks this many clips."""
+        random, kind = self.random, self._next_kind()
+        if kind == "pause":
+            pause = Pause(is_long=random.random() < _LONG_PAUSE, rival_seconds=random.uniform(0.5, 5))
+            return RunPlan(moment=Moment.draw(random, missing=missing, suspends=True), pause=pause)
+        moment = Moment.draw(random, missing=missing) if may_kill else None
+        if kind == "time limit" and self.has_prefect:
+            limit = TimeLimit(seconds=random.uniform(0.5, _RUN_SECONDS), is_async=random.random() < 0.5)
+            return RunPlan(moment=moment, time_limit=limit)
+        changes: Mapping[Kind, Mapping[str, object]] = {
+            "no wait": {"wait": False},
+            "hasty": {"deadline_seconds": random.uniform(0.5, _RUN_SECONDS)},
         }
-        for number in range(CLIPS)
-    ]
-    defaults = {"resolution": "480p", "duration": SECONDS, "fixed_lens": True}
-    clip_list = {"title": title, "defaults": defaults, "clips": clips}
-    (folder / "clips.json").write_text(json.dumps(clip_list), encoding="utf-8")
-    return folder / "clips.json"
+        # No rival when stopping: either run may print the manifest that the other stored last.
+        is_alone = moment is not None and moment.signal == signal.SIGTERM
+        return RunPlan(
+            waiting=_WAITING.model_copy(update=dict(changes.get(kind, {}))),
+            moment=moment,
+            rivals=0 if is_alone or random.random() > _RIVAL else 1,
+        )
+
+    def resolves_first(self) -> bool:
+        """Draw whether the operator resolves open submissions before the next run."""
+        return self.random.random() < _RESOLVE_FIRST
+
+    def edits(self, *, is_paid: bool) -> int:
+        """Draw how often the author edits the clip list before the next run."""
+        return self.random.randint(1, 3) if self.random.random() < _EDIT[is_paid] else 0
+
+    def _next_kind(self) -> Kind:
+        """Deal the kinds of runs, so that even a few runs differ."""
+        if not self._kinds:
+            self._kinds = self.random.sample(_KINDS, len(_KINDS))
+        return self._kinds.pop()

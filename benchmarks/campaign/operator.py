@@ -2,14 +2,14 @@
 
 import contextlib
 import io
-import json
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from benchmarks.campaign.stage import Production, Stage
+from benchmarks.campaign.production import Production
+from benchmarks.campaign.stage import Stage
 from prefect_seedance.cli import main
 
 _COMMAND_LOCK = threading.Lock()
@@ -22,10 +22,10 @@ def resolve(stage: Stage, production: Production) -> Counter[str]:
     If the command refuses, for example during an API outage, the submission stays open until the next call.
     """
     done: Counter[str] = Counter()
-    for intent in production.open_intents():
+    for intent in production.archive.open_intents():
         bought = next(_unknown_to_ledger(stage, production, intent["name"]), "")
         choice = ("--adopt", bought) if bought else ("--lost",)
-        arguments = ("resolve", str(production.archive), intent["fingerprint"], *choice)
+        arguments = ("resolve", production.archive.url, intent["fingerprint"], *choice)
         code = _command(*arguments, "--base-url", stage.sandbox.url)
         done[choice[0].strip("-") if code == 0 else "refused"] += 1
     return done
@@ -34,7 +34,8 @@ def resolve(stage: Stage, production: Production) -> Counter[str]:
 def wait_until_resolvable(stage: Stage, production: Production) -> None:
     """Wait until every run that submitted must have recorded a result or ended, as the command requires."""
     latest = max(
-        (datetime.fromisoformat(intent["settles_by"]) for intent in production.open_intents()), default=None
+        (datetime.fromisoformat(intent["settles_by"]) for intent in production.archive.open_intents()),
+        default=None,
     )
     while latest and datetime.now(UTC) < latest and not stage.over.is_set():
         time.sleep(0.1)
@@ -42,8 +43,7 @@ def wait_until_resolvable(stage: Stage, production: Production) -> None:
 
 def _unknown_to_ledger(stage: Stage, production: Production, prompt: str) -> Iterator[str]:
     """Yield the generations with this prompt that the console lists and the ledger does not."""
-    records = production.files("attempt-*/accepted.json")
-    known = {json.loads(record.read_text(encoding="utf-8"))["generation_id"] for record in records}
+    known = set(production.archive.accepted())
     for generation in stage.books()["generations"]:
         if generation["prompt"] == prompt and generation["taskId"] not in known:
             yield generation["taskId"]

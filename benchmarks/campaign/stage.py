@@ -1,4 +1,4 @@
-"""The environment of one worker: a sandbox and the runs of the command."""
+"""The environment of one worker: a sandbox, receivers, and the runs of the command."""
 
 import contextlib
 import json
@@ -7,98 +7,31 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from benchmarks.campaign.chance import Moment
-from tests.processes import BIN, Sandbox, environment, running
+from benchmarks.campaign.chance import Moment, RunPlan
+from benchmarks.campaign.commands import command
+from benchmarks.campaign.production import Production, Run, StoppedError, ViolationError
+from tests.processes import BIN, CALLBACK_SECRET, S3, Sandbox, environment, receiving, running
 
 _TAG = "SEEDANCE_CAMPAIGN"
 """Inherited by every process that a run starts, so that all of them can be found."""
 
 _POLL_SECONDS = 0.02
-_FILE_POLL_SECONDS = 0.002
-"""Files are cheap to poll, and some follow others within milliseconds."""
+_ARCHIVE_POLL_SECONDS = 0.004
+"""Some records follow others within milliseconds; to list an archive takes a few."""
 
 _RUN_SECONDS = 120.0
-"""A run has a deadline of 40 s; a run that takes longer than this hangs."""
+"""A run has a deadline of at most 40 s; a run that takes longer than this hangs."""
 
 _EXIT_SECONDS = 15.0
 """Time for a stopped run, or for the children of a killed one, to exit; it takes 2 s on an idle machine."""
-
-
-class ViolationError(Exception):
-    """A rule of the campaign is violated."""
-
-
-class StoppedError(Exception):
-    """The campaign was stopped early."""
-
-
-@dataclass(frozen=True)
-class Production:
-    """The files of one production.
-
-    Attributes:
-        name: Name of its folder in the archive.
-        images_url: Base URL of the images in its archive.
-    """
-
-    name: str
-    clip_list: Path
-    archive: Path
-    images_url: str
-
-    def files(self, pattern: str) -> list[Path]:
-        """Return the files of its clips that match a pattern."""
-        return list(self.archive.glob(f"clips/*/{pattern}"))
-
-    def count(self, name: str) -> int:
-        """Count the clips that have a file of this name, without pathlib's overhead."""
-        try:
-            clips = list(os.scandir(self.archive / "clips"))
-        except FileNotFoundError:
-            return 0
-        return sum(os.path.exists(f"{clip.path}/{name}") for clip in clips)  # noqa: PTH110 -- ten times as fast
-
-    def open_intents(self) -> list[Mapping[str, Any]]:
-        """Return the intents without acceptance and without outcome."""
-        return [
-            json.loads(path.read_text(encoding="utf-8"))
-            for path in self.files("attempt-*/intent.json")
-            if not any((path.parent / record).exists() for record in ("accepted.json", "outcome.json"))
-        ]
-
-    @property
-    def manifest(self) -> Path:
-        """The path of its manifest."""
-        return self.archive / "productions" / self.name / "manifest.json"
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run of the command.
-
-    Attributes:
-        stopped: Whether it received SIGTERM.
-        manifest: Its manifest; None if it was killed or printed none.
-        output: Its error output.
-    """
-
-    killed: bool
-    stopped: bool
-    exit_code: int
-    manifest: Mapping[str, Any] | None
-    output: str
-
-    @property
-    def entries(self) -> Sequence[Mapping[str, Any]]:
-        """The manifest entry of each clip."""
-        return self.manifest["clips"] if self.manifest else ()
 
 
 @dataclass(frozen=True)
@@ -107,6 +40,7 @@ class Stage:
 
     Attributes:
         prefect_url: API URL of the Prefect server; empty to run without Prefect.
+        s3: The endpoint of all buckets.
         over: Set when all workers must stop.
         http: Client of the sandbox; opening one for each poll would take most of the CPU time.
     """
@@ -114,6 +48,7 @@ class Stage:
     folder: Path
     sandbox: Sandbox
     prefect_url: str
+    s3: S3
     over: threading.Event
     http: httpx.Client
 
@@ -124,7 +59,7 @@ class Stage:
 
     @property
     def tag(self) -> str:
-        """The mark of all processes that belong to this worker."""
+        """The mark of all processes that belong to this worker's runs."""
         return f"{os.getpid()}-{self.folder.name}"
 
     @property
@@ -135,12 +70,26 @@ class Stage:
             PREFECT_API_URL=self.prefect_url,
             PREFECT_LOGGING_TO_API_ENABLED="false",  # unused here, and costly for the server
             TMPDIR=str(self.temporary_folder),
-            **{_TAG: self.tag},
+            SEEDANCE_CALLBACK_SECRET=CALLBACK_SECRET,
+            **self.s3.env,
             **self.sandbox.env,
         )
 
-    def run(self, production: Production, *, moment: Moment | None = None, rivals: int = 0) -> Sequence[Run]:
-        """Run the command, with rivals if requested, and kill all of them at the given moment.
+    def new_bucket(self) -> str:
+        """Create a bucket, and return its URL."""
+        return f"s3://{self.s3.bucket()}"
+
+    @contextlib.contextmanager
+    def receiving(self, archive: str) -> Iterator[str]:
+        """Run a receiver for an archive, and yield its URL."""
+        with (
+            (self.folder / "receiver.err").open("w") as err,
+            receiving(archive, env=self.env, stderr=err) as it,
+        ):
+            yield it.url
+
+    def run(self, production: Production, plan: RunPlan) -> Sequence[Run]:
+        """Run the production, with rivals if planned, and kill or stop all of them at the planned moment.
 
         Raises:
             ViolationError: A run does not end, or leaves a process behind.
@@ -148,60 +97,123 @@ class Stage:
         """
         with contextlib.ExitStack() as stack:
             processes = [
-                stack.enter_context(self._running(production, number=number)) for number in range(1 + rivals)
+                stack.enter_context(self._running(production, plan, number=number))
+                for number in range(1 + plan.rivals)
             ]
-            stopped_runs = self._wait(processes, production, moment)
+            stopped = None
+            if plan.moment and self._wait(processes, self._reached(plan.moment, production)):
+                _end(processes, plan.moment.signal)
+                stopped = plan.moment.signal
+            self._wait(processes)
         self._require_no_orphans()
-        stopped = stopped_runs and moment is not None and moment.is_graceful
+        is_stopped = stopped == signal.SIGTERM
         return [
-            self._ended(process, stopped=stopped, number=number) for number, process in enumerate(processes)
+            self._ended(process, plan, number=number, is_stopped=is_stopped)
+            for number, process in enumerate(processes)
+        ]
+
+    def run_with_pause(
+        self, production: Production, plan: RunPlan, *, meanwhile: Callable[[], object]
+    ) -> Sequence[Run]:
+        """Run the production, suspend the run at the planned moment, and continue it while a rival works.
+
+        Args:
+            production: The production to run.
+            plan: A plan with a moment and a pause.
+            meanwhile: Called during a long pause, before the rival starts.
+        """
+        assert plan.moment
+        assert plan.pause
+        paused_seconds = 0.0
+        with contextlib.ExitStack() as stack:
+            processes = [stack.enter_context(self._running(production, plan, number=0))]
+            if self._wait(processes, self._reached(plan.moment, production)):
+                since = time.monotonic()
+                os.killpg(processes[0].pid, signal.SIGSTOP)
+                try:
+                    if plan.pause.is_long:
+                        meanwhile()
+                    processes.append(stack.enter_context(self._running(production, RunPlan(), number=1)))
+                    until = time.monotonic() + plan.pause.rival_seconds
+                    self._wait(processes[1:], lambda: time.monotonic() > until)
+                finally:
+                    os.killpg(processes[0].pid, signal.SIGCONT)
+                paused_seconds = time.monotonic() - since
+            self._wait(processes)
+        self._require_no_orphans()
+        return [
+            self._ended(process, plan, number=number, paused_seconds=0 if number else paused_seconds)
+            for number, process in enumerate(processes)
         ]
 
     @contextlib.contextmanager
-    def _running(self, production: Production, *, number: int) -> Iterator[subprocess.Popen[str]]:
-        times = ("--first-poll", "0.2", "--poll-every", "0.2", "--timeout", "1.5", "--deadline", "40")
-        arguments = ("produce", production.clip_list, "--archive", production.archive, "--json", *times)
-        command = (BIN / "prefect-seedance", *arguments, "--images-url", production.images_url)
+    def _running(
+        self, production: Production, plan: RunPlan, *, number: int
+    ) -> Iterator[subprocess.Popen[str]]:
         with (
             self._output_file(number, "out").open("w") as out,
             self._output_file(number, "err").open("w") as err,
         ):
             files = {"stdout": out, "stderr": err}
-            with running(*command, env=self.env, cwd=self.folder, **files) as process:
+            env = {**self.env, _TAG: self.tag}
+            with running(*command(production, plan), env=env, cwd=self.folder, **files) as process:
                 yield process
 
-    def _ended(self, process: subprocess.Popen[str], *, stopped: bool, number: int) -> Run:
+    def _ended(
+        self,
+        process: subprocess.Popen[str],
+        plan: RunPlan,
+        *,
+        number: int,
+        is_stopped: bool = False,
+        paused_seconds: float = 0,
+    ) -> Run:
         out, err = (self._output_file(number, where).read_text(encoding="utf-8") for where in ("out", "err"))
+        result = _result(out)
         return Run(
+            plan=plan,
             killed=process.returncode == -signal.SIGKILL,
-            stopped=stopped,
+            stopped=is_stopped,
             exit_code=process.returncode,
-            manifest=_manifest(out),
+            manifest=result if "clips" in result else None,
+            state={name: result[name] for name in ("state", "message", "seconds") if name in result},
             output=err or out,
+            paused_seconds=paused_seconds,
         )
 
     def _output_file(self, number: int, where: str) -> Path:
         return self.folder / f"run-{number}.{where}"
 
     def _wait(
-        self, processes: Sequence[subprocess.Popen[str]], production: Production, moment: Moment | None
+        self, processes: Sequence[subprocess.Popen[str]], reached: Callable[[], bool] = lambda: False
     ) -> bool:
-        """Wait until all runs end, and return whether they were killed or stopped."""
-        stopped_runs = False
+        """Wait until all processes have ended, or a moment is reached, and return whether it was."""
         started = time.monotonic()
-        goal = self._measure(moment, production, started) + moment.growth if moment else float("inf")
         while any(process.poll() is None for process in processes):
             if self.over.is_set():
                 raise StoppedError
             if time.monotonic() - started > _RUN_SECONDS:
                 raise ViolationError(f"the run did not end within {_RUN_SECONDS:.0f} s")
-            if moment and self._measure(moment, production, started) >= goal:
-                time.sleep(moment.delay_seconds)
-                _end(processes, signal.SIGTERM if moment.is_graceful else signal.SIGKILL)
-                stopped_runs = True
-            is_file = moment and moment.trigger.endswith((".json", ".mp4"))
-            time.sleep(_FILE_POLL_SECONDS if is_file else _POLL_SECONDS)
-        return stopped_runs
+            if reached():
+                return True
+            time.sleep(_POLL_SECONDS)
+        return False
+
+    def _reached(self, moment: Moment, production: Production) -> Callable[[], bool]:
+        """Return a function that waits a little, and returns whether a moment is reached."""
+        started = time.monotonic()
+        goal = self._measure(moment, production, started) + moment.growth
+
+        def reached() -> bool:
+            until = time.monotonic() + _POLL_SECONDS
+            while self._measure(moment, production, started) < goal:
+                if time.monotonic() > until or moment.trigger in {"time", "accepted"}:
+                    return False
+                time.sleep(_ARCHIVE_POLL_SECONDS)
+            time.sleep(moment.delay_seconds)
+            return True
+
+        return reached
 
     def _measure(self, moment: Moment, production: Production, started: float) -> float:
         match moment.trigger:
@@ -210,10 +222,11 @@ class Stage:
             case "accepted":
                 return float(self.books()["totals"]["accepted"])
             case "manifest.json":
-                return production.manifest.stat().st_mtime_ns if production.manifest.exists() else 0
+                began_at = production.manifest().get("began_at")
+                return datetime.fromisoformat(began_at).timestamp() if began_at else 0
             case "clip-*.mp4" | "clip.json":
-                return production.count(moment.trigger)
-        return production.count(f"attempt-001/{moment.trigger}")
+                return len(production.archive.keys(moment.trigger))
+        return len(production.archive.keys(f"attempt-*/{moment.trigger}"))
 
     def _require_no_orphans(self) -> None:
         latest = time.monotonic() + _EXIT_SECONDS
@@ -222,10 +235,19 @@ class Stage:
                 raise ViolationError(f"processes outlive their run: {left}")
             time.sleep(0.1)
 
-    def script(self, rules: Sequence[Mapping[str, object]]) -> None:
-        """Reset the sandbox and set the fault rules for a new production."""
+    def call(self, *arguments: object) -> tuple[int, Mapping[str, Any]]:
+        """Run another command with ``--json``, and return its exit code and result."""
+        words = [str(each) for each in (BIN / "prefect-seedance", *arguments, "--json")]
+        options: Mapping[str, Any] = {"env": self.env, "cwd": self.folder, "timeout": _RUN_SECONDS}
+        try:
+            ended = subprocess.run(words, **options, capture_output=True, text=True, check=False)
+        except subprocess.TimeoutExpired:
+            raise ViolationError(f"{arguments} did not end within {_RUN_SECONDS:.0f} s") from None
+        return ended.returncode, _result(ended.stdout) or {"output": ended.stdout + ended.stderr}
+
+    def reset(self) -> None:
+        """Reset the sandbox for a new production."""
         self.http.post("/sandbox/reset").raise_for_status()
-        self.sandbox.faults(*rules)
 
     def books(self) -> Mapping[str, Any]:
         """Return the sandbox's books of this production."""
@@ -247,12 +269,12 @@ def _end(processes: Sequence[subprocess.Popen[str]], how: signal.Signals) -> Non
             raise ViolationError(f"a run did not end within {_EXIT_SECONDS:.0f} s of {how.name}") from None
 
 
-def _manifest(output: str) -> Mapping[str, Any] | None:
-    try:
-        data = json.loads(output)
-    except ValueError:
-        return None
-    return data if "clips" in data else None
+def _result(output: str) -> Mapping[str, Any]:
+    """Return the last line, or everything, of a command's output as JSON; empty if it is none."""
+    for text in (output, output.strip().rpartition("\n")[2]):
+        with contextlib.suppress(ValueError):
+            return dict(json.loads(text))
+    return {}
 
 
 def orphans(tag: str) -> list[int]:
