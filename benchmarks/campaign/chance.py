@@ -29,12 +29,15 @@ _GRACEFUL = 0.15
 _RIVAL = 0.1
 """Probability that two runs work on a production concurrently."""
 
-_EDIT = {True: 0.7, False: 0.1}
+_EDIT = {True: 0.6, False: 0.1}
 """Probability that the author edits the clip list after a run was killed, if clips are paid and not archived,
-and if none is."""
+and if none is. After the first such run, the author always does."""
 
 _RESOLVE_FIRST = 0.5
 """Probability that the operator resolves open submissions of a killed run before the next run."""
+
+_KILL_RECEIVER = 0.3
+"""Probability that the receiver dies with a run that is killed."""
 
 _WAITING = Waiting(deadline_seconds=40, timeout_seconds=1.5, first_poll_seconds=0.2, poll_every_seconds=0.2)
 
@@ -142,6 +145,7 @@ class Chance:
     random: Random
     has_prefect: bool
     _kinds: list[Kind] = field(default_factory=list)
+    _has_edited: bool = False
 
     def plan_run(self, *, missing: int, may_kill: bool) -> RunPlan:
         """Draw how to run a production that lacks this many clips."""
@@ -169,9 +173,15 @@ class Chance:
         """Draw whether the operator resolves open submissions before the next run."""
         return self.random.random() < _RESOLVE_FIRST
 
+    def kills_receiver(self) -> bool:
+        """Draw whether the receiver dies with a run."""
+        return self.random.random() < _KILL_RECEIVER
+
     def edits(self, *, is_paid: bool) -> int:
         """Draw how often the author edits the clip list before the next run."""
-        return self.random.randint(1, 3) if self.random.random() < _EDIT[is_paid] else 0
+        edits = not self._has_edited or self.random.random() < _EDIT[is_paid]
+        self._has_edited = True
+        return self.random.randint(1, 3) if edits else 0
 
     def _next_kind(self) -> Kind:
         """Deal the kinds of runs, so that even a few runs differ."""

@@ -47,10 +47,10 @@ def _flow(production: Production, waiting: Waiting, limit: TimeLimit) -> Sequenc
 
 def _waiting(production: Production, waiting: Waiting) -> Waiting:
     """Add the receiver; its callbacks are due within a second."""
-    if not production.callback_url:
+    if not production.receiver:
         return waiting
     callbacks = {
-        "callback_url": production.callback_url,
+        "callback_url": production.receiver.url,
         "callback_grace_seconds": 2.0,
         "read_ledger_every_seconds": 0.5,
     }

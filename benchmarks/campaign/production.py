@@ -9,6 +9,7 @@ from typing import Any
 from benchmarks.campaign.archive import Archive, Json
 from benchmarks.campaign.chance import RunPlan, Setting
 from benchmarks.campaign.clip_list import ClipListFile
+from benchmarks.campaign.receiver import MortalReceiver
 
 
 class ViolationError(Exception):
@@ -26,7 +27,7 @@ class Production:
     Attributes:
         name: Name of its folder in the archive.
         images_url: Base URL of the images in its archive; empty for a bucket, which signs URLs.
-        callback_url: Base URL of its receiver; empty without one.
+        receiver: Its callback receiver, if it has one.
     """
 
     name: str
@@ -34,7 +35,7 @@ class Production:
     clip_list: ClipListFile
     archive: Archive
     images_url: str
-    callback_url: str
+    receiver: MortalReceiver | None
 
     @property
     def missing(self) -> int:

@@ -18,7 +18,7 @@ import httpx
 from benchmarks.campaign.chance import Moment, RunPlan
 from benchmarks.campaign.commands import command
 from benchmarks.campaign.production import Production, Run, StoppedError, ViolationError
-from tests.processes import BIN, CALLBACK_SECRET, S3, Sandbox, environment, receiving, running
+from tests.processes import BIN, CALLBACK_SECRET, S3, Receiver, Sandbox, environment, receiving, running
 
 _TAG = "SEEDANCE_CAMPAIGN"
 """Inherited by every process that a run starts, so that all of them can be found."""
@@ -80,13 +80,13 @@ class Stage:
         return f"s3://{self.s3.bucket()}"
 
     @contextlib.contextmanager
-    def receiving(self, archive: str) -> Iterator[str]:
-        """Run a receiver for an archive, and yield its URL."""
+    def receiving(self, archive: str, port: int) -> Iterator[Receiver]:
+        """Run a receiver for an archive."""
         with (
-            (self.folder / "receiver.err").open("w") as err,
-            receiving(archive, env=self.env, stderr=err) as it,
+            (self.folder / "receiver.err").open("a") as err,
+            receiving(archive, env=self.env, port=port, stderr=err) as receiver,
         ):
-            yield it.url
+            yield receiver
 
     def run(self, production: Production, plan: RunPlan) -> Sequence[Run]:
         """Run the production, with rivals if planned, and kill or stop all of them at the planned moment.

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import json
 import shutil
 import sys
@@ -16,6 +17,7 @@ from benchmarks.campaign.archive import Archive
 from benchmarks.campaign.chance import Chance, RunPlan, Setting
 from benchmarks.campaign.clip_list import CLIPS, ClipListFile
 from benchmarks.campaign.production import Production, Run, StoppedError, ViolationError
+from benchmarks.campaign.receiver import MortalReceiver
 from benchmarks.campaign.stage import Stage
 from benchmarks.campaign.tally import Tally
 from prefect_seedance.cli.exit_codes import ExitCode
@@ -80,8 +82,9 @@ class Worker:
         clip_list = ClipListFile.create(folder, title=title, chance=random)
         (folder / "archive" / "images").mkdir(parents=True)
         url = stage.new_bucket() if setting.in_bucket else str(folder / "archive")
-        receiver = stage.receiving(url) if setting.has_callbacks else contextlib.nullcontext("")
-        with asyncio.Runner() as runner, receiver as callback_url:
+        start = functools.partial(stage.receiving, url)
+        receiving = MortalReceiver.running(start) if setting.has_callbacks else contextlib.nullcontext()
+        with asyncio.Runner() as runner, receiving as receiver:
             yield Production(
                 name=folder.name,
                 setting=setting,
@@ -93,7 +96,7 @@ class Worker:
                     runner=runner,
                 ),
                 images_url="" if setting.in_bucket else f"{stage.sandbox.hosted}{folder.name}/archive/images",
-                callback_url=callback_url,
+                receiver=receiver,
             )
 
     def _complete(self, production: Production, *, kills: int, chance: Chance) -> None:
@@ -104,6 +107,9 @@ class Worker:
             if any(run.killed for run in runs):
                 kills -= 1
                 self._count_kill(production)
+                if production.receiver and chance.kills_receiver():
+                    production.receiver.kill_and_restart()
+                    self.tally.count(receiver_kills=1)
                 self._edit(production, chance)
                 if chance.resolves_first():
                     operator.wait_until_resolvable(self.stage, production)
@@ -148,6 +154,7 @@ class Worker:
             stops=first.stopped,
             no_wait=not first.plan.waiting.wait,
             past_deadline=any(entry["cause"] == "DeadlineError" for entry in entries),
+            time_limits=first.plan.time_limit is not None,
             timed_out=first.timed_out,
             pauses=pause is not None,
             long_pauses=pause is not None and pause.is_long,
