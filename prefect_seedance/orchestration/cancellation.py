@@ -1,23 +1,27 @@
-"""Cancel work in an orderly way when Prefect stops a flow run."""
+"""Cancel work in an orderly way when Prefect stops a flow run, or its time limit is over."""
 
 import asyncio
 import signal
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 _T = TypeVar("_T")
+
+_SIGNALS = (signal.SIGTERM, signal.SIGALRM)
+"""What stops a flow run, and what ends a sync flow with ``timeout_seconds`` in the main thread."""
 
 _HANDLERS: dict[asyncio.AbstractEventLoop, "_Handler"] = {}
 """By event loop; at most one, because signals arrive in the main thread only."""
 
 
-async def cancel_on_sigterm(work: Coroutine[Any, Any, _T]) -> _T:
-    """Await work, and cancel it at SIGTERM before Prefect's own handler stops the event loop.
+async def cancel_on_signal(work: Coroutine[Any, Any, _T]) -> _T:
+    """Await work, and cancel it at a signal before Prefect's own handler stops the event loop.
 
-    Prefect's handler raises out of the event loop at once, so responses in transit would be lost. Here it
-    runs after all such work has ended. Handlers other than Prefect's are left alone.
+    Prefect's handler raises in whatever the event loop executes: responses in transit would be lost, or the
+    exception itself if a callback raised it. Here it runs after all such work has ended, in the work's own
+    task. Handlers other than Prefect's are left alone.
     """
     handler = _install()
     if handler is None:
@@ -34,20 +38,25 @@ async def cancel_on_sigterm(work: Coroutine[Any, Any, _T]) -> _T:
 
 @dataclass
 class _Handler:
-    """Handles SIGTERM until all work of an event loop has ended.
+    """Handles signals until all work of an event loop has ended.
 
     Attributes:
-        former: Prefect's handler, which is restored.
-        is_stopping: Whether the signal has arrived.
+        former: Prefect's handlers, which are restored.
+        received: The first signal that has arrived, 0 before.
     """
 
     loop: asyncio.AbstractEventLoop
-    former: Callable[..., object]
+    former: Mapping[signal.Signals, Callable[..., object]]
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
-    is_stopping: bool = False
+    received: int = 0
 
-    def __call__(self, *_: object) -> None:
-        self.is_stopping = True
+    @property
+    def is_stopping(self) -> bool:
+        """Whether a signal has arrived."""
+        return self.received != 0
+
+    def __call__(self, number: int, *_: object) -> None:
+        self.received = self.received or number
         for task in self.tasks:
             self.loop.call_soon_threadsafe(task.cancel)
 
@@ -58,24 +67,30 @@ class _Handler:
             task.cancel()
 
     def remove(self, task: asyncio.Task[Any]) -> None:
-        """Remove ended work; after the last, restore Prefect's handler and pass the signal on to it."""
+        """Remove ended work; after the last, restore Prefect's handlers and pass the signal on to them."""
         if not self.is_stopping:
             self.tasks.discard(task)
         if all(each.done() for each in self.tasks) and _HANDLERS.pop(self.loop, None) is self:
-            signal.signal(signal.SIGTERM, self.former)
+            for number, handler in self.former.items():
+                signal.signal(number, handler)
             if self.is_stopping:
-                signal.raise_signal(signal.SIGTERM)
+                signal.raise_signal(self.received)
 
 
 def _install() -> _Handler | None:
-    """Return this event loop's handler, or None if Prefect does not handle SIGTERM in this thread."""
+    """Return this event loop's handler, or None if Prefect handles no signal in this thread."""
     loop = asyncio.get_running_loop()
     if loop in _HANDLERS:
         return _HANDLERS[loop]
-    former = signal.getsignal(signal.SIGTERM)
-    is_prefects = str(getattr(former, "__module__", "")).startswith("prefect.")
-    if not callable(former) or not is_prefects or threading.current_thread() is not threading.main_thread():
+    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+    former = {number: handler for number, handler in handlers.items() if _is_prefects(handler)}
+    if not former or threading.current_thread() is not threading.main_thread():
         return None
     handler = _HANDLERS[loop] = _Handler(loop, former)
-    signal.signal(signal.SIGTERM, handler)
+    for number in former:
+        signal.signal(number, handler)
     return handler
+
+
+def _is_prefects(handler: object) -> TypeGuard[Callable[..., object]]:
+    return callable(handler) and str(getattr(handler, "__module__", "")).startswith("prefect.")

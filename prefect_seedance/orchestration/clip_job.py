@@ -16,7 +16,7 @@ from prefect_seedance.clips.unresolved import wait_until_resolved
 from prefect_seedance.errors import SetupError
 from prefect_seedance.options import Hosting, Loading, RetryPolicy, Waiting, describe
 from prefect_seedance.orchestration.blocks import ClipArchive, SeedanceCredentials, open_archive
-from prefect_seedance.orchestration.cancellation import cancel_on_sigterm
+from prefect_seedance.orchestration.cancellation import cancel_on_signal
 from prefect_seedance.orchestration.produce import warn
 from prefect_seedance.orchestration.run_sync import run_sync
 from prefect_seedance.orchestration.session import shared_session
@@ -218,7 +218,7 @@ class SeedanceClip(JobBlock[Clip]):
             warn(prepared.warning)
         async with shared_session(run.settings):
             submitting = submit_clip(clip, settings=run.settings, deadline_seconds=self.deadline_seconds)
-            await cancel_on_sigterm(submitting)
+            await cancel_on_signal(submitting)
         return run
 
     def run_of(self, fingerprint: str) -> SeedanceClipRun:

@@ -9,7 +9,7 @@ from prefect_seedance.api.credentials import Credentials
 from prefect_seedance.options import Hosting, Loading, Output, RetryPolicy, Waiting
 from prefect_seedance.orchestration import artifacts, events
 from prefect_seedance.orchestration.blocks import find_credentials, open_archive
-from prefect_seedance.orchestration.cancellation import cancel_on_sigterm
+from prefect_seedance.orchestration.cancellation import cancel_on_signal
 from prefect_seedance.orchestration.session import shared_session
 from prefect_seedance.orchestration.states import flow_run
 from prefect_seedance.orchestration.steps import TaskSteps
@@ -47,6 +47,9 @@ async def produce(
     In a flow run each step is a task run. In a sync flow call ``asyncio.run(produce(...))``. Outside of a
     flow run no Prefect server is needed.
 
+    SIGTERM, and the ``timeout_seconds`` of a flow, cancel it in an orderly way: responses in transit are
+    recorded, and the manifest is stored.
+
     Args:
         storyboard: A file's path or URL, a folder of images, a `Storyboard` or `ClipList`, or the result of
             `load_storyboard`.
@@ -70,26 +73,27 @@ async def produce(
         SetupError: If the credentials, the archive, the images' hosting or the callbacks are wrong;
             nothing was spent.
     """
-    settings = RunSettings(
-        credentials=await find_credentials(credentials),
-        archive=archive,
-        hosting=hosting,
-        retry=retry,
-        waiting=waiting,
-    )
-    prepared = await prepare(
-        storyboard, settings, name=name, loading=loading, output=output, open_archive=open_archive
-    )
-    if prepared.warning:
-        warn(prepared.warning)
-    return await run_prepared(prepared, on_progress=on_progress)
+
+    async def make() -> Manifest:
+        settings = RunSettings(
+            credentials=await find_credentials(credentials),
+            archive=archive,
+            hosting=hosting,
+            retry=retry,
+            waiting=waiting,
+        )
+        prepared = await prepare(
+            storyboard, settings, name=name, loading=loading, output=output, open_archive=open_archive
+        )
+        if prepared.warning:
+            warn(prepared.warning)
+        return await run_prepared(prepared, on_progress=on_progress)
+
+    return await cancel_on_signal(make())
 
 
 async def run_prepared(prepared: Prepared, *, on_progress: OnProgress = ignore) -> Manifest:
-    """Run a prepared production, in a flow run as tasks.
-
-    SIGTERM cancels it, so that responses in transit are recorded.
-    """
+    """Run a prepared production, in a flow run as tasks."""
     in_flow = artifacts.in_flow_run()
     continued_by = () if prepared.settings.waiting.wait else events.continuation()
     settings = replace(
@@ -105,9 +109,7 @@ async def run_prepared(prepared: Prepared, *, on_progress: OnProgress = ignore) 
     async with shared_session(settings) as shared:
         steps = (TaskSteps if in_flow else PlainSteps)(session=shared.session, settings=settings)
         async with artifacts.progress(prepared.plan, lambda: len(finished)):
-            return await cancel_on_sigterm(
-                run(prepared, session=shared.session, steps=steps, on_progress=count)
-            )
+            return await run(prepared, session=shared.session, steps=steps, on_progress=count)
 
 
 def warn(text: str) -> None:

@@ -1,4 +1,4 @@
-"""A flow stopped by SIGTERM during submissions records their responses."""
+"""A flow stopped by SIGTERM or its time limit during submissions records their responses."""
 
 import json
 import signal
@@ -22,7 +22,7 @@ from prefect_seedance import Hosting, produce
 board, archive, images_url = sys.argv[1:]
 
 
-@flow
+@flow(timeout_seconds=600)
 {kind}def film():
     {wait}(produce(board, archive=archive, hosting=Hosting(images_url=images_url)))
 
@@ -36,11 +36,24 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_terminated_flow_loses_no_id(
-    kind: str, tmp_path: Path, board: Path, archive: Path, sandbox: Sandbox, production_env: dict[str, str]
+@pytest.mark.parametrize(
+    ("kind", "number"),
+    [("async", signal.SIGTERM), ("sync", signal.SIGTERM), ("sync", signal.SIGALRM)],
+    ids=["async-terminated", "sync-terminated", "sync-past-its-time-limit"],
+)
+def test_stopped_flow_loses_no_id(
+    kind: str,
+    number: signal.Signals,
+    tmp_path: Path,
+    board: Path,
+    archive: Path,
+    sandbox: Sandbox,
+    production_env: dict[str, str],
 ) -> None:
-    """Both submissions are answered one second after SIGTERM, and neither stays unresolved."""
+    """Both submissions are answered a second after the signal, and neither stays unresolved.
+
+    Prefect ends a sync flow at its time limit with SIGALRM, which the test sends early.
+    """
     sandbox.faults({"kind": "submit", "fault": "slow", "seconds": 1.0})
     script = tmp_path / "film.py"
     script.write_text(_FLOW.format(**KINDS[kind]), encoding="utf-8")
@@ -49,7 +62,7 @@ def test_terminated_flow_loses_no_id(
 
     with running(*command, env=environment(tmp_path / "prefect", **production_env), **quiet) as process:
         _wait_for_intents(archive, clips=2)
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
         process.wait(30)
 
     manifest = json.loads((archive / "productions/test-board/manifest.json").read_text(encoding="utf-8"))

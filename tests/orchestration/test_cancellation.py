@@ -1,15 +1,25 @@
-"""Work that SIGTERM cancels before Prefect stops the event loop."""
+"""Work that a signal cancels before Prefect stops the event loop."""
 
 import asyncio
+import functools
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 import pytest
 from prefect.exceptions import TerminationSignal
 from prefect.utilities.engine import capture_sigterm
+from prefect.utilities.timeout import timeout
 
-from prefect_seedance.orchestration.cancellation import cancel_on_sigterm
+from prefect_seedance.orchestration.cancellation import cancel_on_signal
+
+_NEVER_SECONDS = 600.0
+"""A time limit that only its signal, sent by the test, brings forward."""
+
+
+class TimeLimitError(TimeoutError):
+    """The time limit of a flow is over."""
 
 
 @pytest.fixture(autouse=True)
@@ -35,16 +45,30 @@ async def terminate() -> None:
     signal.raise_signal(signal.SIGTERM)
 
 
-def test_work_ends_before_prefect() -> None:
-    """All work records what it has to before Prefect's handler raises."""
+@pytest.mark.parametrize(
+    ("number", "handling", "error"),
+    [
+        (signal.SIGTERM, capture_sigterm, TerminationSignal),
+        (signal.SIGALRM, functools.partial(timeout, _NEVER_SECONDS, TimeLimitError), TimeLimitError),
+    ],
+    ids=["termination", "time limit"],
+)
+def test_work_ends_before_prefect(
+    number: signal.Signals,
+    handling: Callable[[], AbstractContextManager[None]],
+    error: type[BaseException],
+) -> None:
+    """All work records what it has to before Prefect's handler raises, at SIGTERM or a flow's time limit."""
     ended: list[str] = []
 
     async def run() -> None:
-        first = cancel_on_sigterm(interrupted(ended))
-        second = cancel_on_sigterm(interrupted(ended, name="second", seconds=0.5))
-        await asyncio.gather(first, second, terminate())
+        first = cancel_on_signal(interrupted(ended))
+        second = cancel_on_signal(interrupted(ended, name="second", seconds=0.5))
+        asyncio.get_running_loop().call_later(0.05, signal.raise_signal, number)  # amid any callback
+        async with asyncio.timeout(_NEVER_SECONDS / 20):
+            await asyncio.gather(first, second)
 
-    with pytest.raises(TerminationSignal), capture_sigterm():
+    with pytest.raises(error), handling():
         asyncio.run(run())
 
     assert ended == ["first", "second"]
@@ -59,7 +83,7 @@ def test_prefect_handler_comes_back() -> None:
         async def work() -> bool:
             return signal.getsignal(signal.SIGTERM) is not before
 
-        was_replaced = await cancel_on_sigterm(work())
+        was_replaced = await cancel_on_signal(work())
         return was_replaced and signal.getsignal(signal.SIGTERM) is before
 
     with capture_sigterm():
@@ -77,10 +101,10 @@ def test_late_work_does_not_start() -> None:
     async def come_late() -> None:
         await terminate()
         await asyncio.sleep(0)
-        await cancel_on_sigterm(late())
+        await cancel_on_signal(late())
 
     async def run() -> set[type]:
-        work = cancel_on_sigterm(interrupted(ended))
+        work = cancel_on_signal(interrupted(ended))
         return set(map(type, await asyncio.gather(work, come_late(), return_exceptions=True)))
 
     with capture_sigterm():
@@ -98,7 +122,7 @@ def test_other_handlers_are_left_alone() -> None:
         return signal.getsignal(signal.SIGTERM)
 
     async def run() -> object:
-        return await cancel_on_sigterm(work())
+        return await cancel_on_signal(work())
 
     found: list[object] = [asyncio.run(run())]
     with capture_sigterm():
