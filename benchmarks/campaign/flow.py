@@ -50,7 +50,8 @@ def main() -> None:
     state = _run(limited(function))
     took = time.monotonic() - started
     stored = asyncio.run(_stored_manifest(since=began_at))
-    print(json.dumps({**stored, "state": state.name, "message": state.message, "seconds": took}))
+    end = {"state": state.name, "message": state.message, "seconds": took, "started_at": began_at.isoformat()}
+    print(json.dumps({**stored, **end}))
 
 
 async def _stored_manifest(*, since: datetime) -> dict[str, Any]:

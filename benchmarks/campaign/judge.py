@@ -24,6 +24,7 @@ def runs(stage: Stage, production: Production, ended: Sequence[Run]) -> Iterator
     yield from _videos(production)
     for run in ended:
         yield from _in_time(run)
+        yield from _accounted(production, run)
 
 
 def _bill(stage: Stage, production: Production, ended: Sequence[Run]) -> Iterator[str]:
@@ -109,3 +110,13 @@ def _in_time(run: Run) -> Iterator[str]:
     took = run.state.get("seconds", 0.0)
     if run.plan.time_limit and took > run.plan.time_limit.seconds + _LATE_SECONDS:
         yield f"a flow with a time limit of {run.plan.time_limit.seconds:.1f} s took {took:.1f} s"
+
+
+def _accounted(production: Production, run: Run) -> Iterator[str]:
+    """Check that a flow that submitted stored its manifest, although its time limit cancelled it."""
+    if run.timed_out and not run.manifest:
+        since = _milliseconds(run.state["started_at"])
+        for intent in production.archive.records("attempt-*/intent.json").values():
+            if _milliseconds(intent["asked_at"]) >= since:
+                yield f"a flow submitted {intent['name']}, reached its time limit, and stored no manifest"
+                return

@@ -176,7 +176,9 @@ class Stage:
             stopped=is_stopped,
             exit_code=process.returncode,
             manifest=result if "clips" in result else None,
-            state={name: result[name] for name in ("state", "message", "seconds") if name in result},
+            state={
+                name: result[name] for name in ("state", "message", "seconds", "started_at") if name in result
+            },
             output=err or out,
             paused_seconds=paused_seconds,
         )
