@@ -1,6 +1,6 @@
 # make demo    see it work: no account, nothing spent
 # make test    linters, types, import contracts and all tests
-# make campaign    2,000 clips under random faults, killed 200 times; takes about half an hour
+# make campaign    2,000 clips under random faults, killed 200 times; takes about an hour
 
 .DEFAULT_GOAL := test
 .PHONY: demo test lint tests campaign format clean
