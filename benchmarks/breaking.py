@@ -231,13 +231,12 @@ def _run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
 
 
-def _tests(folder: Path, files: Sequence[str]) -> str:
-    run = _run(folder, "pytest", "-q", "-p", "no:cacheprovider", *files)
+def _first_failure(folder: Path, files: Sequence[str]) -> str:
+    run = _run(folder, "pytest", "-q", "-x", "-p", "no:cacheprovider", *files)
     if run.returncode == 0:
         return _NOTHING
-    failed = re.search(r"(\d+) failed", run.stdout)
-    errors = re.search(r"(\d+) errors?", run.stdout)
-    return " ".join(found[0] for found in (failed, errors) if found) or "no test ran"
+    found = re.search(r"^(?:FAILED|ERROR) \S+?(\w+\.py(?:::\w+)?)", run.stdout, re.MULTILINE)
+    return f"`{found[1]}`" if found else "no test ran"
 
 
 def _campaign(folder: Path, *, clips: int, kills: int, seed: int) -> str:
@@ -259,14 +258,14 @@ def breaking(
 
     A campaign runs only if the simulation notices nothing.
     """
-    print("| broken rule | unit tests | simulation | a campaign's first violation |")
+    print("| broken rule | first unit test | first simulation | a campaign's first violation |")
     print("| --- | --- | --- | --- |")
     unnoticed = 0
     for each in RULES:
         if rule and not any(part in each.name for part in rule):
             continue
         with _broken(each) as folder:
-            units, simulation = _tests(folder, _UNITS), _tests(folder, _SIMULATION)
+            units, simulation = _first_failure(folder, _UNITS), _first_failure(folder, _SIMULATION)
             is_left = simulation == _NOTHING
             campaign = _campaign(folder, clips=clips, kills=kills, seed=seed) if is_left else ""
         print(f"| {each.name} | {units} | {simulation} | {campaign} |", flush=True)
