@@ -19,7 +19,7 @@ from prefect_seedance.storyboard.parser import parse_storyboard
 ROOT = Path(__file__).parents[1]
 PAGES = [
     *sorted(ROOT.glob("*.md")),
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
     ROOT / "deployments/README.md",
     ROOT / "benchmarks/README.md",
 ]

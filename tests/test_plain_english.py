@@ -13,11 +13,15 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGES = [
     *sorted(ROOT.glob("*.md")),
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
     ROOT / "deployments/README.md",
     ROOT / "benchmarks/README.md",
 ]
-MODULES = [*sorted((ROOT / "prefect_seedance").rglob("*.py")), *sorted((ROOT / "flows").glob("*.py"))]
+MODULES = [
+    path
+    for folder in ("prefect_seedance", "flows", "examples", "docs")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+]
 TEMPLATES = sorted((ROOT / "prefect_seedance").rglob("*.html"))
 
 FORBIDDEN: Final = {

@@ -336,10 +336,10 @@ def test_examples_work(job: SeedanceClip, archive: Path, capsys: pytest.CaptureF
 
 
 def test_guide_works(archive: Path, sandbox: Sandbox) -> None:
-    """The code blocks of docs/one-clip.md store, trigger and continue a clip."""
+    """The code blocks of docs/how-to/one-clip.md store, trigger and continue a clip."""
     account(sandbox).save("studio", overwrite=True)
     ClipArchive(url=str(archive)).save("films", overwrite=True)
-    store, use, resume = pieces((ROOT / "docs/one-clip.md").read_text(encoding="utf-8"))
+    store, use, resume = pieces((ROOT / "docs/how-to/one-clip.md").read_text(encoding="utf-8"))
 
     execute(store)
     bell = SeedanceClip.load("bell")
