@@ -10,13 +10,8 @@ from typing import Final, NamedTuple
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-PAGES = [
-    *sorted(ROOT.glob("*.md")),
-    *sorted((ROOT / "docs").rglob("*.md")),
-    ROOT / "deployments/README.md",
-    ROOT / "benchmarks/README.md",
-]
+from tests.pages import PAGES, ROOT
+
 MODULES = [
     path
     for folder in ("prefect_seedance", "flows", "examples", "docs")
