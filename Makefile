@@ -24,9 +24,10 @@ lint: $(INSTALLED)
 tests: $(INSTALLED)
 	@$(VENV)/bin/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
-# Material announces its successor Zensical in every build; see docs/explanation/decisions.md.
+# Material announces its successor in every build; see docs/explanation/decisions.md. With --quiet, MkDocs would
+# not count warnings.
 docs: $(INSTALLED)
-	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
 	@echo "The documentation is in build/docs/index.html"
 
 campaign: $(INSTALLED)
