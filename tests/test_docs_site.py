@@ -25,16 +25,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the site, with warnings as errors, without access to any other host."""
     folder = tmp_path_factory.mktemp("site")
     offline = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
+    # Without --quiet, with which MkDocs would not count warnings.
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
     built = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "mkdocs",
-            "build",
-            "--strict",
-            "--site-dir",
-            folder,
-        ],  # --quiet hides warnings from --strict
+        command,
         cwd=ROOT,
         env={**os.environ, **offline, "NO_MKDOCS_2_WARNING": "1"},
         stdout=subprocess.PIPE,
