@@ -1,28 +1,24 @@
-"""The documentation: its links, examples and commands."""
+"""The documentation: its links, examples, commands and lists."""
 
-import ast
-import builtins
-import importlib
 import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from cyclopts import App
 from PIL import Image
 
 from prefect_seedance.cli import app
+from prefect_seedance.cli.exit_codes import ExitCode
+from prefect_seedance.clips.history import ClipStatus
+from prefect_seedance.report.verdict import Verdict
+from prefect_seedance.sandbox.faults import read_plan
 from prefect_seedance.storyboard.document import Document
 from prefect_seedance.storyboard.parser import parse_storyboard
+from tests.pages import PAGES, ROOT, blocks, name_of, pages_with
 
-ROOT = Path(__file__).parents[1]
-PAGES = [
-    *sorted(ROOT.glob("*.md")),
-    *sorted((ROOT / "docs").glob("*.md")),
-    ROOT / "deployments/README.md",
-    ROOT / "benchmarks/README.md",
-]
 OTHER_OPTIONS = {
     "--first-look",  # renamed: in the changelog
     "--look-every",  # likewise
@@ -30,18 +26,6 @@ OTHER_OPTIONS = {
     "--params",  # of Prefect's command
     "--workers",  # of a benchmark
 }
-
-
-def blocks(language: str) -> list[object]:
-    return [
-        pytest.param(match[1], id=f"{page.stem} {number}")
-        for page in PAGES
-        for number, match in enumerate(
-            re.finditer(
-                rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
-            )
-        )
-    ]
 
 
 @pytest.fixture
@@ -53,7 +37,15 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("text", blocks("yaml"))
+STORYBOARDS = [
+    pytest.param(block.text, id=f"{name_of(page)} {number}")
+    for page in pages_with("yaml")
+    for number, block in enumerate(blocks(page, "yaml"))
+    if block.title != "faults.yaml"
+]
+
+
+@pytest.mark.parametrize("text", STORYBOARDS)
 def test_storyboards_are_valid(text: str, folder: Path) -> None:
     """Every storyboard in the documentation can be parsed."""
     document = Document.parse(text.encode(), name="page", folder=folder)
@@ -61,40 +53,29 @@ def test_storyboards_are_valid(text: str, folder: Path) -> None:
     assert parse_storyboard(document).clips
 
 
-@pytest.mark.parametrize("text", blocks("python"))
-def test_python_is_valid(text: str) -> None:
-    """Every example in Python imports existing names, and all names that it uses."""
-    tree = ast.parse(text)
+def test_fault_plan_is_valid() -> None:
+    """The sandbox accepts the fault plan of its page."""
+    (plan,) = (block for block in blocks(ROOT / "docs/reference/sandbox.md", "yaml") if block.title)
 
-    known = {*dir(builtins), *imported(tree), *defined(tree)}
-    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-
-    assert used - known == set()
+    assert read_plan(yaml.safe_load(plan.text))
 
 
-def imported(tree: ast.AST) -> Iterator[str]:
-    """Import what an example imports, and return its names."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                importlib.import_module(alias.name)
-                yield alias.asname or alias.name.partition(".")[0]
-        elif isinstance(node, ast.ImportFrom):
-            module = importlib.import_module(node.module or "")
-            for alias in node.names:
-                assert hasattr(module, alias.name), f"{node.module} has no {alias.name}"
-                yield alias.asname or alias.name
+def command_lines() -> Iterator[object]:
+    """Return each command line of this package in a code block."""
+    for page in PAGES:
+        text = "".join(block.text for block in blocks(page, "bash", "console")).replace("\\\n", " ")
+        for number, line in enumerate(re.findall(r"^prefect-seedance ([^#\n]*)", text, re.MULTILINE)):
+            yield pytest.param(line, id=f"{name_of(page)} {number}")
 
 
-def defined(tree: ast.AST) -> Iterator[str]:
-    """Return the names that an example assigns, defines or takes as arguments."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            yield node.id
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            yield node.name
-        elif isinstance(node, ast.arg):
-            yield node.arg
+@pytest.mark.parametrize("line", list(command_lines()))
+def test_commands_are_valid(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command accepts every command line in a code block, with its arguments and values."""
+    monkeypatch.setenv("SEEDANCE_ARCHIVE", "productions")
+    monkeypatch.chdir(ROOT)
+    words = shlex.split(re.sub(r"\[(\w+)\]", r"\1", line).replace("faults.yaml", "mkdocs.yml"))
+
+    app.parse_args(words)
 
 
 def commands() -> Iterator[object]:
@@ -103,7 +84,7 @@ def commands() -> Iterator[object]:
         lines = page.read_text(encoding="utf-8").replace("\\\n", " ")
         found = re.findall(r"(?:^|`)(prefect-seedance [^`\n#]*)", lines, re.MULTILINE)
         for number, line in enumerate(found):
-            yield pytest.param(line, id=f"{page.stem} {number}")
+            yield pytest.param(line, id=f"{name_of(page)} {number}")
 
 
 @pytest.mark.parametrize("line", list(commands()))
@@ -135,7 +116,7 @@ def test_options_exist() -> None:
     assert {each for each in shown if each[1] not in {*known, *OTHER_OPTIONS}} == set()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_links_lead_somewhere(page: Path) -> None:
     """Every relative link of a page names an existing file, and a heading in it if it has a fragment."""
     links = re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", page.read_text(encoding="utf-8"))
@@ -162,7 +143,7 @@ def test_old_option_names_are_history() -> None:
     assert [page.name for page in pages if old.search(page.read_text(encoding="utf-8"))] == []
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/architecture.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/explanation/architecture.md"])
 def test_page_is_short(page: str) -> None:
     """The README and the overview of the structure can be read in one sitting."""
     assert len((ROOT / page).read_text(encoding="utf-8").splitlines()) <= 150
@@ -172,3 +153,50 @@ def test_page_is_short(page: str) -> None:
 def test_examples_are_valid(example: str) -> None:
     """Every example can be parsed with its images."""
     assert parse_storyboard(Document.load(ROOT / "examples" / example)).clips
+
+
+def first_cells(page: str) -> list[str]:
+    """Return the first cell of each row of a page's tables, without its backquotes."""
+    rows = re.findall(r"^\| ([^|]*?) \|", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
+    return [row.strip("`") for row in rows]
+
+
+def test_statuses_are_listed() -> None:
+    """The page about statuses lists each status of a clip, each exit code and each verdict once."""
+    cells = first_cells("docs/reference/statuses.md")
+    text = (ROOT / "docs/reference/statuses.md").read_text(encoding="utf-8")
+
+    assert sorted(set(cells) & set(ClipStatus)) == sorted(ClipStatus)
+    assert [int(cell) for cell in cells if cell.isdigit()] == sorted(ExitCode)
+    assert {verdict for verdict in Verdict if f"| `{verdict}` |" in text} == set(Verdict)
+
+
+def test_events_and_artifacts_are_listed() -> None:
+    """The page about events lists exactly the events and artifacts that the code has."""
+    code, artifacts = (
+        (ROOT / f"prefect_seedance/orchestration/{name}.py").read_text(encoding="utf-8")
+        for name in ("events", "artifacts")
+    )
+    states = re.findall(r'^    "\w+": "(\w+)",$', code, re.MULTILINE)
+    emitted = {
+        *re.findall(r'"(seedance\.\w+\.\w+)"', code),
+        *(f"seedance.generation.{state}" for state in (*states, "changed")),
+    }
+    kinds = set(re.findall(r'_artifact_key\([\w.]+, "([\w-]+)"\)', artifacts))
+
+    cells = first_cells("docs/reference/events.md")
+
+    assert {cell for cell in cells if cell.startswith("seedance.")} == emitted
+    assert kinds == set(cells) & kinds == {"progress", "manifest", "report", "contact-sheet"}
+
+
+def test_environment_variables_are_listed() -> None:
+    """The page about the configuration lists each environment variable of this package."""
+    modules = (ROOT / "prefect_seedance").rglob("*.py")
+    read = {
+        name for path in modules for name in re.findall(r'"(SEEDANCE_\w+)"', path.read_text(encoding="utf-8"))
+    }
+
+    cells = first_cells("docs/reference/configuration.md")
+
+    assert {cell for cell in cells if cell.startswith("SEEDANCE_")} == read

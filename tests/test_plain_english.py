@@ -10,14 +10,13 @@ from typing import Final, NamedTuple
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-PAGES = [
-    *sorted(ROOT.glob("*.md")),
-    *sorted((ROOT / "docs").glob("*.md")),
-    ROOT / "deployments/README.md",
-    ROOT / "benchmarks/README.md",
+from tests.pages import PAGES, ROOT
+
+MODULES = [
+    path
+    for folder in ("prefect_seedance", "flows", "examples", "docs")
+    for path in sorted((ROOT / folder).rglob("*.py"))
 ]
-MODULES = [*sorted((ROOT / "prefect_seedance").rglob("*.py")), *sorted((ROOT / "flows").glob("*.py"))]
 TEMPLATES = sorted((ROOT / "prefect_seedance").rglob("*.html"))
 
 FORBIDDEN: Final = {

@@ -26,7 +26,7 @@ from prefect_seedance.errors import (
     SubmissionUnresolvedError,
 )
 from tests.flows.conftest import Api, account
-from tests.processes import ROOT, Sandbox, environment, running
+from tests.processes import Sandbox, environment, running
 
 QUICK = {"first_poll_seconds": 0.3, "poll_every_seconds": 0.2}
 _WAIT_SECONDS = 60.0
@@ -333,24 +333,6 @@ def test_examples_work(job: SeedanceClip, archive: Path, capsys: pytest.CaptureF
     keys = [line for line in capsys.readouterr().out.splitlines() if line.endswith(".mp4")]
     assert len(keys) == 2
     assert all((archive / key).is_file() for key in keys)
-
-
-def test_guide_works(archive: Path, sandbox: Sandbox) -> None:
-    """The code blocks of docs/one-clip.md store, trigger and continue a clip."""
-    account(sandbox).save("studio", overwrite=True)
-    ClipArchive(url=str(archive)).save("films", overwrite=True)
-    store, use, resume = pieces((ROOT / "docs/one-clip.md").read_text(encoding="utf-8"))
-
-    execute(store)
-    bell = SeedanceClip.load("bell")
-    assert isinstance(bell, SeedanceClip)
-    changed(bell, **QUICK).save("bell", overwrite=True)
-    key = execute(use)["ring"]()  # type: ignore[operator]  # defined by the guide
-    (fingerprint,) = [path.name for path in (archive / "clips").iterdir()]
-    execute(resume.replace("0123456789abcdef0123456789abcdef", fingerprint))
-
-    assert (archive / key).is_file()
-    assert sandbox.totals()["submits_received"] == 1
 
 
 async def test_run_hides_the_key(job: SeedanceClip, sandbox: Sandbox) -> None:

@@ -1,4 +1,4 @@
-"""The rules, policy and commands of `docs/s3.md`."""
+"""The rules, policy and commands of `docs/how-to/s3.md`."""
 
 import contextlib
 import json
@@ -14,7 +14,7 @@ import pytest
 from tests.processes import BIN, ROOT, S3, environment, serving_s3
 
 _EXAMPLE = ROOT / "examples/lighthouse"
-_PAGE = (ROOT / "docs/s3.md").read_text(encoding="utf-8")
+_PAGE = (ROOT / "docs/how-to/s3.md").read_text(encoding="utf-8")
 
 
 def _blocks(language: str, bucket: str) -> list[str]:

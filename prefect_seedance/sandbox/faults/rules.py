@@ -39,16 +39,41 @@ class Selector(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    kind: Kind
-    clip: str = ""
-    state: Literal["pending", "processing", "success", "failed"] | None = None
-    since: Literal["start", "acceptance"] = "start"
-    after_seconds: Annotated[float, Field(ge=0)] = 0.0
-    until_seconds: Annotated[float, Field(gt=0)] | None = None
-    share: Annotated[float, Field(gt=0, le=1)] = 1.0
-    nth: Annotated[int, Field(ge=1)] | None = None
-    times: Annotated[int, Field(ge=1)] | None = None
-    each_clip: bool = False
+    kind: Annotated[
+        Kind,
+        Field(
+            description="What the fault changes: the response to a request (submit, status, file), the fate "
+            "of a generation, or its callback."
+        ),
+    ]
+    clip: Annotated[str, Field(description="Text that the clip's prompt contains. Default: any prompt.")] = ""
+    state: Annotated[
+        Literal["pending", "processing", "success", "failed"] | None,
+        Field(description="State of the generation, for status only. Default: any state."),
+    ] = None
+    since: Annotated[
+        Literal["start", "acceptance"],
+        Field(
+            description="When the seconds begin: with the plan, or with the acceptance of the generation, "
+            "for status and file only."
+        ),
+    ] = "start"
+    after_seconds: Annotated[float, Field(ge=0, description="Seconds until the rule applies.")] = 0.0
+    until_seconds: Annotated[
+        float | None, Field(gt=0, description="Seconds until the rule no longer applies. Default: no end.")
+    ] = None
+    share: Annotated[
+        float, Field(gt=0, le=1, description="Probability that a match counts; it depends on the seed.")
+    ] = 1.0
+    nth: Annotated[
+        int | None, Field(ge=1, description="The only match that has the fault, counted from 1.")
+    ] = None
+    times: Annotated[
+        int | None, Field(ge=1, description="How many matches have the fault. Default: all of them.")
+    ] = None
+    each_clip: Annotated[
+        bool, Field(description="Count the matches of each clip separately, for nth and times.")
+    ] = False
 
     @model_validator(mode="after")
     def _check(self) -> Self:
