@@ -100,6 +100,10 @@ def test_plan_active_from_start(tmp_path: Path) -> None:
     assert codes == [503, 200]
 
 
+def totals(url: httpx.URL) -> dict[str, int]:
+    return dict(httpx.get(f"{url}/sandbox/books").json()["totals"])
+
+
 def test_aborted_request_ignored() -> None:
     """A request that is aborted while it is sent starts nothing and is not logged."""
     with start() as process:
@@ -108,10 +112,12 @@ def test_aborted_request_ignored() -> None:
             aborted.sendall(
                 f"POST {SUBMIT} HTTP/1.1\r\nHost: sandbox\r\nContent-Length: 100\r\n\r\n{{".encode()
             )
-            time.sleep(0.2)
-        totals = httpx.get(f"{url}/sandbox/books").json()["totals"]
+            latest = time.monotonic() + TIMEOUT_SECONDS
+            while not totals(url)["submits_received"] and time.monotonic() < latest:
+                time.sleep(0.01)
+        found = totals(url)
         process.terminate()
         output = process.communicate(timeout=TIMEOUT_SECONDS)
 
     assert output == ("", "")
-    assert (totals["submits_received"], totals["accepted"]) == (1, 0)
+    assert (found["submits_received"], found["accepted"]) == (1, 0)
