@@ -20,8 +20,9 @@ lint: $(INSTALLED)
 	@$(VENV)/bin/mypy --no-error-summary
 	@$(VENV)/bin/lint-imports --no-logo
 
+# Four processes for two cores, because tests with servers wait half of their time.
 tests: $(INSTALLED)
-	@$(VENV)/bin/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+	@$(VENV)/bin/pytest -q -n 4 --dist loadfile --no-loadscope-reorder
 
 campaign: $(INSTALLED)
 	@$(VENV)/bin/python -m benchmarks.campaign

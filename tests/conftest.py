@@ -6,6 +6,7 @@ import functools
 import selectors
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +25,17 @@ _REAL_TIME_FOLDERS = {"flows", "journeys", "production", "receiver", "sandbox"}
 
 _REAL_TIME_MODULES = {"test_loader.py"}
 """Modules whose tests are served by a thread, for which the skipping loop does not wait."""
+
+_LONGEST_FIRST = (
+    "journeys/test_faults.py",
+    "flows/test_deployments.py",
+    "journeys/test_campaign.py",
+    "journeys/test_callbacks.py",
+    "journeys/test_command_line.py",
+    "journeys",
+    "flows",
+)
+"""Files and folders that start first, so that no process runs a long one at the end, while others idle."""
 
 _IDLE_SECONDS = 0.005
 """Time for an event from a socket or a thread before time is skipped."""
@@ -116,6 +128,16 @@ def _without_skipping(method: Callable[..., Awaitable[object]]) -> Callable[...,
 
 for _name in _STORE_METHODS:
     setattr(Store, _name, _without_skipping(getattr(Store, _name)))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start long files first."""
+    items.sort(key=lambda item: _rank(item.path))
+
+
+def _rank(path: Path) -> int:
+    names = {path.parent.name, f"{path.parent.name}/{path.name}"}
+    return next((rank for rank, name in enumerate(_LONGEST_FIRST) if name in names), len(_LONGEST_FIRST))
 
 
 def pytest_asyncio_loop_factories(
