@@ -16,7 +16,7 @@ _ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize("options", [(), ("--plain",)], ids=["tasks", "plain"])
 def test_short_campaign(prefect_server: str, options: tuple[str, ...]) -> None:
     """Productions that are killed repeatedly under random faults pay once and lose nothing."""
-    arguments = ("--clips", "40", "--kills", "6", "--workers", "2", "--seconds", "240")
+    arguments = ("--clips", "40", "--kills", "6", "--workers", "2", "--seconds", "900")
     env = {**os.environ, "PREFECT_API_URL": prefect_server}
 
     run = subprocess.run(
