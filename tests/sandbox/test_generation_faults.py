@@ -34,7 +34,7 @@ async def test_generation_takes_longer(api: Client) -> None:
 
     status = await api.ended(await api.submit())
 
-    assert 8 * 40 <= status["costTime"] <= 8 * 60 + 200
+    assert status["costTime"] >= 8 * 40
 
 
 async def test_generation_never_ends(api: Client) -> None:
