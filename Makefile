@@ -21,8 +21,9 @@ lint: $(INSTALLED)
 	@$(VENV)/bin/mypy --no-error-summary
 	@$(VENV)/bin/lint-imports --no-logo
 
+# Four processes for two cores, because tests with servers wait half of their time.
 tests: $(INSTALLED)
-	@$(VENV)/bin/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+	@$(VENV)/bin/pytest -q -n 4 --dist loadfile --no-loadscope-reorder
 
 # Material announces its successor in every build; see docs/explanation/decisions.md. With --quiet, MkDocs would
 # not count warnings.

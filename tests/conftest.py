@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import functools
 import selectors
+import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,9 +26,22 @@ _REAL_TIME_FOLDERS = {"flows", "journeys", "production", "receiver", "sandbox"}
 _REAL_TIME_MODULES = {"test_loader.py"}
 """Modules whose tests are served by a thread, for which the skipping loop does not wait."""
 
+_LONGEST_FIRST = (
+    "journeys/test_faults.py",
+    "flows/test_deployments.py",
+    "journeys/test_campaign.py",
+    "journeys/test_callbacks.py",
+    "journeys/test_command_line.py",
+    "journeys",
+    "flows",
+)
+"""Files and folders that start first, so that no process runs a long one at the end, while others idle."""
+
 _IDLE_SECONDS = 0.005
+"""Time for an event from a socket or a thread before time is skipped."""
+
 _SKIP_SECONDS = 10.0
-"""Time skipped after each idle period."""
+"""Longest time skipped after each idle period, if another thread or process may wake the loop."""
 
 _STORE_METHODS = ("copy", "create", "fetch", "keys", "probe", "put", "read", "size_bytes", "sweep")
 
@@ -34,17 +49,30 @@ _STORE_METHODS = ("copy", "create", "fetch", "keys", "probe", "put", "read", "si
 class _SkippingSelector(selectors.SelectSelector):
     """A selector that advances the loop's clock instead of waiting for the next timer."""
 
-    skipped_seconds = 0.0
-    busy_threads = 0
+    def __init__(self) -> None:
+        super().__init__()
+        self.skipped_seconds = 0.0
+        self.busy_threads = 0
+        self._former = frozenset(threading.enumerate())
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """Return the ready events; if there are none, skip time."""
         if timeout is None or timeout <= 0:
             return super().select(timeout)
-        ready = super().select(min(timeout, _IDLE_SECONDS))
+        is_alone = self._is_alone()
+        ready = super().select(0 if is_alone else min(timeout, _IDLE_SECONDS))
         if not ready and not self.busy_threads:
-            self.skipped_seconds += min(timeout, _SKIP_SECONDS)
+            self.skipped_seconds += timeout if is_alone else min(timeout, _SKIP_SECONDS)
         return ready
+
+    def _is_alone(self) -> bool:
+        """Return whether only a timer can wake the loop: no thread works for it, and it has no sockets."""
+        return not self.busy_threads and len(self.get_map()) == 1 and not self._has_new_threads()
+
+    def _has_new_threads(self) -> bool:
+        """Return whether threads were started since; those of the loop's executor count while they work."""
+        threads = frozenset(threading.enumerate()) - self._former
+        return any(not thread.name.startswith("asyncio_") for thread in threads)
 
 
 class SkippingLoop(asyncio.SelectorEventLoop):
@@ -100,6 +128,16 @@ def _without_skipping(method: Callable[..., Awaitable[object]]) -> Callable[...,
 
 for _name in _STORE_METHODS:
     setattr(Store, _name, _without_skipping(getattr(Store, _name)))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start long files first."""
+    items.sort(key=lambda item: _rank(item.path))
+
+
+def _rank(path: Path) -> int:
+    names = {path.parent.name, f"{path.parent.name}/{path.name}"}
+    return next((rank for rank, name in enumerate(_LONGEST_FIRST) if name in names), len(_LONGEST_FIRST))
 
 
 def pytest_asyncio_loop_factories(

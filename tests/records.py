@@ -1,6 +1,8 @@
 """Attempts and archived clips of a storyboard, as a ledger records them."""
 
+import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.api.wire import GenerateRequest
@@ -144,3 +146,12 @@ async def _claim(store: Store, intent: Intent) -> Attempt:
     attempt = await Ledger(store).claim(intent)
     assert attempt
     return attempt
+
+
+def age_acceptances(archive: Path, *, by: timedelta = timedelta(hours=1)) -> None:
+    """Date the acceptances in an archive back, so that a run polls their generations at once."""
+    for path in archive.glob("clips/*/*/accepted.json"):
+        acceptance = json.loads(path.read_text(encoding="utf-8"))
+        accepted_at = datetime.fromisoformat(acceptance["accepted_at"]) - by
+        changed = {**acceptance, "accepted_at": accepted_at.isoformat()}
+        path.write_text(json.dumps(changed), encoding="utf-8")

@@ -75,7 +75,7 @@ def test_exit_code_and_remedy(
     """The exit code is the most urgent thing left to do, and the summary says how."""
     sandbox.faults(rule)
 
-    assert main([*map(str, words), "--timeout", "1", "--deadline", "6"]) == code
+    assert main([*map(str, words), "--timeout", "5", "--deadline", "6"]) == code
     assert expected in capsys.readouterr().out
 
 

@@ -10,7 +10,7 @@ from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.plan import PlannedClip
 from tests.cli.conftest import Run
 from tests.processes import Sandbox
-from tests.records import record_unresolved
+from tests.records import age_acceptances, record_unresolved
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +30,8 @@ def submitted(board: Path, archive: Path, sandbox: Sandbox, capsys: pytest.Captu
 
 def test_rescues_clips(submitted: Path, run_json: Run, capsys: pytest.CaptureFixture[str]) -> None:
     """Generations in flight are waited for and archived; the next rescue has nothing to do."""
+    age_acceptances(submitted)
+
     assert main(["rescue", str(submitted)]) == 0
     assert "2 clips rescued, 0 left" in capsys.readouterr().out
 

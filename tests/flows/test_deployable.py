@@ -35,7 +35,7 @@ async def test_deadline_ends_in_flight(board: Path, archive: Path, sandbox: Sand
         str(board),
         archive=str(archive),
         images_url=sandbox.hosted,
-        deadline_seconds=1,
+        deadline_seconds=5,
         return_state=True,
     )
 
@@ -75,7 +75,7 @@ async def test_inline_images_outside(board: Path, archive: Path, sandbox: Sandbo
         archive=str(archive),
         images_url=sandbox.hosted,
         allow_outside=True,
-        deadline_seconds=1,
+        wait=False,
         return_state=True,
     )
 
@@ -93,7 +93,7 @@ async def test_folder_with_prompt(board: Path, archive: Path, sandbox: Sandbox, 
         name="Evening",
         prompt="drifting clouds",
         images_url=sandbox.hosted,
-        deadline_seconds=1,
+        wait=False,
         return_state=True,
     )
 
@@ -105,7 +105,7 @@ async def test_clips_from_prompts(archive: Path, sandbox: Sandbox, api: Api) -> 
     """A list of clips is a production, too."""
     clips = ClipList(title="Sounds", clips=(ClipSpec(prompt="a bell rings over the sea"),))
 
-    state = await generate_clips(clips, archive=str(archive), deadline_seconds=1, return_state=True)
+    state = await generate_clips(clips, archive=str(archive), wait=False, return_state=True)
 
     assert state.message == "Sounds: 1 in flight; 4 s billed"
     assert name_of(state, api) == "produce Sounds"

@@ -330,9 +330,10 @@ async def test_report_is_optional(setup: Setup) -> None:
 
 async def test_deadline_leaves_in_flight(setup: Setup) -> None:
     """Clips not ready at the deadline stay in flight, and the next run archives them without payment."""
-    setup.sandbox.faults({"kind": "generation", "fault": "take-longer", "factor": 5})
+    setup.sandbox.faults({"kind": "status", "fault": "step-back"})
 
-    early = await their_flow(setup, deadline_seconds=1.5, return_state=True)
+    early = await their_flow(setup, deadline_seconds=5, return_state=True)
+    setup.sandbox.faults()
     late = await their_flow(setup, return_state=True)
 
     assert (early.type.value, early.name) == ("COMPLETED", "InFlight")

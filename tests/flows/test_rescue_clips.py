@@ -9,6 +9,7 @@ from prefect_seedance.options import Hosting, Waiting
 from prefect_seedance.production.produce import produce
 from prefect_seedance.storage.store import Store
 from tests.processes import Sandbox
+from tests.records import age_acceptances
 
 
 @pytest.fixture(autouse=True)
@@ -29,6 +30,7 @@ async def _submit(board: Path, archive: Path, sandbox: Sandbox) -> None:
 async def test_flow_rescues_clips(board: Path, archive: Path, sandbox: Sandbox) -> None:
     """A run archives all generations in flight and is Completed."""
     await _submit(board, archive, sandbox)
+    age_acceptances(archive)
 
     state = await rescue_clips(archive=str(archive), return_state=True)
 
@@ -51,6 +53,7 @@ async def test_flow_waits_for_generations(board: Path, archive: Path, sandbox: S
 async def test_expired_clip_fails_flow(board: Path, archive: Path, sandbox: Sandbox) -> None:
     """A run that cannot archive a paid clip fails, and names it."""
     await _submit(board, archive, sandbox)
+    age_acceptances(archive)
     sandbox.faults({"kind": "file", "fault": "answer", "status": 403})
 
     state = await rescue_clips(archive=str(archive), return_state=True)

@@ -1,4 +1,7 @@
-"""From a storyboard to its film, in a folder and in a bucket."""
+"""From a storyboard to its film, in a folder and in a bucket.
+
+The command runs without Prefect; `tests/flows` joins films in flows.
+"""
 
 import json
 import subprocess
@@ -20,12 +23,10 @@ def _output(run: subprocess.CompletedProcess[str], *, code: int = 0) -> dict[str
     return dict(json.loads(run.stdout))
 
 
-def test_storyboard_becomes_film(
-    run_cli: Command, production_env: dict[str, str], sandbox: Sandbox, place: Place, board: Path
-) -> None:
+def test_storyboard_becomes_film(run_cli: Command, sandbox: Sandbox, place: Place, board: Path) -> None:
     """A run ends with the film; the next run does not join again; other join options do, and buy nothing."""
     arguments = ("produce", board, "--archive", place.name, *place.options, *_FAST)
-    env = {**production_env, **place.env}
+    env = {**sandbox.env, **place.env}
 
     first = _output(run_cli(*arguments, env=env))
     contents = place.contents()
@@ -48,11 +49,11 @@ def test_storyboard_becomes_film(
 
 
 def test_seams_are_measured_and_required(
-    run_cli: Command, production_env: dict[str, str], sandbox: Sandbox, place: Place, board: Path
+    run_cli: Command, sandbox: Sandbox, place: Place, board: Path
 ) -> None:
     """The manifest has the similarity of each seam; a clip below the required one fails and is kept."""
     arguments = ("produce", board, "--archive", place.name, *place.options, *_FAST)
-    env = {**production_env, **place.env}
+    env = {**sandbox.env, **place.env}
 
     measured = _output(run_cli(*arguments, env=env))
     required = _output(run_cli(*arguments, "--min-similarity", "1", env=env), code=1)
@@ -74,14 +75,14 @@ def test_seams_are_measured_and_required(
 
 @pytest.mark.parametrize("gaps", ["skip", "slate"])
 def test_missing_clip_is_reported(
-    run_cli: Command, production_env: dict[str, str], sandbox: Sandbox, place: Place, board: Path, gaps: str
+    run_cli: Command, sandbox: Sandbox, place: Place, board: Path, gaps: str
 ) -> None:
     """A rejected clip is missing in the film, which records the gap and contains the rest."""
     rejected = {"fault": "fail", "code": "CONTENT_VIOLATION", "message": "not allowed"}
     sandbox.faults({"kind": "generation", "clip": "after noon", **rejected})
     arguments = ("produce", board, "--archive", place.name, *place.options, *_FAST, "--gaps", gaps)
 
-    measured = _output(run_cli(*arguments, env={**production_env, **place.env}), code=1)
+    measured = _output(run_cli(*arguments, env={**sandbox.env, **place.env}), code=1)
 
     film = measured["film"]
     assert [(gap["number"], gap["is_slated"]) for gap in film["gaps"]] == [(2, gaps == "slate")]

@@ -1,4 +1,7 @@
-"""Storyboards and images in folders, buckets and blocks, and the images that the API downloads."""
+"""Storyboards and images in folders, buckets and blocks, and the images that the API downloads.
+
+The command runs without Prefect, which has no part in this, except to load blocks.
+"""
 
 import contextlib
 import io
@@ -39,11 +42,9 @@ def _intents(kept: dict[str, bytes]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("source", ["boards/board.yaml", "boards/"])
-def test_storyboard_in_bucket(
-    run_cli: Command, production_env: dict[str, str], s3: S3, board: Path, source: str
-) -> None:
+def test_storyboard_in_bucket(run_cli: Command, sandbox: Sandbox, s3: S3, board: Path, source: str) -> None:
     """A storyboard or folder in a bucket needs no option, and plans the same clips as a local one."""
-    boards, archive, env = s3.bucket(), f"s3://{s3.bucket()}/films", {**production_env, **s3.env}
+    boards, archive, env = s3.bucket(), f"s3://{s3.bucket()}/films", {**sandbox.env, **s3.env}
     _upload(s3, boards, board.parent, "boards/")
     more = ("--archive", archive, "--prompt", "drifting clouds")
     local = board if source.endswith(".yaml") else board.parent
@@ -113,7 +114,6 @@ def test_storyboard_in_block(
 )
 def test_invalid_stored_storyboard(
     run_cli: Command,
-    production_env: dict[str, str],
     sandbox: Sandbox,
     s3: S3,
     board: Path,
@@ -121,7 +121,7 @@ def test_invalid_stored_storyboard(
     says: str,
 ) -> None:
     """Errors in a stored storyboard are reported before anything is written or paid."""
-    bucket, env = s3.bucket(), {**production_env, **s3.env}
+    bucket, env = s3.bucket(), {**sandbox.env, **s3.env}
     (board.parent / "climbing.yaml").write_text(
         "shots: [{image: ../a.png, prompt: waves}, {image: dawn.png}]"
     )
@@ -162,11 +162,9 @@ def _difference(frame: Image.Image, wanted: Image.Image) -> float:
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad", "none"])
-def test_images_are_fitted(
-    run_cli: Command, production_env: dict[str, str], s3: S3, tmp_path: Path, fit: Fit
-) -> None:
+def test_images_are_fitted(run_cli: Command, sandbox: Sandbox, s3: S3, tmp_path: Path, fit: Fit) -> None:
     """A rotated photo, a large image and a fitting one become clips that begin and end with them."""
-    folder, bucket, env = tmp_path / "phone", s3.bucket(), {**production_env, **s3.env}
+    folder, bucket, env = tmp_path / "phone", s3.bucket(), {**sandbox.env, **s3.env}
     folder.mkdir()
     sideways = Image.Exif()
     sideways[_ORIENTATION] = 6
@@ -202,11 +200,9 @@ def test_images_are_fitted(
                 assert _difference(frame, wanted) < 0.03
 
 
-def test_image_url_lifetime(
-    run_cli: Command, production_env: dict[str, str], sandbox: Sandbox, s3: S3, board: Path
-) -> None:
+def test_image_url_lifetime(run_cli: Command, sandbox: Sandbox, s3: S3, board: Path) -> None:
     """Each attempt gets its own URLs with the requested lifetime, by default one day."""
-    bucket, env = s3.bucket(), {**production_env, **s3.env}
+    bucket, env = s3.bucket(), {**sandbox.env, **s3.env}
     words = ("produce", board, "--archive", f"s3://{bucket}", *_QUICK)
     sandbox.faults({"kind": "generation", "fault": "fail", "code": "GENERATION_FAILED"})
 
@@ -237,7 +233,7 @@ def test_image_url_lifetime(
 )
 def test_short_credentials_warn(
     run_cli: Command,
-    production_env: dict[str, str],
+    sandbox: Sandbox,
     s3: S3,
     board: Path,
     minutes: int | None,
@@ -245,7 +241,7 @@ def test_short_credentials_warn(
     warned: bool,  # noqa: FBT001 -- a column of the table
 ) -> None:
     """Credentials that expire before the URLs cause a warning, and the clips are made."""
-    env = {**production_env, **s3.env, "AWS_SESSION_TOKEN": "temporary"}
+    env = {**sandbox.env, **s3.env, "AWS_SESSION_TOKEN": "temporary"}
     if minutes:
         env["AWS_CREDENTIAL_EXPIRATION"] = (datetime.now(UTC) + timedelta(minutes=minutes)).isoformat()
 

@@ -26,9 +26,11 @@ def words(board: Path, place: Place) -> tuple[object, ...]:
 
 
 @pytest.fixture
-def env(production_env: dict[str, str], place: Place) -> dict[str, str]:
-    """Return the environment of every command."""
-    return {**production_env, **place.env}
+def env(request: pytest.FixtureRequest, sandbox: Sandbox, place: Place) -> dict[str, str]:
+    """Return the environment of every command: with Prefect for a folder, without for a bucket."""
+    if place.name.startswith("s3://"):
+        return {**sandbox.env, **place.env}
+    return dict(request.getfixturevalue("production_env"))
 
 
 def until(condition: Callable[[], bool]) -> None:

@@ -224,7 +224,7 @@ async def test_slow_download(result: Result) -> None:
     response = await result.get("drip", bytes_per_second=4 * len(result.content))
 
     assert response.content == result.content
-    assert 0.1 < time.monotonic() - started_at < 1
+    assert time.monotonic() - started_at > 0.1
 
 
 async def test_huge_but_valid(result: Result) -> None:

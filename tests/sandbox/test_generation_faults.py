@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.sandbox.conftest import Client
+from tests.sandbox.conftest import TIMEOUT_SECONDS, Client
 
 Receive = Callable[..., Any]
 
@@ -34,7 +34,7 @@ async def test_generation_takes_longer(api: Client) -> None:
 
     status = await api.ended(await api.submit())
 
-    assert 8 * 40 <= status["costTime"] <= 8 * 60 + 200
+    assert status["costTime"] >= 8 * 40
 
 
 async def test_generation_never_ends(api: Client) -> None:
@@ -42,6 +42,7 @@ async def test_generation_never_ends(api: Client) -> None:
     await api.script({"kind": "generation", "fault": "never-end"})
     task_id = await api.submit()
 
+    await api.until(task_id, "processing")
     await asyncio.sleep(0.3)
 
     assert (await api.status(task_id))["state"] == "processing"
@@ -56,6 +57,14 @@ async def test_two_results(api: Client) -> None:
 
     assert len(set(urls)) == 2
     assert [(await api.http.get(url)).status_code for url in urls] == [200, 200]
+
+
+async def delivered(api: Client, *, count: int) -> list[object]:
+    """Wait until the first generation's callback has been posted that often, and return the outcomes."""
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        while len(attempts := (await api.books())["generations"][0]["callbacks"]) < count:
+            await asyncio.sleep(0.01)
+    return [attempt["outcome"] for attempt in attempts]
 
 
 async def test_callback_delivered(api: Client, receive: Receive) -> None:
@@ -100,12 +109,12 @@ async def test_callback_redelivered(api: Client, receive: Receive) -> None:
 
     await api.submit(by_callback(url))
     await receiver.has(4)
+    outcomes = await delivered(api, count=4)
     await asyncio.sleep(0.3)
 
     gaps = [later - earlier for earlier, later in zip(receiver.times, receiver.times[1:], strict=False)]
     assert len(receiver.bodies) == 4
-    assert 0.03 <= gaps[0] < gaps[1] < gaps[2]
-    outcomes = [attempt["outcome"] for attempt in (await api.books())["generations"][0]["callbacks"]]
+    assert [gap >= least for gap, least in zip(gaps, (0.03, 0.06, 0.12), strict=True)] == [True] * 3
     assert outcomes == [500, 404, 302, 503]
 
 
@@ -114,10 +123,8 @@ async def test_receiver_unreachable(api: Client) -> None:
     task_id = await api.submit(by_callback("http://127.0.0.1:1/hook"))
 
     await api.ended(task_id)
-    await asyncio.sleep(0.05)
 
-    attempts = (await api.books())["generations"][0]["callbacks"]
-    assert attempts[0]["outcome"] == "ConnectError"
+    assert (await delivered(api, count=1))[0] == "ConnectError"
 
 
 async def test_callback_lost(api: Client, receive: Receive) -> None:
