@@ -272,4 +272,5 @@ def _dts(packet: "Packet[Any]") -> int:
 
 
 def _time_base(stream: VideoStream | AudioStream) -> Fraction:
-    return stream.time_base or Fraction(1)
+    time_base = stream.time_base or Fraction(1)  # PyAV 19 has a type of its own
+    return Fraction(time_base.numerator, time_base.denominator)

@@ -1,7 +1,7 @@
 """Decode and verify a video."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from os import SEEK_END
@@ -21,6 +21,11 @@ _EBML = b"\x1a\x45\xdf\xa3"
 """First bytes of every WebM. Source: RFC 8794, section 11.2.1."""
 
 _HEAD_BYTES = 12
+
+_LENIENT: Mapping[str, Any] = (
+    {"metadata_errors": "replace"} if hasattr(InputContainer, "metadata_errors") else {}
+)
+"""Titles and comments may be in any encoding. PyAV 19 accepts them all, PyAV 18 only if asked to."""
 
 _MAX_PIXELS = 4096 * 2304
 """A damaged header may declare any size; 4K is far above the API's videos, and fits in memory."""
@@ -157,7 +162,7 @@ def open_video(file: BinaryIO | Path) -> Iterator[InputContainer]:
             if kind == "mp4":
                 _require_whole_boxes(stream)
             stream.seek(0)
-            with av.open(stream, "r", format=kind, metadata_errors="replace") as container:
+            with av.open(stream, "r", format=kind, **_LENIENT) as container:
                 yield container
         except (av.FFmpegError, OSError) as error:
             raise IntegrityError(

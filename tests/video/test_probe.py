@@ -158,6 +158,14 @@ def test_open_file_stays_open(clip: bytes) -> None:
         assert not file.closed
 
 
+@pytest.mark.parametrize("text", [b"Lavf", b"VideoHandler"], ids=["of the file", "of a track"])
+def test_text_in_any_encoding_is_accepted(clip: bytes, text: bytes) -> None:
+    """Titles and comments that are not UTF-8 do not matter."""
+    assert text in clip
+
+    assert probe(BytesIO(clip.replace(text, b"\xff" * len(text)))) == probe(BytesIO(clip))
+
+
 @pytest.mark.parametrize("permille", [*range(0, 1000, 20), 995, 999])
 @pytest.mark.parametrize("layout", ["clip", "clip_ending_in_index", "silent_clip"])
 def test_truncation_is_found(layout: str, permille: int, request: pytest.FixtureRequest) -> None:
