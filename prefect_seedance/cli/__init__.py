@@ -40,6 +40,7 @@ app.command(
 app.command(
     "prefect_seedance.cli.rescue:app", name="rescue", help="Archive paid clips that are not archived yet."
 )
+app.command("prefect_seedance.cli.deploy:app", name="deploy", help="Create or update Prefect deployments.")
 app.command("prefect_seedance.cli.callbacks:app", name="callbacks", help="Run the callback receiver.")
 app.command("prefect_seedance.sandbox.__main__:main", name="sandbox", help="Serve a stand-in for the API.")
 

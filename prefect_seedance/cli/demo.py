@@ -16,6 +16,7 @@ from prefect_seedance.cli.exit_codes import ExitCode
 from prefect_seedance.cli.options import PLAIN, ProduceOptions, Verbose
 from prefect_seedance.cli.printing import command, program, show
 from prefect_seedance.cli.produce import produce
+from prefect_seedance.cli.shipped import shipped
 from prefect_seedance.cli.subprocesses import child_process
 from prefect_seedance.errors import SetupError
 from prefect_seedance.options import Hosting, Waiting
@@ -32,9 +33,6 @@ _SPEED = 10
 """An eight-second clip then takes six to nine seconds: long enough to watch."""
 
 _WAITING = Waiting(deadline_seconds=600.0, first_poll_seconds=1.0, poll_every_seconds=0.5)
-
-_EXAMPLE = "examples/lighthouse/storyboard.yaml"
-_PACKAGE = Path(__file__).parents[1]
 
 
 @app.default
@@ -63,11 +61,7 @@ def demo(
 
 
 def _example() -> Path:
-    """Find the example: in an installed package, or beside it in a checkout."""
-    paths = (_PACKAGE / _EXAMPLE, _PACKAGE.parent / _EXAMPLE)
-    found = next((path for path in paths if path.is_file()), None)
-    if found is None:
-        raise SetupError(f"The example {_EXAMPLE} is missing; give a storyboard of your own")
+    found = shipped("examples/lighthouse/storyboard.yaml")
     return found if Path.cwd() not in found.parents else found.relative_to(Path.cwd())
 
 

@@ -1,0 +1,212 @@
+"""Create and update the deployments of the shipped flows."""
+
+import importlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import httpx
+import yaml
+from prefect import Flow, get_client
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.actions import DeploymentScheduleCreate, DeploymentUpdate
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyOptions
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.schedules import CronSchedule
+from prefect.exceptions import ObjectNotFound, PrefectException
+from pydantic import BaseModel
+
+from prefect_seedance.errors import SetupError
+from prefect_seedance.storage.locations import Location
+
+
+class Target(NamedTuple):
+    """Where to deploy; an empty field keeps an existing deployment's value.
+
+    Attributes:
+        pool: A work pool. Default for new deployments: the file's.
+        archive: Default for new deployments: the file's, in `directory`.
+        directory: A folder on the workers, in which runs start. Default for new deployments: the current one.
+    """
+
+    pool: str = ""
+    archive: str = ""
+    directory: str = ""
+
+    def working_directory(self) -> Path:
+        """Return the folder in which runs start."""
+        return Path(self.directory or ".").expanduser().absolute()
+
+    def locate(self, archive: str) -> str:
+        """Return an archive's name, independent of the directory in which a run starts."""
+        is_folder = "://" not in archive and Location.parse(archive) is None
+        return str(self.working_directory() / Path(archive).expanduser()) if is_folder else archive
+
+
+class Deployed(NamedTuple):
+    """A deployment, and what was done to it."""
+
+    name: str
+    action: Literal["create", "update"]
+    pool: str
+    archive: str
+
+
+async def deploy(file: Path, target: Target, *, dry_run: bool = False) -> Sequence[Deployed]:
+    """Create the deployments of a file, or update those that exist.
+
+    New deployments have inactive schedules. Existing ones keep schedules, parameters and concurrency limits;
+    only the code that they run, its form and description, and what the target names are updated.
+
+    Args:
+        file: Has the form of ``prefect.yaml``; its entrypoints are files in ``flows/``.
+        target: Pool, archive and directory.
+        dry_run: Return what would be done, without doing it.
+
+    Raises:
+        SetupError: If the Prefect server does not answer, or has no such work pool.
+    """
+    wanted = _read(file)
+    try:
+        async with get_client() as client:
+            existing = {each.full_name: await _find(client, each.full_name) for each in wanted}
+            plans = [_Plan(each, existing[each.full_name], target) for each in wanted]
+            await _require_pools(client, sorted({plan.pool for plan in plans}))
+            for plan in () if dry_run else plans:
+                await plan.carry_out(client)
+    except (httpx.HTTPError, PrefectException) as error:
+        raise SetupError(
+            f"The Prefect server failed ({error}). Check it and PREFECT_API_URL, and run the command again"
+        ) from error
+    return [plan.result for plan in plans]
+
+
+class _Pool(BaseModel):
+    name: str
+
+
+class _Schedule(BaseModel):
+    slug: str
+    cron: str
+    timezone: str
+    parameters: Mapping[str, Any] = {}
+
+    def inactive(self) -> DeploymentScheduleCreate:
+        cron = CronSchedule(cron=self.cron, timezone=self.timezone)
+        return DeploymentScheduleCreate(
+            schedule=cron, slug=self.slug, parameters=dict(self.parameters), active=False
+        )
+
+
+class _Wanted(BaseModel):
+    """One deployment of ``prefect.yaml``."""
+
+    name: str
+    entrypoint: str
+    description: str
+    version: str
+    tags: list[str]
+    work_pool: _Pool
+    concurrency_limit: ConcurrencyLimitConfig | None = None
+    parameters: Mapping[str, Any]
+    schedules: Sequence[_Schedule] = ()
+
+    @property
+    def module_entrypoint(self) -> str:
+        """The entrypoint as a module's path, which needs no file on the worker."""
+        file, _, function = self.entrypoint.partition(":")
+        return f"prefect_seedance.flows.{Path(file).stem}.{function}"
+
+    @property
+    def full_name(self) -> str:
+        """The deployment's name, after the name of its flow."""
+        return f"{self.flow.name}/{self.name}"
+
+    @property
+    def flow(self) -> Flow[..., Any]:
+        """The flow."""
+        module, _, function = self.module_entrypoint.rpartition(".")
+        flow: Flow[..., Any] = getattr(importlib.import_module(module), function)
+        return flow
+
+
+def _read(file: Path) -> Sequence[_Wanted]:
+    content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return [_Wanted.model_validate(each) for each in content["deployments"]]
+
+
+class _Plan:
+    """What to do about one deployment."""
+
+    def __init__(self, wanted: _Wanted, existing: DeploymentResponse | None, target: Target) -> None:
+        self._wanted, self._existing, self._target = wanted, existing, target
+        kept = existing.work_pool_name if existing else None
+        self.pool = target.pool or kept or wanted.work_pool.name
+        self._parameters = dict(existing.parameters if existing else wanted.parameters)
+        if target.archive or not existing:
+            self._parameters["archive"] = target.locate(target.archive or self._parameters["archive"])
+
+    @property
+    def result(self) -> Deployed:
+        return Deployed(
+            name=self._wanted.full_name,
+            action="update" if self._existing else "create",
+            pool=self.pool,
+            archive=self._parameters.get("archive", ""),
+        )
+
+    async def carry_out(self, client: PrefectClient) -> None:
+        if self._existing is None:
+            await self._create(client)
+        else:
+            update = DeploymentUpdate(**self._code(), **dict(self._pull_steps()), parameters=self._parameters)
+            await client.update_deployment(self._existing.id, update)
+
+    def _code(self) -> dict[str, Any]:
+        """Return what a release decides."""
+        return {
+            "version": self._wanted.version,
+            "description": self._wanted.description,
+            "tags": self._wanted.tags,
+            "work_pool_name": self.pool,
+            "entrypoint": self._wanted.module_entrypoint,
+            "parameter_openapi_schema": self._wanted.flow.parameters.model_dump(),
+            "enforce_parameter_schema": True,
+        }
+
+    def _pull_steps(self) -> Iterator[tuple[str, Any]]:
+        if self._target.directory or not self._existing:
+            step = "prefect.deployments.steps.set_working_directory"
+            yield "pull_steps", [{step: {"directory": str(self._target.working_directory())}}]
+
+    async def _create(self, client: PrefectClient) -> None:
+        limit = self._wanted.concurrency_limit
+        strategy = ConcurrencyOptions(collision_strategy=limit.collision_strategy) if limit else None
+        await client.create_deployment(
+            flow_id=await client.create_flow(self._wanted.flow),
+            name=self._wanted.name,
+            parameters=self._parameters,
+            concurrency_limit=limit.limit if limit else None,
+            concurrency_options=strategy,
+            schedules=[schedule.inactive() for schedule in self._wanted.schedules],
+            **self._code(),
+            **dict(self._pull_steps()),
+        )
+
+
+async def _find(client: PrefectClient, name: str) -> DeploymentResponse | None:
+    try:
+        return await client.read_deployment_by_name(name)
+    except ObjectNotFound:
+        return None
+
+
+async def _require_pools(client: PrefectClient, names: Sequence[str]) -> None:
+    for name in names:
+        try:
+            await client.read_work_pool(name)
+        except ObjectNotFound:
+            raise SetupError(
+                f"The Prefect server has no work pool {name!r}. Create it with "
+                f"`prefect work-pool create {name} --type process`, or name another with --pool"
+            ) from None
