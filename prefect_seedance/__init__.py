@@ -81,6 +81,9 @@ _HOMES = {
 without need. Type checkers read the imports above."""
 
 
+__all__ = sorted(_HOMES)  # noqa: PLE0605 -- a list
+
+
 def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

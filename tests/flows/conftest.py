@@ -71,6 +71,14 @@ class Api:
         """Post a request that the server may refuse."""
         return self._http.post(path, json=body)
 
+    def patch(self, path: str, body: object) -> None:
+        """Change an object."""
+        self._http.patch(path, json=body).raise_for_status()
+
+    def delete(self, path: str) -> None:
+        """Delete an object."""
+        self._http.delete(path).raise_for_status()
+
     def filter(self, path: str, **filters: object) -> list[dict[str, Any]]:
         """Read the objects that match the filters."""
         response = self._http.post(f"{path}/filter", json={"limit": 200, **filters})

@@ -1,37 +1,53 @@
-"""The wheel, installed into an empty environment."""
+"""The wheel, installed with the newest release of every dependency for the oldest and the newest Python."""
 
+import json
+import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 import prefect_seedance
-from tests.processes import environment, running
+from tests.processes import Sandbox, environment, running
+from tests.pythons import build, create_environment, find_pythons, install
 
 ROOT = Path(__file__).parents[2]
-
-_BUILD = (sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir")
-_QUIETLY = ("--quiet", "--quiet", "--disable-pip-version-check")
+_PYTHONS = sorted({*list(find_pythons())[:1], *list(find_pythons())[-1:]}, key=list(find_pythons()).index)
+_COMMAND_SECONDS = 180.0
+_WORKER = {"PREFECT_WORKER_QUERY_SECONDS": "1", "COLUMNS": "200"}
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the wheel, install it into an empty environment, and return the folder of its commands."""
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the wheel."""
     folder = tmp_path_factory.mktemp("wheel")
-    subprocess.run([*_BUILD, folder, ROOT], check=True, capture_output=True)
+    build(folder, "--wheel")
     (wheel,) = folder.glob("*.whl")
-    subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True)
-    commands = folder / "venv/bin"
-    subprocess.run(
-        [commands / "pip", "install", *_QUIETLY, "-c", ROOT / "constraints.txt", wheel],
-        check=True,
-        capture_output=True,
-    )
-    return commands
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def install_for(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return a function that installs the wheel once for a Python, and returns the folder of its commands."""
+    folder = tmp_path_factory.mktemp("environments")
+
+    def installed(version: str) -> Path:
+        if not (folder / version).exists():
+            install(create_environment(folder / version, python=find_pythons()[version]), wheel)
+        return folder / version / "bin"
+
+    return installed
+
+
+@pytest.fixture
+def installed(install_for: Callable[[str], Path]) -> Path:
+    """Install the wheel for the oldest Python, and return the folder of its commands."""
+    return install_for(_PYTHONS[0])
 
 
 @pytest.fixture
@@ -39,17 +55,22 @@ def run(installed: Path, tmp_path: Path) -> Run:
     """Return a function that runs one of its commands outside the repository."""
 
     def ran(command: str, *arguments: object, **env: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [installed / command, *map(str, arguments)],
-            env=environment(tmp_path / "prefect", **env),
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        return run_in(tmp_path, installed / command, *arguments, **env)
 
     return ran
+
+
+def run_in(folder: Path, *command: object, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in a folder outside of the repository."""
+    return subprocess.run(
+        [*map(str, command)],
+        env=environment(folder / "prefect", **env),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=_COMMAND_SECONDS,
+        check=False,
+    )
 
 
 def test_prints_version(run: Run) -> None:
@@ -58,17 +79,39 @@ def test_prints_version(run: Run) -> None:
 
 
 def test_exports_public_names(run: Run) -> None:
-    """All public names can be imported, and the package is typed."""
+    """All public names and flows can be imported, and the package is typed."""
     program = (
         "import prefect_seedance as p, pathlib\n"
         "assert (pathlib.Path(p.__file__).parent / 'py.typed').is_file()\n"
-        "print(*(getattr(p, name).__name__ for name in p._HOMES))"
+        "from prefect_seedance import *\n"
+        "from prefect_seedance.flows import *\n"
+        "print(*p.__all__, *(each.name for each in (generate_clips, storyboard_to_transitions)))"
     )
 
     ran = run("python", "-c", program)
 
     assert ran.stderr == ""
-    assert len(ran.stdout.split()) == len(prefect_seedance._HOMES)
+    assert ran.stdout.split() == [
+        *prefect_seedance.__all__,
+        "generate-clips",
+        "storyboard-to-transitions",
+    ]
+
+
+def test_types_reach_users(installed: Path, tmp_path: Path) -> None:
+    """A program that uses the installed package passes a type checker, and a wrong one does not.
+
+    mypy checks the same program with the linters, and the wheel in `make release-check`.
+    """
+    program = (ROOT / "tests/typing/consumer.py").read_text(encoding="utf-8")
+    (tmp_path / "right.py").write_text(program, encoding="utf-8")
+    (tmp_path / "wrong.py").write_text(program.replace('images_url="', 'image_url="'), encoding="utf-8")
+
+    checked = run_in(tmp_path, sys.executable, "-m", "pyright", "--pythonpath", installed / "python")
+
+    errors = re.findall(r"(\w+)\.py:\d+.* error: (.*)", checked.stdout)
+    assert [file for file, _ in errors] == ["wrong"], checked.stdout
+    assert "image_url" in errors[0][1]
 
 
 def test_plans(run: Run, board: Path) -> None:
@@ -82,6 +125,24 @@ def test_serves_the_sandbox(installed: Path, tmp_path: Path) -> None:
     with running(*command, env=environment(tmp_path), cwd=tmp_path, stdout=subprocess.PIPE) as process:
         assert process.stdout
         assert process.stdout.readline().startswith("Sandbox API on http://127.0.0.1:")
+
+
+@pytest.mark.parametrize("version", _PYTHONS)
+def test_makes_a_clip(
+    version: str, install_for: Callable[[str], Path], tmp_path: Path, sandbox: Sandbox
+) -> None:
+    """The command makes, verifies and joins a clip."""
+    (tmp_path / "clips.yaml").write_text("clips: [{prompt: a bell rings over the sea}]", encoding="utf-8")
+    command = install_for(version) / "prefect-seedance"
+    options = ("--archive", "archive", "--first-poll", "0.5", "--poll-every", "0.5", "--json")
+
+    ran = run_in(tmp_path, command, "produce", "clips.yaml", *options, "--film", **sandbox.env)
+
+    assert (ran.returncode, ran.stderr.count("error")) == (0, 0), ran.stderr
+    manifest = json.loads(ran.stdout)
+    assert [clip["status"] for clip in manifest["clips"]] == ["made"]
+    assert list((tmp_path / "archive").glob("clips/*/clip-*.mp4"))
+    assert list((tmp_path / "archive").glob("productions/*/film.mp4"))
 
 
 def test_registers_its_blocks(run: Run, prefect_server: str) -> None:
@@ -101,3 +162,34 @@ def test_demo_works(run: Run, prefect_server: str, tmp_path: Path) -> None:
     folder = tmp_path / "productions/productions/lighthouse"
     assert all((folder / file).is_file() for file in ("manifest.json", "film.mp4", "report.html"))
     assert all(f"{folder}/{file}" in ran.stdout for file in ("film.mp4", "report.html"))
+
+
+@pytest.fixture
+def pool(prefect_server: str) -> Iterator[str]:
+    """Create a work pool, and delete the deployments afterwards: other tests deploy the same names."""
+    with httpx.Client(base_url=prefect_server) as server:
+        server.post("/work_pools/", json={"name": "wheel", "type": "process"}).raise_for_status()
+        yield "wheel"
+        for each in server.post("/deployments/filter", json={}).raise_for_status().json():
+            server.delete(f"/deployments/{each['id']}").raise_for_status()
+
+
+def test_deployed_flow_runs(
+    pool: str, run: Run, installed: Path, prefect_server: str, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """A worker that has only the wheel runs the deployments that the wheel's command created."""
+    env = {"PREFECT_API_URL": prefect_server, **_WORKER, **sandbox.env}
+    (tmp_path / "clips.yaml").write_text("clips: [{prompt: a bell rings over the sea}]", encoding="utf-8")
+    worker = (installed / "prefect", "worker", "start", "--pool", pool)
+    parameters = ("--param", "clips=clips.yaml")
+
+    deployed = run("prefect-seedance", "deploy", "--pool", pool, PREFECT_API_URL=prefect_server)
+    with running(
+        *worker, env=environment(tmp_path / "worker", **env), cwd=tmp_path, stdout=subprocess.DEVNULL
+    ):
+        name = "generate-clips/clips"
+        watched = run("prefect", "deployment", "run", name, "--watch", *parameters, **env)
+
+    assert deployed.returncode == 0, deployed.stderr
+    assert "Completed" in watched.stdout, watched.stdout + watched.stderr
+    assert list((tmp_path / "productions").glob("clips/*/clip-*.mp4"))

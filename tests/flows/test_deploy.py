@@ -1,0 +1,147 @@
+"""`prefect-seedance deploy`, with a real server; a journey runs a deployment on a worker."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from prefect_seedance.cli import main
+from prefect_seedance.cli.exit_codes import ExitCode
+from prefect_seedance.cli.shipped import shipped
+from prefect_seedance.flows import generate_clips
+from prefect_seedance.orchestration.deploy import Target
+from tests.flows.conftest import Api
+
+_SHIPPED = yaml.safe_load(shipped("deployments/prefect.yaml").read_text(encoding="utf-8"))["deployments"]
+_CLIPS = "generate-clips/clips"
+
+
+@pytest.fixture
+def pool(api: Api) -> str:
+    """Create a work pool."""
+    if not api.filter("/work_pools", work_pools={"name": {"any_": ["deploying"]}}):
+        api.post("/work_pools/", {"name": "deploying", "type": "process"})
+    return "deploying"
+
+
+@pytest.fixture(autouse=True)
+def _empty_server(api: Api, monkeypatch: pytest.MonkeyPatch, prefect_server: str) -> Iterator[None]:
+    """Use the tests' server, and leave no deployments to the tests of `prefect.yaml`."""
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server)
+    monkeypatch.delenv("SEEDANCE_ARCHIVE", raising=False)
+    yield
+    for each in api.filter("/deployments"):
+        api.delete(f"/deployments/{each['id']}")
+
+
+def _deploy(capsys: pytest.CaptureFixture[str], *options: object) -> list[dict[str, Any]]:
+    code = main(["deploy", *map(str, options), "--json"])
+    output = capsys.readouterr()
+    assert code == 0, output.err
+    return list(json.loads(output.out)["deployments"])
+
+
+def _read(api: Api) -> dict[str, Any]:
+    return dict(api.get(f"/deployments/name/{_CLIPS}"))
+
+
+def test_creates_all_deployments(
+    api: Api, pool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each deployment of `prefect.yaml` is created, with a module to run, and inactive schedules."""
+    monkeypatch.chdir(tmp_path)
+
+    deployed = _deploy(capsys, "--pool", pool)
+
+    stored = {each["name"]: each for each in api.filter("/deployments")}
+    assert [each["action"] for each in deployed] == ["create"] * len(_SHIPPED)
+    assert stored.keys() == {each["name"] for each in _SHIPPED}
+    for wanted in _SHIPPED:
+        each = stored[wanted["name"]]
+        limit = each["global_concurrency_limit"]
+        assert {
+            "work_pool_name": pool,
+            **{name: wanted[name] for name in ("description", "tags", "version")},
+        }.items() <= each.items()
+        assert (limit and limit["limit"]) == wanted.get("concurrency_limit", {}).get("limit")
+        assert [schedule["slug"] for schedule in each["schedules"]] == [
+            schedule["slug"] for schedule in wanted.get("schedules", ())
+        ]
+        assert not any(schedule["active"] for schedule in each["schedules"])
+        assert each["parameters"] == {"archive": str(tmp_path / "productions")}
+        assert str(tmp_path) in str(each["pull_steps"])
+    clips = stored["clips"]
+    assert clips["entrypoint"] == "prefect_seedance.flows.generate_clips.generate_clips"
+    assert clips["parameter_openapi_schema"] == generate_clips.parameters.model_dump()
+    assert clips["concurrency_options"]["collision_strategy"] == "ENQUEUE"
+
+
+def test_update_keeps_choices(api: Api, pool: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A second run keeps archive, pool, folder and schedules; another archive would buy all clips again."""
+    _deploy(capsys, "--pool", pool, "--archive", "s3://studio", "--directory", "/srv/films")
+    before = _read(api)
+    api.patch(f"/deployments/{before['id']}/schedules/{before['schedules'][0]['id']}", {"active": True})
+
+    deployed = _deploy(capsys)
+
+    after = _read(api)
+    assert {each["action"] for each in deployed} == {"update"}
+    assert {each["archive"] for each in deployed} == {"s3://studio"}
+    assert after["schedules"][0]["active"] is True
+    assert "/srv/films" in str(after["pull_steps"])
+    kept = ("id", "entrypoint", "parameters", "pull_steps", "work_pool_name", "concurrency_options")
+    assert [after[name] for name in kept] == [before[name] for name in kept]
+
+
+def test_update_changes_what_is_named(api: Api, pool: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """An option changes existing deployments too."""
+    _deploy(capsys, "--pool", pool, "--archive", "s3://studio")
+
+    _deploy(capsys, "--archive", "s3://other", "--directory", "/srv/films")
+
+    assert _read(api)["parameters"] == {"archive": "s3://other"}
+    assert "/srv/films" in str(_read(api)["pull_steps"])
+
+
+def test_dry_run_changes_nothing(api: Api, pool: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A dry run shows what would be done."""
+    deployed = _deploy(capsys, "--pool", pool, "--dry-run")
+
+    assert len(deployed) == len(_SHIPPED)
+    assert api.filter("/deployments") == []
+
+
+def test_missing_pool_is_an_error(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without the work pool, nothing is created, and the message says how to create it."""
+    assert main(["deploy", "--pool", "nowhere"]) == ExitCode.setup
+
+    assert "prefect work-pool create nowhere --type process" in capsys.readouterr().err
+    assert api.filter("/deployments") == []
+
+
+def test_missing_server_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a configured server, nothing is started."""
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    monkeypatch.setenv("PREFECT_API_URL", "")
+
+    assert main(["deploy"]) == ExitCode.setup
+    assert "set PREFECT_API_URL" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("archive", "located"),
+    [
+        ("films", "/srv/films"),
+        ("/mnt/films", "/mnt/films"),
+        ("s3://studio/films", "s3://studio/films"),
+        ("block:studio", "block:studio"),
+    ],
+)
+def test_folder_is_absolute(archive: str, located: str) -> None:
+    """An archive that is a folder does not depend on where a run starts: workers delete their folders."""
+    assert Target(directory="/srv").locate(archive) == located
