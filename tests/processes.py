@@ -25,8 +25,8 @@ KEY = "sandbox-key-for-journeys"
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).parents[1]
 
-_SERVER_START_SECONDS = 120.0
-"""Prefect's server starts in 5 to 20 s, and slower beside other tests on two cores."""
+_SERVER_START_SECONDS = 300.0
+"""Prefect's server starts in 5 to 20 s, and takes minutes beside many other programs on two cores."""
 
 _STOP_SECONDS = 10.0
 _COMMAND_SECONDS = 120.0

@@ -44,7 +44,7 @@ class Target(NamedTuple):
 
 
 class Deployed(NamedTuple):
-    """A deployment, and what was done to it."""
+    """A deployment, and the action that it needed."""
 
     name: str
     action: Literal["create", "update"]
