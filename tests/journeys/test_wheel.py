@@ -191,5 +191,6 @@ def test_deployed_flow_runs(
         watched = run("prefect", "deployment", "run", name, "--watch", *parameters, **env)
 
     assert deployed.returncode == 0, deployed.stderr
+    assert f"prefect worker start --pool {pool}" in deployed.stdout
     assert "Completed" in watched.stdout, watched.stdout + watched.stderr
     assert list((tmp_path / "productions").glob("clips/*/clip-*.mp4"))
