@@ -95,7 +95,9 @@ def _one(folder: Path, pattern: str) -> Path:
 def _call(*command: object, cwd: Path = ROOT) -> None:
     words = [*map(str, command)]
     print("$", *words, flush=True)
-    subprocess.run(words, cwd=cwd, env=environment(cwd / "prefect"), check=True, timeout=_STEP_SECONDS)
+    subprocess.run(
+        words, cwd=cwd, env=environment(cwd / "prefect", PYTHONPATH=""), check=True, timeout=_STEP_SECONDS
+    )
 
 
 def _require(condition: bool, otherwise: str) -> None:  # noqa: FBT001 -- reads as a sentence

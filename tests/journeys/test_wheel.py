@@ -17,7 +17,9 @@ from tests.pythons import build, create_environment, find_pythons, install
 ROOT = Path(__file__).parents[2]
 _PYTHONS = sorted({*list(find_pythons())[:1], *list(find_pythons())[-1:]}, key=list(find_pythons()).index)
 _COMMAND_SECONDS = 180.0
-_WORKER = {"PREFECT_WORKER_QUERY_SECONDS": "1", "COLUMNS": "200"}
+_INSTALLED = {"PYTHONPATH": ""}
+"""Import the installed package, also where the checkout is on the path."""
+
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -64,7 +66,7 @@ def run_in(folder: Path, *command: object, **env: str) -> subprocess.CompletedPr
     """Run a command in a folder outside of the repository."""
     return subprocess.run(
         [*map(str, command)],
-        env=environment(folder / "prefect", **env),
+        env=environment(folder / "prefect", **_INSTALLED, **env),
         cwd=folder,
         capture_output=True,
         text=True,
@@ -81,7 +83,8 @@ def test_prints_version(run: Run) -> None:
 def test_exports_public_names(run: Run) -> None:
     """All public names and flows can be imported, and the package is typed."""
     program = (
-        "import prefect_seedance as p, pathlib\n"
+        "import prefect_seedance as p, pathlib, sys\n"
+        "assert p.__file__.startswith(sys.prefix)\n"
         "assert (pathlib.Path(p.__file__).parent / 'py.typed').is_file()\n"
         "from prefect_seedance import *\n"
         "from prefect_seedance.flows import *\n"
@@ -122,7 +125,8 @@ def test_plans(run: Run, board: Path) -> None:
 def test_serves_the_sandbox(installed: Path, tmp_path: Path) -> None:
     """The sandbox starts and stops."""
     command = (installed / "prefect-seedance", "sandbox", "--port", "0")
-    with running(*command, env=environment(tmp_path), cwd=tmp_path, stdout=subprocess.PIPE) as process:
+    env = environment(tmp_path, **_INSTALLED)
+    with running(*command, env=env, cwd=tmp_path, stdout=subprocess.PIPE) as process:
         assert process.stdout
         assert process.stdout.readline().startswith("Sandbox API on http://127.0.0.1:")
 
@@ -178,14 +182,17 @@ def test_deployed_flow_runs(
     pool: str, run: Run, installed: Path, prefect_server: str, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """A worker that has only the wheel runs the deployments that the wheel's command created."""
-    env = {"PREFECT_API_URL": prefect_server, **_WORKER, **sandbox.env}
+    env = {"PREFECT_API_URL": prefect_server, "PREFECT_WORKER_QUERY_SECONDS": "1", **sandbox.env}
     (tmp_path / "clips.yaml").write_text("clips: [{prompt: a bell rings over the sea}]", encoding="utf-8")
     worker = (installed / "prefect", "worker", "start", "--pool", pool)
     parameters = ("--param", "clips=clips.yaml")
 
     deployed = run("prefect-seedance", "deploy", "--pool", pool, PREFECT_API_URL=prefect_server)
     with running(
-        *worker, env=environment(tmp_path / "worker", **env), cwd=tmp_path, stdout=subprocess.DEVNULL
+        *worker,
+        env=environment(tmp_path / "worker", **_INSTALLED, **env),
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
     ):
         name = "generate-clips/clips"
         watched = run("prefect", "deployment", "run", name, "--watch", *parameters, **env)
