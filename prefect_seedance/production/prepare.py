@@ -67,6 +67,7 @@ async def prepare(
         model=credentials.model,
         prompt=loading.prompt,
         allow_outside=loading.allow_outside,
+        policy=credentials.host_policy,
         opener=open_archive,
     )
     planned = plan(parsed.clips, title=parsed.title, name=name, model=credentials.model)
