@@ -16,6 +16,7 @@ import httpx
 from prefect_seedance.api.addresses import HostPolicy
 from prefect_seedance.api.transport import timeouts
 from prefect_seedance.api.urls import parse_url, shown_url
+from prefect_seedance.errors import ForbiddenHostError
 
 _log = logging.getLogger(__name__)
 
@@ -47,10 +48,10 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         """Send a request to the first address of its host that accepts the connection.
 
         Raises:
-            ForbiddenHostError: If no address of the host may be read from.
+            ForbiddenHostError: If no address of the host may be read from, or the URL is not an http(s) URL.
         """
         if parse_url(str(request.url)) is None:
-            raise httpx.UnsupportedProtocol("the server redirects to a URL that is not an http(s) URL")
+            raise ForbiddenHostError("A redirect leads to a URL that is not http(s), so it is not read")
         host = request.url.raw_host.decode("ascii")
         if proxied := self._proxy_to(request.url.scheme, host):
             self._policy.check_unresolved(host)

@@ -115,9 +115,7 @@ async def test_not_ready_without_archive(unreachable: Store, monkeypatch: pytest
 async def test_not_ready_if_read_only(tmp_path: Path) -> None:
     """A receiver is not ready if its archive can only be read; a check counts for some seconds."""
     store = Store.open(str(tmp_path / "archive"))
-    (tmp_path / "archive/probes").write_text(
-        "a file in place of a folder, below which even root cannot write"
-    )
+    (tmp_path / "archive/probes").write_text("a file in place of a folder, even root cannot write below it")
 
     async with receiving(store, succeeding()) as setup:
         first = (await setup.http.get("/ready")).status_code
