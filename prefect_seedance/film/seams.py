@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from prefect_seedance.api.addresses import PUBLIC_HOSTS, HostPolicy
+from prefect_seedance.api.models import CAPABILITIES
 from prefect_seedance.api.resource import fetch
 from prefect_seedance.clips.archive import Clip, fetch_video
 from prefect_seedance.clips.image_hosting import hosted_key
@@ -20,12 +21,14 @@ from prefect_seedance.clips.records import clip_prefix
 from prefect_seedance.errors import SeedanceError
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.image import SourceImage
-from prefect_seedance.storyboard.image_inspection import MAX_IMAGE_BYTES
 from prefect_seedance.video.scan import Interval, Scan, scan
 from prefect_seedance.video.similarity import similarity
 
 _FETCH_SECONDS = 20.0
 """For an image from elsewhere, which only serves a comparison."""
+
+_MAX_FETCHED_BYTES = max(each.max_image_bytes for each in CAPABILITIES.values())
+"""The API itself fetches no larger image."""
 
 _JPEG = {"quality": 85}
 """Measured with detailed frames of 640×360: a still takes about 40 kB and has a similarity of 0.987."""
@@ -204,9 +207,9 @@ class Inspector:
     async def _elsewhere(self, url: str) -> bytes | None:
         """Return the content at a URL, or None if there is none or it is too large for an image."""
         found = await fetch(
-            url, policy=self.policy, max_bytes=MAX_IMAGE_BYTES, timeout_seconds=_FETCH_SECONDS
+            url, policy=self.policy, max_bytes=_MAX_FETCHED_BYTES, timeout_seconds=_FETCH_SECONDS
         )
-        return found.content if found.is_success and len(found.content) <= MAX_IMAGE_BYTES else None
+        return found.content if found.is_success and len(found.content) <= _MAX_FETCHED_BYTES else None
 
     async def _measure(self, a: Image.Image, b: Image.Image) -> float:
         return round(await asyncio.to_thread(similarity, a, b), 4)

@@ -3,17 +3,18 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests import films
-from tests.hostile.wire import SECRET, SIGNATURE, Forbidden, Reply, Web, answer, read_request, serving
+from tests.hostile.wire import SECRET, SIGNATURE, Forbidden, Reply, Web, read_request, serving
 from tests.processes import environment, running
 
-DEADLINE_SECONDS = 6
+DEADLINE_SECONDS = 12
 _GRACE_SECONDS = 5
 _MAX_PEAK_BYTES = 400_000_000
 
@@ -39,7 +40,7 @@ class Ended:
 def web() -> Iterator[Web]:
     """Run the hostile API, file host and image host."""
     web = Web()
-    with serving(lambda connection: web.reply(read_request(connection))(connection)) as web.port:
+    with serving(lambda connection: web.reply(*read_request(connection))(connection)) as web.port:
         yield web
 
 
@@ -81,16 +82,15 @@ def video() -> bytes:
 
 @dataclass(frozen=True)
 class Run:
-    """A run against one hostile case, and what it left."""
+    """A run against hostile cases, and what it left."""
 
     ended: Ended
     archive: Path
 
     @property
-    def clip(self) -> Mapping[str, object]:
-        """The clip's entry in the manifest."""
-        (clip,) = json.loads(self.ended.out)["clips"]
-        return dict(clip)
+    def clips(self) -> Mapping[str, Mapping[str, Any]]:
+        """The clips of the manifest by case."""
+        return {clip["name"]: clip for clip in json.loads(self.ended.out)["clips"]}
 
     def stored(self) -> Iterator[tuple[str, bytes]]:
         """Yield every file of the archive."""
@@ -102,28 +102,30 @@ class Run:
 Produce = Callable[..., Run]
 
 
-@pytest.fixture
-def produce(web: Web, forbidden: Forbidden, command: Ask, tmp_path: Path) -> Produce:
-    """Return a function that produces one clip against a case, and checks what holds for all cases."""
+@pytest.fixture(scope="session")
+def produce(
+    web: Web, forbidden: Forbidden, command: Ask, tmp_path_factory: pytest.TempPathFactory
+) -> Produce:
+    """Return a function that produces a clip for each case, and checks what holds for all of them."""
 
     def run(
-        case: str,
-        replies: Mapping[str, Reply],
+        cases: Mapping[str, Mapping[str, Reply]],
         *,
-        images: tuple[str, ...] = (),
+        images: Sequence[str] = (),
         board: str = "",
         base_url: str = "",
     ) -> Run:
-        web.cases[case] = {"submit": answer(taskId="task_1"), **replies}
-        path, archive = tmp_path / "board.json", tmp_path / "archive"
-        clip = {"prompt": "waves", "images": images}
-        path.write_text(json.dumps({"title": "Waves", "clips": [clip]}), encoding="utf-8")
+        web.cases.update(cases)
+        folder = tmp_path_factory.mktemp("case")
+        clips = [{"name": case, "prompt": case, "images": images} for case in cases]
+        path, archive = folder / "board.json", folder / "archive"
+        path.write_text(json.dumps({"title": "Waves", "clips": clips}), encoding="utf-8")
         callers = len(forbidden.callers)
         ended = command(
             *("produce", board or path, "--archive", archive, "--json", "--no-film"),
-            *("--deadline", DEADLINE_SECONDS, "--timeout", 2, "--first-poll", 0.1, "--poll-every", 0.2),
-            *("--settling", 0.5, "--base-url", base_url or web.url(case)),
-            SEEDANCE_API_KEY=f"key-of-{case}",  # an account of its own, without the refusals of other cases
+            *("--deadline", DEADLINE_SECONDS, "--timeout", 5, "--first-poll", 0.1, "--poll-every", 0.2),
+            *("--settling", 0.5, "--base-url", base_url or web.base_url),
+            SEEDANCE_API_KEY=f"key-of-{'-'.join(cases)}",  # an account without the refusals of other runs
         )
         found = Run(ended, archive)
         _check(found)

@@ -1,13 +1,15 @@
 """A raw HTTP server on loopback that answers as no honest server does, and a listener that counts callers."""
 
 import json
+import re
 import socket
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, cast
 
 Reply = Callable[[socket.socket], None]
 """Sends a response, honest or not, to one request."""
@@ -19,16 +21,18 @@ SIGNATURE: Final = "signature-of-a-link"
 """Part of links, which only the ledger's records may repeat."""
 
 _DRIP_SECONDS: Final = 0.2
+_PAUSE_SECONDS: Final = 0.005
 _BLOCK: Final = bytes(64 * 1024)
 _BOMB_BYTES: Final = 1_100_000_000
 
 
 @dataclass
 class Web:
-    """Answers by the first two parts of a path: ``/CASE/KIND``, where the API's endpoints are kinds.
+    """A hostile API, host of files and host of images.
 
     Attributes:
-        cases: The replies of each case by kind: submit, status, and any name of a file.
+        cases: The replies of each case by kind: submit, status, and any name of a file. A generation is
+            submitted by the prompt that is the name of its case, and has that name as its id.
         requests: The first line of each request.
     """
 
@@ -36,16 +40,26 @@ class Web:
     cases: dict[str, Mapping[str, Reply]] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
 
-    def url(self, case: str, kind: str = "") -> str:
-        """Return the base URL of a case, or the URL of one of its files."""
-        return f"http://127.0.0.1:{self.port}/{case}{f'/{kind}' if kind else ''}"
+    def url(self, case: str, kind: str) -> str:
+        """Return the URL of a file of a case."""
+        return f"{self.base_url}/{case}/{kind}"
 
-    def reply(self, line: str) -> Reply:
-        """Return the reply to a request by its first line."""
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def reply(self, line: str, body: bytes) -> Reply:
+        """Return the reply to a request by its first line and its body."""
         self.requests.append(line)
-        _, case, kind, *_ = [*line.split()[1].partition("?")[0].split("/"), "", ""]
-        if "generateTask" in line or "statusTask" in line:
-            kind = "submit" if "generateTask" in line else "status"
+        if not line:  # the client left before it sent a request
+            return raw(b"")
+        path, _, query = line.split()[1].partition("?")
+        if "generateTask" in path:
+            case = json.loads(body)["input"]["prompt"]
+            return self.cases[case].get("submit") or answer(taskId=case)
+        if "statusTask" in path:
+            return self.cases[query.removeprefix("taskId=")].get("status") or response(404, b"")
+        _, case, kind = path.split("/")
         return self.cases.get(case, {}).get(kind, response(404, b""))
 
 
@@ -70,17 +84,16 @@ def _served(connection: socket.socket, handle: Callable[[socket.socket], None]) 
         handle(connection)
 
 
-def read_request(connection: socket.socket) -> str:
-    """Read a request with its body, and return its first line."""
-    head = b""
-    while b"\r\n\r\n" not in head and (part := connection.recv(65536)):
-        head += part
-    text, _, body = head.partition(b"\r\n\r\n")
-    lengths = [line for line in text.split(b"\r\n") if line.lower().startswith(b"content-length:")]
-    missing = int(lengths[0].split(b":")[1]) - len(body) if lengths else 0
-    while missing > 0 and (part := connection.recv(65536)):
-        missing -= len(part)
-    return text.split(b"\r\n", maxsplit=1)[0].decode()
+def read_request(connection: socket.socket) -> tuple[str, bytes]:
+    """Read a request, and return its first line and its body."""
+    start = b""
+    while b"\r\n\r\n" not in start and (part := connection.recv(65536)):
+        start += part
+    fields, _, body = start.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)content-length: (\d+)", fields)
+    while length and len(body) < int(length[1]) and (part := connection.recv(65536)):
+        body += part
+    return fields.split(b"\r\n", maxsplit=1)[0].decode(), body
 
 
 def head(status: int = 200, **headers: object) -> bytes:
@@ -119,6 +132,7 @@ def endless(start: bytes, block: bytes = _BLOCK) -> Reply:
         connection.sendall(start)
         while True:
             connection.sendall(block)
+            time.sleep(_PAUSE_SECONDS)  # the other cases need the processor too
 
     return reply
 
@@ -130,7 +144,7 @@ def dripping(start: bytes, block: bytes = b" ") -> Reply:
         connection.sendall(start)
         while True:
             connection.sendall(block)
-            threading.Event().wait(_DRIP_SECONDS)
+            time.sleep(_DRIP_SECONDS)
 
     return reply
 
@@ -138,6 +152,19 @@ def dripping(start: bytes, block: bytes = b" ") -> Reply:
 def redirect(url: str, body: bytes = b"") -> Reply:
     """Redirect to a URL."""
     return response(302, body, Location=url)
+
+
+def changed(reply: Reply, old: bytes, new: bytes) -> Reply:
+    """Send a response with a part of it replaced."""
+
+    class Changing:
+        def __init__(self, connection: socket.socket) -> None:
+            self.connection = connection
+
+        def sendall(self, content: bytes) -> None:
+            self.connection.sendall(content.replace(old, new, 1))
+
+    return lambda connection: reply(cast(socket.socket, Changing(connection)))
 
 
 def bomb(*, wbits: int) -> bytes:
