@@ -16,7 +16,8 @@ DOORS = {
 """Modules that may create a client, each with the servers it connects to."""
 
 CREATORS = {
-    "AsyncClient", "Client", "AsyncHTTPTransport", "HTTPTransport", "get", "head", "post", "put", "request", "stream",
+    "AsyncClient", "Client", "AsyncHTTPTransport", "HTTPTransport", "get", "head", "post", "put", "request",
+    "stream",
 }  # fmt: skip
 LIBRARIES = {"aiohttp", "requests", "urllib3", "http.client", "httpcore", "websockets"}
 

@@ -120,7 +120,7 @@ def test_weak_secrets_are_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     "base_url", ["http://api.apixo.ai", "http://10.0.0.1:8000", "ftp://api.apixo.ai", "nonsense"]
 )
 def test_key_is_sent_encrypted(monkeypatch: pytest.MonkeyPatch, base_url: str) -> None:
-    """A base URL without encryption is refused by the block's form, from the environment and by the option."""
+    """A base URL without encryption is refused by the block, the environment and the option."""
     monkeypatch.setenv("SEEDANCE_API_KEY", "sk-hidden")
 
     with pytest.raises(ValidationError, match="https://") as invalid:

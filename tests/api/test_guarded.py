@@ -196,7 +196,8 @@ async def test_ends_after_ten_redirects(names: Names) -> None:
     """A host that redirects to itself is given up after ten redirects."""
     names["cdn.example"] = [["127.0.0.1"]]
     async with serving() as server:
-        server.answer = f"HTTP/1.1 302 X\r\nLocation: http://cdn.example:{server.port}/\r\nContent-Length: 0\r\n\r\n".encode()
+        fields = f"Location: http://cdn.example:{server.port}/\r\nContent-Length: 0"
+        server.answer = f"HTTP/1.1 302 X\r\n{fields}\r\n\r\n".encode()
         with pytest.raises(httpx.TooManyRedirects, match="more than 10"):
             await get(f"http://cdn.example:{server.port}/")
 
