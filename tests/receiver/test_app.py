@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from starlette.types import ASGIApp, Message
 
 from prefect_seedance.api.callback_urls import AttemptRef
 from prefect_seedance.receiver import app
@@ -135,20 +136,34 @@ async def test_no_redirect_carries_the_token(store: Store) -> None:
     assert (answer.status_code, answer.headers.get("Location")) == (404, None)
 
 
+async def deliver(application: ASGIApp, path: str) -> int:
+    """Send a callback without a client, which would take most of the time, and return the status."""
+    statuses: list[int] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"{}", "more_body": False}
+
+    async def send(message: Message) -> None:
+        statuses.append(message.get("status", 0))
+
+    scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": []}
+    await application(scope, receive, send)
+    return statuses[0]
+
+
 async def test_forged_callbacks_leave_nothing(store: Store) -> None:
     """20,000 callbacks with forged tokens leave memory and archive as they were."""
     async with receiving(store, succeeding()) as setup:
-        forged = [f"/callbacks/{number:032x}.1.{'A' * 43}" for number in range(20_000)]
-        for each in forged[:1000]:
-            await setup.http.post(each, content=b"{}")
+        application = app.create_app(setup.receiver)
+        await deliver(application, "/callbacks/first")
         gc.collect()
         tracemalloc.start()
-        statuses = {(await setup.http.post(each, content=b"{}")).status_code for each in forged}
+        for number in range(20_000):
+            assert await deliver(application, f"/callbacks/{number:032x}.1.{'A' * 43}") == 404
         gc.collect()
         left_bytes, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
 
-    assert statuses == {404}
     assert left_bytes < 500_000
     assert await store.keys("clips/") == ()
 
