@@ -11,6 +11,7 @@ SeedanceError                     transient   outcome known
 │   ├── RateLimitedError              yes         yes     429
 │   └── ServerError                   yes         no      5xx
 ├── ConnectionFailedError             yes         yes     nothing was sent
+├── ForbiddenHostError            no          yes     a URL leads to a host that may not be read from
 ├── NotSentError                      no          yes     held back, because its time was over
 ├── NoAnswerError                     yes         no      sent, and no usable answer
 ├── SubmissionUnresolvedError         no          no      a paid generation may exist
@@ -116,6 +117,10 @@ class ConnectionFailedError(SeedanceError):
     """The connection could not be established, so nothing was sent."""
 
     transient = True
+
+
+class ForbiddenHostError(SeedanceError):
+    """A URL from outside leads to a host that is neither public nor allowed; nothing was sent to it."""
 
 
 class NotSentError(SeedanceError):

@@ -66,6 +66,13 @@ Archive = Annotated[
 CredentialsName = Annotated[
     str, Help("Name of a Seedance Credentials block in Prefect. Default: the key in SEEDANCE_API_KEY.")
 ]
+AllowHosts = Annotated[
+    tuple[str, ...],
+    Help(
+        "Names of hosts that results, images and storyboards may be read from although they are not public, "
+        "such as a studio's own storage."
+    ),
+]
 ProductionName = Annotated[str, Help("Name of the production. Default: the title of the storyboard or list.")]
 ExistingProduction = Annotated[
     str, Help("Name or title of the production. Not needed if the archive has only one.")

@@ -20,7 +20,7 @@ settings.load_profile("reproducible")
 
 pytest_plugins = ["tests.processes", "tests.browsing"]
 
-_REAL_TIME_FOLDERS = {"flows", "journeys", "production", "receiver", "sandbox"}
+_REAL_TIME_FOLDERS = {"flows", "hostile", "journeys", "production", "receiver", "sandbox"}
 """Folders whose tests start processes or serve requests."""
 
 _REAL_TIME_MODULES = {"test_loader.py"}

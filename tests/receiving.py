@@ -74,6 +74,7 @@ class Setup:
         self.ledger = Ledger(store)
         self.reported: list[Attempt] = []
         self.http: httpx.AsyncClient
+        self.receiver: Receiver
 
     async def submit(self, number: int = 1, *, accepted_as: str = "", settles_in: float = 0.0) -> str:
         """Record an attempt, and return the path of its callback URL."""
@@ -105,6 +106,7 @@ async def receiving(store: Store, api: StatusApi) -> AsyncIterator[Setup]:
     setup = Setup(store, api)
     client = SeedanceClient("key", transport=api)
     receiver = Receiver(store, client=client, secrets=SECRETS, on_outcome=setup.reported.append)
+    setup.receiver = receiver
     transport = httpx.ASGITransport(create_app(receiver))
     async with receiver, httpx.AsyncClient(transport=transport, base_url="http://receiver") as setup.http:
         yield setup

@@ -4,17 +4,29 @@ import os
 from decimal import Decimal
 from typing import Self
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import BaseModel, Field, SecretStr, field_validator
 
 from prefect_seedance.api.account import GENERATIONS_IN_FLIGHT, REQUESTS_PER_MINUTE
+from prefect_seedance.api.addresses import HostPolicy
 from prefect_seedance.api.callback_urls import CALLBACK_SECRET_VARIABLE, Callbacks, Secrets
 from prefect_seedance.api.client import REQUEST_TIMEOUT_SECONDS, SeedanceClient
 from prefect_seedance.api.models import DEFAULT_MODEL
+from prefect_seedance.api.urls import checked_base_url
 from prefect_seedance.api.wire import DEFAULT_BASE_URL, Provider
 from prefect_seedance.errors import SetupError
+from prefect_seedance.options import AllowHosts, help_text
 
 API_KEY_VARIABLE = "SEEDANCE_API_KEY"
 BASE_URL_VARIABLE = "SEEDANCE_BASE_URL"
+
+
+def base_url_from_env() -> str:
+    """Return the base URL in SEEDANCE_BASE_URL, or the provider's.
+
+    Raises:
+        SetupError: If it is invalid.
+    """
+    return checked_base_url(os.environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL)
 
 
 class Credentials(BaseModel):
@@ -24,7 +36,10 @@ class Credentials(BaseModel):
     """
 
     api_key: SecretStr = Field(description="The API key. It is sent to the base URL's host and nowhere else.")
-    base_url: str = Field(default=DEFAULT_BASE_URL, description="Base URL of the API.")
+    base_url: str = Field(
+        default=DEFAULT_BASE_URL,
+        description="Base URL of the API; https://, unless the API is on this machine.",
+    )
     provider: Provider = Field(
         default="auto", description="Routing strategy: auto, value (cheaper) or official."
     )
@@ -47,19 +62,42 @@ class Credentials(BaseModel):
         "the first signs, and both are accepted.",
     )
 
+    allow_hosts: AllowHosts = Field(default=(), description=help_text(AllowHosts))
+
+    @field_validator("base_url")
     @classmethod
-    def from_env(cls) -> Self:
+    def _is_base_url(cls, base_url: str) -> str:
+        """Refuse a base URL to which the key must not be sent, before anything is."""
+        try:
+            checked_base_url(base_url)
+        except SetupError as error:
+            raise ValueError(str(error)) from None
+        return base_url
+
+    @classmethod
+    def from_env(cls, *, base_url: str = "") -> Self:
         """Read the key from SEEDANCE_API_KEY, and the base URL from SEEDANCE_BASE_URL if that is set.
 
+        Args:
+            base_url: Replaces the environment's base URL.
+
         Raises:
-            SetupError: If there is no key.
+            SetupError: If there is no key, or the base URL is invalid.
         """
         api_key = os.environ.get(API_KEY_VARIABLE, "")
         if not api_key:
             raise SetupError(
                 f"There is no API key. Set {API_KEY_VARIABLE}, or name a Seedance Credentials block"
             )
-        return cls(api_key=SecretStr(api_key), base_url=os.environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL)
+        return cls(
+            api_key=SecretStr(api_key),
+            base_url=checked_base_url(base_url) if base_url else base_url_from_env(),
+        )
+
+    @property
+    def host_policy(self) -> HostPolicy:
+        """Which hosts results, images and storyboards may be read from."""
+        return HostPolicy.of(self.base_url, allow_hosts=self.allow_hosts)
 
     @property
     def _secret(self) -> str:

@@ -12,8 +12,10 @@ from typing import BinaryIO, Self
 import httpx
 import tenacity
 
-from prefect_seedance.api.transport import timeouts, translated_errors
-from prefect_seedance.api.urls import parse_url
+from prefect_seedance.api.addresses import PUBLIC_HOSTS, HostPolicy
+from prefect_seedance.api.guarded import GuardedClient
+from prefect_seedance.api.transport import translated_errors
+from prefect_seedance.api.urls import parse_url, shown_url
 from prefect_seedance.errors import (
     ArchiveError,
     IntegrityError,
@@ -34,14 +36,17 @@ _STALL_SECONDS = 120.0
 quick; so a host that sends a byte a second does not use up the deadline."""
 
 _TIMEOUT_SECONDS = 30.0
-_MAX_BYTES = 4 << 30
-"""Far more than any clip. Without a bound, an endless stream would fill the disk."""
+
+MAX_CLIP_BYTES = 2**30
+"""Far more than any clip: 15 s of 1080p in a format for editing have 600 MB. Without a bound, an endless
+stream would fill the disk."""
 
 _EXPIRED = {400, 401, 403, 404, 410}
 """Statuses of an expired signed URL: Google Cloud Storage answers 400, others 401, 403, 404 or 410."""
 
 _PARTIAL = {httpx.codes.PARTIAL_CONTENT, httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE}
-_PART = re.compile(r"bytes (?P<first>\d+)-(?P<last>\d+)/(?P<total>\d+|\*)")
+_LENGTH = re.compile(r"\d{1,20}", re.ASCII)
+_PART = re.compile(r"bytes (?P<first>\d{1,20})-(?P<last>\d{1,20})/(?P<total>\d{1,20}|\*)", re.ASCII)
 
 
 @dataclass
@@ -75,8 +80,7 @@ class _Transfer:
             self.file.write(chunk)
         self.digest.update(chunk)
         self.received += len(chunk)
-        if self.received > _MAX_BYTES:
-            raise ArchiveError(f"The result is larger than {_MAX_BYTES} bytes, so it cannot be a clip")
+        _check_size(self.received)
         self._since_mark += len(chunk)
         if self._since_mark >= _STALL_BYTES:
             self._since_mark = 0
@@ -105,15 +109,16 @@ class Downloader:
     """Downloads the files of the API's result URLs, without sending the API key.
 
     Use as an async context manager, within one event loop.
+
+    Args:
+        policy: Which hosts may be read from. Default: public ones.
+        transport: Replaces the network, for tests.
     """
 
-    def __init__(self, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        self._http = httpx.AsyncClient(
-            headers={"Accept-Encoding": "identity"},  # so that Content-Length is the size of the file
-            timeout=timeouts(_TIMEOUT_SECONDS),
-            follow_redirects=True,  # harmless: these requests carry no key
-            transport=transport,
-        )
+    def __init__(
+        self, policy: HostPolicy = PUBLIC_HOSTS, *, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        self._http = GuardedClient(policy, timeout_seconds=_TIMEOUT_SECONDS, transport=transport)
 
     async def __aenter__(self) -> Self:
         await self._http.__aenter__()
@@ -122,7 +127,7 @@ class Downloader:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._http.aclose()
+        await self._http.__aexit__(kind, error, trace)
 
     async def fetch(self, url: str, file: BinaryIO) -> str:
         """Download a URL into a file, and return the SHA-256 in hexadecimal.
@@ -130,20 +135,21 @@ class Downloader:
         The content of the file is replaced as soon as the server sends any.
 
         Raises:
+            ForbiddenHostError: If the URL or a redirect leads to a host that may not be read from.
             LinkExpiredError: If the URL is no longer served.
             IntegrityError: If the download stays incomplete.
             TemporaryFileError: If the file cannot be written.
-            ArchiveError: If the URL is invalid.
+            ArchiveError: If the URL is invalid, or the file too large for a clip.
             SeedanceError: If the download fails for another reason.
         """
         if parse_url(url) is None:
-            raise ArchiveError(f"The result's URL {_unsigned(url)!r} is not an http(s) URL")
+            raise ArchiveError(f"The result's URL {shown_url(url)!r} is not an http(s) URL")
         try:
             async with asyncio.timeout(_STALL_SECONDS) as patience:
                 return await self._fetch(url, _Transfer(file, patience))
         except TimeoutError:
             raise NoAnswerError(
-                f"{_unsigned(url)} sent less than {_STALL_BYTES // 1000} kB in {_STALL_SECONDS:.0f} s"
+                f"{shown_url(url)} sent less than {_STALL_BYTES // 1000} kB in {_STALL_SECONDS:.0f} s"
             ) from None
 
     async def _fetch(self, url: str, transfer: _Transfer) -> str:
@@ -160,10 +166,10 @@ class Downloader:
 
     async def _resume(self, url: str, transfer: _Transfer) -> None:
         """Download the missing bytes."""
-        shown = _unsigned(url)
+        shown = shown_url(url)
         try:
             with translated_errors(f"GET {shown}"):
-                async with self._http.stream("GET", url, headers=transfer.range_headers) as response:
+                async with self._http.stream(url, headers=transfer.range_headers) as response:
                     if error := _refusal(response, shown):
                         raise error
                     expected = _expected_bytes(response, transfer)
@@ -192,11 +198,6 @@ def _stalled_at() -> float:
     return asyncio.get_running_loop().time() + _STALL_SECONDS
 
 
-def _unsigned(url: str) -> str:
-    """Return the URL for messages, without its query, which may be a signature."""
-    return url.partition("?")[0]
-
-
 def _expected_bytes(response: httpx.Response, transfer: _Transfer) -> int | None:
     """Return the size of the whole file, if the response states it.
 
@@ -204,14 +205,15 @@ def _expected_bytes(response: httpx.Response, transfer: _Transfer) -> int | None
 
     Raises:
         IntegrityError: If the response is not the missing part, or is part of another file.
+        ArchiveError: If the file is too large for a clip.
     """
     is_part = response.status_code in _PARTIAL
     if not (is_part and transfer.received):
         transfer.restart()
         transfer.validator = _validator(response)
     if not is_part:
-        length = response.headers.get("Content-Length")
-        return int(length) if length else None
+        length = response.headers.get("Content-Length", "")
+        return _check_size(int(length)) if _LENGTH.fullmatch(length) else None
     part = _PART.fullmatch(response.headers.get("Content-Range", ""))
     is_same = _validator(response) in {"", transfer.validator}
     if not part or int(part["first"]) != transfer.received or not is_same:
@@ -219,7 +221,17 @@ def _expected_bytes(response: httpx.Response, transfer: _Transfer) -> int | None
         raise IntegrityError(
             "The server sent a wrong part, or its file has changed; the download starts again"
         )
-    return int(part["last"]) + 1 if part["total"] == "*" else int(part["total"])
+    return _check_size(int(part["last"]) + 1 if part["total"] == "*" else int(part["total"]))
+
+
+def _check_size(size_bytes: int) -> int:
+    """Return a size unchanged if it can be that of a clip."""
+    if size_bytes > MAX_CLIP_BYTES:
+        raise ArchiveError(
+            f"The result has more than {MAX_CLIP_BYTES // 2**20} MiB, so it cannot be a clip; "
+            "report it to the provider with the generation's id"
+        )
+    return size_bytes
 
 
 def _validator(response: httpx.Response) -> str:

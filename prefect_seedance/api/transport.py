@@ -1,13 +1,13 @@
-"""HTTP requests with bounded time and size, whose failures are errors of this package."""
+"""Requests to the API with bounded time and size, whose failures are errors of this package."""
 
 import asyncio
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import NamedTuple
 
 import httpx
 
-from prefect_seedance.api.urls import parse_url
+from prefect_seedance.api.bodies import read_body
 from prefect_seedance.errors import ConnectionFailedError, NoAnswerError, SeedanceError
 
 CONNECT_SECONDS = 10.0
@@ -29,27 +29,13 @@ ERRORS: Mapping[type[Exception], type[SeedanceError]] = {
 """The first entry that matches the exception counts."""
 
 
+_FOREIGN_BYTES = re.compile(r"[:,]?\s*(bytearray\()?b['\"]")
+"""Where a message of the HTTP parser begins to repeat what the server sent."""
+
+_REASON_CHARACTERS = 200
+
 MAX_ANSWER_BYTES = 2**20
 """Bound of one answer of the API, which has some hundred bytes. It is recorded whole."""
-
-
-class Resource(NamedTuple):
-    """The response to a GET request.
-
-    Attributes:
-        url: The URL after redirects.
-        status_code: The HTTP status.
-        content: The body; empty unless the status is a success.
-    """
-
-    url: str
-    status_code: int
-    content: bytes
-
-    @property
-    def is_success(self) -> bool:
-        """Whether the status is one of a success."""
-        return httpx.codes.is_success(self.status_code)
 
 
 async def exchange(http: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
@@ -64,7 +50,7 @@ async def exchange(http: httpx.AsyncClient, request: httpx.Request) -> httpx.Res
         async with asyncio.timeout(http.timeout.read):
             response = await http.send(request, stream=True)
             try:
-                content = await _read(response, max_bytes=MAX_ANSWER_BYTES)
+                content = await read_body(response, max_bytes=MAX_ANSWER_BYTES)
             finally:
                 await response.aclose()
     if len(content) > MAX_ANSWER_BYTES:
@@ -78,47 +64,6 @@ async def exchange(http: httpx.AsyncClient, request: httpx.Request) -> httpx.Res
         request=request,
         extensions=response.extensions,
     )
-
-
-async def _read(response: httpx.Response, *, max_bytes: int) -> bytes:
-    """Read a body, but of a larger one only ``max_bytes + 1`` bytes."""
-    if "," in response.headers.get("Content-Encoding", ""):  # each layer multiplies a chunk by up to 1,000
-        raise NoAnswerError(f"GET {response.url}: the response is compressed twice")
-    content = bytearray()
-    async for chunk in response.aiter_bytes():
-        content += chunk
-        if len(content) > max_bytes:
-            break
-    return bytes(content[: max_bytes + 1])
-
-
-async def fetch(
-    url: str, *, max_bytes: int, timeout_seconds: float, transport: httpx.AsyncBaseTransport | None = None
-) -> Resource:
-    """Fetch a public URL without credentials, following redirects.
-
-    Args:
-        url: An http(s) URL.
-        max_bytes: Bound of the body. Of a larger body, ``max_bytes + 1`` bytes are returned.
-        timeout_seconds: Bound of the whole exchange, redirects and body included.
-        transport: Replaces the network, for tests.
-
-    Raises:
-        ConnectionFailedError: If the URL is invalid, or its host cannot be reached.
-        NoAnswerError: If the response did not arrive whole in time.
-    """
-    if parse_url(url) is None:
-        raise ConnectionFailedError(f"GET {url}: not an http(s) URL")
-    with translated_errors(f"GET {url}"):
-        async with (
-            asyncio.timeout(timeout_seconds),
-            httpx.AsyncClient(
-                timeout=timeouts(timeout_seconds), follow_redirects=True, transport=transport
-            ) as http,
-            http.stream("GET", url) as response,
-        ):
-            content = await _read(response, max_bytes=max_bytes) if response.is_success else b""
-            return Resource(str(response.url), response.status_code, content)
 
 
 @contextmanager
@@ -135,9 +80,14 @@ def translated_errors(action: str) -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    """Return the error's class and message; httpx leaves the message empty for timeouts."""
+    """Return the error's class and message, without bytes of the server that the message repeats.
+
+    httpx leaves the message empty for timeouts.
+    """
     name = type(error).__name__
-    return f"{name}: {error}" if str(error) else name
+    text = _FOREIGN_BYTES.split(str(error), maxsplit=1)[0]
+    text = "".join(character for character in text if character.isprintable())[:_REASON_CHARACTERS].strip()
+    return f"{name}: {text}" if text else name
 
 
 def timeouts(answer_seconds: float) -> httpx.Timeout:

@@ -1,12 +1,16 @@
-"""Parse http(s) URLs and recognise loopback hosts."""
+"""Parse, check and show http(s) URLs, and recognise loopback hosts."""
 
 import ipaddress
+import re
 
 import httpx
 
 from prefect_seedance.errors import SetupError
 
 _MAX_PORT = (1 << 16) - 1
+
+_SHOWN_CHARACTERS = 200
+"""A URL in a message; longer paths are cut."""
 
 
 def parse_url(url: str) -> httpx.URL | None:
@@ -23,7 +27,7 @@ def checked_base_url(base_url: str) -> str:
     """Return the base URL of an API without a trailing slash.
 
     Raises:
-        SetupError: If it is invalid, or contains a secret.
+        SetupError: If it is invalid, contains a secret, or would send the key unencrypted to another machine.
     """
     url = parse_url(base_url)
     # httpx would send a user name and password instead of the key, and the ledger would store them.
@@ -33,7 +37,25 @@ def checked_base_url(base_url: str) -> str:
             f"The base URL {shown!r} is not of the form https://HOST/PATH; "
             "check SEEDANCE_BASE_URL or the credentials block"
         )
+    if url.scheme != "https" and not is_loopback(url.host):
+        raise SetupError(
+            f"The base URL {base_url!r:.200} is not https://, so the key could be read on its way; "
+            "use https://, or an API on this machine"
+        )
     return base_url.rstrip("/")
+
+
+def shown_url(url: str) -> str:
+    """Return a URL for messages and logs: in one line, without its user, query and fragment.
+
+    Those may be secrets, such as a signature.
+    """
+    plain = re.split(r"[?#]", url, maxsplit=1)[0]
+    scheme, separator, rest = plain.rpartition("://")
+    authority, slash, path = rest.partition("/")
+    shown = f"{scheme}{separator}{authority.rpartition('@')[2]}{slash}{path}"
+    shown = "".join(character if character.isprintable() else "\ufffd" for character in shown)
+    return shown if len(shown) <= _SHOWN_CHARACTERS else f"{shown[: _SHOWN_CHARACTERS - 1]}…"
 
 
 def origin(url: str) -> tuple[str, str, int | None]:

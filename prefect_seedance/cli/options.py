@@ -40,6 +40,9 @@ Archive = Annotated[str, Parameter(env_var=ARCHIVE_VARIABLE, help=help_text(opti
 Name = Annotated[str, Parameter(help=help_text(options.ProductionName))]
 Production = Annotated[str, Parameter(help=help_text(options.ExistingProduction))]
 Price = Annotated[options.PricePerSecond, Parameter(help=help_text(options.PricePerSecond))]
+AllowHost = Annotated[
+    options.AllowHosts, Parameter(help=f"{help_text(options.AllowHosts)} Repeat the option for each host.")
+]
 Json = Annotated[bool, Parameter(help="Print the result as one JSON object.")]
 Verbose = Annotated[bool, Parameter(help="Show Prefect's logs, and the traceback of an unexpected error.")]
 
@@ -63,21 +66,25 @@ class Account:
 
     credentials: Annotated[str, Parameter(help=help_text(options.CredentialsName))] = ""
     base_url: Annotated[str, Parameter(help="Base URL of the API. Default: SEEDANCE_BASE_URL.")] = ""
+    allow_host: AllowHost = ()
 
     async def find(self) -> Credentials:
         """Return the credentials, from the environment or from Prefect.
 
         Raises:
-            SetupError: If there are none.
+            SetupError: If there are none, or the base URL is invalid.
         """
         if self.credentials and self.base_url:
             raise SetupError("The credentials block sets the base URL; leave out --base-url")
-        if not self.credentials:
-            account = Credentials.from_env()
-            return account.model_copy(update={"base_url": self.base_url}) if self.base_url else account
-        from prefect_seedance.orchestration.blocks import find_credentials  # noqa: PLC0415 -- loads Prefect
+        if self.credentials:
+            from prefect_seedance.orchestration.blocks import find_credentials  # noqa: PLC0415 -- loads Prefect
 
-        return await find_credentials(self.credentials)
+            found = await find_credentials(self.credentials)
+        else:
+            found = Credentials.from_env(base_url=self.base_url)
+        if not self.allow_host:
+            return found
+        return found.model_copy(update={"allow_hosts": (*found.allow_hosts, *self.allow_host)})
 
     async def client(self) -> "SeedanceClient":
         """Return a client for the account.

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import PurePath
@@ -13,9 +13,12 @@ from pydantic import BaseModel, ConfigDict
 from rich.console import RenderableType
 from rich.text import Text
 
+from prefect_seedance.api.addresses import HostPolicy
+from prefect_seedance.api.credentials import base_url_from_env
 from prefect_seedance.cli.archives import open_archive, open_if_exists
 from prefect_seedance.cli.options import (
     PLAIN,
+    AllowHost,
     Archive,
     Json,
     LoadingOptions,
@@ -31,6 +34,7 @@ from prefect_seedance.options import Loading, RetryPolicy
 from prefect_seedance.storyboard import plan as planning
 from prefect_seedance.storyboard.image import SourceImage
 from prefect_seedance.storyboard.loader import load_storyboard
+from prefect_seedance.storyboard.parser import ParsedStoryboard
 from prefect_seedance.storyboard.plan import Plan, PlannedClip
 
 app = App(name="plan", default_parameter=PLAIN)
@@ -150,23 +154,30 @@ def plan(
     loading: LoadingOptions = Loading(),
     retry: RetryOptions = RetryPolicy(),
     price_per_second: Price = None,
+    allow_host: AllowHost = (),
     json: Json = False,
 ) -> int:
     """Show what a run would make, reuse and bill, without spending anything.
 
     It needs no key and reads only the archive, so it does not know what the API has finished since.
     """
-    forecast = asyncio.run(_forecast(storyboard, archive, name, loading, retry, price_per_second))
+    policy = HostPolicy.of(base_url_from_env(), allow_hosts=allow_host)
+    loaded = load_storyboard(
+        storyboard,
+        prompt=loading.prompt,
+        allow_outside=loading.allow_outside,
+        policy=policy,
+        opener=open_archive,
+    )
+    forecast = asyncio.run(_forecast(loaded, archive, name, retry, price_per_second))
     show(*([forecast.model_dump_json(indent=2)] if json else _rendered(forecast)))
     return 0
 
 
 async def _forecast(
-    storyboard: str, archive: str, name: str, loading: Loading, retry: RetryPolicy, price: Decimal | None
+    loaded: Awaitable[ParsedStoryboard], archive: str, name: str, retry: RetryPolicy, price: Decimal | None
 ) -> Forecast:
-    parsed = await load_storyboard(
-        storyboard, prompt=loading.prompt, allow_outside=loading.allow_outside, opener=open_archive
-    )
+    parsed = await loaded
     planned = planning.plan(parsed.clips, title=parsed.title, name=name)
     clips = tuple(_foreseen(planned, await _histories(archive, planned.distinct), retry))
     billed_seconds = sum(clip.billed_seconds for clip in clips)

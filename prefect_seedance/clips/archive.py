@@ -22,7 +22,7 @@ from prefect_seedance.clips.sources import Sources, expiry, is_lost
 from prefect_seedance.errors import ArchiveError, DeadlineError, IntegrityError, TemporaryFileError
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storage.tempfiles import temporary_file, translated_errors
-from prefect_seedance.video.probe import VideoFacts, probe
+from prefect_seedance.video.probe import VideoFacts, detect_container, probe
 
 _RATIO_TOLERANCE = 0.025
 """Sizes are multiples of a block of pixels, so ratios are not exact: 864×496 for 16:9 is 2.02 % off."""
@@ -159,14 +159,17 @@ class Archivist:
         return await asyncio.get_running_loop().run_in_executor(self._decoders, probe, file)
 
     async def _verified(self, attempt: Attempt, file: BinaryIO) -> tuple[str, VideoFacts]:
-        """Download and verify the video; if that fails, store what arrived, because it was paid for."""
+        """Download and verify the video; if that fails, store what arrived, because it was paid for.
+
+        Only a video is stored: other bytes may be a page that is not for everyone who reads the archive.
+        """
         sources = Sources(client=self.client, downloader=self.downloader, decode=self._probe)
         try:
             return await sources.fetch(attempt, file)
         except TemporaryFileError:
             raise
         except ArchiveError as error:
-            if not file.seek(0, SEEK_END):
+            if detect_container(file) is None:
                 raise
             kept = f"{clip_prefix(attempt.intent.fingerprint)}refused.mp4"
             await self.store.put(kept, file)

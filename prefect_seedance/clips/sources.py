@@ -16,6 +16,9 @@ from prefect_seedance.video.probe import VideoFacts
 
 _log = logging.getLogger(__name__)
 
+_MAX_LINKS = 16
+"""Links that are tried of one answer, which may contain thousands. The API gives one."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
@@ -47,7 +50,7 @@ class Sources:
         for is_fresh in (False, True):
             if is_fresh:
                 links, unread = await self._fresh_links(attempt)
-            for url in links:
+            for url in links[:_MAX_LINKS]:
                 tried += 1
                 try:
                     sha256 = await self.downloader.fetch(url, file)

@@ -12,19 +12,23 @@ from typing import Literal
 from PIL import Image, ImageOps
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from prefect_seedance.api.transport import fetch
+from prefect_seedance.api.addresses import PUBLIC_HOSTS, HostPolicy
+from prefect_seedance.api.models import CAPABILITIES
+from prefect_seedance.api.resource import fetch
 from prefect_seedance.clips.archive import Clip, fetch_video
 from prefect_seedance.clips.image_hosting import hosted_key
 from prefect_seedance.clips.records import clip_prefix
 from prefect_seedance.errors import SeedanceError
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.image import SourceImage
-from prefect_seedance.storyboard.image_inspection import MAX_IMAGE_BYTES
 from prefect_seedance.video.scan import Interval, Scan, scan
 from prefect_seedance.video.similarity import similarity
 
 _FETCH_SECONDS = 20.0
 """For an image from elsewhere, which only serves a comparison."""
+
+_MAX_FETCHED_BYTES = max(each.max_image_bytes for each in CAPABILITIES.values())
+"""The API itself fetches no larger image."""
 
 _JPEG = {"quality": 85}
 """Measured with detailed frames of 640×360: a still takes about 40 kB and has a similarity of 0.987."""
@@ -103,9 +107,14 @@ class ClipInspection(_Value):
 
 @dataclass(frozen=True, kw_only=True)
 class Inspector:
-    """Inspects the archived clips of one store, as many at a time as there are processors."""
+    """Inspects the archived clips of one store, as many at a time as there are processors.
+
+    Attributes:
+        policy: Which hosts may be read from, to compare a clip with an image at a URL.
+    """
 
     store: Store
+    policy: HostPolicy = PUBLIC_HOSTS
     _gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(os.cpu_count() or 1))
     _scanners: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="seedance-scan")
@@ -183,7 +192,7 @@ class Inspector:
 
     async def _similarity(self, still: Image.Image, image: SourceImage) -> Similarity:
         try:
-            content = await (self._hosted(image) if image.is_local else _elsewhere(image.source))
+            content = await (self._hosted(image) if image.is_local else self._elsewhere(image.source))
         except SeedanceError as error:
             return Similarity(reason=str(error))
         expected = await asyncio.to_thread(_decoded, content)
@@ -195,6 +204,13 @@ class Inspector:
         """Return the image as the API got it."""
         return await self.store.read(hosted_key(image))
 
+    async def _elsewhere(self, url: str) -> bytes | None:
+        """Return the content at a URL, or None if there is none or it is too large for an image."""
+        found = await fetch(
+            url, policy=self.policy, max_bytes=_MAX_FETCHED_BYTES, timeout_seconds=_FETCH_SECONDS
+        )
+        return found.content if found.is_success and len(found.content) <= _MAX_FETCHED_BYTES else None
+
     async def _measure(self, a: Image.Image, b: Image.Image) -> float:
         return round(await asyncio.to_thread(similarity, a, b), 4)
 
@@ -203,12 +219,6 @@ def _is_incomplete(inspection: ClipInspection, images: Sequence[SourceImage]) ->
     """Return whether a comparison is missing that may succeed now."""
     found = (inspection.start, inspection.end)
     return any(each is None or each.ssim is None for each in found[: len(images)])
-
-
-async def _elsewhere(url: str) -> bytes | None:
-    """Return the content at a URL, or None if there is none or it is too large for an image."""
-    found = await fetch(url, max_bytes=MAX_IMAGE_BYTES, timeout_seconds=_FETCH_SECONDS)
-    return found.content if found.is_success and len(found.content) <= MAX_IMAGE_BYTES else None
 
 
 def _decoded(content: bytes | None) -> Image.Image | None:

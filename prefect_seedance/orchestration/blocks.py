@@ -6,7 +6,7 @@ import httpx
 from prefect.blocks.abstract import CredentialsBlock
 from prefect.blocks.core import Block
 from prefect.filesystems import LocalFileSystem
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from prefect_seedance.api.credentials import Credentials
 from prefect_seedance.errors import SetupError
@@ -54,7 +54,20 @@ async def find_credentials(credentials: Credentials | str | None) -> Credentials
             f"There is no Seedance Credentials block named {credentials!r} ({error}); "
             "check the name, or create the block"
         ) from error
+    except RuntimeError as error:  # Prefect's, if a field is invalid; the cause holds the key
+        if not isinstance(error.__cause__, ValidationError):
+            raise
+        raise SetupError(
+            f"The Seedance Credentials block {credentials!r} is invalid: {_problem(error.__cause__)}; "
+            "correct the block"
+        ) from None
     return stored
+
+
+def _problem(invalid: ValidationError) -> str:
+    """Return the first problem, without the values."""
+    first = invalid.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg'].removeprefix('Value error, ')}"
 
 
 class ClipArchive(Block):

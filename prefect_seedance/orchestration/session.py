@@ -71,6 +71,7 @@ def _key(settings: RunSettings) -> object:
         credentials.api_key.get_secret_value(),
         credentials.model,
         credentials.requests_per_minute,
+        credentials.host_policy,
         archive.model_dump_json() if isinstance(archive, ClipArchive) else archive,
         waiting.model_copy(update={"deadline_seconds": 0.0, "callback_url": "", "wait": True}),
     )

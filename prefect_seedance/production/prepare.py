@@ -13,7 +13,7 @@ from prefect_seedance.production.session import OpenArchive, open_archive
 from prefect_seedance.production.settings import RunSettings
 from prefect_seedance.storage.objects import Objects
 from prefect_seedance.storage.tempfiles import probe_temporary_folder
-from prefect_seedance.storyboard.loader import Source, load_storyboard
+from prefect_seedance.storyboard.loader import DOWNLOAD_SECONDS, Source, load_storyboard
 from prefect_seedance.storyboard.parser import ParsedStoryboard
 from prefect_seedance.storyboard.plan import Plan, plan
 from prefect_seedance.storyboard.schema import Storyboard
@@ -67,6 +67,8 @@ async def prepare(
         model=credentials.model,
         prompt=loading.prompt,
         allow_outside=loading.allow_outside,
+        policy=credentials.host_policy,
+        timeout_seconds=min(DOWNLOAD_SECONDS, settings.waiting.deadline_seconds),
         opener=open_archive,
     )
     planned = plan(parsed.clips, title=parsed.title, name=name, model=credentials.model)

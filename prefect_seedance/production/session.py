@@ -87,7 +87,7 @@ class Session:
         store, waiting = await open_archive(settings.archive), settings.waiting
         async with (
             settings.credentials.get_client(timeout_seconds=waiting.timeout_seconds) as client,
-            Downloader() as downloader,
+            Downloader(settings.credentials.host_policy) as downloader,
             Poller(client, waiting=waiting) as poller,
         ):
             if client.account.refused_seconds:
@@ -100,7 +100,7 @@ class Session:
                 store=store,
                 ledger=Ledger(store),
                 archivist=Archivist(store=store, client=client, downloader=downloader),
-                inspector=Inspector(store=store),
+                inspector=Inspector(store=store, policy=settings.credentials.host_policy),
                 hosting=asyncio.Semaphore(_IMAGES_AT_ONCE),
                 objects=Objects(open_archive),
             )

@@ -34,6 +34,10 @@ _RECORDING_SECONDS = 20.0
 Source: the provider's public pages, read 2026-11."""
 
 _READY_SECONDS = 5.0
+_READY_VALID_SECONDS = 10.0
+"""How long a check of the archive counts: anyone may request one, and each writes an object."""
+
+_READY_KEY = "probes/ready"
 
 
 class Receiver:
@@ -61,6 +65,9 @@ class Receiver:
         self._hints = Hints(store)
         self._recorder = OutcomeRecorder(self._ledger, self._hints, client=client, on_outcome=on_outcome)
         self._exits = AsyncExitStack()
+        self._checking = asyncio.Lock()
+        self._check_again_at = 0.0
+        self._is_ready = False
 
     async def __aenter__(self) -> Self:
         await self._exits.enter_async_context(self._client)
@@ -112,13 +119,24 @@ class Receiver:
         return PlainTextResponse("alive\n")
 
     async def ready(self, _: Request) -> Response:
-        """Respond with 200 if the archive answers, so that hints can be stored; otherwise with 503."""
+        """Respond with 200 if the archive can be written, so that hints can be stored; otherwise with 503."""
+        async with self._checking:
+            now = asyncio.get_running_loop().time()
+            if now >= self._check_again_at:
+                self._is_ready = await self._can_write()
+                self._check_again_at = now + _READY_VALID_SECONDS
+        if not self._is_ready:
+            return PlainTextResponse("the archive cannot be written\n", status_code=503)
+        return PlainTextResponse("ready\n")
+
+    async def _can_write(self) -> bool:
+        """Write the same small object each time, so that a bucket without deletions does not grow."""
         try:
             async with asyncio.timeout(_READY_SECONDS):
-                await self._store.keys("probes/")
+                await self._store.put(_READY_KEY, b"")
         except (TimeoutError, ArchiveError):
-            return PlainTextResponse("the archive does not answer\n", status_code=503)
-        return PlainTextResponse("ready\n")
+            return False
+        return True
 
 
 def create_app(receiver: Receiver) -> Starlette:
@@ -129,7 +147,9 @@ def create_app(receiver: Receiver) -> Starlette:
         async with receiver:
             yield
 
-    return Starlette(routes=list(receiver.routes()), lifespan=lifespan)
+    app = Starlette(routes=list(receiver.routes()), lifespan=lifespan)
+    app.router.redirect_slashes = False  # a redirect would repeat the token, perhaps without encryption
+    return app
 
 
 async def _body(request: Request) -> bytes:

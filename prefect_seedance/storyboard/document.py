@@ -2,7 +2,7 @@
 
 import re
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn, Self
@@ -14,6 +14,15 @@ from prefect_seedance.storyboard.yaml_lines import Loc, ParsedYaml, SyntaxIssue,
 
 MAX_DOCUMENT_BYTES: Final = 1_000_000
 """The largest storyboard file: a thousand shots with long prompts fit."""
+
+_MAX_ISSUES: Final = 20
+"""Errors in one message; more do not help, and a file can have a hundred thousand."""
+
+_MAX_ISSUE_CHARACTERS: Final = 300
+_MAX_POSITION_CHARACTERS: Final = 100
+_MAX_LOC_CHARACTERS: Final = 60
+_MAX_PART_CHARACTERS: Final = 5000
+"""Far more than is shown of a part; the name of a field can have a million."""
 
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
@@ -32,13 +41,19 @@ class Issue(NamedTuple):
     message: str
 
     def __str__(self) -> str:
-        text = ": ".join(part for part in (self.position, format_loc(self.loc), self.message) if part)
-        return "".join(character if character.isprintable() else _escape(character) for character in text)
+        position = _printable(self.position)
+        if len(position) > _MAX_POSITION_CHARACTERS:  # its end has the file's name and the line
+            position = f"…{position[1 - _MAX_POSITION_CHARACTERS :]}"
+        loc = _cut(_printable(format_loc(self.loc)), _MAX_LOC_CHARACTERS)
+        parts = (position, loc, _printable(self.message))
+        return _cut(": ".join(filter(None, parts)), _MAX_ISSUE_CHARACTERS)
 
 
-def raise_issues(issues: Iterable[Issue]) -> NoReturn:
-    """Raise all issues as one StoryboardError, one line each."""
-    raise StoryboardError("\n".join(map(str, issues)))
+def raise_issues(issues: Sequence[Issue]) -> NoReturn:
+    """Raise the first twenty issues as one StoryboardError, one line each, with the number of the others."""
+    more = len(issues) - _MAX_ISSUES
+    lines = [*map(str, issues[:_MAX_ISSUES]), *([f"and {more:,} more"] if more > 0 else [])]
+    raise StoryboardError("\n".join(lines))
 
 
 def format_loc(loc: Loc) -> str:
@@ -46,9 +61,16 @@ def format_loc(loc: Loc) -> str:
     return "".join(map(_format_key, loc)).removeprefix(".")
 
 
-def _escape(character: str) -> str:
-    """Escape a character that would break the line or control a terminal, as Python does."""
-    return character.encode("unicode_escape").decode()
+def _printable(text: str) -> str:
+    """Return the beginning of a text, with characters that break a line or control a terminal escaped."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text[:_MAX_PART_CHARACTERS]
+    )
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
 def _format_key(key: str | int) -> str:

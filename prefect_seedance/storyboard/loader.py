@@ -7,8 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from prefect_seedance.api.addresses import PUBLIC_HOSTS, HostPolicy
 from prefect_seedance.api.models import DEFAULT_MODEL
-from prefect_seedance.api.transport import fetch
+from prefect_seedance.api.resource import fetch
+from prefect_seedance.api.urls import shown_url
 from prefect_seedance.api.wire import is_unicode
 from prefect_seedance.errors import SetupError, StoryboardError
 from prefect_seedance.storage.locations import Location
@@ -19,7 +21,8 @@ from prefect_seedance.storyboard.image_inspection import check_size
 from prefect_seedance.storyboard.parser import ParsedStoryboard, parse_storyboard
 from prefect_seedance.storyboard.schema import ClipList, Storyboard
 
-_TIMEOUT_SECONDS: Final = 30.0
+DOWNLOAD_SECONDS: Final = 30.0
+"""Bound of downloading a storyboard."""
 
 _IMAGE_SUFFIXES: Final = frozenset(
     {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif"}
@@ -41,6 +44,8 @@ async def load_storyboard(
     model: str = DEFAULT_MODEL,
     prompt: str = "",
     allow_outside: bool = False,
+    policy: HostPolicy = PUBLIC_HOSTS,
+    timeout_seconds: float = DOWNLOAD_SECONDS,
     opener: Opener = _open_by_url,
 ) -> ParsedStoryboard:
     """Load a storyboard or a list of clips.
@@ -50,6 +55,8 @@ async def load_storyboard(
         model: Id of the model whose limits apply.
         prompt: Prompt for every clip, if the source is a folder of images.
         allow_outside: Permit absolute paths outside the storyboard's folder.
+        policy: Which hosts may be read from, if the source is a URL. Default: public ones.
+        timeout_seconds: Bound of downloading it, if the source is a URL.
         opener: Opens the store if the source is the location of a stored object.
 
     Raises:
@@ -64,7 +71,10 @@ async def load_storyboard(
             )
         return source
     objects = Objects(opener)
-    document = await _load_document(source, objects=objects, prompt=prompt)
+    if isinstance(source, str) and source.startswith(("https://", "http://")):
+        document = await _download(source, policy, timeout_seconds=timeout_seconds)
+    else:
+        document = await _load_document(source, objects=objects, prompt=prompt)
     return await _parse(document, objects=objects, model=model, allow_outside=allow_outside)
 
 
@@ -73,9 +83,6 @@ async def _load_document(source: Source, *, objects: Objects, prompt: str) -> Do
         return Document.inline(source.model_dump(mode="json", exclude_none=True))
     if isinstance(source, str) and (location := Location.parse(source)):
         return await _load_stored(location, objects=objects, prompt=prompt)
-    if isinstance(source, str) and source.startswith(("https://", "http://")):
-        content, final_url = await _download(source)
-        return Document.parse(content, name=source, base_url=final_url)
     return await asyncio.to_thread(_load_local, Path(source), prompt=prompt)
 
 
@@ -125,13 +132,13 @@ async def _read_image(location: Location, *, objects: Objects) -> bytes:
     return await objects.read(location)
 
 
-async def _download(url: str) -> tuple[bytes, str]:
-    """Return the content at a URL, and the URL after redirects."""
+async def _download(url: str, policy: HostPolicy, *, timeout_seconds: float) -> Document:
+    """Load the document at a URL; the file names in it are relative to its URL after redirects."""
     # Document.parse reports a larger document.
-    found = await fetch(url, max_bytes=MAX_DOCUMENT_BYTES, timeout_seconds=_TIMEOUT_SECONDS)
+    found = await fetch(url, policy=policy, max_bytes=MAX_DOCUMENT_BYTES, timeout_seconds=timeout_seconds)
     if not found.is_success:
-        raise StoryboardError(f"{url} cannot be read (status {found.status_code}); check the URL")
-    return found.content, found.url
+        raise StoryboardError(f"{shown_url(url)} cannot be read (status {found.status_code}); check the URL")
+    return Document.parse(found.content, name=shown_url(url), base_url=found.url)
 
 
 def list_names(folder: Path) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from os import SEEK_END
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, Literal, NamedTuple, cast
 
 import av
 from av import AudioFrame, AudioStream, Packet, VideoFrame, VideoStream
@@ -158,7 +158,9 @@ def open_video(file: BinaryIO | Path) -> Iterator[InputContainer]:
     )
     with source as stream:
         try:
-            kind = _kind(stream)
+            kind = detect_container(stream)
+            if kind is None:
+                raise IntegrityError("It is neither an MP4 nor a WebM video; run again to download it again")
             if kind == "mp4":
                 _require_whole_boxes(stream)
             stream.seek(0)
@@ -179,15 +181,18 @@ def tracks(container: InputContainer) -> tuple[VideoStream, AudioStream | None]:
     return _video(container), cast(AudioStream | None, container.streams.best("audio"))
 
 
-def _kind(file: BinaryIO) -> str:
-    """Detect the container by its first bytes; FFmpeg itself would also open a playlist and its files."""
+def detect_container(file: BinaryIO) -> Literal["mp4", "webm"] | None:
+    """Detect the container of a video by its first bytes; return None if it is neither MP4 nor WebM.
+
+    FFmpeg itself would also open a playlist, and the files in it.
+    """
     file.seek(0)
     head = file.read(_HEAD_BYTES)
     if head.startswith(_EBML):
         return "webm"
     if head[4:8] == b"ftyp":
         return "mp4"
-    raise IntegrityError(f"Not an MP4 or WebM video: it starts with {head!r}; run again to download it again")
+    return None
 
 
 def _require_whole_boxes(file: BinaryIO) -> None:

@@ -114,3 +114,36 @@ def test_weak_secrets_are_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
             Credentials(api_key=SecretStr("key"), callback_secret=SecretStr(secret)).callbacks(
                 "https://hooks.example.com"
             )
+
+
+@pytest.mark.parametrize(
+    "base_url", ["http://api.apixo.ai", "http://10.0.0.1:8000", "ftp://api.apixo.ai", "nonsense"]
+)
+def test_key_is_sent_encrypted(monkeypatch: pytest.MonkeyPatch, base_url: str) -> None:
+    """A base URL without encryption is refused by the block, the environment and the option."""
+    monkeypatch.setenv("SEEDANCE_API_KEY", "sk-hidden")
+
+    with pytest.raises(ValidationError, match="https://") as invalid:
+        credentials("sk-hidden", base_url=base_url)
+    with pytest.raises(SetupError, match="https://"):
+        Credentials.from_env(base_url=base_url)
+    monkeypatch.setenv("SEEDANCE_BASE_URL", base_url)
+    with pytest.raises(SetupError, match="https://"):
+        Credentials.from_env()
+
+    assert "sk-hidden" not in str(invalid.value)
+
+
+@pytest.mark.parametrize("base_url", ["http://127.0.0.1:1", "http://localhost:1", "http://[::1]:1"])
+def test_loopback_needs_no_encryption(base_url: str) -> None:
+    """An API on this machine may be used without encryption, and serve its files from this machine."""
+    assert credentials(base_url=base_url).host_policy.allow_loopback
+    assert not credentials().host_policy.allow_loopback
+
+
+def test_hosts_can_be_allowed() -> None:
+    """Allowed hosts are compared without case."""
+    policy = credentials(allow_hosts=["Storage.Studio.example"]).host_policy
+
+    assert policy.allows("storage.studio.EXAMPLE.")
+    assert not policy.allows("other.studio.example")

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from prefect_seedance.api import download
+from prefect_seedance.api.addresses import HostPolicy
 from prefect_seedance.api.download import Downloader
 from prefect_seedance.errors import (
     ArchiveError,
@@ -383,10 +384,10 @@ async def test_rejects_invalid_urls(url: str) -> None:
 @pytest.mark.parametrize("length", [None, str(10**9)], ids=["no length", "length"])
 async def test_stops_endless_files(monkeypatch: pytest.MonkeyPatch, length: str | None) -> None:
     """An endless stream does not fill the disk."""
-    monkeypatch.setattr(download, "_MAX_BYTES", 5000)
+    monkeypatch.setattr(download, "MAX_CLIP_BYTES", 5000)
     script = Script(whole(Content_Length=length))
 
-    with pytest.raises(ArchiveError, match="larger than 5000 bytes"):
+    with pytest.raises(ArchiveError, match="cannot be a clip"):
         await fetch(script)
 
     assert len(script.requests) == 1
@@ -452,6 +453,9 @@ async def test_cancelling_frees_connections(caplog: pytest.LogCaptureFixture) ->
     assert not caplog.records
 
 
+LOCAL = HostPolicy(allow_loopback=True)
+
+
 async def test_resumes_over_a_real_connection() -> None:
     """If a real server closes the connection during a download, the rest is requested."""
     heads: list[bytes] = []
@@ -472,7 +476,10 @@ async def test_resumes_over_a_real_connection() -> None:
         await writer.wait_closed()
 
     file = io.BytesIO()
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening, Downloader() as downloader:
+    async with (
+        await asyncio.start_server(serve, "127.0.0.1", 0) as listening,
+        Downloader(LOCAL) as downloader,
+    ):
         port = listening.sockets[0].getsockname()[1]
         digest = await downloader.fetch(f"http://127.0.0.1:{port}/clip.mp4", file)
         await asyncio.gather(*filter(None, serving))

@@ -1,8 +1,7 @@
-import asyncio
 import gzip
 import inspect
 import traceback
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import httpx
 import pytest
@@ -11,11 +10,11 @@ from prefect_seedance.api.transport import (
     ERRORS,
     MAX_ANSWER_BYTES,
     exchange,
-    fetch,
     timeouts,
     translated_errors,
 )
 from prefect_seedance.errors import ConnectionFailedError, NoAnswerError, SeedanceError
+from tests.bodies import Body
 
 URL = "https://images.example/dawn.png"
 
@@ -90,131 +89,8 @@ def test_connecting_ends_first(answer: float, before_sending: float) -> None:
     assert (bounds.read, bounds.connect, bounds.pool) == (answer, before_sending, before_sending)
 
 
-class Body(httpx.AsyncByteStream):
-    """Sends chunks with a pause after each, and counts the chunks sent."""
-
-    def __init__(self, *chunks: bytes, pause_seconds: float = 0, error: Exception | None = None) -> None:
-        self.chunks = chunks
-        self.pause_seconds = pause_seconds
-        self.error = error
-        self.sent = 0
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        for chunk in self.chunks:
-            self.sent += 1
-            yield chunk
-            await asyncio.sleep(self.pause_seconds)
-        if self.error:
-            raise self.error
-
-
 def serving(respond: Callable[[httpx.Request], httpx.Response]) -> httpx.MockTransport:
     return httpx.MockTransport(respond)
-
-
-async def test_fetches_content() -> None:
-    """A successful response gives its content, its status and its URL."""
-    found = await fetch(
-        URL,
-        max_bytes=10,
-        timeout_seconds=5,
-        transport=serving(lambda _: httpx.Response(200, content=b"image")),
-    )
-
-    assert found == (URL, 200, b"image")
-    assert found.is_success
-
-
-async def test_fetch_follows_redirects() -> None:
-    """The URL of the result is the one after redirects."""
-
-    def respond(request: httpx.Request) -> httpx.Response:
-        if request.url.host == "images.example":
-            return httpx.Response(302, headers={"Location": "https://edge.example/a.png"})
-        return httpx.Response(200, content=b"image")
-
-    found = await fetch(URL, max_bytes=10, timeout_seconds=5, transport=serving(respond))
-
-    assert found == ("https://edge.example/a.png", 200, b"image")
-
-
-@pytest.mark.parametrize("status", [304, 403, 404, 500], ids=str)
-async def test_fetch_returns_refusals(status: int) -> None:
-    """A response without success gives its status, and no content."""
-    found = await fetch(
-        URL, max_bytes=10, timeout_seconds=5, transport=serving(lambda _: httpx.Response(status, text="no"))
-    )
-
-    assert found == (URL, status, b"")
-    assert not found.is_success
-
-
-async def test_fetch_stops_at_the_bound() -> None:
-    """Of a larger body one byte beyond the bound is returned, and the rest is not read."""
-    body = Body(*[b"12345"] * 1000)
-
-    found = await fetch(
-        URL, max_bytes=12, timeout_seconds=5, transport=serving(lambda _: httpx.Response(200, stream=body))
-    )
-
-    assert found.content == b"1234512345123"
-    assert body.sent == 3
-
-
-async def test_fetch_accepts_the_bound() -> None:
-    """A body of exactly the bound is complete."""
-    body = Body(b"12345", b"67890")
-
-    found = await fetch(
-        URL, max_bytes=10, timeout_seconds=5, transport=serving(lambda _: httpx.Response(200, stream=body))
-    )
-
-    assert found.content == b"1234567890"
-
-
-async def test_fetch_has_a_timeout() -> None:
-    """A body that trickles past every socket timeout ends after the time of the whole exchange."""
-    body = Body(*[b"1"] * 1000, pause_seconds=1)
-    began = asyncio.get_running_loop().time()
-
-    with pytest.raises(NoAnswerError, match=f"^GET {URL}: TimeoutError$"):
-        await fetch(
-            URL,
-            max_bytes=5000,
-            timeout_seconds=7,
-            transport=serving(lambda _: httpx.Response(200, stream=body)),
-        )
-
-    assert 7 <= asyncio.get_running_loop().time() - began < 8
-
-
-async def test_fetch_translates_errors() -> None:
-    """A transfer that breaks is an error of this package."""
-    body = Body(b"12345", error=httpx.ReadError("reset"))
-
-    with pytest.raises(NoAnswerError, match="ReadError: reset"):
-        await fetch(
-            URL,
-            max_bytes=10,
-            timeout_seconds=5,
-            transport=serving(lambda _: httpx.Response(200, stream=body)),
-        )
-
-
-async def test_refuses_double_compression() -> None:
-    """A body that is compressed twice could expand a million times, and is not read."""
-    body = Body(gzip.compress(gzip.compress(b"image")))
-    headers = {"Content-Encoding": "gzip, gzip"}
-
-    with pytest.raises(NoAnswerError, match="compressed twice"):
-        await fetch(
-            URL,
-            max_bytes=10,
-            timeout_seconds=5,
-            transport=serving(lambda _: httpx.Response(200, stream=body, headers=headers)),
-        )
-
-    assert body.sent == 0
 
 
 async def answer_of(response: httpx.Response) -> httpx.Response:
@@ -251,10 +127,3 @@ async def test_exchange_accepts_the_bound() -> None:
     response = await answer_of(httpx.Response(200, stream=body))
 
     assert len(response.content) == MAX_ANSWER_BYTES
-
-
-@pytest.mark.parametrize("url", ["", "ftp://host/a", "https://", "http://xn--/", "http://host:65536/"])
-async def test_fetch_rejects_invalid_urls(url: str) -> None:
-    """A URL that no request can be sent to is an error of this package."""
-    with pytest.raises(ConnectionFailedError, match=r"not an http\(s\) URL"):
-        await fetch(url, max_bytes=10, timeout_seconds=5)

@@ -1,7 +1,7 @@
 import httpx
 import pytest
 
-from prefect_seedance.api.urls import is_loopback, parse_url
+from prefect_seedance.api.urls import is_loopback, parse_url, shown_url
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,21 @@ def test_recognises_loopback(host: str) -> None:
 def test_other_hosts_are_remote(host: str) -> None:
     """A host that merely resembles a loopback name is not one."""
     assert not is_loopback(host)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://cdn.example/clip.mp4?sig=1", "https://cdn.example/clip.mp4"),
+        ("https://cdn.example/clip.mp4#sig=1", "https://cdn.example/clip.mp4"),
+        ("https://cdn.example?a=/b@c", "https://cdn.example"),
+        ("https://me:pass@cdn.example/@a", "https://cdn.example/@a"),
+        ("https://cdn.example/\x1b[31m\n", "https://cdn.example/\ufffd[31m\ufffd"),
+        ("https://cdn.example/" + "a" * 1000, "https://cdn.example/" + "a" * 179 + "…"),
+        ("", ""),
+    ],
+    ids=["query", "fragment", "host", "user", "control", "long", "empty"],
+)
+def test_shows_no_secrets(url: str, shown: str) -> None:
+    """A URL is shown in one line without its user, query and fragment."""
+    assert shown_url(url) == shown

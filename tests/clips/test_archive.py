@@ -197,15 +197,25 @@ async def test_downloads_broken_video_again(video: bytes, store: Store, part: sl
     assert await store.read(clip.key) == video
 
 
-async def test_never_archives_broken_video(store: Store) -> None:
-    """Bytes that stay undecodable are no clip, but they were paid for, so they are stored beside it."""
-    refused = f"clips/{FINGERPRINT}/refused.mp4"
+async def test_never_archives_broken_video(video: bytes, store: Store) -> None:
+    """A video that stays undecodable is no clip, but it was paid for, so it is stored beside it."""
+    refused, broken = f"clips/{FINGERPRINT}/refused.mp4", video[:600]
 
     with pytest.raises(IntegrityError, match=refused):
-        await archived(Web(old=[HTML], fresh=[HTML]), store)
+        await archived(Web(old=[broken], fresh=[broken]), store)
 
     assert await store.keys("clips/") == (refused,)
-    assert await store.read(refused) == HTML
+    assert await store.read(refused) == broken
+
+
+async def test_stores_videos_only(store: Store) -> None:
+    """Bytes that do not begin like a video are not stored, and the error does not repeat them."""
+    with pytest.raises(IntegrityError) as caught:
+        await archived(Web(old=[HTML], fresh=[HTML]), store)
+
+    assert await store.keys("clips/") == ()
+    assert "not a video" not in str(caught.value)
+    assert "stored as" not in str(caught.value)
 
 
 async def test_recovers_video_without_record(video: bytes, store: Store) -> None:
@@ -453,12 +463,20 @@ async def test_drip_leaves_time_for_others(video: bytes, store: Store) -> None:
     assert asyncio.get_running_loop().time() - began < 300
 
 
-async def test_keeps_what_arrived(store: Store) -> None:
-    """Bytes that do not decode are stored, although the last link serves nothing."""
+async def test_keeps_what_arrived(video: bytes, store: Store) -> None:
+    """A video that does not decode is stored, although the last link serves nothing."""
     with pytest.raises(LinkExpiredError, match=f"are stored as .*{FINGERPRINT}/refused.mp4"):
-        await archived_from(linked("html", "404"), Links(b"", fresh=()), store)
+        await archived_from(linked("good", "404"), Links(video[:600], fresh=()), store)
 
-    assert await store.read(f"clips/{FINGERPRINT}/refused.mp4") == HTML
+    assert await store.read(f"clips/{FINGERPRINT}/refused.mp4") == video[:600]
+
+
+async def test_tries_sixteen_links(store: Store) -> None:
+    """Of an answer with very many links, the first ones are tried."""
+    links = Links(b"", fresh=())
+
+    with pytest.raises(ArchiveError, match=r"\(16 sources tried\)"):
+        await archived_from(linked(*["404"] * 5000), links, store)
 
 
 async def test_checks_the_stored_size(video: bytes) -> None:

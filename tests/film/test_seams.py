@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageFilter, ImageOps
 
+from prefect_seedance.api.addresses import HostPolicy
 from prefect_seedance.clips.archive import Clip
 from prefect_seedance.clips.image_hosting import hosted_key
 from prefect_seedance.errors import IntegrityError
@@ -121,9 +122,9 @@ async def test_missing_image_is_retried(store: Store, clip: Clip, tmp_path: Path
 
 async def test_unreachable_url_has_reason(store: Store, clip: Clip) -> None:
     """An image that cannot be fetched gives a reason instead of an error."""
-    inspection = await Inspector(store=store).inspect(
-        clip, (SourceImage.from_url("http://127.0.0.1:9/shot.png"),)
-    )
+    inspector = Inspector(store=store, policy=HostPolicy(allow_loopback=True))
+
+    inspection = await inspector.inspect(clip, (SourceImage.from_url("http://127.0.0.1:9/shot.png"),))
 
     assert inspection.start is not None
     assert inspection.start.ssim is None

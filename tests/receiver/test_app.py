@@ -1,8 +1,12 @@
 import asyncio
+import gc
 import socket
+import tracemalloc
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
+from starlette.types import ASGIApp, Message
 
 from prefect_seedance.api.callback_urls import AttemptRef
 from prefect_seedance.receiver import app
@@ -107,6 +111,61 @@ async def test_not_ready_without_archive(unreachable: Store, monkeypatch: pytest
         answers = [(await setup.http.get(path)).status_code for path in ("/health", "/ready")]
 
     assert answers == [200, 503]
+
+
+async def test_not_ready_if_read_only(tmp_path: Path) -> None:
+    """A receiver is not ready if its archive can only be read; a check counts for some seconds."""
+    store = Store.open(str(tmp_path / "archive"))
+    (tmp_path / "archive/probes").write_text("a file in place of a folder, even root cannot write below it")
+
+    async with receiving(store, succeeding()) as setup:
+        first = (await setup.http.get("/ready")).status_code
+        (tmp_path / "archive/probes").unlink()
+        second = (await setup.http.get("/ready")).status_code
+        setup.receiver._check_again_at = 0.0
+        third = (await setup.http.get("/ready")).status_code
+
+    assert [first, second, third] == [503, 503, 200]
+
+
+async def test_no_redirect_carries_the_token(store: Store) -> None:
+    """A slash after the token is not found, instead of a redirect to a URL with the token."""
+    async with receiving(store, succeeding()) as setup:
+        answer = await setup.http.post(f"{path(intent())}/")
+
+    assert (answer.status_code, answer.headers.get("Location")) == (404, None)
+
+
+async def deliver(application: ASGIApp, path: str) -> int:
+    """Send a callback without a client, which would take most of the time, and return the status."""
+    statuses: list[int] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"{}", "more_body": False}
+
+    async def send(message: Message) -> None:
+        statuses.append(message.get("status", 0))
+
+    scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": []}
+    await application(scope, receive, send)
+    return statuses[0]
+
+
+async def test_forged_callbacks_leave_nothing(store: Store) -> None:
+    """20,000 callbacks with forged tokens leave memory and archive as they were."""
+    async with receiving(store, succeeding()) as setup:
+        application = app.create_app(setup.receiver)
+        await deliver(application, "/callbacks/first")
+        gc.collect()
+        tracemalloc.start()
+        for number in range(20_000):
+            assert await deliver(application, f"/callbacks/{number:032x}.1.{'A' * 43}") == 404
+        gc.collect()
+        left_bytes, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+
+    assert left_bytes < 500_000
+    assert await store.keys("clips/") == ()
 
 
 async def test_stores_callback_of_unreadable_clip(store: Store) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from prefect_seedance.api.addresses import HostPolicy
 from prefect_seedance.errors import SetupError, StoryboardError
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.image_inspection import MAX_IMAGE_BYTES
@@ -37,6 +38,9 @@ class Handler(SimpleHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         pass
+
+
+LOCAL = HostPolicy(allow_loopback=True)
 
 
 @pytest.fixture
@@ -91,7 +95,7 @@ async def test_loads_a_model() -> None:
 @pytest.mark.parametrize("path", ["here", "moved"])
 async def test_loads_a_url(site: str, path: str) -> None:
     """Images of a downloaded storyboard are relative to its URL after redirects."""
-    parsed = await load_storyboard(f"{site}/{path}/board.yaml")
+    parsed = await load_storyboard(f"{site}/{path}/board.yaml", policy=LOCAL)
 
     assert [image.source for image in parsed.clips[0].images] == [
         f"{site}/here/dawn.png",
@@ -102,7 +106,7 @@ async def test_loads_a_url(site: str, path: str) -> None:
 async def test_missing_url_is_an_error(site: str) -> None:
     """The error names the URL and the status."""
     with pytest.raises(StoryboardError, match=r"/here/none\.yaml cannot be read \(status 404\)"):
-        await load_storyboard(f"{site}/here/none.yaml")
+        await load_storyboard(f"{site}/here/none.yaml", policy=LOCAL)
 
 
 async def test_huge_url_is_refused(site: str, folder: Path) -> None:
@@ -110,7 +114,7 @@ async def test_huge_url_is_refused(site: str, folder: Path) -> None:
     (folder / "huge.json").write_text(json.dumps(["x" * 5_000_000]), encoding="utf-8")
 
     with pytest.raises(StoryboardError, match=r"huge\.json"):
-        await load_storyboard(f"{site}/here/huge.json")
+        await load_storyboard(f"{site}/here/huge.json", policy=LOCAL)
 
 
 async def test_parsed_storyboard_is_returned(folder: Path) -> None:
