@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import PurePath
@@ -14,9 +15,11 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from prefect_seedance.cli.archives import open_archive, open_if_exists
+from prefect_seedance.cli.exit_codes import ExitCode
 from prefect_seedance.cli.options import (
     PLAIN,
     Archive,
+    BudgetOptions,
     Json,
     LoadingOptions,
     Name,
@@ -26,12 +29,14 @@ from prefect_seedance.cli.options import (
 )
 from prefect_seedance.cli.printing import count, grid, show
 from prefect_seedance.clips.history import ClipHistory, ClipStatus, clip_histories
-from prefect_seedance.clips.retry import failure, forbidding
-from prefect_seedance.options import Loading, RetryPolicy
+from prefect_seedance.clips.retry import failure
+from prefect_seedance.options import DEFAULT_MAX_SECONDS, Budget, Loading, RetryPolicy
+from prefect_seedance.production.limits import other_owner, over_budget, seconds_to_buy
+from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard import plan as planning
 from prefect_seedance.storyboard.image import SourceImage
 from prefect_seedance.storyboard.loader import load_storyboard
-from prefect_seedance.storyboard.plan import Plan, PlannedClip
+from prefect_seedance.storyboard.plan import Plan
 
 app = App(name="plan", default_parameter=PLAIN)
 
@@ -121,6 +126,7 @@ class Forecast(BaseModel):
     Attributes:
         archive: None if none was given, so that every clip would be made.
         cost: Of the billed seconds; None without a price.
+        refusals: Why a run would refuse the production, and the remedies; empty if it would not.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -132,6 +138,7 @@ class Forecast(BaseModel):
     billed_seconds: int
     cost: Decimal | None
     clips: tuple[ForecastClip, ...]
+    refusals: tuple[str, ...] = ()
 
     @property
     def counts(self) -> Mapping[Action, int]:
@@ -149,41 +156,61 @@ def plan(
     name: Name = "",
     loading: LoadingOptions = Loading(),
     retry: RetryOptions = RetryPolicy(),
+    budget: BudgetOptions = Budget(),
     price_per_second: Price = None,
     json: Json = False,
 ) -> int:
     """Show what a run would make, reuse and bill, without spending anything.
 
-    It needs no key and reads only the archive, so it does not know what the API has finished since.
+    It needs no key and reads only the archive, so it does not know what the API has finished since. It ends
+    with exit code 2 if a run would refuse the production.
     """
-    forecast = asyncio.run(_forecast(storyboard, archive, name, loading, retry, price_per_second))
+    forecaster = _Forecaster(archive=archive, retry=retry, budget=budget, price=price_per_second)
+    forecast = asyncio.run(forecaster.forecast(storyboard, name=name, loading=loading))
     show(*([forecast.model_dump_json(indent=2)] if json else _rendered(forecast)))
-    return 0
+    return ExitCode.setup if forecast.refusals else 0
 
 
-async def _forecast(
-    storyboard: str, archive: str, name: str, loading: Loading, retry: RetryPolicy, price: Decimal | None
-) -> Forecast:
-    parsed = await load_storyboard(
-        storyboard, prompt=loading.prompt, allow_outside=loading.allow_outside, opener=open_archive
-    )
-    planned = planning.plan(parsed.clips, title=parsed.title, name=name)
-    clips = tuple(_foreseen(planned, await _histories(archive, planned.distinct), retry))
-    billed_seconds = sum(clip.billed_seconds for clip in clips)
-    return Forecast(
-        production=planned.name,
-        title=planned.title,
-        model=planned.model,
-        archive=archive or None,
-        billed_seconds=billed_seconds,
-        cost=price and billed_seconds * price,
-        clips=clips,
-    )
+@dataclass(frozen=True, kw_only=True)
+class _Forecaster:
+    """Foresees what a run with these options would do."""
+
+    archive: str
+    retry: RetryPolicy
+    budget: Budget
+    price: Decimal | None
+
+    async def forecast(self, storyboard: str, *, name: str, loading: Loading) -> Forecast:
+        parsed = await load_storyboard(
+            storyboard, prompt=loading.prompt, allow_outside=loading.allow_outside, opener=open_archive
+        )
+        planned = planning.plan(parsed.clips, title=parsed.title, name=name)
+        store = await open_if_exists(self.archive) if self.archive else None
+        known = await _histories(store, planned)
+        billed_seconds = seconds_to_buy(planned, known, self.retry)
+        refusals = (
+            await other_owner(store, planned, is_named=bool(name)) if store else None,
+            over_budget(billed_seconds, max_seconds=self._max_seconds),
+        )
+        return Forecast(
+            production=planned.name,
+            title=planned.title,
+            model=planned.model,
+            archive=self.archive or None,
+            billed_seconds=billed_seconds,
+            cost=self.price and billed_seconds * self.price,
+            clips=tuple(_foreseen(planned, known, self.retry)),
+            refusals=tuple(filter(None, refusals)),
+        )
+
+    @property
+    def _max_seconds(self) -> int:
+        limit = self.budget.max_seconds
+        return DEFAULT_MAX_SECONDS if limit is None else limit
 
 
-async def _histories(archive: str, clips: Iterable[PlannedClip]) -> Mapping[str, ClipHistory]:
-    store = await open_if_exists(archive) if archive else None
-    return await clip_histories(store, [clip.fingerprint for clip in clips]) if store else {}
+async def _histories(store: Store | None, planned: Plan) -> Mapping[str, ClipHistory]:
+    return await clip_histories(store, [clip.fingerprint for clip in planned.distinct]) if store else {}
 
 
 def _foreseen(
@@ -208,9 +235,7 @@ def _foreseen(
 
 
 def _action(history: ClipHistory, retry: RetryPolicy) -> Action:
-    if history.status in {ClipStatus.failed, ClipStatus.not_submitted, ClipStatus.lost}:
-        return Action.keep_failed if forbidding(history.attempts, retry) else Action.make
-    if history.status is ClipStatus.unresolved and retry.on_unresolved == "resubmit":
+    if history.is_bought(retry):
         return Action.make
     return {
         ClipStatus.archived: Action.reuse,
@@ -219,7 +244,7 @@ def _action(history: ClipHistory, retry: RetryPolicy) -> Action:
         ClipStatus.submitting: Action.wait,
         ClipStatus.unresolved: Action.keep_unresolved,
         ClipStatus.unreadable: Action.keep_unreadable,
-    }.get(history.status, Action.make)
+    }.get(history.status, Action.keep_failed)
 
 
 def _reason(history: ClipHistory, action: Action) -> str | None:
@@ -250,6 +275,8 @@ def _rendered(forecast: Forecast) -> Iterator[RenderableType]:
         if clip.reason:
             yield Text(f"\n{clip.reason}", _STYLES[clip.action])
     yield Text(f"\n{_totals(forecast)}")
+    for refusal in forecast.refusals:
+        yield Text(f"\nA run would refuse this: {refusal}", "bold red")
 
 
 def _changed(clips: Iterable[ForecastClip]) -> Iterator[RenderableType]:

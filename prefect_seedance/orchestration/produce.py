@@ -6,7 +6,7 @@ from dataclasses import replace
 from prefect import get_run_logger
 
 from prefect_seedance.api.credentials import Credentials
-from prefect_seedance.options import Hosting, Loading, Output, RetryPolicy, Waiting
+from prefect_seedance.options import Budget, Hosting, Loading, Output, RetryPolicy, Waiting
 from prefect_seedance.orchestration import artifacts, events
 from prefect_seedance.orchestration.blocks import find_credentials, open_archive
 from prefect_seedance.orchestration.cancellation import cancel_on_signal
@@ -34,6 +34,7 @@ async def produce(
     loading: Loading = Loading(),
     hosting: Hosting = Hosting(),
     retry: RetryPolicy = RetryPolicy(),
+    budget: Budget = Budget(),
     waiting: Waiting = Waiting(),
     output: Output = Output(),
     on_progress: OnProgress = ignore,
@@ -61,6 +62,7 @@ async def produce(
         loading: How to load the storyboard.
         hosting: How the API can fetch local images.
         retry: Which failed clips to pay for again.
+        budget: How much video the run may buy.
         waiting: How long to wait, and how often to poll.
         output: What to make from the clips.
         on_progress: Called for every step of a clip.
@@ -80,6 +82,7 @@ async def produce(
             archive=archive,
             hosting=hosting,
             retry=retry,
+            budget=budget,
             waiting=waiting,
         )
         prepared = await prepare(
