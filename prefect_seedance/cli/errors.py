@@ -6,6 +6,8 @@ import sys
 from cyclopts import CycloptsError, default_name_transform
 from pydantic import ValidationError
 
+from prefect_seedance.printable import escape
+
 _HOUR = 3600
 
 _AMOUNTS = frozenset({"max_seconds"})
@@ -65,4 +67,4 @@ def _name(error: CycloptsError) -> str:
 
 
 def _print(message: str) -> None:
-    print(f"prefect-seedance: {message}", file=sys.stderr)  # noqa: T201 -- likewise
+    print(f"prefect-seedance: {escape(message, keep=chr(10))}", file=sys.stderr)  # noqa: T201 -- likewise

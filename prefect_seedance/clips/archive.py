@@ -20,6 +20,7 @@ from prefect_seedance.clips.record_format import Record, parse_record, serialize
 from prefect_seedance.clips.records import Attempt, clip_prefix
 from prefect_seedance.clips.sources import Sources, expiry, is_lost
 from prefect_seedance.errors import ArchiveError, DeadlineError, IntegrityError, TemporaryFileError
+from prefect_seedance.printable import one_line
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storage.tempfiles import temporary_file, translated_errors
 from prefect_seedance.video.decoding import probe_foreign
@@ -61,6 +62,11 @@ class Clip(Record):
     base_url: str
     request: GenerateRequest
     archived_at: datetime
+
+    @property
+    def label(self) -> str:
+        """The name as one line, for names of runs and events."""
+        return one_line(self.name)
 
 
 @dataclass(frozen=True, kw_only=True)

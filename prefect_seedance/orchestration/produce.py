@@ -1,6 +1,5 @@
 """Make a production in one call: as Prefect tasks in a flow run, as plain coroutines elsewhere."""
 
-import logging
 from dataclasses import replace
 
 from prefect import get_run_logger
@@ -13,6 +12,7 @@ from prefect_seedance.orchestration.cancellation import cancel_on_signal
 from prefect_seedance.orchestration.session import shared_session
 from prefect_seedance.orchestration.states import flow_run
 from prefect_seedance.orchestration.steps import TaskSteps
+from prefect_seedance.printable import get_logger
 from prefect_seedance.production.prepare import Prepared, prepare
 from prefect_seedance.production.progress import OnProgress, Progress, ignore
 from prefect_seedance.production.run import run
@@ -22,7 +22,7 @@ from prefect_seedance.report.manifest import Manifest
 from prefect_seedance.storyboard.loader import Source
 from prefect_seedance.storyboard.parser import ParsedStoryboard
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 async def produce(
