@@ -1,10 +1,11 @@
 # make demo    see it work: no account, nothing spent
 # make test    linters, types, import contracts and all tests
 # make docs    build the documentation site into build/docs
+# make fuzz    random answers, storyboards and videos, for about five minutes
 # make campaign    2,000 clips under random faults, killed 200 times; takes about an hour
 
 .DEFAULT_GOAL := test
-.PHONY: demo test lint tests docs campaign format clean
+.PHONY: demo test lint tests docs campaign fuzz format clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -30,6 +31,9 @@ tests: $(INSTALLED)
 docs: $(INSTALLED)
 	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
 	@echo "The documentation is in build/docs/index.html"
+
+fuzz: $(INSTALLED)
+	@FUZZ_FACTOR=15 $(VENV)/bin/pytest -q tests/hostile/test_fuzz.py
 
 campaign: $(INSTALLED)
 	@$(VENV)/bin/python -m benchmarks.campaign

@@ -45,7 +45,7 @@ def show(*renderables: RenderableType) -> None:
 
 
 def printable(*renderables: RenderableType) -> RenderableType:
-    """Group what is printed, and escape characters in it that would control the terminal."""
+    """Group parts of the output, and escape characters in them that would control the terminal."""
     return _Printable(Group(*renderables))  # without a group, rich merges texts and wraps them anywhere
 
 
