@@ -16,9 +16,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from contextlib import suppress
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, Generic, TypeVar
 
 from PIL import Image
 
@@ -47,8 +47,7 @@ async def probe_foreign(file: BinaryIO, *, executor: Executor) -> VideoFacts:
     Raises:
         IntegrityError: As `probe` does, or if the file needs more memory or time than a child has.
     """
-    fields, _ = await _run(file, {"task": "probe"}, executor)
-    return VideoFacts.model_validate(fields["facts"])
+    return await _run(_Job(file, {"task": "probe"}, _facts), executor)
 
 
 async def scan_foreign(file: BinaryIO, *, duration_seconds: float, executor: Executor) -> Scan:
@@ -63,7 +62,18 @@ async def scan_foreign(file: BinaryIO, *, duration_seconds: float, executor: Exe
         IntegrityError: As `scan` does, or if the file needs more memory or time than a child has.
     """
     request = {"task": "scan", "duration_seconds": duration_seconds}
-    fields, blobs = await _run(file, request, executor)
+    return await _run(_Job(file, request, _scan), executor)
+
+
+_T = TypeVar("_T")
+_Fields = dict[str, Any]
+
+
+def _facts(fields: _Fields, _: Sequence[bytes]) -> VideoFacts:
+    return VideoFacts.model_validate(fields["facts"])
+
+
+def _scan(fields: _Fields, blobs: Sequence[bytes]) -> Scan:
     start, middle, end = (
         Image.frombytes("RGB", tuple(size), blob) for size, blob in zip(fields["sizes"], blobs, strict=True)
     )
@@ -76,13 +86,8 @@ async def scan_foreign(file: BinaryIO, *, duration_seconds: float, executor: Exe
     )
 
 
-_Fields = dict[str, Any]
-
-
-async def _run(file: BinaryIO, request: _Fields, executor: Executor) -> tuple[_Fields, tuple[bytes, ...]]:
-    """Send a file to a child from a thread; if cancelled, kill the child, so that the thread ends."""
-    file.flush()
-    job = _Job(os.dup(file.fileno()), json.dumps(request).encode())
+async def _run(job: "_Job[_T]", executor: Executor) -> _T:
+    """Wait for a child in a thread; if cancelled, kill the child, so that the thread ends."""
     try:
         return await asyncio.get_running_loop().run_in_executor(executor, job.run)
     except asyncio.CancelledError:
@@ -184,17 +189,26 @@ class _Children:
 _CHILDREN: Final = _Children()
 
 
-class _Job:
+class _Job(Generic[_T]):
     """One file, on its way to a child and back."""
 
-    def __init__(self, descriptor: int, request: bytes) -> None:
-        self._descriptor = descriptor
-        self._request = request
+    _descriptor = -1
+
+    def __init__(
+        self, file: BinaryIO, request: _Fields, parse: Callable[[_Fields, Sequence[bytes]], _T]
+    ) -> None:
+        file.flush()
+        self._descriptor = os.dup(file.fileno())
+        self._request = json.dumps(request).encode()
+        self._parse = parse
         self._lock = threading.Lock()
         self._child: _Child | None = None
         self._is_cancelled = False
 
-    def run(self) -> tuple[_Fields, tuple[bytes, ...]]:
+    def __del__(self) -> None:
+        self._close()  # a job that was cancelled before its turn never runs
+
+    def run(self) -> _T:
         """Decode the file in a child, from a thread.
 
         Raises:
@@ -208,38 +222,46 @@ class _Job:
                 if self._is_cancelled:
                     raise IntegrityError("The video was not decoded, because the run was stopped")
             fields, blobs = child.ask(self._request, self._descriptor)
-            is_reusable = "error" not in fields
+            if "error" in fields:
+                is_reusable = not fields["needs_memory"]
+                raise _failure(fields)
+            parsed = self._parse(fields, blobs)
+            is_reusable = True
         except TimeoutError:
             raise IntegrityError(
                 f"The video takes more than {MAX_SECONDS:.0f} s to decode; run again to download it again"
             ) from None
-        except (EOFError, OSError, ValueError, KeyError, TypeError):
+        except (EOFError, OSError, LookupError, TypeError, ValueError):
             raise IntegrityError("The video stopped the decoder; run again to download it again") from None
+        else:
+            return parsed
         finally:
             with self._lock:
                 self._child = None
             self._close()
-            _CHILDREN.put_back(child) if is_reusable else child.close()
-        if fields.get("needs_memory"):
-            raise IntegrityError(
-                f"The video needs more than {MAX_MEMORY_BYTES // 1_000_000_000} GB to decode; "
-                "run again to download it again"
-            )
-        if "error" in fields:
-            raise IntegrityError(str(fields["error"]))
-        return fields, blobs
+            if is_reusable:
+                _CHILDREN.put_back(child)
+            else:
+                child.close()
 
-    def __del__(self) -> None:
-        self._close()  # a job that was cancelled before its turn never runs
+    def cancel(self) -> None:
+        """Stop decoding soon, and let the thread end."""
+        with self._lock:
+            self._is_cancelled = True
+            if self._child:
+                self._child.kill()
 
     def _close(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
 
-    def cancel(self) -> None:
-        """Stop decoding soon, and let the thread end."""
-        with self._lock, suppress(OSError):
-            self._is_cancelled = True
-            if self._child:
-                self._child.kill()
+
+def _failure(fields: _Fields) -> IntegrityError:
+    """Return the error that a child reports."""
+    if fields.get("needs_memory"):
+        gigabytes = MAX_MEMORY_BYTES // 1_000_000_000
+        return IntegrityError(
+            f"The video needs more than {gigabytes} GB to decode; run again to download it again"
+        )
+    return IntegrityError(str(fields["error"]))

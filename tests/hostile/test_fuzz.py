@@ -28,7 +28,7 @@ from prefect_seedance.storyboard.document import Document
 from prefect_seedance.storyboard.parser import parse_storyboard
 from prefect_seedance.storyboard.plan import plan
 from prefect_seedance.video.boxes import check_boxes
-from prefect_seedance.video.decoding import _Job
+from prefect_seedance.video.decoding import _facts, _Job
 from tests import films
 
 FACTOR = int(os.environ.get("FUZZ_FACTOR", "1"))
@@ -81,7 +81,7 @@ ENVELOPES = st.fixed_dictionaries(
 def test_answers(status: int, body: bytes, retry_after: str) -> None:
     """Any answer is data or an error, whose message is a printable line."""
     request = httpx.Request("POST", "https://api.example", headers={"Authorization": "Bearer k-e-y"})
-    headers = {"Retry-After": retry_after.encode("utf-8", "replace").replace(b"\n", b"").replace(b"\r", b"")}
+    headers = {b"Retry-After": retry_after.encode("utf-8", "replace")}
     try:
         submitted_id(parse_response(httpx.Response(status, headers=headers, content=body, request=request)))
     except SeedanceError as error:
@@ -175,8 +175,7 @@ def test_videos(content: bytes) -> None:
             check_boxes(io.BytesIO(content))
         with tempfile.TemporaryFile() as file:
             file.write(content)
-            file.flush()
-            _Job(os.dup(file.fileno()), b'{"task": "probe"}').run()
+            _Job(file, {"task": "probe"}, _facts).run()
     except IntegrityError as error:
         assert "\n" not in str(error)
 
