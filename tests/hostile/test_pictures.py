@@ -3,6 +3,7 @@
 import io
 import os
 import struct
+import subprocess
 import sys
 import zlib
 from pathlib import Path
@@ -16,6 +17,7 @@ from prefect_seedance.errors import StoryboardError
 from prefect_seedance.film.seams import _decoded
 from prefect_seedance.report.thumbnails import decode
 from prefect_seedance.storyboard.image_inspection import inspect_bytes, inspect_file
+from tests.processes import BIN
 
 EPS = b"""%!PS-Adobe-3.0 EPSF-3.0
 %%BoundingBox: 0 0 16 16
@@ -126,3 +128,16 @@ def test_pipe_ends_command(name: str, tmp_path: Path, capsys: pytest.CaptureFixt
 
     assert main(["plan", str(board)]) == 2
     assert f"{name} is not a regular file; name a file, not a pipe or device" in capsys.readouterr().err
+
+
+def test_warnings_are_not_shown(tmp_path: Path) -> None:
+    """A library's warning about a picture does not reach the screen."""
+    metadata = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x02\0\x06\0\x06\0\0\0\0"
+    Image.new("RGB", (64, 36)).save(tmp_path / "shot.jpg", exif=metadata)
+    board = tmp_path / "board.yaml"
+    board.write_text("shots: [{image: shot.jpg, prompt: waves}, {image: shot.jpg}]", encoding="utf-8")
+    command = [BIN / "prefect-seedance", "plan", board]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    assert done.stderr == ""
