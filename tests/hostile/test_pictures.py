@@ -136,7 +136,7 @@ def test_warnings_are_not_shown(tmp_path: Path) -> None:
     Image.new("RGB", (64, 36)).save(tmp_path / "shot.jpg", exif=metadata)
     board = tmp_path / "board.yaml"
     board.write_text("shots: [{image: shot.jpg, prompt: waves}, {image: shot.jpg}]", encoding="utf-8")
-    command = [BIN / "prefect-seedance", "plan", board]
+    command = [str(BIN / "prefect-seedance"), "plan", str(board)]
 
     done = subprocess.run(command, capture_output=True, text=True, check=True)
 
