@@ -3,10 +3,11 @@
 # make docs    build the documentation site into build/docs
 # make matrix    the wheel on every supported Python, with the newest and the oldest dependencies
 # make release-check    wheel and sdist: metadata, contents, same bytes twice, an installation of each
+# make fuzz    random answers, storyboards and videos, for about five minutes
 # make campaign    2,000 clips under random faults, killed 200 times; takes about an hour
 
 .DEFAULT_GOAL := test
-.PHONY: demo test lint tests docs matrix release-check campaign format clean
+.PHONY: demo test lint tests docs matrix release-check campaign fuzz format clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -40,6 +41,9 @@ matrix: $(INSTALLED)
 
 release-check: $(INSTALLED)
 	@$(VENV)/bin/python -m tests.release --keep dist
+
+fuzz: $(INSTALLED)
+	@FUZZ_FACTOR=15 $(VENV)/bin/pytest -q tests/hostile/test_fuzz.py
 
 campaign: $(INSTALLED)
 	@$(VENV)/bin/python -m benchmarks.campaign

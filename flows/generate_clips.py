@@ -5,7 +5,17 @@ from typing import Annotated
 from prefect import State, flow
 from pydantic import Field
 
-from prefect_seedance import ClipList, Hosting, Loading, Manifest, RetryPolicy, Waiting, options, produce
+from prefect_seedance import (
+    Budget,
+    ClipList,
+    Hosting,
+    Loading,
+    Manifest,
+    RetryPolicy,
+    Waiting,
+    options,
+    produce,
+)
 from prefect_seedance.orchestration.states import final_state, named_after
 
 _HOSTING, _WAITING = Hosting(), Waiting()
@@ -23,6 +33,7 @@ async def generate_clips(
     callback_url: options.CallbackUrl = _WAITING.callback_url,
     *,
     wait: options.Wait = _WAITING.wait,
+    max_seconds: options.MaxSeconds = None,
     allow_outside: options.AllowOutside = False,
     retry_failed: options.RetryFailed = False,
     retry_rejected: options.RetryRejected = False,
@@ -42,6 +53,7 @@ async def generate_clips(
         loading=Loading(allow_outside=allow_outside),
         hosting=Hosting(images_url=images_url, images_lifetime_seconds=images_lifetime_seconds),
         retry=RetryPolicy(retry_failed=retry_failed, retry_rejected=retry_rejected),
+        budget=Budget(max_seconds=max_seconds),
         waiting=Waiting(deadline_seconds=deadline_seconds, callback_url=callback_url, wait=wait),
     )
     return final_state(manifest)

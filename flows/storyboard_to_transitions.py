@@ -6,6 +6,7 @@ from prefect import State, flow
 from pydantic import Field
 
 from prefect_seedance import (
+    Budget,
     Hosting,
     Loading,
     Manifest,
@@ -34,6 +35,7 @@ async def storyboard_to_transitions(
     callback_url: options.CallbackUrl = _WAITING.callback_url,
     *,
     wait: options.Wait = _WAITING.wait,
+    max_seconds: options.MaxSeconds = None,
     film: options.Film = True,
     join: options.Join = _OUTPUT.join,
     gaps: options.Gaps = _OUTPUT.gaps,
@@ -60,6 +62,7 @@ async def storyboard_to_transitions(
         loading=Loading(prompt=prompt, allow_outside=allow_outside),
         hosting=Hosting(images_url=images_url, images_lifetime_seconds=images_lifetime_seconds),
         retry=RetryPolicy(retry_failed=retry_failed, retry_rejected=retry_rejected),
+        budget=Budget(max_seconds=max_seconds),
         waiting=Waiting(deadline_seconds=deadline_seconds, callback_url=callback_url, wait=wait),
         output=Output(
             film=film,

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from prefect_seedance.clips.history import ClipStatus as ClipStatus
     from prefect_seedance.errors import SeedanceError as SeedanceError
     from prefect_seedance.film.join import Film as Film
+    from prefect_seedance.options import Budget as Budget
     from prefect_seedance.options import Hosting as Hosting
     from prefect_seedance.options import JoinStyle as JoinStyle
     from prefect_seedance.options import Loading as Loading
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Budget": "options",
     "Clip": "clips.archive",
     "ClipArchive": "orchestration.blocks",
     "ClipList": "storyboard.schema",

@@ -178,6 +178,19 @@ PricePerSecond = Annotated[
 ]
 
 
+DEFAULT_MAX_SECONDS: Final = 1200
+"""Twenty minutes of video: a hundred of the longest clips. A person approves a larger purchase."""
+
+MaxSeconds = Annotated[
+    int | None,
+    Field(ge=0),
+    Help(
+        "Most seconds of video that the run may buy. If it would buy more, it refuses before it spends "
+        "anything. Default: the limit in the credentials."
+    ),
+]
+
+
 class _Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -205,6 +218,12 @@ class RetryPolicy(_Options):
     retry_failed: RetryFailed = False
     retry_rejected: RetryRejected = False
     on_unresolved: OnUnresolved = "report"
+
+
+class Budget(_Options):
+    """How much video a run may buy."""
+
+    max_seconds: MaxSeconds = None
 
 
 class Waiting(_Options):

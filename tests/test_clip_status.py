@@ -14,7 +14,7 @@ import pytest
 from prefect_seedance.api.wire import ClipSettings
 from prefect_seedance.cli import ledger as ledger_command
 from prefect_seedance.cli import main
-from prefect_seedance.cli.plan import Action, _action
+from prefect_seedance.cli.forecast import Action, action_for
 from prefect_seedance.clips.history import ClipStatus, clip_histories
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.errors import DeadlineError
@@ -171,4 +171,4 @@ async def _actions(archive: Path) -> Mapping[ClipStatus, Action]:
     store = Store.open(str(archive))
     histories = await clip_histories(store, [clip(number).fingerprint for number in range(1, 6)])
     assert await Ledger(store).fingerprints()
-    return {history.status: _action(history, RetryPolicy()) for history in histories.values()}
+    return {history.status: action_for(history, RetryPolicy()) for history in histories.values()}

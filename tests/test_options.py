@@ -15,6 +15,7 @@ from prefect_seedance import SeedanceClip, options
 from prefect_seedance.cli.errors import option_name
 from prefect_seedance.cli.options import _shown
 from prefect_seedance.options import (
+    Budget,
     Hosting,
     JoinStyle,
     Loading,
@@ -27,7 +28,7 @@ from prefect_seedance.options import (
 )
 from tests.processes import read_help
 
-CLASSES: Sequence[type[BaseModel]] = (Loading, Hosting, RetryPolicy, Waiting, Output)
+CLASSES: Sequence[type[BaseModel]] = (Loading, Hosting, RetryPolicy, Budget, Waiting, Output)
 FIELDS = [
     pytest.param(each, field, id=f"{each.__name__}.{field}")
     for each in CLASSES
@@ -59,6 +60,7 @@ NOT_IN_BLOCK: Mapping[str, str] = {
     "callback_grace_seconds": "likewise",
     "read_ledger_every_seconds": "likewise",
     "wait": "likewise",
+    "max_seconds": "the limit in the block's credentials applies to its one clip",
     **dict.fromkeys(Output.model_fields, "one clip is no film and has no report"),
 }
 """Options that `SeedanceClip` leaves out on purpose, each with its reason."""
@@ -197,6 +199,7 @@ def test_refuses_other_durations(text: object) -> None:
         (Output, {"min_similarity": 1.5}),
         (Output, {"price_per_second": -1}),
         (RetryPolicy, {"on_unresolved": "pray"}),
+        (Budget, {"max_seconds": -1}),
         (Waiting, {"first_poll_seconds": -1}),
         (Waiting, {"deadline": 60}),
     ],

@@ -14,7 +14,7 @@ from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.api.urls import checked_base_url
 from prefect_seedance.api.wire import DEFAULT_BASE_URL, Provider
 from prefect_seedance.errors import SetupError
-from prefect_seedance.options import AllowHosts, help_text
+from prefect_seedance.options import DEFAULT_MAX_SECONDS, AllowHosts, help_text
 
 API_KEY_VARIABLE = "SEEDANCE_API_KEY"
 BASE_URL_VARIABLE = "SEEDANCE_BASE_URL"
@@ -60,6 +60,11 @@ class Credentials(BaseModel):
         description="Secret that signs callback URLs, the same for runs and receiver. Default: "
         "SEEDANCE_CALLBACK_SECRET. To replace a secret, give the new and the old one, separated by a space: "
         "the first signs, and both are accepted.",
+    )
+    max_seconds: int = Field(
+        default=DEFAULT_MAX_SECONDS,
+        ge=0,
+        description="Most seconds of video that one run may buy, unless the run sets its own limit.",
     )
 
     allow_hosts: AllowHosts = Field(default=(), description=help_text(AllowHosts))

@@ -20,6 +20,7 @@ from prefect_seedance.errors import (
     SeedanceError,
     ServerError,
 )
+from prefect_seedance.printable import one_line
 
 _ERRORS: Mapping[int, type[ApiError]] = {
     401: AuthenticationError,
@@ -85,7 +86,7 @@ def _may_have_started(envelope: Envelope) -> bool:
 
 
 def _error(code: int, reason: str, response: httpx.Response) -> SeedanceError:
-    message = f"The API answered {code}: {_without_key(reason, response)[:500]}{_REMEDIES.get(code, '')}"
+    message = f"The API answered {code}: {one_line(_without_key(reason, response))}{_REMEDIES.get(code, '')}"
     if code == httpx.codes.TOO_MANY_REQUESTS:
         pause = _retry_after_seconds(response.headers.get("Retry-After", ""))
         return RateLimitedError(message, code=code, retry_after_seconds=pause)

@@ -23,6 +23,7 @@ from pydantic import (
 from pydantic_core import from_json, to_json
 
 from prefect_seedance.api.models import CAPABILITIES, DEFAULT_MODEL, Capabilities
+from prefect_seedance.printable import one_line
 
 JsonObject = Mapping[str, Any]
 
@@ -193,7 +194,7 @@ class Envelope(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     code: int
-    message: Annotated[str, BeforeValidator(lambda message: _text(message) or "")] = ""
+    message: Annotated[str, BeforeValidator(lambda message: "" if message is None else str(message))] = ""
     data: Any = None
 
 
@@ -201,7 +202,7 @@ class Generation(BaseModel):
     """The status of a generation.
 
     Attributes:
-        state: ``pending``, ``processing``, ``success`` or ``failed``; any other state verbatim.
+        state: ``pending``, ``processing``, ``success`` or ``failed``; any other state as the API names it.
         result_urls: URLs of the video; empty unless ``state`` is ``success``.
         answer: The ``data`` of the response, kept in case it contains a paid result in an unknown format; an
             excerpt of its text, if it is nested too deep to be recorded.
@@ -270,7 +271,8 @@ def _depth(value: object) -> int:
 
 
 def _text(value: object) -> str | None:
-    return None if value in (None, "") else str(value)
+    """Return a value of an answer as one printable line; None if it is empty."""
+    return None if value in (None, "") else one_line(str(value))
 
 
 def _moment(milliseconds: object) -> datetime | None:

@@ -1,6 +1,7 @@
 """The `prefect-seedance` command."""
 
 import sys
+import warnings
 from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError
@@ -52,6 +53,8 @@ def main(words: Sequence[str] | None = None) -> int:
         words: The command line; by default the process's own.
     """
     words = sys.argv[1:] if words is None else words
+    if not sys.warnoptions:  # Pillow's warnings about an author's image have no remedy, and no line
+        warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
         return app(words) or 0
     except BrokenPipeError:

@@ -6,12 +6,17 @@ import sys
 from cyclopts import CycloptsError, default_name_transform
 from pydantic import ValidationError
 
+from prefect_seedance.printable import escape
+
 _HOUR = 3600
+
+_AMOUNTS = frozenset({"max_seconds"})
+"""Fields that count seconds of video. They are not durations, so ``90m`` is no value of theirs."""
 
 
 def option_name(field: str) -> str:
     """Return the option of a field. It drops the unit of a duration, because ``90m`` has its own."""
-    return default_name_transform(field.removesuffix("_seconds"))
+    return default_name_transform(field if field in _AMOUNTS else field.removesuffix("_seconds"))
 
 
 def complain(kind: str, message: str, *, code: int, json: bool) -> int:
@@ -62,4 +67,4 @@ def _name(error: CycloptsError) -> str:
 
 
 def _print(message: str) -> None:
-    print(f"prefect-seedance: {message}", file=sys.stderr)  # noqa: T201 -- likewise
+    print(f"prefect-seedance: {escape(message, keep=chr(10))}", file=sys.stderr)  # noqa: T201 -- likewise

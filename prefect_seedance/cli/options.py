@@ -9,7 +9,16 @@ from prefect_seedance import options
 from prefect_seedance.api.credentials import Credentials
 from prefect_seedance.cli.errors import option_name
 from prefect_seedance.errors import SetupError
-from prefect_seedance.options import Hosting, JoinStyle, Loading, Output, RetryPolicy, Waiting, help_text
+from prefect_seedance.options import (
+    Budget,
+    Hosting,
+    JoinStyle,
+    Loading,
+    Output,
+    RetryPolicy,
+    Waiting,
+    help_text,
+)
 from prefect_seedance.production.session import ARCHIVE_VARIABLE
 
 if TYPE_CHECKING:
@@ -54,6 +63,7 @@ _OUTPUT = Group("Film and report", sort_key=4)
 LoadingOptions = Annotated[Loading, Parameter(name="*", group=_CLIPS)]
 HostingOptions = Annotated[Hosting, Parameter(name="*", group=_CLIPS)]
 RetryOptions = Annotated[RetryPolicy, Parameter(name="*", group=_CLIPS)]
+BudgetOptions = Annotated[Budget, Parameter(name="*", group=_ACCOUNT)]
 WaitingOptions = Annotated[Waiting, Parameter(name="*", group=_TIME, negative_bool="no-")]
 JoinOptions = Annotated[JoinStyle, Parameter(name="*", group=_OUTPUT)]
 OutputOptions = Annotated[Output, Parameter(name="*", group=_OUTPUT, negative_bool="no-")]
@@ -104,5 +114,6 @@ class ProduceOptions:
     hosting: HostingOptions = Hosting()
     retry: RetryOptions = RetryPolicy()
     account: Account = Account()
+    budget: BudgetOptions = Budget()
     waiting: WaitingOptions = Waiting()
     output: OutputOptions = Output()

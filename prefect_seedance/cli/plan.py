@@ -1,25 +1,24 @@
 """Show what a run would make, reuse and bill, without spending anything."""
 
 import asyncio
-from collections import Counter
-from collections.abc import Awaitable, Iterable, Iterator, Mapping
-from decimal import Decimal
-from enum import StrEnum
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Self
 
-from cyclopts import App
-from pydantic import BaseModel, ConfigDict
+from cyclopts import App, Parameter
 from rich.console import RenderableType
 from rich.text import Text
 
 from prefect_seedance.api.addresses import HostPolicy
 from prefect_seedance.api.credentials import base_url_from_env
 from prefect_seedance.cli.archives import open_archive, open_if_exists
+from prefect_seedance.cli.exit_codes import ExitCode
+from prefect_seedance.cli.forecast import Action, Forecast, ForecastClip, foreseen
 from prefect_seedance.cli.options import (
     PLAIN,
     AllowHost,
     Archive,
+    BudgetOptions,
     Json,
     LoadingOptions,
     Name,
@@ -28,30 +27,15 @@ from prefect_seedance.cli.options import (
     Storyboard,
 )
 from prefect_seedance.cli.printing import count, grid, show
-from prefect_seedance.clips.history import ClipHistory, ClipStatus, clip_histories
-from prefect_seedance.clips.retry import failure, forbidding
-from prefect_seedance.options import Loading, RetryPolicy
+from prefect_seedance.clips.history import ClipHistory, clip_histories
+from prefect_seedance.options import DEFAULT_MAX_SECONDS, Budget, Loading, RetryPolicy
+from prefect_seedance.production.limits import other_owner, over_budget, seconds_to_buy
+from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard import plan as planning
-from prefect_seedance.storyboard.image import SourceImage
 from prefect_seedance.storyboard.loader import load_storyboard
-from prefect_seedance.storyboard.parser import ParsedStoryboard
-from prefect_seedance.storyboard.plan import Plan, PlannedClip
+from prefect_seedance.storyboard.plan import Plan
 
 app = App(name="plan", default_parameter=PLAIN)
-
-
-class Action(StrEnum):
-    """What a run would do with a clip."""
-
-    make = "make"
-    reuse = "reuse"
-    archive = "archive"
-    """The API finished it, and it is not archived yet."""
-    wait = "wait"
-    """It is paid for and in flight."""
-    keep_unresolved = "leave unresolved"
-    keep_unreadable = "leave unreadable"
-    keep_failed = "leave failed"
 
 
 _STYLES: Mapping[Action, str] = {
@@ -65,83 +49,16 @@ _STYLES: Mapping[Action, str] = {
 }
 
 
-class ForecastImage(BaseModel):
-    """One image, and what the API would receive.
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class PlanOptions:
+    """Everything that decides what a run would do, besides storyboard and archive."""
 
-    Attributes:
-        width: In pixels, upright; None if the API fetches it from a URL of its own.
-        changes: Made before it is hosted; empty if the API receives the file byte for byte.
-        sent_width: After the changes.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    source: str
-    width: int | None
-    height: int | None
-    changes: tuple[str, ...]
-    sent_width: int | None
-    sent_height: int | None
-
-    @classmethod
-    def of(cls, image: SourceImage) -> Self:
-        """Describe a source image."""
-        sent = image.converted_size or (image.width, image.height)
-        return cls(
-            source=image.source,
-            width=image.width,
-            height=image.height,
-            changes=image.changes,
-            sent_width=sent[0],
-            sent_height=sent[1],
-        )
-
-
-class ForecastClip(BaseModel):
-    """What a run would do with one clip.
-
-    Attributes:
-        images: The start image and the end image, or fewer.
-        billed_seconds: Of video that making it would bill.
-        reason: Why the run would not make it.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    number: int
-    name: str
-    fingerprint: str
-    action: Action
-    images: tuple[ForecastImage, ...]
-    duration_seconds: int
-    billed_seconds: int
-    generation_id: str | None
-    reason: str | None
-
-
-class Forecast(BaseModel):
-    """What a run would do with a production.
-
-    Attributes:
-        archive: None if none was given, so that every clip would be made.
-        cost: Of the billed seconds; None without a price.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    production: str
-    title: str
-    model: str
-    archive: str | None
-    billed_seconds: int
-    cost: Decimal | None
-    clips: tuple[ForecastClip, ...]
-
-    @property
-    def counts(self) -> Mapping[Action, int]:
-        """Clips per action, omitting zeros."""
-        counts = Counter(clip.action for clip in self.clips)
-        return {action: counts[action] for action in Action if counts[action]}
+    loading: LoadingOptions = Loading()
+    retry: RetryOptions = RetryPolicy()
+    budget: BudgetOptions = Budget()
+    price_per_second: Price = None
+    allow_host: AllowHost = ()
 
 
 @app.default
@@ -151,101 +68,62 @@ def plan(
     *,
     archive: Archive = "",
     name: Name = "",
-    loading: LoadingOptions = Loading(),
-    retry: RetryOptions = RetryPolicy(),
-    price_per_second: Price = None,
-    allow_host: AllowHost = (),
+    options: PlanOptions = PlanOptions(),
     json: Json = False,
 ) -> int:
     """Show what a run would make, reuse and bill, without spending anything.
 
-    It needs no key and reads only the archive, so it does not know what the API has finished since.
+    It needs no key and reads only the archive, so it does not know what the API has finished since. It ends
+    with exit code 2 if a run would refuse the production.
     """
-    policy = HostPolicy.of(base_url_from_env(), allow_hosts=allow_host)
-    loaded = load_storyboard(
-        storyboard,
-        prompt=loading.prompt,
-        allow_outside=loading.allow_outside,
-        policy=policy,
-        opener=open_archive,
-    )
-    forecast = asyncio.run(_forecast(loaded, archive, name, retry, price_per_second))
+    forecast = asyncio.run(_Forecaster(archive=archive, options=options).forecast(storyboard, name=name))
     show(*([forecast.model_dump_json(indent=2)] if json else _rendered(forecast)))
-    return 0
+    return ExitCode.setup if forecast.refusals else 0
 
 
-async def _forecast(
-    loaded: Awaitable[ParsedStoryboard], archive: str, name: str, retry: RetryPolicy, price: Decimal | None
-) -> Forecast:
-    parsed = await loaded
-    planned = planning.plan(parsed.clips, title=parsed.title, name=name)
-    clips = tuple(_foreseen(planned, await _histories(archive, planned.distinct), retry))
-    billed_seconds = sum(clip.billed_seconds for clip in clips)
-    return Forecast(
-        production=planned.name,
-        title=planned.title,
-        model=planned.model,
-        archive=archive or None,
-        billed_seconds=billed_seconds,
-        cost=price and billed_seconds * price,
-        clips=clips,
-    )
+@dataclass(frozen=True, kw_only=True)
+class _Forecaster:
+    """Foresees what a run with these options would do."""
 
+    archive: str
+    options: PlanOptions
 
-async def _histories(archive: str, clips: Iterable[PlannedClip]) -> Mapping[str, ClipHistory]:
-    store = await open_if_exists(archive) if archive else None
-    return await clip_histories(store, [clip.fingerprint for clip in clips]) if store else {}
-
-
-def _foreseen(
-    planned: Plan, histories: Mapping[str, ClipHistory], retry: RetryPolicy
-) -> Iterator[ForecastClip]:
-    firsts = {clip.number for clip in planned.distinct}
-    for clip in planned.clips:
-        history = histories.get(clip.fingerprint, ClipHistory())
-        action = _action(history, retry)
-        is_bought = action is Action.make and clip.number in firsts
-        yield ForecastClip(
-            number=clip.number,
-            name=clip.name,
-            fingerprint=clip.fingerprint,
-            action=action,
-            images=tuple(map(ForecastImage.of, clip.images)),
-            duration_seconds=clip.settings.duration,
-            billed_seconds=clip.settings.duration if is_bought else 0,
-            generation_id=history.decisive.generation_id or None if history.decisive else None,
-            reason=_reason(history, action),
+    async def forecast(self, storyboard: str, *, name: str) -> Forecast:
+        loading, retry, price = self.options.loading, self.options.retry, self.options.price_per_second
+        parsed = await load_storyboard(
+            storyboard,
+            prompt=loading.prompt,
+            allow_outside=loading.allow_outside,
+            policy=HostPolicy.of(base_url_from_env(), allow_hosts=self.options.allow_host),
+            opener=open_archive,
+        )
+        planned = planning.plan(parsed.clips, title=parsed.title, name=name)
+        store = await open_if_exists(self.archive) if self.archive else None
+        known = await _histories(store, planned)
+        billed_seconds = seconds_to_buy(planned, known, retry)
+        refusals = (
+            await other_owner(store, planned, is_named=bool(name)) if store else None,
+            over_budget(billed_seconds, max_seconds=self._max_seconds),
+        )
+        return Forecast(
+            production=planned.name,
+            title=planned.title,
+            model=planned.model,
+            archive=self.archive or None,
+            billed_seconds=billed_seconds,
+            cost=price and billed_seconds * price,
+            clips=tuple(foreseen(planned, known, retry)),
+            refusals=tuple(filter(None, refusals)),
         )
 
-
-def _action(history: ClipHistory, retry: RetryPolicy) -> Action:
-    if history.status in {ClipStatus.failed, ClipStatus.not_submitted, ClipStatus.lost}:
-        return Action.keep_failed if forbidding(history.attempts, retry) else Action.make
-    if history.status is ClipStatus.unresolved and retry.on_unresolved == "resubmit":
-        return Action.make
-    return {
-        ClipStatus.archived: Action.reuse,
-        ClipStatus.not_archived: Action.archive,
-        ClipStatus.in_flight: Action.wait,
-        ClipStatus.submitting: Action.wait,
-        ClipStatus.unresolved: Action.keep_unresolved,
-        ClipStatus.unreadable: Action.keep_unreadable,
-    }.get(history.status, Action.make)
+    @property
+    def _max_seconds(self) -> int:
+        limit = self.options.budget.max_seconds
+        return DEFAULT_MAX_SECONDS if limit is None else limit
 
 
-def _reason(history: ClipHistory, action: Action) -> str | None:
-    last = history.decisive
-    if action is Action.keep_unreadable:
-        return "; ".join(map(str, history.unreadable))
-    if action is Action.keep_failed and last and last.outcome:
-        return str(failure(last))
-    if action is Action.keep_unresolved and last:
-        return (
-            f"{last.intent.name} was submitted by {last.intent.asked_by}, and no answer is recorded, so it "
-            "may already be paid for. Resolve the submission with: "
-            f"prefect-seedance resolve ARCHIVE {last.intent.fingerprint[:12]}"
-        )
-    return None
+async def _histories(store: Store | None, planned: Plan) -> Mapping[str, ClipHistory]:
+    return await clip_histories(store, [clip.fingerprint for clip in planned.distinct]) if store else {}
 
 
 def _rendered(forecast: Forecast) -> Iterator[RenderableType]:
@@ -261,6 +139,8 @@ def _rendered(forecast: Forecast) -> Iterator[RenderableType]:
         if clip.reason:
             yield Text(f"\n{clip.reason}", _STYLES[clip.action])
     yield Text(f"\n{_totals(forecast)}")
+    for refusal in forecast.refusals:
+        yield Text(f"\nA run would refuse this: {refusal}", "bold red")
 
 
 def _changed(clips: Iterable[ForecastClip]) -> Iterator[RenderableType]:

@@ -7,9 +7,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TextIO
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
+
+from prefect_seedance.printable import escape
 
 _PIPE_COLUMNS = 1000
 """Wide enough that no line in a pipe is wrapped or cut."""
@@ -29,7 +32,7 @@ def width() -> int:
 def show(*renderables: RenderableType) -> None:
     """Print on standard output."""
     console = terminal()
-    group = Group(*renderables)  # otherwise rich merges texts and wraps them anywhere
+    group = printable(*renderables)
     if console.is_terminal:
         console.print(group, crop=False)
         return
@@ -39,6 +42,23 @@ def show(*renderables: RenderableType) -> None:
     for line in capture.get().splitlines():
         print(line.rstrip())  # noqa: T201 -- the command's output
     sys.stdout.flush()
+
+
+def printable(*renderables: RenderableType) -> RenderableType:
+    """Group parts of the output, and escape characters in them that would control the terminal."""
+    return _Printable(Group(*renderables))  # without a group, rich merges texts and wraps them anywhere
+
+
+class _Printable:
+    """Escapes hidden characters after layout, so that none is forgotten."""
+
+    def __init__(self, renderable: RenderableType) -> None:
+        self._renderable = renderable
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for segment in console.render(self._renderable, options):
+            text = segment.text if segment.control else escape(segment.text, keep="\n")
+            yield segment if text == segment.text else Segment(text, segment.style)
 
 
 def silence(out: TextIO) -> None:

@@ -96,6 +96,7 @@ async def _prepare(storyboard: str, archive: str, name: str, options: ProduceOpt
         archive=archive,
         hosting=options.hosting,
         retry=options.retry,
+        budget=options.budget,
         waiting=options.waiting,
     )
     return await prepare(

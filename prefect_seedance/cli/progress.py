@@ -10,12 +10,13 @@ from datetime import datetime
 from types import TracebackType
 from typing import Protocol, Self, TextIO
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from prefect_seedance.cli.printing import elapsed, grid, silence, terminal
+from prefect_seedance.cli.printing import elapsed, grid, printable, silence, terminal
 from prefect_seedance.clips.history import ClipStatus
+from prefect_seedance.printable import escape
 from prefect_seedance.production.progress import Progress
 
 _FRAME_LINES = 8
@@ -114,7 +115,7 @@ class Lines:
 
     def _print(self, line: str, out: TextIO) -> None:
         try:
-            print(line, file=out, flush=True)
+            print(escape(line), file=out, flush=True)
         except BrokenPipeError:  # a closed pipe must not stop clips that are paid for
             silence(out)
 
@@ -205,7 +206,7 @@ class Board:
             table.add_row(f"{row.number}", row.name, label, self._since(row.began, row.ended))
         title = Text.assemble((self._title, "bold"), f"  {self._since(self._began)}\n")
         counts = _counts(rows, hidden=len(rows) - len(shown))
-        return Group(title, table, counts, Text(self._note, "bold"))
+        return printable(title, table, counts, Text(self._note, "bold"))
 
     def _since(self, began: float | None, ended: float | None = None) -> str:
         return "" if began is None else elapsed((self._clock() if ended is None else ended) - began)

@@ -20,9 +20,11 @@ from prefect_seedance.clips.record_format import Record, parse_record, serialize
 from prefect_seedance.clips.records import Attempt, clip_prefix
 from prefect_seedance.clips.sources import Sources, expiry, is_lost
 from prefect_seedance.errors import ArchiveError, DeadlineError, IntegrityError, TemporaryFileError
+from prefect_seedance.printable import one_line
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storage.tempfiles import temporary_file, translated_errors
-from prefect_seedance.video.probe import VideoFacts, detect_container, probe
+from prefect_seedance.video.decoding import probe_foreign
+from prefect_seedance.video.probe import VideoFacts, detect_container
 
 _RATIO_TOLERANCE = 0.025
 """Sizes are multiples of a block of pixels, so ratios are not exact: 864×496 for 16:9 is 2.02 % off."""
@@ -60,6 +62,11 @@ class Clip(Record):
     base_url: str
     request: GenerateRequest
     archived_at: datetime
+
+    @property
+    def label(self) -> str:
+        """The name as one line, for names of runs and events."""
+        return one_line(self.name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,8 +162,8 @@ class Archivist:
             )
 
     async def _probe(self, file: BinaryIO) -> VideoFacts:
-        """Decode the video in a thread of its own pool, so that ledger writes do not wait for it."""
-        return await asyncio.get_running_loop().run_in_executor(self._decoders, probe, file)
+        """Decode the video in a child, whose thread has its own pool, so that ledger writes do not wait."""
+        return await probe_foreign(file, executor=self._decoders)
 
     async def _verified(self, attempt: Attempt, file: BinaryIO) -> tuple[str, VideoFacts]:
         """Download and verify the video; if that fails, store what arrived, because it was paid for.

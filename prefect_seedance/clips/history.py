@@ -8,8 +8,9 @@ from enum import StrEnum
 from prefect_seedance.clips.archive import Clip, find_clip
 from prefect_seedance.clips.ledger import CONCURRENT_READS, Ledger, or_unreadable
 from prefect_seedance.clips.records import Attempt, Result
-from prefect_seedance.clips.retry import decisive
+from prefect_seedance.clips.retry import decisive, forbidding
 from prefect_seedance.errors import UnreadableRecordError
+from prefect_seedance.options import RetryPolicy
 from prefect_seedance.storage.store import Store
 
 
@@ -87,6 +88,14 @@ class ClipHistory:
         if attempt.outcome is None:
             return ClipStatus.in_flight
         return _STATUS_OF_RESULT[attempt.outcome.result]
+
+    def is_bought(self, policy: RetryPolicy) -> bool:
+        """Return whether a run with this policy would buy the clip."""
+        if self.status in {ClipStatus.failed, ClipStatus.not_submitted, ClipStatus.lost}:
+            return forbidding(self.attempts, policy) is None
+        if self.status is ClipStatus.unresolved:
+            return policy.on_unresolved == "resubmit"
+        return self.status is ClipStatus.new
 
 
 async def clip_histories(store: Store, fingerprints: Iterable[str]) -> Mapping[str, ClipHistory]:

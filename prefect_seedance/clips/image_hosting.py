@@ -17,6 +17,7 @@ from prefect_seedance.storage.objects import Objects
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard import image_fit
 from prefect_seedance.storyboard.image import SourceImage
+from prefect_seedance.storyboard.image_inspection import read_image
 
 _CONVERTERS: Final = ThreadPoolExecutor(2, thread_name_prefix="seedance-images")
 """Two images at a time: converting the largest that is accepted needs half a gigabyte of memory."""
@@ -107,12 +108,7 @@ class ImageHost:
         location = Location.parse(image.source)
         if location:
             return await self.objects.read(location)
-        try:
-            return await asyncio.to_thread(Path(image.source).read_bytes)
-        except OSError as error:
-            raise StoryboardError(
-                f"{image.source} can no longer be read ({error.strerror}); restore it and run again"
-            ) from error
+        return await asyncio.to_thread(read_image, Path(image.source))
 
     async def _url(self, image: SourceImage) -> str | None:
         key = hosted_key(image)

@@ -15,7 +15,6 @@ A run claims an attempt by creating its intent: if several try, the store lets o
 """
 
 import asyncio
-import logging
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Final, ParamSpec, TypeVar
@@ -38,6 +37,7 @@ from prefect_seedance.clips.records import (
     clip_prefix,
 )
 from prefect_seedance.errors import UnreadableRecordError
+from prefect_seedance.printable import get_logger
 from prefect_seedance.storage.store import Store
 
 CONCURRENT_READS: Final = 32
@@ -49,7 +49,7 @@ _R = TypeVar("_R", bound=Record)
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 class Ledger:

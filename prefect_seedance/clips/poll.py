@@ -1,7 +1,6 @@
 """Wait for generations to end, with one schedule of polls for the whole process."""
 
 import asyncio
-import logging
 import math
 from collections.abc import Callable
 from types import TracebackType
@@ -18,8 +17,9 @@ from prefect_seedance.clips.pending import PendingGeneration
 from prefect_seedance.clips.records import Acceptance, Attempt
 from prefect_seedance.errors import ArchiveError, DeadlineError, NoAnswerError, SeedanceError
 from prefect_seedance.options import Waiting
+from prefect_seedance.printable import get_logger
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 _CONCURRENT_POLLS = 16
 """Status reads under way at once, however many generations are in flight."""

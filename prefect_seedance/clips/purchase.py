@@ -2,7 +2,6 @@
 
 import asyncio
 import functools
-import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,11 +24,12 @@ from prefect_seedance.errors import (
     SubmissionUnresolvedError,
     may_retry_submission,
 )
+from prefect_seedance.printable import get_logger
 
 _WRITE_SECONDS = 10.0
 """Bound of one write or read: a store that does not answer must not use up the time for all tries."""
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 _T = TypeVar("_T")
 

@@ -11,6 +11,7 @@ from prefect_seedance.api.models import DEFAULT_MODEL, result_lifetime
 from prefect_seedance.api.wire import GenerateRequest, Generation
 from prefect_seedance.clips.record_format import Record
 from prefect_seedance.errors import FailKind, SeedanceError, fail_kind
+from prefect_seedance.printable import one_line
 
 INTENT_FILE: Final = "intent.json"
 ACCEPTANCE_FILE: Final = "accepted.json"
@@ -63,6 +64,11 @@ class Intent(Record):
     run_id: str = ""
     nonce: str = ""
     continued_by: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The clip's name as one line, for names of runs and events."""
+        return one_line(self.name)
 
 
 class Acceptance(Record):

@@ -1,6 +1,5 @@
 """Download a video from any of the links that the API gives for it."""
 
-import logging
 import shlex
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -12,9 +11,10 @@ from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.api.download import Downloader
 from prefect_seedance.clips.records import Attempt, Outcome
 from prefect_seedance.errors import ArchiveError, LinkExpiredError, SeedanceError, TemporaryFileError
+from prefect_seedance.printable import get_logger
 from prefect_seedance.video.probe import VideoFacts
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 _MAX_LINKS = 16
 """Links that are tried of one answer, which may contain thousands. The API gives one."""

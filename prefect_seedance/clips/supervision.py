@@ -1,11 +1,12 @@
 """Finish work that must not be left half done, however often its caller is cancelled."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine
 from typing import TypeVar
 
-_log = logging.getLogger(__name__)
+from prefect_seedance.printable import get_logger
+
+_log = get_logger(__name__)
 
 _T = TypeVar("_T")
 

@@ -18,10 +18,12 @@ from prefect_seedance.api.resource import fetch
 from prefect_seedance.clips.archive import Clip, fetch_video
 from prefect_seedance.clips.image_hosting import hosted_key
 from prefect_seedance.clips.records import clip_prefix
-from prefect_seedance.errors import SeedanceError
+from prefect_seedance.errors import SeedanceError, StoryboardError
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.image import SourceImage
-from prefect_seedance.video.scan import Interval, Scan, scan
+from prefect_seedance.storyboard.image_reader import MAX_PIXELS, open_image
+from prefect_seedance.video.decoding import scan_foreign
+from prefect_seedance.video.scan import Interval, Scan
 from prefect_seedance.video.similarity import similarity
 
 _FETCH_SECONDS = 20.0
@@ -29,6 +31,12 @@ _FETCH_SECONDS = 20.0
 
 _MAX_FETCHED_BYTES = max(each.max_image_bytes for each in CAPABILITIES.values())
 """The API itself fetches no larger image."""
+
+_MAX_FOREIGN_PIXELS = 25_000_000
+"""Decoding takes 200 MB. A larger image from elsewhere is not compared."""
+
+_COMPARED_SIZE = (1280, 1280)
+"""A JPEG is decoded at the smallest scale above it. Comparing needs 256 lines."""
 
 _JPEG = {"quality": 85}
 """Measured with detailed frames of 640×360: a still takes about 40 kB and has a similarity of 0.987."""
@@ -136,10 +144,8 @@ class Inspector:
             return known
         async with self._gate:
             with await fetch_video(self.store, clip) as file:
-                scanned = await asyncio.get_running_loop().run_in_executor(
-                    self._scanners,
-                    lambda: scan(file, duration_seconds=clip.facts.duration_seconds),
-                )
+                seconds = clip.facts.duration_seconds
+                scanned = await scan_foreign(file, duration_seconds=seconds, executor=self._scanners)
             inspection = ClipInspection(
                 inspection=await self._store_stills(clip, scanned), **await self._compare(scanned, images)
             )
@@ -195,9 +201,10 @@ class Inspector:
             content = await (self._hosted(image) if image.is_local else self._elsewhere(image.source))
         except SeedanceError as error:
             return Similarity(reason=str(error))
-        expected = await asyncio.to_thread(_decoded, content)
+        most = MAX_PIXELS if image.is_local else _MAX_FOREIGN_PIXELS
+        expected = await asyncio.to_thread(_decoded, content, max_pixels=most)
         if expected is None:
-            return Similarity(reason=f"the image {image.stem} is missing or cannot be decoded")
+            return Similarity(reason=f"the image {image.stem} is missing, too large, or cannot be decoded")
         return Similarity(ssim=await self._measure(still, ImageOps.fit(expected, still.size)))
 
     async def _hosted(self, image: SourceImage) -> bytes | None:
@@ -221,12 +228,14 @@ def _is_incomplete(inspection: ClipInspection, images: Sequence[SourceImage]) ->
     return any(each is None or each.ssim is None for each in found[: len(images)])
 
 
-def _decoded(content: bytes | None) -> Image.Image | None:
-    """Decode an image, rotated upright."""
+def _decoded(content: bytes | None, *, max_pixels: int = MAX_PIXELS) -> Image.Image | None:
+    """Decode an image, rotated upright and not larger than a comparison needs."""
     try:
-        with Image.open(io.BytesIO(content or b"")) as image:
-            return ImageOps.exif_transpose(image).convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        with open_image(content or b"", source="the image", max_pixels=max_pixels) as image:
+            image.draft("RGB", _COMPARED_SIZE)
+            ImageOps.exif_transpose(image, in_place=True)
+            return image.convert("RGB")
+    except StoryboardError:
         return None
 
 

@@ -1,7 +1,6 @@
 """Artifacts that show a production in Prefect's UI."""
 
 import asyncio
-import logging
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -17,6 +16,7 @@ from prefect.artifacts import (
 from prefect.context import FlowRunContext
 from prefect.exceptions import PrefectException
 
+from prefect_seedance.printable import get_logger, one_line
 from prefect_seedance.report.formatting import format_time
 from prefect_seedance.report.links import Links
 from prefect_seedance.report.manifest import Entry, Manifest
@@ -24,12 +24,15 @@ from prefect_seedance.report.render import Report
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.plan import Plan
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 _PROGRESS_EVERY_SECONDS = 3.0
 _LAST_UPDATE_SECONDS = 1.0
 _PATIENCE_SECONDS = 10.0
 """Bound of the calls to Prefect's server about one production; its clips are safe without them."""
+
+_MAX_CHARACTERS = 2000
+"""Longer remarks are cut; the manifest has all of them."""
 
 _MARKUP = re.compile(r"[!-/:-@\[-`{-~]")
 """Characters that may be Markdown, which allows a backslash before every ASCII punctuation mark. Source:
@@ -134,18 +137,18 @@ async def _leaflet(manifest: Manifest, report: Report, links: Links) -> str:
 
 def _plain(text: str) -> str:
     """Escape text for Markdown, in one line."""
-    return _MARKUP.sub(r"\\\g<0>", " ".join(text.split()))
+    return _MARKUP.sub(r"\\\g<0>", one_line(text, limit=_MAX_CHARACTERS))
 
 
 def _row(entry: Entry) -> dict[str, object]:
     return {
         "#": entry.number,
-        "clip": entry.name,
+        "clip": _plain(entry.name),
         "status": str(entry.status),
         "billed seconds": entry.billed_seconds,
-        "generation": entry.generation_id or "",
+        "generation": _plain(entry.generation_id or ""),
         "file": entry.clip.key if entry.clip else "",
-        "remarks": entry.reason or "; ".join(entry.clip.findings if entry.clip else ()),
+        "remarks": _plain(entry.reason or "; ".join(entry.clip.findings if entry.clip else ())),
     }
 
 

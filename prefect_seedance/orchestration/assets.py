@@ -1,6 +1,5 @@
 """Report clips and films to Prefect as assets, with the assets they were made from."""
 
-import logging
 from collections.abc import Iterable, Mapping
 
 from prefect.assets import Asset, AssetProperties
@@ -10,9 +9,10 @@ from pydantic import ValidationError
 
 from prefect_seedance.clips.archive import Clip
 from prefect_seedance.clips.records import clip_prefix
+from prefect_seedance.printable import get_logger, one_line
 from prefect_seedance.report.manifest import Manifest, production_key
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 _MATERIALIZED_BY = "prefect-seedance"
 
@@ -61,7 +61,7 @@ def film_joined(manifest: Manifest) -> None:
 
 def _materialize(key: str, name: str, sources: Iterable[str], metadata: Mapping[str, object]) -> None:
     try:
-        asset = Asset(key=key, properties=AssetProperties(name=name))
+        asset = Asset(key=key, properties=AssetProperties(name=one_line(name)))
         context = AssetContext(
             downstream_assets={asset},
             direct_asset_dependencies={Asset(key=source) for source in sources},

@@ -209,7 +209,9 @@ class SeedanceClip(JobBlock[Clip]):
         spec = ClipSpec(name=name, prompt=self.prompt, images=self.images, take=self.take, fit=self.fit)
         clips = ClipList(title=name or "clip", defaults=Defaults(**self.settings.model_dump()), clips=(spec,))
         loading = Loading(allow_outside=self.allow_outside)
-        prepared = await prepare(clips, self._run_settings(), loading=loading, open_archive=open_archive)
+        prepared = await prepare(
+            clips, self._run_settings(), name=clips.title, loading=loading, open_archive=open_archive
+        )
         (clip,) = prepared.plan.clips
         run = SeedanceClipRun(fingerprint=clip.fingerprint, settings=prepared.settings)
         if clip.fingerprint in prepared.archived:

@@ -86,11 +86,11 @@ def _emit(
         event=event,
         resource={
             "prefect.resource.id": f"{GENERATION}{attempt.generation_id}",
-            "prefect.resource.name": intent.name,
+            "prefect.resource.name": intent.label,
             "seedance.production": intent.production,
         },
         related=[dict(each) for each in related],
-        payload={"clip": intent.name, "fingerprint": intent.fingerprint, **(payload or {})},
+        payload={"clip": intent.label, "fingerprint": intent.fingerprint, **(payload or {})},
     )
 
 

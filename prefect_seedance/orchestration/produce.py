@@ -1,18 +1,18 @@
 """Make a production in one call: as Prefect tasks in a flow run, as plain coroutines elsewhere."""
 
-import logging
 from dataclasses import replace
 
 from prefect import get_run_logger
 
 from prefect_seedance.api.credentials import Credentials
-from prefect_seedance.options import Hosting, Loading, Output, RetryPolicy, Waiting
+from prefect_seedance.options import Budget, Hosting, Loading, Output, RetryPolicy, Waiting
 from prefect_seedance.orchestration import artifacts, events
 from prefect_seedance.orchestration.blocks import find_credentials, open_archive
 from prefect_seedance.orchestration.cancellation import cancel_on_signal
 from prefect_seedance.orchestration.session import shared_session
 from prefect_seedance.orchestration.states import flow_run
 from prefect_seedance.orchestration.steps import TaskSteps
+from prefect_seedance.printable import get_logger
 from prefect_seedance.production.prepare import Prepared, prepare
 from prefect_seedance.production.progress import OnProgress, Progress, ignore
 from prefect_seedance.production.run import run
@@ -22,7 +22,7 @@ from prefect_seedance.report.manifest import Manifest
 from prefect_seedance.storyboard.loader import Source
 from prefect_seedance.storyboard.parser import ParsedStoryboard
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 async def produce(
@@ -34,6 +34,7 @@ async def produce(
     loading: Loading = Loading(),
     hosting: Hosting = Hosting(),
     retry: RetryPolicy = RetryPolicy(),
+    budget: Budget = Budget(),
     waiting: Waiting = Waiting(),
     output: Output = Output(),
     on_progress: OnProgress = ignore,
@@ -61,6 +62,7 @@ async def produce(
         loading: How to load the storyboard.
         hosting: How the API can fetch local images.
         retry: Which failed clips to pay for again.
+        budget: How much video the run may buy.
         waiting: How long to wait, and how often to poll.
         output: What to make from the clips.
         on_progress: Called for every step of a clip.
@@ -80,6 +82,7 @@ async def produce(
             archive=archive,
             hosting=hosting,
             retry=retry,
+            budget=budget,
             waiting=waiting,
         )
         prepared = await prepare(

@@ -10,6 +10,7 @@ from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.states import Completed, Failed
 
+from prefect_seedance.printable import escape, one_line
 from prefect_seedance.report.manifest import Entry, Manifest
 from prefect_seedance.report.paid_clip import PaidClip, verdict_on
 from prefect_seedance.report.verdict import Verdict
@@ -35,7 +36,8 @@ def named_after(parameter: str) -> Callable[[], str]:
 
     def run_name() -> str:
         parameters = runtime.flow_run.parameters
-        return f"produce {parameters.get('name') or _title(parameters.get(parameter)) or parameter}"
+        name = parameters.get("name") or _title(parameters.get(parameter)) or parameter
+        return f"produce {one_line(name)}"
 
     return run_name
 
@@ -66,6 +68,7 @@ def _state(verdict: Verdict, data: _T, *, summary: str, clips: Sequence[Entry | 
     A run that leaves generations in flight has not failed: a later run completes it. A failed state carries
     only a message, because Prefect makes callers raise the data of a failed state.
     """
+    summary = one_line(summary)
     if verdict is Verdict.complete:
         return Completed(message=summary, data=data)
     if verdict is Verdict.in_flight:
@@ -76,6 +79,6 @@ def _state(verdict: Verdict, data: _T, *, summary: str, clips: Sequence[Entry | 
 def _reasons(clips: Sequence[Entry | PaidClip]) -> str:
     """List why clips have no video, one per line."""
     reasons = [(clip.name, clip.reason) for clip in clips if clip.reason]
-    lines = [reason if name in reason else f"{name}: {reason}" for name, reason in reasons]
+    lines = [escape(reason if name in reason else f"{name}: {reason}") for name, reason in reasons]
     more = [f"and {len(lines) - _REASONS_SHOWN} more, listed in the manifest"]
     return "\n".join(lines[:_REASONS_SHOWN] + (more if len(lines) > _REASONS_SHOWN else []))

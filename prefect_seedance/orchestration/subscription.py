@@ -1,7 +1,6 @@
 """Receive Prefect's events about ended generations, over one subscription per process."""
 
 import asyncio
-import logging
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
@@ -11,8 +10,9 @@ from prefect.events.filters import EventFilter, EventNameFilter
 from prefect.settings import get_current_settings
 
 from prefect_seedance.orchestration.events import GENERATION, GENERATION_ENDED
+from prefect_seedance.printable import get_logger
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 _RECONNECT_SECONDS = 10.0
 """A new subscription starts with the stored events of the last minute, so it misses hardly any."""

@@ -27,7 +27,7 @@ from prefect_seedance.storyboard.plan import PlannedClip
 DEADLINE_SECONDS = Waiting().deadline_seconds
 
 
-@task(name="submit", task_run_name="submit {clip.name}", cache_policy=NO_CACHE)
+@task(name="submit", task_run_name="submit {clip.label}", cache_policy=NO_CACHE)
 async def submit_clip(
     clip: PlannedClip, *, settings: RunSettings, deadline_seconds: float = DEADLINE_SECONDS
 ) -> Attempt:
@@ -52,7 +52,7 @@ async def submit_clip(
     return attempt
 
 
-@task(name="wait", task_run_name="wait for {attempt.intent.name}", cache_policy=NO_CACHE)
+@task(name="wait", task_run_name="wait for {attempt.intent.label}", cache_policy=NO_CACHE)
 async def wait_for_clip(
     attempt: Attempt, *, settings: RunSettings, deadline_seconds: float = DEADLINE_SECONDS
 ) -> Attempt:
@@ -77,7 +77,7 @@ async def wait_for_clip(
         return await steps.wait(attempt, deadline_seconds=deadline_seconds)
 
 
-@task(name="archive", task_run_name="archive {attempt.intent.name}", cache_policy=NO_CACHE)
+@task(name="archive", task_run_name="archive {attempt.intent.label}", cache_policy=NO_CACHE)
 async def archive_clip(
     attempt: Attempt, *, settings: RunSettings, deadline_seconds: float = DEADLINE_SECONDS
 ) -> Clip:
@@ -100,7 +100,7 @@ async def archive_clip(
     return clip
 
 
-@task(name="inspect", task_run_name="inspect {clip.name}", cache_policy=NO_CACHE)
+@task(name="inspect", task_run_name="inspect {clip.label}", cache_policy=NO_CACHE)
 async def inspect_clip(
     clip: Clip, *, images: Sequence[SourceImage] = (), settings: RunSettings
 ) -> ClipInspection:
@@ -118,7 +118,7 @@ async def inspect_clip(
         return await steps.inspect(clip, images=images)
 
 
-@task(name="join", task_run_name="join {manifest.title}", cache_policy=NO_CACHE)
+@task(name="join", task_run_name="join {manifest.label}", cache_policy=NO_CACHE)
 async def join_film(
     manifest: Manifest, *, archive: str | StoredArchive = "", style: JoinStyle = JoinStyle()
 ) -> Film:
@@ -137,7 +137,7 @@ async def join_film(
     return film
 
 
-@task(name="report", task_run_name="report on {manifest.title}", cache_policy=NO_CACHE)
+@task(name="report", task_run_name="report on {manifest.label}", cache_policy=NO_CACHE)
 async def write_report(
     manifest: Manifest, *, archive: str | StoredArchive = "", price_per_second: Decimal | None = None
 ) -> Report:

@@ -1,7 +1,6 @@
 """Inspect archived clips, and make their film and report."""
 
 import asyncio
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -12,13 +11,14 @@ from prefect_seedance.clips.archive import Clip
 from prefect_seedance.errors import SeedanceError
 from prefect_seedance.film.seams import ClipInspection, Inspector, Similarity
 from prefect_seedance.options import Output
+from prefect_seedance.printable import get_logger
 from prefect_seedance.production.settings import RunSettings
 from prefect_seedance.production.steps import Steps
 from prefect_seedance.report.manifest import Manifest
 from prefect_seedance.report.seam_check import check_seams
 from prefect_seedance.storyboard.plan import PlannedClip
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 _INSPECTIONS_SECONDS = 60.0

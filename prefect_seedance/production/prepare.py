@@ -8,7 +8,9 @@ from dataclasses import dataclass, field, replace
 from prefect_seedance.clips.archive import Clip
 from prefect_seedance.clips.history import ClipStatus, clip_histories
 from prefect_seedance.clips.image_hosting import ImageHost
+from prefect_seedance.errors import SetupError
 from prefect_seedance.options import Loading, Output
+from prefect_seedance.production.limits import other_owner, over_budget, seconds_to_buy
 from prefect_seedance.production.session import OpenArchive, open_archive
 from prefect_seedance.production.settings import RunSettings
 from prefect_seedance.storage.objects import Objects
@@ -58,7 +60,7 @@ async def prepare(
     Raises:
         StoryboardError: If the storyboard has mistakes.
         SetupError: If the archive, the callbacks or the images' hosting are wrong, or this machine cannot
-            verify videos.
+            verify videos; or the run would buy more than it may, or its folder is another production's.
     """
     credentials = settings.credentials
     credentials.callbacks(settings.waiting.callback_url)
@@ -77,6 +79,12 @@ async def prepare(
     store = await open_archive(settings.archive)
     await store.probe()
     known = await clip_histories(store, [clip.fingerprint for clip in planned.distinct])
+    refusals = (
+        await other_owner(store, planned, is_named=bool(name)),
+        over_budget(seconds_to_buy(planned, known, settings.retry), max_seconds=settings.max_seconds),
+    )
+    if any(refusals):
+        raise SetupError("\n".join(filter(None, refusals)))
     archived = {fingerprint: history.clip for fingerprint, history in known.items() if history.clip}
     host = ImageHost(
         store=store,

@@ -1,7 +1,7 @@
 """Make a production in one call, without Prefect."""
 
 from prefect_seedance.api.credentials import Credentials
-from prefect_seedance.options import Hosting, Loading, Output, RetryPolicy, Waiting
+from prefect_seedance.options import Budget, Hosting, Loading, Output, RetryPolicy, Waiting
 from prefect_seedance.production.prepare import prepare
 from prefect_seedance.production.progress import OnProgress, ignore
 from prefect_seedance.production.run import run
@@ -22,6 +22,7 @@ async def produce(
     loading: Loading = Loading(),
     hosting: Hosting = Hosting(),
     retry: RetryPolicy = RetryPolicy(),
+    budget: Budget = Budget(),
     waiting: Waiting = Waiting(),
     output: Output = Output(),
     on_progress: OnProgress = ignore,
@@ -36,6 +37,7 @@ async def produce(
         archive=archive,
         hosting=hosting,
         retry=retry,
+        budget=budget,
         waiting=waiting,
     )
     prepared = await prepare(storyboard, settings, name=name, loading=loading, output=output)

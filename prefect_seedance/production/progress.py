@@ -1,13 +1,13 @@
 """Report each step of a clip to the caller."""
 
-import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
 from prefect_seedance.clips.history import ClipStatus
+from prefect_seedance.printable import get_logger
 from prefect_seedance.storyboard.plan import PlannedClip
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 class Progress(NamedTuple):

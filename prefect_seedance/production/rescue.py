@@ -1,7 +1,6 @@
 """Archive paid clips that are not archived yet, whatever the storyboards contain today."""
 
 import asyncio
-import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -14,6 +13,7 @@ from prefect_seedance.clips.reopen import reopen
 from prefect_seedance.clips.retry import failure
 from prefect_seedance.clips.unresolved import unresolved_message
 from prefect_seedance.errors import SeedanceError, SubmissionUnresolvedError
+from prefect_seedance.printable import get_logger
 from prefect_seedance.production.session import OpenArchive, Session, open_archive
 from prefect_seedance.production.settings import RunSettings
 from prefect_seedance.production.steps import PlainSteps, Steps
@@ -22,7 +22,7 @@ from prefect_seedance.report.paid_clip import PaidClip
 _LOST_IS_NEWS = timedelta(days=7)
 """How long to report a video that could not be archived before its link expired."""
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from prefect_seedance.clips.records import Attempt, clip_prefix
 from prefect_seedance.clips.retry import failure
 from prefect_seedance.clips.supervision import supervise
 from prefect_seedance.errors import ArchiveError, DeadlineError, SeedanceError
+from prefect_seedance.printable import get_logger
 from prefect_seedance.production.entries import Bookkeeper
 from prefect_seedance.production.outputs import OutputMaker
 from prefect_seedance.production.prepare import Prepared
@@ -25,7 +25,7 @@ from prefect_seedance.report.manifest import Entry, Manifest, production_key
 from prefect_seedance.report.paid_clip import PaidClip
 from prefect_seedance.storyboard.plan import PlannedClip
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 
 async def run(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from prefect_seedance.api.credentials import Credentials
-from prefect_seedance.options import Hosting, RetryPolicy, Waiting
+from prefect_seedance.options import Budget, Hosting, RetryPolicy, Waiting
 from prefect_seedance.storage.store import Store
 
 
@@ -34,7 +34,14 @@ class RunSettings:
     production: str = ""
     hosting: Hosting = Hosting()
     retry: RetryPolicy = RetryPolicy()
+    budget: Budget = Budget()
     waiting: Waiting = Waiting()
     run_id: str = field(default_factory=lambda: secrets.token_hex(8))
     asked_by: str = ""
     continued_by: tuple[str, ...] = ()
+
+    @property
+    def max_seconds(self) -> int:
+        """Most seconds of video that the run may buy."""
+        limit = self.budget.max_seconds
+        return self.credentials.max_seconds if limit is None else limit

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
@@ -19,11 +18,12 @@ from prefect_seedance.api.wire import is_generation_id
 from prefect_seedance.clips.ledger import Ledger, or_unreadable
 from prefect_seedance.clips.records import Attempt
 from prefect_seedance.errors import ArchiveError
+from prefect_seedance.printable import get_logger
 from prefect_seedance.receiver.hints import Hints
 from prefect_seedance.receiver.recorder import OnOutcome, OutcomeRecorder, is_declared_lost
 from prefect_seedance.storage.store import Store
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 _MAX_BODY_BYTES = 64 * 1024
 """A callback is an envelope of some hundred bytes."""

@@ -1,7 +1,6 @@
 """Record the outcomes that hints announce, after reading them from the API."""
 
 import asyncio
-import logging
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
@@ -23,9 +22,10 @@ from prefect_seedance.errors import (
     may_retry_read,
 )
 from prefect_seedance.options import Waiting
+from prefect_seedance.printable import get_logger
 from prefect_seedance.receiver.hints import Hints
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 _WAITING: Final = Waiting(first_poll_seconds=0.0)
 """A generation with a callback has usually ended. If the callback is forged, it is polled no more often than

@@ -1,6 +1,5 @@
 """Link from a page in an archive to other files of the archive."""
 
-import logging
 import posixpath
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -8,9 +7,10 @@ from typing import NamedTuple, Self
 from urllib.parse import quote, urlsplit
 
 from prefect_seedance.errors import ArchiveError
+from prefect_seedance.printable import get_logger
 from prefect_seedance.storage.store import Store
 
-_log = logging.getLogger(__name__)
+_log = get_logger(__name__)
 
 LIFETIME = timedelta(days=7)
 """The maximum of S3, GCS and Azure. Signatures end earlier if the credentials that made them do."""

@@ -23,6 +23,7 @@ from prefect_seedance.errors import (
 from prefect_seedance.film.join import Film
 from prefect_seedance.film.scenes import Scene
 from prefect_seedance.film.seams import Seams, VideoInspection
+from prefect_seedance.printable import one_line
 from prefect_seedance.report.paid_clip import PaidClip
 from prefect_seedance.report.verdict import Verdict
 from prefect_seedance.storage.store import Store
@@ -145,6 +146,11 @@ class Manifest(BaseModel):
     film_reason: str | None = None
     report: str | None = None
     report_reason: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The title as one line, for names of runs and events."""
+        return one_line(self.title)
 
     @property
     def billed_seconds(self) -> int:

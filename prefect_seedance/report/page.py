@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from prefect_seedance.printable import escape
 from prefect_seedance.report.cards import Card
 from prefect_seedance.report.formatting import (
     format_duration,
@@ -29,6 +30,7 @@ _STYLE = (_HERE / "page.css").read_text(encoding="utf-8")
 _templates = Environment(
     loader=FileSystemLoader(_HERE),
     autoescape=True,
+    finalize=lambda value: escape(value, keep="\n") if type(value) is str else value,  # markup is our own
     enable_async=True,
     undefined=StrictUndefined,
 )

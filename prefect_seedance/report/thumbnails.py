@@ -6,6 +6,9 @@ from io import BytesIO
 
 from PIL import Image
 
+from prefect_seedance.errors import StoryboardError
+from prefect_seedance.storyboard.image_reader import open_image
+
 _TOTAL_PIXELS = 20_000_000
 """Pixels of all images of a page; measured, this gives 4 MB for 100 clips and 10 MB for 1,000."""
 
@@ -31,10 +34,10 @@ def decode(content: bytes | None, *, width: int) -> Image.Image | None:
     if content is None:
         return None
     try:
-        with Image.open(BytesIO(content)) as image:
+        with open_image(content, source="a still") as image:
             image.thumbnail((width, _MAX_HEIGHT_RATIO * width), reducing_gap=_REDUCING_GAP)
             return image.convert("RGB")
-    except OSError:
+    except StoryboardError:
         return None
 
 

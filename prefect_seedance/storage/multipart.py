@@ -1,6 +1,5 @@
 """Abort multipart uploads that killed processes left in a bucket."""
 
-import logging
 import os
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
@@ -8,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from typing import Any, Self
 
-_log = logging.getLogger(__name__)
+from prefect_seedance.printable import get_logger
+
+_log = get_logger(__name__)
 
 _ABANDONED_AFTER = timedelta(days=1)
 """Far longer than any upload takes: a part times out after minutes."""

@@ -1,7 +1,6 @@
 """A parsed file that knows its lines."""
 
 import re
-import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from urllib.parse import quote, urljoin
 
 from prefect_seedance.errors import StoryboardError
 from prefect_seedance.storage.locations import Location
+from prefect_seedance.storyboard.files import read_regular
 from prefect_seedance.storyboard.yaml_lines import Loc, ParsedYaml, SyntaxIssue, UnreadableError, parse_yaml
 
 MAX_DOCUMENT_BYTES: Final = 1_000_000
@@ -108,12 +108,7 @@ class Document:
             StoryboardError: The file is missing, irregular, too large, not UTF-8, or not YAML or JSON.
         """
         try:
-            mode = path.stat().st_mode
-            if not stat.S_ISREG(mode):
-                kind = "is a folder" if stat.S_ISDIR(mode) else "is not a regular file"
-                raise_issues([Issue(str(path), (), f"{kind}; name a storyboard file in YAML or JSON")])
-            with path.open("rb") as file:
-                data = file.read(MAX_DOCUMENT_BYTES + 1)
+            data = read_regular(path, max_bytes=MAX_DOCUMENT_BYTES)
         except (OSError, ValueError) as error:
             reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
             raise_issues(

@@ -8,6 +8,7 @@ from typing import Final
 from PIL import Image, ImageCms, ImageOps
 
 from prefect_seedance.storyboard.image import SourceImage
+from prefect_seedance.storyboard.image_reader import open_image
 
 _BACKGROUND: Final = "white"
 """The colour behind transparent pixels, as on a web page."""
@@ -43,7 +44,7 @@ def render(image: SourceImage, content: bytes) -> Image.Image:
         content: The bytes that were inspected.
     """
     size = image.converted_size
-    with Image.open(io.BytesIO(content)) as opened:
+    with open_image(content, source=image.source) as opened:
         profile = opened.info.get("icc_profile")
         if size and _can_blend(opened):
             scale = max(size[0] / (image.width or 1), size[1] / (image.height or 1))

@@ -14,6 +14,7 @@ from pydantic import (
 )
 
 from prefect_seedance.api.wire import ClipInput, ClipSettings
+from prefect_seedance.printable import one_line
 from prefect_seedance.storyboard.image import Fit, SourceImage
 
 Text = Annotated[StrictStr, StringConstraints(strip_whitespace=True)]
@@ -132,6 +133,11 @@ class ClipRequest(BaseModel):
     images: tuple[SourceImage, ...] = Field(description="The start image and the end image, or fewer.")
     settings: ClipSettings = Field(description="Length, size, sound and camera of the clip.")
     take: int = Field(default=1, description="Version of the clip, from 1.")
+
+    @property
+    def label(self) -> str:
+        """The name as one line, for names of runs and events."""
+        return one_line(self.name)
 
     @property
     def mode(self) -> Literal["text-to-video", "image-to-video"]:

@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from os import SEEK_END
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple, cast
 
@@ -14,8 +13,7 @@ from av.container import InputContainer
 from pydantic import BaseModel, ConfigDict
 
 from prefect_seedance.errors import IntegrityError
-
-_BOX_HEADER_BYTES = 8
+from prefect_seedance.video.boxes import check_boxes
 
 _EBML = b"\x1a\x45\xdf\xa3"
 """First bytes of every WebM. Source: RFC 8794, section 11.2.1."""
@@ -29,6 +27,14 @@ _LENIENT: Mapping[str, Any] = (
 
 _MAX_PIXELS = 4096 * 2304
 """A damaged header may declare any size; 4K is far above the API's videos, and fits in memory."""
+
+_VIDEO_CODECS = frozenset({"av1", "h264", "hevc", "mpeg4", "vp8", "vp9"})
+_AUDIO_CODECS = frozenset({"aac", "ac3", "eac3", "flac", "mp3", "opus", "vorbis"})
+"""Codecs that may be decoded: those of MP4 and WebM files for browsers and phones. The API makes H.264 with
+AAC. FFmpeg has hundreds more, and each is code that a hostile file can reach."""
+
+_DECODERS = (*sorted(_VIDEO_CODECS), *sorted(_AUDIO_CODECS), "libdav1d", "libaom-av1", "mp3float", "libopus")
+"""Names of decoders of these codecs, which FFmpeg may use to inspect a file."""
 
 _ROUNDING_SECONDS = 0.03
 """Tolerance between a declared and the true end, for rounded milliseconds and an audio codec's padding. A
@@ -162,9 +168,10 @@ def open_video(file: BinaryIO | Path) -> Iterator[InputContainer]:
             if kind is None:
                 raise IntegrityError("It is neither an MP4 nor a WebM video; run again to download it again")
             if kind == "mp4":
-                _require_whole_boxes(stream)
+                check_boxes(stream)
             stream.seek(0)
-            with av.open(stream, "r", format=kind, **_LENIENT) as container:
+            options = {"codec_whitelist": ",".join(_DECODERS)}
+            with av.open(stream, "r", format=kind, container_options=options, **_LENIENT) as container:
                 yield container
         except (av.FFmpegError, OSError) as error:
             raise IntegrityError(
@@ -178,7 +185,10 @@ def tracks(container: InputContainer) -> tuple[VideoStream, AudioStream | None]:
     Raises:
         IntegrityError: There is no video stream that can be decoded.
     """
-    return _video(container), cast(AudioStream | None, container.streams.best("audio"))
+    audio = cast(AudioStream | None, container.streams.best("audio"))
+    if audio:
+        _require_codec(audio, allowed=_AUDIO_CODECS)
+    return _video(container), audio
 
 
 def detect_container(file: BinaryIO) -> Literal["mp4", "webm"] | None:
@@ -195,47 +205,26 @@ def detect_container(file: BinaryIO) -> Literal["mp4", "webm"] | None:
     return None
 
 
-def _require_whole_boxes(file: BinaryIO) -> None:
-    """Raise IntegrityError unless an MP4 ends where its last box does.
-
-    FFmpeg accepts an MP4 that ends inside its index, and ignores the lost tracks.
-    """
-    size_bytes = file.seek(0, SEEK_END)
-    position = 0
-    while position < size_bytes:
-        position += _box_bytes(file, position=position) or size_bytes - position
-    if position > size_bytes:
-        missing_bytes = position - size_bytes
-        raise IntegrityError(
-            f"The video is cut off: {missing_bytes} bytes are missing; run again to download it again"
-        )
-
-
-def _box_bytes(file: BinaryIO, *, position: int) -> int:
-    """Return the length of the box at a position; 0 if it extends to the end of the file.
-
-    Source: ISO/IEC 14496-12, section 4.2.
-    """
-    file.seek(position)
-    header = file.read(16)
-    length = int.from_bytes(header[:4])
-    if length == 1:
-        length = int.from_bytes(header[8:])
-    if 0 < length < _BOX_HEADER_BYTES:
-        raise IntegrityError(f"The video is damaged at byte {position}; run again to download it again")
-    return length
-
-
 def _video(container: InputContainer) -> VideoStream:
     stream = container.streams.best("video")
     if not isinstance(stream, VideoStream) or stream.codec_context is None:
         raise IntegrityError(
             "The file has no video track that can be decoded; run again to download it again"
         )
+    _require_codec(stream, allowed=_VIDEO_CODECS)
     stream.codec_context.options = {"max_pixels": str(_MAX_PIXELS)}
     # By default several threads decode H.264, which disables the detection of errors.
     stream.codec_context.thread_count = 1
     return stream
+
+
+def _require_codec(stream: VideoStream | AudioStream, *, allowed: frozenset[str]) -> None:
+    name = stream.codec_context.codec.canonical_name if stream.codec_context else "unknown"
+    if name not in allowed:
+        raise IntegrityError(
+            f"The {stream.type} track has the codec {name}, not one of {', '.join(sorted(allowed))}; "
+            "run again to download it again"
+        )
 
 
 def _require_all(container: InputContainer, *, tracks: tuple[_Track, ...]) -> None:

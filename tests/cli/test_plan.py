@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from prefect_seedance.cli import main
-from prefect_seedance.cli.plan import Action
+from prefect_seedance.cli.forecast import Action
 from prefect_seedance.clips.records import Outcome
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.plan import PlannedClip

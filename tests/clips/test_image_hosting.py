@@ -139,7 +139,7 @@ async def test_reports_deleted_file(store: Store, image: SourceImage) -> None:
     """A file that was deleted after it was planned is a storyboard error."""
     Path(image.source).unlink()  # noqa: ASYNC240 -- a small file
 
-    with pytest.raises(StoryboardError, match=r"dawn\.png can no longer be read"):
+    with pytest.raises(StoryboardError, match=r"there is no image .*dawn\.png"):
         await ImageHost(store=store, objects=OBJECTS).host(image)
 
 

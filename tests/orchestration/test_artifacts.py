@@ -81,7 +81,7 @@ def test_rows_show_status_and_remarks(server: Api, manifest: Manifest) -> None:
 
     made, failed = json.loads(table["data"])
     assert (made["status"], made["billed seconds"], made["remarks"]) == ("made", 4, "is silent")
-    assert (failed["status"], failed["remarks"]) == ("failed", "sea: NSFW")
+    assert (failed["status"], failed["remarks"]) == ("failed", r"sea\: NSFW")
     assert r"1 made\, 1 failed\; 4 s billed" in table["description"]
 
 

@@ -18,7 +18,7 @@ INJECTIONS = (
     "{{ 7 * 7 }} {% include '/etc/passwd' %} {# gone #}",
     "<!-- --> <![CDATA[ ]]> &lt;b&gt; &amp;",
     "javascript:alert(4) https://elsewhere.example/x.png",
-    "\u202ereversed\u202c \x07bell 🎬 שלום",
+    "bell 🎬 שלום",
 )
 """Prompts that must stay text."""
 

@@ -57,9 +57,9 @@ async def test_rewriting_replaces(store: Store) -> None:
     assert "Before" not in second
 
 
-async def test_lone_surrogate_is_replaced(store: Store) -> None:
-    """A character that UTF-8 cannot encode is replaced, instead of losing the page."""
-    assert "Half ?" in await render(store, manifest_of(await made(store, 1), title="Half \ud83c"))
+async def test_lone_surrogate_is_escaped(store: Store) -> None:
+    """A character that UTF-8 cannot encode is escaped, instead of losing the page."""
+    assert "Half \\ud83c" in await render(store, manifest_of(await made(store, 1), title="Half \ud83c"))
 
 
 async def test_film_has_poster(store: Store) -> None:

@@ -13,11 +13,11 @@ from prefect_seedance.errors import StoryboardError
 from prefect_seedance.storyboard.image import SourceImage
 from prefect_seedance.storyboard.image_inspection import (
     MAX_IMAGE_BYTES,
-    MAX_PIXELS,
     check_size,
     inspect_bytes,
     inspect_file,
 )
+from prefect_seedance.storyboard.image_reader import MAX_PIXELS
 
 _MODEL_LIMIT = CAPABILITIES[DEFAULT_MODEL].max_image_bytes
 
@@ -67,8 +67,8 @@ def test_inspection_records_the_facts(tmp_path: Path, written_as: str, format_: 
 @pytest.mark.parametrize(
     ("content", "parts"),
     [
-        pytest.param(encode("GIF"), ["is GIF", "JPEG, PNG or WEBP", "convert it"], id="GIF"),
-        pytest.param(encode("BMP"), ["is BMP"], id="BMP"),
+        pytest.param(encode("GIF"), ["is not an image", "JPEG, PNG or WEBP", "save it"], id="GIF"),
+        pytest.param(encode("BMP"), ["is not an image"], id="BMP"),
         pytest.param(b"", ["is not an image"], id="empty"),
         pytest.param(b"<html>404</html>", ["is not an image"], id="HTML"),
         pytest.param(encode("JPEG")[:-200], ["damaged JPEG", "export it again"], id="truncated JPEG"),
@@ -79,7 +79,7 @@ def test_inspection_records_the_facts(tmp_path: Path, written_as: str, format_: 
             ["has 100,00", "the limit is 100,000,000", "Save a smaller file"],
             id="more than 100 MB",
         ),
-        pytest.param(encode("GIF") + bytes(11_000_000), ["is GIF"], id="11 MB of another format"),
+        pytest.param(encode("GIF") + bytes(11_000_000), ["is not an image"], id="11 MB of another format"),
         pytest.param(bytes(11_000_000), ["is not an image"], id="11 MB of zeros"),
         pytest.param(
             encode("WEBP", frames=2),

@@ -247,7 +247,7 @@ def test_folder_is_in_natural_order(tmp_path: Path) -> None:
         pytest.param(["notes.txt"], "waves", "contains no images", id="no images"),
         pytest.param(["a.png"], "waves", "has one shot", id="one image"),
         pytest.param(["a.png", "b.png"], " ", "needs a prompt", id="no prompt"),
-        pytest.param(["a.png", "b.gif", "c.png"], "waves", "b.gif is GIF", id="image of another format"),
+        pytest.param(["a.png", "b.gif", "c.png"], "waves", "b.gif is not an image", id="another format"),
         pytest.param(["a.png", "b.png"], "ab", "has 2 characters", id="short prompt"),
     ],
 )

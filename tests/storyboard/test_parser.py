@@ -269,7 +269,13 @@ def _shots(first: str, *others: str) -> str:
             id="missing image",
         ),
         pytest.param("image: images\nprompt: waves", 3, "image", "is a folder", id="folder for an image"),
-        pytest.param("image: images/old.gif\nprompt: waves", 3, "image", "is GIF", id="wrong format"),
+        pytest.param(
+            "image: images/old.gif\nprompt: waves",
+            3,
+            "image",
+            "is not an image that can be decoded",
+            id="wrong format",
+        ),
         pytest.param(
             "image: images/notes.txt\nprompt: waves", 3, "image", "is not an image", id="not an image"
         ),

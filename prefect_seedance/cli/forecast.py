@@ -1,0 +1,167 @@
+"""What a run would do with each clip of a production."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from enum import StrEnum
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict
+
+from prefect_seedance.clips.history import ClipHistory, ClipStatus
+from prefect_seedance.clips.retry import failure
+from prefect_seedance.options import RetryPolicy
+from prefect_seedance.storyboard.image import SourceImage
+from prefect_seedance.storyboard.plan import Plan
+
+
+class Action(StrEnum):
+    """What a run would do with a clip."""
+
+    make = "make"
+    reuse = "reuse"
+    archive = "archive"
+    """The API finished it, and it is not archived yet."""
+    wait = "wait"
+    """It is paid for and in flight."""
+    keep_unresolved = "leave unresolved"
+    keep_unreadable = "leave unreadable"
+    keep_failed = "leave failed"
+
+
+class ForecastImage(BaseModel):
+    """One image, and what the API would receive.
+
+    Attributes:
+        width: In pixels, upright; None if the API fetches it from a URL of its own.
+        changes: Made before it is hosted; empty if the API receives the file byte for byte.
+        sent_width: After the changes.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    source: str
+    width: int | None
+    height: int | None
+    changes: tuple[str, ...]
+    sent_width: int | None
+    sent_height: int | None
+
+    @classmethod
+    def of(cls, image: SourceImage) -> Self:
+        """Describe a source image."""
+        sent = image.converted_size or (image.width, image.height)
+        return cls(
+            source=image.source,
+            width=image.width,
+            height=image.height,
+            changes=image.changes,
+            sent_width=sent[0],
+            sent_height=sent[1],
+        )
+
+
+class ForecastClip(BaseModel):
+    """What a run would do with one clip.
+
+    Attributes:
+        images: The start image and the end image, or fewer.
+        billed_seconds: Of video that making it would bill.
+        reason: Why the run would not make it.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    number: int
+    name: str
+    fingerprint: str
+    action: Action
+    images: tuple[ForecastImage, ...]
+    duration_seconds: int
+    billed_seconds: int
+    generation_id: str | None
+    reason: str | None
+
+
+class Forecast(BaseModel):
+    """What a run would do with a production.
+
+    Attributes:
+        archive: None if none was given, so that every clip would be made.
+        cost: Of the billed seconds; None without a price.
+        refusals: Why a run would refuse the production, and the remedies; empty if it would not.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    production: str
+    title: str
+    model: str
+    archive: str | None
+    billed_seconds: int
+    cost: Decimal | None
+    clips: tuple[ForecastClip, ...]
+    refusals: tuple[str, ...] = ()
+
+    @property
+    def counts(self) -> Mapping[Action, int]:
+        """Clips per action, omitting zeros."""
+        counts = Counter(clip.action for clip in self.clips)
+        return {action: counts[action] for action in Action if counts[action]}
+
+
+def foreseen(
+    planned: Plan, histories: Mapping[str, ClipHistory], retry: RetryPolicy
+) -> Iterator[ForecastClip]:
+    """Yield what a run would do with each clip.
+
+    Args:
+        planned: The production's plan.
+        histories: What the archive knows of its clips, by fingerprint; clips without one are new.
+        retry: Which failures to pay for again.
+    """
+    firsts = {clip.number for clip in planned.distinct}
+    for clip in planned.clips:
+        history = histories.get(clip.fingerprint, ClipHistory())
+        action = action_for(history, retry)
+        is_bought = action is Action.make and clip.number in firsts
+        yield ForecastClip(
+            number=clip.number,
+            name=clip.name,
+            fingerprint=clip.fingerprint,
+            action=action,
+            images=tuple(map(ForecastImage.of, clip.images)),
+            duration_seconds=clip.settings.duration,
+            billed_seconds=clip.settings.duration if is_bought else 0,
+            generation_id=history.decisive.generation_id or None if history.decisive else None,
+            reason=_reason(history, action),
+        )
+
+
+def action_for(history: ClipHistory, retry: RetryPolicy) -> Action:
+    """Return what a run would do with a clip."""
+    if history.is_bought(retry):
+        return Action.make
+    return {
+        ClipStatus.archived: Action.reuse,
+        ClipStatus.not_archived: Action.archive,
+        ClipStatus.in_flight: Action.wait,
+        ClipStatus.submitting: Action.wait,
+        ClipStatus.unresolved: Action.keep_unresolved,
+        ClipStatus.unreadable: Action.keep_unreadable,
+    }.get(history.status, Action.keep_failed)
+
+
+def _reason(history: ClipHistory, action: Action) -> str | None:
+    last = history.decisive
+    if action is Action.keep_unreadable:
+        return "; ".join(map(str, history.unreadable))
+    if action is Action.keep_failed and last and last.outcome:
+        return str(failure(last))
+    if action is Action.keep_unresolved and last:
+        return (
+            f"{last.intent.name} was submitted by {last.intent.asked_by}, and no answer is recorded, so it "
+            "may already be paid for. Resolve the submission with: "
+            f"prefect-seedance resolve ARCHIVE {last.intent.fingerprint[:12]}"
+        )
+    return None

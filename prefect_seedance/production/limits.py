@@ -1,0 +1,78 @@
+"""Refuse a production that buys too much, or that would replace another one."""
+
+import json
+import unicodedata
+from collections.abc import Mapping
+
+from prefect_seedance.clips.history import ClipHistory
+from prefect_seedance.options import RetryPolicy
+from prefect_seedance.report.manifest import production_key
+from prefect_seedance.storage.store import Store
+from prefect_seedance.storyboard.plan import Plan
+
+_TITLED = ("manifest.json", "storyboard.json")
+"""Files of a production with its title. A run that was killed leaves only the second one."""
+
+
+def seconds_to_buy(plan: Plan, histories: Mapping[str, ClipHistory], policy: RetryPolicy) -> int:
+    """Return the seconds of video that a run would buy now.
+
+    Args:
+        plan: Of the production.
+        histories: What the archive knows of its clips, by fingerprint; clips without one are new.
+        policy: Which failures to pay for again.
+    """
+    return sum(
+        clip.settings.duration
+        for clip in plan.distinct
+        if histories.get(clip.fingerprint, ClipHistory()).is_bought(policy)
+    )
+
+
+def over_budget(seconds: int, *, max_seconds: int) -> str | None:
+    """Return why a run may not buy so many seconds of video, with the remedy; None if it may."""
+    if seconds <= max_seconds:
+        return None
+    return (
+        f"This run would buy {seconds:,} s of video, more than its limit of {max_seconds:,} s, so nothing "
+        f"was spent. Check the storyboard. To buy that much, set --max-seconds {seconds}, or max_seconds in "
+        "the credentials"
+    )
+
+
+async def other_owner(store: Store, plan: Plan, *, is_named: bool) -> str | None:
+    """Return why a plan may not use its production's folder, with the remedy; None if it may.
+
+    Different titles can have one name: "Ep. 2" and "Ep 2!" are both ``ep-2``. The folder belongs to the
+    title that used it last. Upper and lower case, spaces, and Unicode forms do not distinguish titles.
+
+    Args:
+        store: The archive.
+        plan: Of the production.
+        is_named: Whether the caller chose the name, and so the folder.
+    """
+    if is_named:
+        return None
+    contents = [await store.read(production_key(plan.name, file)) for file in _TITLED]
+    titles = [title for content in contents if (title := _title(content))]
+    if not titles or _normal(plan.title) in map(_normal, titles):
+        return None
+    return (
+        f"{plan.title!r} would replace the production {titles[0]!r}, because both have the name {plan.name}, "
+        f"so nothing was spent. Give this one another --name, or continue that one with --name {plan.name}"
+    )
+
+
+def _title(content: bytes | None) -> str:
+    """Return the title in a production's file; an empty string if there is none."""
+    try:
+        found = json.loads(content or b"")
+    except (ValueError, RecursionError):
+        return ""
+    title = found.get("title") if isinstance(found, dict) else None
+    return title if isinstance(title, str) else ""
+
+
+def _normal(title: str) -> str:
+    folded = unicodedata.normalize("NFKC", title).casefold()
+    return " ".join(unicodedata.normalize("NFKC", folded).split())
