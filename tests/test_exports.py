@@ -6,8 +6,8 @@ from pathlib import Path
 import prefect_seedance
 
 _NAMES = """
-Clip ClipArchive ClipList ClipSettings ClipSpec ClipStatus Credentials Film Hosting JoinStyle Loading Manifest
-Output PlannedClip Progress RetryPolicy RunSettings SeedanceClient SeedanceClip SeedanceClipRun
+Budget Clip ClipArchive ClipList ClipSettings ClipSpec ClipStatus Credentials Film Hosting JoinStyle Loading
+Manifest Output PlannedClip Progress RetryPolicy RunSettings SeedanceClient SeedanceClip SeedanceClipRun
 SeedanceCredentials SeedanceError Shot Storyboard Waiting archive_clip inspect_clip join_film load_storyboard
 plan produce submit_clip wait_for_clip write_report
 """

@@ -112,7 +112,7 @@ LIES = [
         "codec alac",
         id="other sound codec",
     ),
-    pytest.param(lambda _: b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n", "Not an MP4 or WebM", id="playlist"),
+    pytest.param(lambda _: b"#EXTM3U\n#EXTINF:1,\n/etc/passwd\n", "neither an MP4 nor a WebM", id="playlist"),
     pytest.param(lambda _: b"\x1a\x45\xdf\xa3" + b"\xff" * 4096, "cannot be decoded", id="WebM of sizes"),
 ]
 

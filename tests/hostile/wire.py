@@ -89,6 +89,8 @@ def read_request(connection: socket.socket) -> tuple[str, bytes]:
     start = b""
     while b"\r\n\r\n" not in start and (part := connection.recv(65536)):
         start += part
+    if b"\r\n\r\n" not in start:
+        raise ConnectionError("the client left before it sent a request")
     fields, _, body = start.partition(b"\r\n\r\n")
     length = re.search(rb"(?i)content-length: (\d+)", fields)
     while length and len(body) < int(length[1]) and (part := connection.recv(65536)):
