@@ -188,7 +188,7 @@ RULES = (
     Rule(
         "every link of a paid video is tried",
         "clips/sources",
-        "            for url in links:\n",
+        "            for url in links[:_MAX_LINKS]:\n",
         "            for url in links[:1]:\n",
     ),
     Rule(

@@ -56,9 +56,10 @@ def test_creates_all_deployments(
 
     deployed = _deploy(capsys, "--pool", pool)
 
-    stored = {each["name"]: each for each in api.filter("/deployments")}
+    names = {each["name"] for each in _SHIPPED}
+    stored = {each["name"]: each for each in api.filter("/deployments") if each["name"] in names}
     assert [each["action"] for each in deployed] == ["create"] * len(_SHIPPED)
-    assert stored.keys() == {each["name"] for each in _SHIPPED}
+    assert stored.keys() == names
     for wanted in _SHIPPED:
         each = stored[wanted["name"]]
         limit = each["global_concurrency_limit"]
