@@ -18,7 +18,7 @@ def kept_waiting() -> float:
 
 
 def _peak_bytes() -> int:
-    """Return the most memory that this program had; `getrusage` counts that of the process that started it."""
+    """Return the most memory that this program had; `getrusage` includes the program that started it."""
     peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     assert peak
     return int(peak[1]) * 1024
