@@ -393,7 +393,7 @@ async def test_clients_pace_together() -> None:
     gaps = [later - sooner for sooner, later in itertools.pairwise(sorted(slow.times + fast.times))]
     assert all(gap > 0.8 for gap in gaps)
     assert fast.times[-1] - fast.times[0] < 20  # behind the slow client it would be 40
-    assert slow.times[-1] - slow.times[0] >= 20
+    assert slow.times[-1] - slow.times[0] > 19.9
 
 
 @pytest.mark.parametrize("ask", [submit, read], ids=["submit", "read"])

@@ -59,6 +59,8 @@ class Web:
             return self.cases[case].get("submit") or answer(taskId=case)
         if "statusTask" in path:
             return self.cases[query.removeprefix("taskId=")].get("status") or response(404, b"")
+        if "current-balance" in path:
+            return response(200, b'{"code": 200, "message": "", "data": 74.87}')
         _, case, kind = path.split("/")
         return self.cases.get(case, {}).get(kind, response(404, b""))
 
