@@ -39,17 +39,15 @@ async def produce(
     output: Output = Output(),
     on_progress: OnProgress = ignore,
 ) -> Manifest:
-    """Make the clips of a storyboard that are not archived yet, and return the manifest.
+    """Make the clips of a storyboard that are not archived yet, and return the status of every clip.
 
     The same call serves the first run, the retry after a crash, the run after an edit and the scheduled run:
     it reuses archived clips, waits for generations in flight, and pays only for missing clips. A clip that
     fails does not stop the others.
 
     In a flow run each step is a task run. In a sync flow call ``asyncio.run(produce(...))``. Outside of a
-    flow run no Prefect server is needed.
-
-    SIGTERM, and the ``timeout_seconds`` of a flow, cancel it in an orderly way: responses in transit are
-    recorded, and the manifest is stored.
+    flow run no Prefect server is needed. SIGTERM, and the ``timeout_seconds`` of a flow, cancel it in an
+    orderly way: responses in transit are recorded, and the manifest is stored.
 
     Args:
         storyboard: A file's path or URL, a folder of images, a `Storyboard` or `ClipList`, or the result of
@@ -67,9 +65,6 @@ async def produce(
         output: What to make from the clips.
         on_progress: Called for every step of a clip.
 
-    Returns:
-        The status of every clip.
-
     Raises:
         StoryboardError: If the storyboard has mistakes; nothing was spent.
         SetupError: If the credentials, the archive, the images' hosting or the callbacks are wrong;
@@ -77,13 +72,9 @@ async def produce(
     """
 
     async def make() -> Manifest:
+        account = await find_credentials(credentials)
         settings = RunSettings(
-            credentials=await find_credentials(credentials),
-            archive=archive,
-            hosting=hosting,
-            retry=retry,
-            budget=budget,
-            waiting=waiting,
+            credentials=account, archive=archive, hosting=hosting, retry=retry, budget=budget, waiting=waiting
         )
         prepared = await prepare(
             storyboard, settings, name=name, loading=loading, output=output, open_archive=open_archive
