@@ -170,12 +170,17 @@ def test_demo_works(run: Run, prefect_server: str, tmp_path: Path) -> None:
 
 @pytest.fixture
 def pool(prefect_server: str) -> Iterator[str]:
-    """Create a work pool, and delete the deployments afterwards: other tests deploy the same names."""
+    """Create a work pool on a server without deployments: an existing one would keep its folder."""
     with httpx.Client(base_url=prefect_server) as server:
+        _delete_deployments(server)
         server.post("/work_pools/", json={"name": "wheel", "type": "process"}).raise_for_status()
         yield "wheel"
-        for each in server.post("/deployments/filter", json={}).raise_for_status().json():
-            server.delete(f"/deployments/{each['id']}").raise_for_status()
+        _delete_deployments(server)
+
+
+def _delete_deployments(server: httpx.Client) -> None:
+    for each in server.post("/deployments/filter", json={}).raise_for_status().json():
+        server.delete(f"/deployments/{each['id']}").raise_for_status()
 
 
 def test_deployed_flow_runs(
