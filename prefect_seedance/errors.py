@@ -23,6 +23,7 @@ SeedanceError                     transient   outcome known
 │   ├── IntegrityError                yes         yes     bytes incomplete or not decodable
 │   └── TemporaryFileError            no          yes     a local temporary file cannot be written
 ├── SeamError                         no          yes     less similar than required
+├── IncompleteError                   no          yes     a production ended, and clips are missing
 ├── SetupError                        no          yes     options or environment, nothing spent
 └── StoryboardError                   no          yes     file, line, remedy
 ```
@@ -172,6 +173,10 @@ class TemporaryFileError(ArchiveError):
 
 class SeamError(SeedanceError):
     """A clip is less similar to its images or neighbours than required."""
+
+
+class IncompleteError(SeedanceError):
+    """A production ended without all of its clips; its manifest is stored."""
 
 
 class SetupError(SeedanceError):
