@@ -115,6 +115,25 @@ def serving_prefect(home: Path, *options: str) -> Iterator[str]:
             yield url
 
 
+class PatientTransport(httpx.HTTPTransport):
+    """Repeats requests that Prefect's server refuses while its database is busy, as Prefect's client does."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request until the server is not busy."""
+        latest = time.monotonic() + _SERVER_START_SECONDS
+        while (response := super().handle_request(request)).status_code == httpx.codes.SERVICE_UNAVAILABLE:
+            if time.monotonic() > latest:
+                break
+            response.close()
+            time.sleep(0.5)
+        return response
+
+
+def prefect_client(url: str) -> httpx.Client:
+    """Return a client of the API of Prefect's server."""
+    return httpx.Client(base_url=url, timeout=60, transport=PatientTransport())
+
+
 def _wait_until_ready(
     url: str, process: subprocess.Popen[str], *, name: str, log: Path, verify: ssl.SSLContext | bool = True
 ) -> None:

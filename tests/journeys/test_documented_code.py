@@ -8,12 +8,11 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.flows.conftest import eventually
 from tests.pages import ROOT, blocks, name_of, pages_with
-from tests.processes import BIN, S3, Sandbox, environment, running
+from tests.processes import BIN, S3, Sandbox, environment, prefect_client, running
 
 _SECONDS = 180.0
 """A script takes 3 to 10 s, and longer on a busy machine."""
@@ -196,7 +195,7 @@ def test_scheduled_example_serves(
     script = example("scheduled.py", folder)
 
     with (
-        httpx.Client(base_url=prefect_server, timeout=30) as api,
+        prefect_client(prefect_server) as api,
         running(
             sys.executable, script, env=env, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
         ),
