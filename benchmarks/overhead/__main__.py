@@ -122,7 +122,15 @@ def _task_runs(env: Mapping[str, str]) -> int:
 
 def table(found: Sequence[Mapping[str, Any]]) -> str:
     """Return the figures as a Markdown table."""
-    columns = ("makespan/ideal", "CPU", "loop CPU", "CPU ms a clip", "memory MB", "submissions took", "task runs")
+    columns = (
+        "makespan/ideal",
+        "CPU",
+        "loop CPU",
+        "CPU ms a clip",
+        "memory MB",
+        "submissions took",
+        "task runs",
+    )
     counts = ("fsyncs", "objects written", "objects read", "decodes")
     lines = ["| contender | " + " | ".join((*columns, "detection", "status reads", *counts)) + " |"]
     lines.append("| --- " * (len(columns) + len(counts) + 3) + "|")

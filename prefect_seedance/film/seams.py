@@ -1,7 +1,6 @@
 """Inspect archived clips, and compare their ends with their images and neighbours."""
 
 import asyncio
-import io
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,11 +17,12 @@ from prefect_seedance.api.resource import fetch
 from prefect_seedance.clips.archive import Clip, fetch_video
 from prefect_seedance.clips.image_hosting import hosted_key
 from prefect_seedance.clips.records import clip_prefix
-from prefect_seedance.errors import SeedanceError, StoryboardError
+from prefect_seedance.errors import ArchiveError, SeedanceError, StoryboardError
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.image import SourceImage
 from prefect_seedance.storyboard.image_reader import MAX_PIXELS, open_image
-from prefect_seedance.video.decoding import scan_foreign
+from prefect_seedance.video.decoding import examine_foreign
+from prefect_seedance.video.kept_scans import KeptScans
 from prefect_seedance.video.scan import Interval, Scan
 from prefect_seedance.video.similarity import similarity
 
@@ -37,9 +37,6 @@ _MAX_FOREIGN_PIXELS = 25_000_000
 
 _COMPARED_SIZE = (1280, 1280)
 """A JPEG is decoded at the smallest scale above it. Comparing needs 256 lines."""
-
-_JPEG = {"quality": 85}
-"""Measured with detailed frames of 640×360: a still takes about 40 kB and has a similarity of 0.987."""
 
 
 class _Value(BaseModel):
@@ -119,10 +116,12 @@ class Inspector:
 
     Attributes:
         policy: Which hosts may be read from, to compare a clip with an image at a URL.
+        scans: Of videos that were archived a moment ago, which are not decoded again.
     """
 
     store: Store
     policy: HostPolicy = PUBLIC_HOSTS
+    scans: KeptScans = field(default_factory=KeptScans)
     _gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(os.cpu_count() or 1))
     _scanners: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="seedance-scan")
@@ -143,14 +142,22 @@ class Inspector:
         if known and not _is_incomplete(known, images):
             return known
         async with self._gate:
-            with await fetch_video(self.store, clip) as file:
-                seconds = clip.facts.duration_seconds
-                scanned = await scan_foreign(file, duration_seconds=seconds, executor=self._scanners)
+            scanned = self.scans.take(clip.key)
+            if scanned is None or (images and not scanned.ends):
+                scanned = await self._scan(clip, wants_ends=bool(images))
             inspection = ClipInspection(
                 inspection=await self._store_stills(clip, scanned), **await self._compare(scanned, images)
             )
         await self.store.put(key, inspection.model_dump_json(indent=2).encode())
         return inspection
+
+    async def _scan(self, clip: Clip, *, wants_ends: bool) -> Scan:
+        """Decode a clip that this run has not verified itself."""
+        with await fetch_video(self.store, clip) as file:
+            found = await examine_foreign(file, wants_ends=wants_ends, executor=self._scanners)
+        if found.scan is None:
+            raise ArchiveError(f"{self.store.link(clip.key)} cannot be scanned: {found.scan_error}")
+        return found.scan
 
     async def compare_next(self, inspection: ClipInspection, following: ClipInspection) -> Similarity:
         """Compare a clip's last frame with the first frame of the following clip."""
@@ -178,7 +185,7 @@ class Inspector:
             name: f"{clip_prefix(clip.fingerprint)}still-{clip.sha256[:12]}-{name}.jpg" for name in stills
         }
         for name, image in stills.items():
-            await self.store.put(keys[name], _jpeg(image), media_type="image/jpeg")
+            await self.store.put(keys[name], image, media_type="image/jpeg")
         return VideoInspection(
             sha256=clip.sha256,
             black=scanned.black,
@@ -193,7 +200,7 @@ class Inspector:
 
     async def _compare(self, scanned: Scan, images: Sequence[SourceImage]) -> Mapping[str, Similarity]:
         """Compare both ends of a clip with its images."""
-        found = await asyncio.gather(*map(self._similarity, (scanned.start, scanned.end), images))
+        found = await asyncio.gather(*map(self._similarity, scanned.ends, images))
         return dict(zip(("start", "end"), found, strict=False))
 
     async def _similarity(self, still: Image.Image, image: SourceImage) -> Similarity:
@@ -237,9 +244,3 @@ def _decoded(content: bytes | None, *, max_pixels: int = MAX_PIXELS) -> Image.Im
             return image.convert("RGB")
     except StoryboardError:
         return None
-
-
-def _jpeg(image: Image.Image) -> bytes:
-    file = io.BytesIO()
-    image.save(file, "JPEG", **_JPEG)
-    return file.getvalue()

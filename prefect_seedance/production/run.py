@@ -79,6 +79,7 @@ class Production:
         prepared, plan = self.prepared, self.prepared.plan
         words = prepared.storyboard.storyboard.model_dump_json(indent=2, exclude_none=True)
         await self.session.store.put(production_key(plan.name, "storyboard.json"), words.encode())
+        self.session.inspector.scans.are_wanted |= prepared.output.needs_inspection
         async with OutputMaker(
             output=prepared.output,
             settings=prepared.settings,

@@ -18,9 +18,18 @@ def similarity(a: Image.Image, b: Image.Image) -> float:
 
     Both are scaled to 256 pixels on the shorter side, with the aspect ratio of ``a``.
     """
-    scale = _COMPARED_PIXELS / min(a.size)
-    size = tuple(max(2, round(side * scale / 2) * 2) for side in a.size)
-    return _ssim(*(image.convert("RGB").resize(size, Image.Resampling.LANCZOS) for image in (a, b)))
+    return _ssim(comparable(a), b.convert("RGB").resize(_size(a), Image.Resampling.LANCZOS))
+
+
+def comparable(image: Image.Image) -> Image.Image:
+    """Return an image as `similarity` compares it, which takes less memory."""
+    return image.convert("RGB").resize(_size(image), Image.Resampling.LANCZOS)
+
+
+def _size(image: Image.Image) -> tuple[int, int]:
+    width, height = image.size
+    scale = _COMPARED_PIXELS / min(width, height)
+    return max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
 
 
 def _ssim(a: Image.Image, b: Image.Image) -> float:
