@@ -12,6 +12,7 @@ import resource
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -114,10 +115,15 @@ def _used() -> float:
 
 
 def _task_runs(env: Mapping[str, str]) -> int:
+    """Return the number of task runs in Prefect, once it has recorded all of them."""
     if "PREFECT_API_URL" not in env:
         return 0
-    response = httpx.post(f"{env['PREFECT_API_URL']}/task_runs/count", json={})
-    return int(response.raise_for_status().json())
+    counts = [-2, -1]
+    while counts[-1] != counts[-2]:
+        time.sleep(2)
+        response = httpx.post(f"{env['PREFECT_API_URL']}/task_runs/count", json={}, timeout=60)
+        counts.append(int(response.raise_for_status().json()))
+    return counts[-1]
 
 
 def table(found: Sequence[Mapping[str, Any]]) -> str:

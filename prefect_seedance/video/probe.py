@@ -156,7 +156,7 @@ class _Track:
         self.frames += 1
         if frame.time is not None and frame.time_base is not None:
             self.start_seconds = min(self.start_seconds, frame.time)
-            self.end_seconds = frame.time + float(frame.duration * frame.time_base)
+            self.end_seconds = frame.time + frame.duration * float(frame.time_base)
 
     def _require(self, condition: bool, *, otherwise: str) -> None:  # noqa: FBT001 -- reads as a sentence
         if not condition:

@@ -1,12 +1,13 @@
 """Find black, frozen and silent parts of a video, and take stills."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple, cast
 
 import av
 from av import AudioFrame, VideoFrame
 from av.container import InputContainer
+from av.video.reformatter import VideoReformatter
 from PIL import Image
 from pydantic import BaseModel, ConfigDict
 
@@ -122,7 +123,8 @@ class _Pass:
         self._read_frames(self._video.push(None))
         if self._audio:
             self._read_sound(self._audio.push(None))
-        images = tuple(map(_still, self._stills.frames()))
+        scaler = VideoReformatter()
+        images = [_still(frame, scaler) for frame in self._stills.frames()]
         start, middle, end = map(_jpeg, images)
         begin_seconds = self._stills.begin_seconds
         return Scan(
@@ -139,12 +141,14 @@ class _Pass:
     def _read_frames(self, frames: Iterator[VideoFrame | AudioFrame]) -> None:
         for frame in frames:
             self._stills.add(cast(VideoFrame, frame))
-            self._black.read(frame, name="black_{}")
-            self._frozen.read(frame, name="freezedetect.freeze_{}")
+            if found := frame.metadata:
+                self._black.read(found, name="black")
+                self._frozen.read(found, name="freezedetect.freeze")
 
     def _read_sound(self, frames: Iterator[VideoFrame | AudioFrame]) -> None:
         for frame in frames:
-            self._silent.read(frame, name="silence_{}")
+            if found := frame.metadata:
+                self._silent.read(found, name="silence")
 
 
 class _Stills:
@@ -172,11 +176,11 @@ class _Stills:
             yield frame
 
 
-def _still(frame: VideoFrame) -> Image.Image:
+def _still(frame: VideoFrame, scaler: VideoReformatter) -> Image.Image:
     """Return a frame as a small image, scaled and converted by FFmpeg, four times as fast as by Pillow."""
     height = min(frame.height, _STILL_LINES)
     width = max(1, round(frame.width * height / frame.height))
-    small = frame.reformat(width=width, height=height, format="rgb24", interpolation="LANCZOS")
+    small = scaler.reformat(frame, width, height, format="rgb24", interpolation="AREA", threads=1)
     return cast(Image.Image, small.to_image())  # type: ignore[no-untyped-call]  # untyped in PyAV
 
 
@@ -193,11 +197,10 @@ class _Marks:
         self._starts: list[float] = []
         self._ends: list[float] = []
 
-    def read(self, frame: VideoFrame | AudioFrame, *, name: str) -> None:
-        metadata = frame.metadata
-        if start := metadata.get(f"lavfi.{name.format('start')}"):
+    def read(self, metadata: Mapping[str, str], *, name: str) -> None:
+        if start := metadata.get(f"lavfi.{name}_start"):
             self._starts.append(float(start))
-        if end := metadata.get(f"lavfi.{name.format('end')}"):
+        if end := metadata.get(f"lavfi.{name}_end"):
             self._ends.append(float(end))
 
     def intervals(self, begin_seconds: float, duration_seconds: float) -> tuple[Interval, ...]:
