@@ -162,14 +162,12 @@ class Inspector:
     async def compare_next(self, inspection: ClipInspection, following: ClipInspection) -> Similarity:
         """Compare a clip's last frame with the first frame of the following clip."""
         stills = inspection.inspection.end_still, following.inspection.start_still
-        try:
-            contents = await asyncio.gather(*[self.store.read(key) for key in stills])
-        except SeedanceError as error:
-            return Similarity(reason=str(error))
-        end, start = (_decoded(content) for content in contents)
-        if end is None or start is None:
-            return Similarity(reason="a still is missing in the archive")
-        return Similarity(ssim=await self._measure(end, start))
+        async with self._gate:  # or the images of all cuts would be in memory at once
+            try:
+                contents = await asyncio.gather(*map(self.store.read, stills))
+            except SeedanceError as error:
+                return Similarity(reason=str(error))
+            return await asyncio.to_thread(_compare_stills, *contents)
 
     async def _recall(self, key: str) -> ClipInspection | None:
         content = await self.store.read(key)
@@ -209,10 +207,10 @@ class Inspector:
         except SeedanceError as error:
             return Similarity(reason=str(error))
         most = MAX_PIXELS if image.is_local else _MAX_FOREIGN_PIXELS
-        expected = await asyncio.to_thread(_decoded, content, max_pixels=most)
-        if expected is None:
+        ssim = await asyncio.to_thread(_compare_image, still, content, max_pixels=most)
+        if ssim is None:
             return Similarity(reason=f"the image {image.stem} is missing, too large, or cannot be decoded")
-        return Similarity(ssim=await self._measure(still, ImageOps.fit(expected, still.size)))
+        return Similarity(ssim=ssim)
 
     async def _hosted(self, image: SourceImage) -> bytes | None:
         """Return the image as the API got it."""
@@ -225,8 +223,22 @@ class Inspector:
         )
         return found.content if found.is_success and len(found.content) <= _MAX_FETCHED_BYTES else None
 
-    async def _measure(self, a: Image.Image, b: Image.Image) -> float:
-        return round(await asyncio.to_thread(similarity, a, b), 4)
+
+def _compare_image(still: Image.Image, content: bytes | None, *, max_pixels: int) -> float | None:
+    """Compare a frame with an image that is cropped to its ratio; return None without an image."""
+    expected = _decoded(content, max_pixels=max_pixels)
+    return None if expected is None else _rounded(still, ImageOps.fit(expected, still.size))
+
+
+def _compare_stills(end: bytes | None, start: bytes | None) -> Similarity:
+    a, b = _decoded(end), _decoded(start)
+    if a is None or b is None:
+        return Similarity(reason="a still is missing in the archive")
+    return Similarity(ssim=_rounded(a, b))
+
+
+def _rounded(a: Image.Image, b: Image.Image) -> float:
+    return round(similarity(a, b), 4)
 
 
 def _is_incomplete(inspection: ClipInspection, images: Sequence[SourceImage]) -> bool:
