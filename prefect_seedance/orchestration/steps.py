@@ -16,7 +16,7 @@ from prefect_seedance.orchestration import artifacts, tasks
 from prefect_seedance.production.session import Session
 from prefect_seedance.production.settings import RunSettings
 from prefect_seedance.report.manifest import Manifest, record
-from prefect_seedance.report.render import Report
+from prefect_seedance.report.recipe import Report
 from prefect_seedance.storyboard.image import SourceImage
 from prefect_seedance.storyboard.plan import PlannedClip
 

@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from prefect_seedance.clips.archive import Clip
-from prefect_seedance.clips.history import ClipStatus, clip_histories
+from prefect_seedance.clips.history import ClipHistory, ClipStatus, clip_histories
 from prefect_seedance.clips.image_hosting import ImageHost
-from prefect_seedance.errors import SetupError
+from prefect_seedance.errors import ArchiveError, SetupError
 from prefect_seedance.options import Loading, Output
 from prefect_seedance.production.limits import other_owner, over_budget, seconds_to_buy
 from prefect_seedance.production.session import OpenArchive, open_archive
 from prefect_seedance.production.settings import RunSettings
 from prefect_seedance.storage.objects import Objects
+from prefect_seedance.storage.store import Store
 from prefect_seedance.storage.tempfiles import probe_temporary_folder
 from prefect_seedance.storyboard.loader import DOWNLOAD_SECONDS, Source, load_storyboard
 from prefect_seedance.storyboard.parser import ParsedStoryboard
@@ -77,8 +78,7 @@ async def prepare(
     check_decoders()
     await asyncio.to_thread(probe_temporary_folder)
     store = await open_archive(settings.archive)
-    await store.probe()
-    known = await clip_histories(store, [clip.fingerprint for clip in planned.distinct])
+    known = await _histories(store, planned)
     refusals = (
         await other_owner(store, planned, is_named=bool(name)),
         over_budget(seconds_to_buy(planned, known, settings.retry), max_seconds=settings.max_seconds),
@@ -102,6 +102,23 @@ async def prepare(
         output=_decided(output, parsed),
         warning=await host.check(image for clip in missing for image in clip.images),
     )
+
+
+async def _histories(store: Store, planned: Plan) -> Mapping[str, ClipHistory]:
+    """Read what the archive knows of the clips, and probe it, unless it has all clips.
+
+    Raises:
+        SetupError: If the archive cannot be used.
+    """
+    fingerprints = [clip.fingerprint for clip in planned.distinct]
+    try:
+        known = await clip_histories(store, fingerprints, skip_archived=True)
+    except ArchiveError:
+        await store.probe()  # its error names the remedy
+        raise
+    if not all(history.clip for history in known.values()):
+        await store.probe()
+    return known
 
 
 def _decided(output: Output, parsed: ParsedStoryboard) -> Output:
