@@ -17,7 +17,7 @@ from prefect_seedance.storage.store import Store
 _VERSION: Final = 1
 """Raised whenever the same production is shown in another way, so that its page is written again."""
 
-_TEMPLATES: Final = tuple(Path(__file__).with_name(f"page.{kind}") for kind in ("html", "css"))
+_TEMPLATES: Final = tuple(map(Path(__file__).with_name, ("page.html", "card.html", "page.css")))
 
 _ENOUGH: Final = timedelta(days=3.5)
 """Half of the lifetime of links: a page whose links end earlier is written again."""

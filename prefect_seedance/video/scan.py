@@ -32,6 +32,10 @@ _AUDIO_FILTERS: tuple[Filter, ...] = (("silencedetect", "n=-60dB:d=0.5"),)
 """Sound below -60 dB is inaudible beside other sound."""
 
 
+_FRAMES_AT_ONCE, _SOUNDS_AT_ONCE = 4, 32
+"""Frames to filter before results are read; few, because a frame in 4K takes 13 MB."""
+
+
 class Interval(BaseModel):
     """A part of a video, in seconds from its beginning."""
 
@@ -108,13 +112,14 @@ class _Pass:
 
     def __init__(self, container: InputContainer) -> None:
         video, audio = tracks(container)
-        self._video = FilterChain(video, *_VIDEO_FILTERS)
-        self._audio = FilterChain(audio, *_AUDIO_FILTERS) if audio else None
+        self._video = FilterChain(video, *_VIDEO_FILTERS, batch=_FRAMES_AT_ONCE)
+        self._audio = FilterChain(audio, *_AUDIO_FILTERS, batch=_SOUNDS_AT_ONCE) if audio else None
         self._stills = _Stills((container.duration or 0) / av.time_base / 2)
         self._black, self._frozen, self._silent = _Marks(), _Marks(), _Marks()
 
     def add(self, frame: VideoFrame | AudioFrame) -> None:
         if isinstance(frame, VideoFrame):
+            self._stills.add(frame)
             self._read_frames(self._video.push(frame))
         elif self._audio:
             self._read_sound(self._audio.push(frame))
@@ -140,7 +145,6 @@ class _Pass:
 
     def _read_frames(self, frames: Iterator[VideoFrame | AudioFrame]) -> None:
         for frame in frames:
-            self._stills.add(cast(VideoFrame, frame))
             if found := frame.metadata:
                 self._black.read(found, name="black")
                 self._frozen.read(found, name="freezedetect.freeze")
