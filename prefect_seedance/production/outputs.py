@@ -84,16 +84,18 @@ class OutputMaker:
         """
         inspections = await self._inspections()
         following = await self._compare_neighbours(manifest, inspections) if self.output.film else {}
-        manifest = check_seams(manifest, inspections, following, min_similarity=self.output.min_similarity)
+        made = check_seams(manifest, inspections, following, min_similarity=self.output.min_similarity)
         if self.output.film:
-            manifest = await self._join(manifest)
+            made = await self._join(made)
         if self.output.report:
-            manifest = await self._report(manifest)
+            made = await self._report(made)
+        if made == manifest:
+            return manifest
         try:
-            await self.steps.record(manifest)
+            await self.steps.record(made)
         except SeedanceError:
-            _log.exception("Could not add film and report to the stored manifest of %s", manifest.production)
-        return manifest
+            _log.exception("Could not add film and report to the stored manifest of %s", made.production)
+        return made
 
     async def _inspections(self) -> Mapping[str, ClipInspection]:
         """Wait for the inspections, and return those that were finished in time, by fingerprint."""
