@@ -239,7 +239,7 @@ class Waiting(_Options):
     deadline_seconds: Deadline = 3600.0
     timeout_seconds: Timeout = 60.0
     first_poll_seconds: FirstPoll = None
-    poll_every_seconds: PollEvery = 2.0
+    poll_every_seconds: PollEvery = 1.5
     settling_seconds: Settling = 60.0
     callback_url: CallbackUrl = ""
     callback_grace_seconds: CallbackGrace = 60.0

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from os import SEEK_END
 from typing import BinaryIO
 
@@ -23,7 +24,8 @@ from prefect_seedance.errors import ArchiveError, DeadlineError, IntegrityError,
 from prefect_seedance.printable import one_line
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storage.tempfiles import temporary_file, translated_errors
-from prefect_seedance.video.decoding import probe_foreign
+from prefect_seedance.video.decoding import Examination, examine_foreign, probe_foreign
+from prefect_seedance.video.kept_scans import KeptScans
 from prefect_seedance.video.probe import VideoFacts, detect_container
 
 _RATIO_TOLERANCE = 0.025
@@ -71,11 +73,16 @@ class Clip(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Archivist:
-    """Archives clips of one account in one store, eight at a time."""
+    """Archives clips of one account in one store, eight at a time.
+
+    Attributes:
+        scans: Keeps the scans of archived videos for their inspection, if they are wanted.
+    """
 
     store: Store
     client: SeedanceClient
     downloader: Downloader
+    scans: KeptScans = field(default_factory=KeptScans)
     _gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_CONCURRENT_DOWNLOADS))
     _decoders: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="seedance-decoder")
@@ -117,10 +124,10 @@ class Archivist:
 
     async def _archive(self, attempt: Attempt, file: BinaryIO) -> Clip:
         intent = attempt.intent
-        if found := await self._recovered(intent.fingerprint, file):
-            sha256, facts = found
+        if found := await self._recovered(attempt, file):
+            sha256, (facts, scan, _) = found
         else:
-            sha256, facts = await self._verified(attempt, file)
+            sha256, (facts, scan, _) = await self._verified(attempt, file)
             await self._store(intent.fingerprint, file, sha256=sha256)
         clip = Clip(
             fingerprint=intent.fingerprint,
@@ -138,18 +145,21 @@ class Archivist:
             archived_at=wall_clock.now(),
         )
         if await self.store.create(_record_key(intent.fingerprint), serialize_record(clip)):
+            if scan:
+                self.scans.put(clip.key, scan)
             return clip
         return await find_clip(self.store, intent.fingerprint) or clip  # another process was first
 
-    async def _recovered(self, fingerprint: str, file: BinaryIO) -> tuple[str, VideoFacts] | None:
+    async def _recovered(self, attempt: Attempt, file: BinaryIO) -> tuple[str, Examination] | None:
         """Return a video that is stored already, because a run crashed before it wrote the record."""
+        fingerprint = attempt.intent.fingerprint
         for key in await self.store.keys(clip_prefix(fingerprint)):
             if not _VIDEO.search(key):
                 continue
             sha256 = await self.store.fetch(key, file)
             if sha256 and key == _video_key(fingerprint, sha256):
                 with suppress(IntegrityError):
-                    return sha256, await self._probe(file)
+                    return sha256, await self._decode(attempt, file)
         return None
 
     async def _store(self, fingerprint: str, file: BinaryIO, *, sha256: str) -> None:
@@ -161,16 +171,20 @@ class Archivist:
                 f"{self.store.link(key)} does not have the size of the video; run again to store it again"
             )
 
-    async def _probe(self, file: BinaryIO) -> VideoFacts:
+    async def _decode(self, attempt: Attempt, file: BinaryIO) -> Examination:
         """Decode the video in a child, whose thread has its own pool, so that ledger writes do not wait."""
-        return await probe_foreign(file, executor=self._decoders)
+        if not self.scans.are_wanted:
+            return Examination(await probe_foreign(file, executor=self._decoders))
+        has_images = bool(attempt.intent.request.input.image_urls)
+        return await examine_foreign(file, wants_ends=has_images, executor=self._decoders)
 
-    async def _verified(self, attempt: Attempt, file: BinaryIO) -> tuple[str, VideoFacts]:
+    async def _verified(self, attempt: Attempt, file: BinaryIO) -> tuple[str, Examination]:
         """Download and verify the video; if that fails, store what arrived, because it was paid for.
 
         Only a video is stored: other bytes may be a page that is not for everyone who reads the archive.
         """
-        sources = Sources(client=self.client, downloader=self.downloader, decode=self._probe)
+        decode = partial(self._decode, attempt)
+        sources = Sources(client=self.client, downloader=self.downloader, decode=decode)
         try:
             return await sources.fetch(attempt, file)
         except TemporaryFileError:

@@ -12,7 +12,7 @@ from prefect_seedance.api.download import Downloader
 from prefect_seedance.clips.records import Attempt, Outcome
 from prefect_seedance.errors import ArchiveError, LinkExpiredError, SeedanceError, TemporaryFileError
 from prefect_seedance.printable import get_logger
-from prefect_seedance.video.probe import VideoFacts
+from prefect_seedance.video.decoding import Examination
 
 _log = get_logger(__name__)
 
@@ -25,14 +25,14 @@ class Sources:
     """The links of a video: those that the ledger recorded, then those of one new status read.
 
     Attributes:
-        decode: Decodes a whole video, and returns its facts.
+        decode: Decodes a whole video, and returns what that shows.
     """
 
     client: SeedanceClient
     downloader: Downloader
-    decode: Callable[[BinaryIO], Awaitable[VideoFacts]]
+    decode: Callable[[BinaryIO], Awaitable[Examination]]
 
-    async def fetch(self, attempt: Attempt, file: BinaryIO) -> tuple[str, VideoFacts]:
+    async def fetch(self, attempt: Attempt, file: BinaryIO) -> tuple[str, Examination]:
         """Download the video into a file from the first link that serves it, and return digest and facts.
 
         A link fails for itself alone, whatever the reason. If all fail, the file has the bytes that arrived

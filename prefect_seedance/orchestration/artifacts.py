@@ -20,7 +20,7 @@ from prefect_seedance.printable import get_logger, one_line
 from prefect_seedance.report.formatting import format_time
 from prefect_seedance.report.links import Links
 from prefect_seedance.report.manifest import Entry, Manifest
-from prefect_seedance.report.render import Report
+from prefect_seedance.report.recipe import Report
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.plan import Plan
 

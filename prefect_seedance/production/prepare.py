@@ -10,10 +10,10 @@ from prefect_seedance.api.addresses import PUBLIC_HOSTS, HostPolicy
 from prefect_seedance.api.credentials import Credentials
 from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.clips.archive import Clip
-from prefect_seedance.clips.history import ClipStatus, clip_histories
+from prefect_seedance.clips.history import ClipHistory, ClipStatus, clip_histories
 from prefect_seedance.clips.hosting_check import check_again, check_hosting
 from prefect_seedance.clips.image_hosting import ImageHost
-from prefect_seedance.errors import AuthenticationError, SeedanceError, SetupError
+from prefect_seedance.errors import ArchiveError, AuthenticationError, SeedanceError, SetupError
 from prefect_seedance.options import Loading, Output
 from prefect_seedance.production.faults import Faults
 from prefect_seedance.production.limits import other_owner, over_budget, seconds_to_buy, unfetched_urls
@@ -86,8 +86,7 @@ async def prepare(
         open_archive=open_archive,
     )
     planned = plan(parsed.clips, title=parsed.title, name=name, model=credentials.model)
-    await store.probe()
-    known = await clip_histories(store, [clip.fingerprint for clip in planned.distinct])
+    known = await _histories(store, planned)
     billed_seconds = seconds_to_buy(planned, known, settings.retry)
     refusals = (
         await other_owner(store, planned, is_named=bool(name)),
@@ -104,6 +103,8 @@ async def prepare(
         lifetime_seconds=settings.hosting.images_lifetime_seconds,
     )
     missing = [clip for clip in planned.distinct if clip.fingerprint not in archived]
+    if missing:
+        await store.probe()
     images = [image for clip in missing for image in clip.images]
     warnings = (
         await host.check(images),
@@ -182,6 +183,20 @@ async def _refused_key(credentials: Credentials) -> str | None:
         except SeedanceError:
             return None  # submitting shows whether the API works
     return None
+
+
+async def _histories(store: Store, planned: Plan) -> Mapping[str, ClipHistory]:
+    """Read what the archive knows of the clips.
+
+    Raises:
+        SetupError: If the archive cannot be used.
+    """
+    fingerprints = [clip.fingerprint for clip in planned.distinct]
+    try:
+        return await clip_histories(store, fingerprints, skip_archived=True)
+    except ArchiveError:
+        await store.probe()  # its error names the remedy
+        raise
 
 
 def _decided(output: Output, parsed: ParsedStoryboard) -> Output:

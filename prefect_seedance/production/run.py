@@ -21,7 +21,8 @@ from prefect_seedance.production.rescue import Rescuer
 from prefect_seedance.production.session import Session
 from prefect_seedance.production.slots import RunSlots
 from prefect_seedance.production.steps import Steps
-from prefect_seedance.report.manifest import Entry, Manifest, production_key
+from prefect_seedance.report.known_findings import KnownFindings
+from prefect_seedance.report.manifest import Entry, Manifest, find_manifest, production_key
 from prefect_seedance.report.paid_clip import PaidClip
 from prefect_seedance.storyboard.plan import PlannedClip
 
@@ -77,13 +78,17 @@ class Production:
     async def run(self) -> Manifest:
         """Make the missing clips, and account for them even if the run is cancelled."""
         prepared, plan = self.prepared, self.prepared.plan
-        words = prepared.storyboard.storyboard.model_dump_json(indent=2, exclude_none=True)
-        await self.session.store.put(production_key(plan.name, "storyboard.json"), words.encode())
+        await self._store_storyboard()
+        self.session.inspector.scans.are_wanted |= prepared.output.needs_inspection
+        last = (
+            await find_manifest(self.session.store, plan.name) if prepared.output.needs_inspection else None
+        )
         async with OutputMaker(
             output=prepared.output,
             settings=prepared.settings,
             steps=self.steps,
             inspector=self.session.inspector,
+            known=KnownFindings.of(last),
         ) as outputs:
             self.slots.take_open()
             tasks = [asyncio.create_task(self._finish(clip, outputs)) for clip in plan.distinct]
@@ -97,6 +102,13 @@ class Production:
                     self._conclude(tasks, former), on_cancel=lambda: [task.cancel() for task in tasks]
                 )
             return await outputs.make(manifest)
+
+    async def _store_storyboard(self) -> None:
+        """Store the storyboard as it was parsed, unless the stored one is equal."""
+        words = self.prepared.storyboard.storyboard.model_dump_json(indent=2, exclude_none=True).encode()
+        key = production_key(self.prepared.plan.name, "storyboard.json")
+        if await self.session.store.read(key) != words:
+            await self.session.store.put(key, words)
 
     async def _finish(self, clip: PlannedClip, outputs: OutputMaker) -> None:
         """Make or reuse a clip; a failure does not affect the other clips."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from prefect_seedance.clips.archive import Clip
 from prefect_seedance.clips.history import ClipStatus
@@ -13,6 +13,7 @@ from prefect_seedance.clips.record_format import parse_record
 from prefect_seedance.clips.records import Attempt, Result
 from prefect_seedance.clips.sources import is_lost
 from prefect_seedance.errors import (
+    ArchiveError,
     AuthenticationError,
     ContentRejectedError,
     DeadlineError,
@@ -255,6 +256,15 @@ async def read_manifest(store: Store, name: str) -> Manifest:
         return parse_record(Manifest, content or b"", link=store.link(key), remedy=remedy)
     except UnreadableRecordError as error:
         raise SetupError(str(error)) from None
+
+
+async def find_manifest(store: Store, production: str) -> Manifest | None:
+    """Return the manifest of a production's last run; None if there is none, or if it cannot be read."""
+    try:
+        content = await store.read(production_key(production, "manifest.json"))
+        return Manifest.model_validate_json(content) if content else None
+    except (ArchiveError, ValidationError):  # it only saves work
+        return None
 
 
 async def record(manifest: Manifest, store: Store) -> None:

@@ -54,6 +54,8 @@ class Store:
         self.name = name or backend.url
         self.expires_at = backend.expires_at
         self._backend = backend
+        self._durable: set[Path] = set()
+        """Folders that contain an object of this process, so that no other process removes them as empty."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"
@@ -102,7 +104,7 @@ class Store:
         if await self.read(key) != first:
             raise ArchiveError("it does not create objects atomically, so two runs could pay for one clip")
         with suppress(obstore.exceptions.BaseError, OSError):
-            await obstore.delete_async(self._backend.reader, key)
+            await self._delete(key)
 
     async def create(self, key: str, content: bytes) -> bool:
         """Write an object atomically unless it exists, and return whether this call wrote it.
@@ -131,7 +133,7 @@ class Store:
         """Remove an object that this process has just created in a folder, unless it is whole."""
         with suppress(ArchiveError, obstore.exceptions.BaseError):
             if await self.read(key) != content:
-                await obstore.delete_async(self._backend.writer, key)
+                await self._delete(key)
 
     async def put(
         self,
@@ -243,7 +245,14 @@ class Store:
 
     async def _sync(self, key: str) -> None:
         if self._backend.folder:
-            await asyncio.to_thread(_sync, self._backend.folder / key, upto=self._backend.folder)
+            folder = self._backend.folder
+            await asyncio.to_thread(_sync, folder / key, upto=folder, durable=self._durable)
+
+    async def _delete(self, key: str) -> None:
+        """Delete an object. In a folder, that also removes folders which are empty then."""
+        self._durable.clear()
+        await obstore.delete_async(self._backend.writer, key)
+        self._durable.clear()
 
     def link(self, key: str) -> str:
         """Return an object's path or URL, for people; a URL needs credentials."""
@@ -259,19 +268,32 @@ def _sweep(folders: Iterable[Path]) -> None:
                     path.unlink()
 
 
-def _sync(path: Path, *, upto: Path) -> None:
+def _sync(path: Path, *, upto: Path, durable: set[Path]) -> None:
     """Flush a file and its parent folders to disk, so that a power failure does not undo the write.
 
     Some file systems, such as network shares, cannot flush a folder.
+
+    Args:
+        path: The file.
+        upto: The topmost folder to flush.
+        durable: Folders whose own entries are on disk, so that only their content has to be flushed.
     """
-    for each in (path, *path.parents):
-        descriptor = os.open(each, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        except OSError as error:
-            if each == path or error.errno not in _CANNOT_FLUSH:
-                raise
-        finally:
-            os.close(descriptor)
-        if each == upto:
-            return
+    _flush(path)
+    flushed: list[Path] = []
+    for folder in path.parents:
+        _flush(folder, is_folder=True)
+        if folder == upto or folder in durable:
+            break
+        flushed.append(folder)
+    durable.update(flushed)
+
+
+def _flush(path: Path, *, is_folder: bool = False) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if not is_folder or error.errno not in _CANNOT_FLUSH:
+            raise
+    finally:
+        os.close(descriptor)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, NamedTuple, cast
+from typing import Any, BinaryIO, Literal, NamedTuple, Protocol, cast
 
 import av
 from av import AudioFrame, AudioStream, Packet, VideoFrame, VideoStream
@@ -79,7 +79,17 @@ class Segment(NamedTuple):
     dropped_frames: int = 0
 
 
-def probe(file: BinaryIO | Path) -> VideoFacts:
+class Observer(Protocol):
+    """Looks at every frame of a video while it is decoded. It raises nothing."""
+
+    def begin(self, container: InputContainer) -> None:
+        """Prepare for the frames of a video."""
+
+    def add(self, frame: VideoFrame | AudioFrame) -> None:
+        """Look at the next frame."""
+
+
+def probe(file: BinaryIO | Path, *, observer: Observer | None = None) -> VideoFacts:
     """Decode a whole video, and return its facts.
 
     MP4 has no checksums, so only the decoder detects damage. It detects 88 % of 1,000 single bits flipped at
@@ -89,6 +99,7 @@ def probe(file: BinaryIO | Path) -> VideoFacts:
 
     Args:
         file: A path, or a seekable file; it stays open, and its position is undefined afterwards.
+        observer: Sees all frames, so that the video need not be decoded again for it.
 
     Raises:
         IntegrityError: The file is incomplete, damaged, or not a video.
@@ -96,8 +107,12 @@ def probe(file: BinaryIO | Path) -> VideoFacts:
     with open_video(file) as container:
         video, audio = tracks(container)
         decoded = {stream.index: _Track(stream) for stream in (video, audio) if stream}
+        if observer:
+            observer.begin(container)
         for packet in container.demux(*(track.stream for track in decoded.values())):
-            decoded[packet.stream.index].decode(packet)
+            for frame in decoded[packet.stream.index].decode(packet):
+                if observer:
+                    observer.add(frame)
         _require_all(container, tracks=tuple(decoded.values()))
         return _facts(container, decoded=decoded[video.index], audio=audio)
 
@@ -118,14 +133,15 @@ class _Track:
         """Duration of the decoded part."""
         return max(self.end_seconds - self.start_seconds, 0.0)
 
-    def decode(self, packet: "Packet[Any]") -> None:
-        """Decode a packet; the empty one at the end flushes the decoder."""
+    def decode(self, packet: "Packet[Any]") -> Iterator[VideoFrame | AudioFrame]:
+        """Decode a packet, and yield its frames; the empty packet at the end flushes the decoder."""
         self._require(not packet.is_corrupt, otherwise="is cut off")
         self.packets += packet.size > 0
         self.discarded += packet.is_discard
         for frame in self.stream.decode(packet):
             self._require(not frame.is_corrupt, otherwise="is damaged")
             self._count(frame)
+            yield frame
 
     def require_all(self) -> None:
         """Raise IntegrityError if packets are missing, or if a packet gave no frame."""
@@ -140,7 +156,7 @@ class _Track:
         self.frames += 1
         if frame.time is not None and frame.time_base is not None:
             self.start_seconds = min(self.start_seconds, frame.time)
-            self.end_seconds = frame.time + float(frame.duration * frame.time_base)
+            self.end_seconds = frame.time + frame.duration * float(frame.time_base)
 
     def _require(self, condition: bool, *, otherwise: str) -> None:  # noqa: FBT001 -- reads as a sentence
         if not condition:

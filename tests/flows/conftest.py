@@ -120,6 +120,12 @@ def eventually(read: Callable[[], _T], *, seconds: float = _WAIT_SECONDS) -> _T:
     return result
 
 
+def completed(server: Api, run_id: str, *, count: int) -> list[dict[str, Any]]:
+    """Return the completed task runs of a flow run, once there are as many as expected."""
+    runs = [run for run in server.task_runs(run_id) if run["state_name"] == "Completed"]
+    return runs if len(runs) == count else []
+
+
 def account(sandbox: Sandbox) -> SeedanceCredentials:
     """Return credentials for the sandbox."""
     return SeedanceCredentials(api_key=SecretStr(sandbox.key), base_url=sandbox.url)
