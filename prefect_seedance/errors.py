@@ -8,6 +8,8 @@ SeedanceError                     transient   outcome known
 │   │   └── NotFoundError             no          yes     404
 │   ├── ContentRejectedError          no          yes     403, or a failCode about content
 │   ├── InsufficientFundsError        no          yes     402
+│   ├── BlockedError                  no          yes     4xx of a firewall or proxy, not of the API
+│   ├── RedirectedError               no          yes     3xx: the base URL leads elsewhere
 │   ├── RateLimitedError              yes         yes     429
 │   └── ServerError                   yes         no      5xx
 ├── ConnectionFailedError             yes         yes     nothing was sent
@@ -86,6 +88,14 @@ class ContentRejectedError(ApiError):
 
 class InsufficientFundsError(ApiError):
     """The account's balance is too low (402)."""
+
+
+class BlockedError(ApiError):
+    """A firewall or proxy before the API refused a submission (4xx), which says nothing about its content."""
+
+
+class RedirectedError(ApiError):
+    """The base URL redirects (3xx); no redirect is followed, so the request did not reach the API."""
 
 
 class RateLimitedError(ApiError):

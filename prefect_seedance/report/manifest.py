@@ -14,8 +14,10 @@ from prefect_seedance.clips.records import Attempt, Result
 from prefect_seedance.clips.sources import is_lost
 from prefect_seedance.errors import (
     AuthenticationError,
+    BlockedError,
     ContentRejectedError,
     DeadlineError,
+    RedirectedError,
     SetupError,
     SubmissionUnresolvedError,
     UnreadableRecordError,
@@ -28,6 +30,9 @@ from prefect_seedance.report.paid_clip import PaidClip
 from prefect_seedance.report.verdict import Verdict
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.plan import PlannedClip, key_name
+
+_OF_SETUP = {kind.__name__ for kind in (AuthenticationError, BlockedError, RedirectedError, SetupError)}
+"""Errors after which nothing was spent, and that the key, the base URL or the network causes."""
 
 _SLATE_SECONDS = 4
 """Length of a slate where the clip's duration is unknown: the shortest that the model makes."""
@@ -204,10 +209,7 @@ class Manifest(BaseModel):
             return Verdict.in_flight
         spent = self.billed_seconds or self.counts.get(ClipStatus.made)
         fine = {ClipStatus.made, ClipStatus.reused}
-        refused = {entry.cause for entry in self.clips if entry.status not in fine} <= {
-            AuthenticationError.__name__,
-            SetupError.__name__,
-        }
+        refused = {entry.cause for entry in self.clips if entry.status not in fine} <= _OF_SETUP
         return Verdict.setup if refused and not spent else Verdict.failed
 
     def summary(self) -> str:

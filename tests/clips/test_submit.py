@@ -21,11 +21,13 @@ from prefect_seedance.clips.submit import Submitter
 from prefect_seedance.errors import (
     ArchiveError,
     AuthenticationError,
+    BlockedError,
     ContentRejectedError,
     DeadlineError,
     FailKind,
     GenerationFailedError,
     InsufficientFundsError,
+    RedirectedError,
     SeedanceError,
     SubmissionUnresolvedError,
 )
@@ -196,6 +198,7 @@ REFUSED = [
     pytest.param(402, InsufficientFundsError, FailKind.money, id="402"),
     pytest.param(403, ContentRejectedError, FailKind.content, id="403"),
     pytest.param(404, SeedanceError, FailKind.input, id="404"),
+    pytest.param(308, RedirectedError, FailKind.transient, id="308"),
 ]
 
 
@@ -215,12 +218,23 @@ async def test_refusal_is_final(
     assert (attempt.outcome.result, attempt.outcome.kind) == (Result.not_started, kind)
 
 
-@pytest.mark.parametrize("code", [400, 401, 402, 404])
+@pytest.mark.parametrize("code", [400, 401, 402, 404, 308])
 async def test_next_run_retries_refused(ledger: Ledger, code: int) -> None:
     """A refused submission cost nothing, so a run submits again a minute later."""
     with pytest.raises(SeedanceError):
         await submit(submitter(Api(refusal(code)), ledger))
     await asyncio.sleep(61)
+
+    attempt = await submit(submitter(Api(), ledger))
+
+    assert attempt.intent.number == 2
+
+
+@pytest.mark.parametrize("code", [400, 401, 402, 403, 404, 451])
+async def test_firewall_is_no_verdict(ledger: Ledger, code: int) -> None:
+    """A firewall's page is recorded as having started nothing, and the next run submits at once."""
+    with pytest.raises(BlockedError):
+        await submit(submitter(Api(httpx.Response(code, html="<title>Blocked</title>")), ledger))
 
     attempt = await submit(submitter(Api(), ledger))
 
@@ -470,9 +484,11 @@ async def test_cancelled_submission_is_recorded(ledger: Ledger) -> None:
     assert attempt.generation_id == "task_1"
 
 
-@pytest.mark.parametrize("code", [401, 402])
-async def test_refused_account_stops_batch(ledger: Ledger, code: int) -> None:
-    """Once the API refuses the account, the other clips are not submitted."""
+@pytest.mark.parametrize(
+    ("code", "kind"), [(401, AuthenticationError), (402, InsufficientFundsError), (308, RedirectedError)]
+)
+async def test_refused_account_stops_batch(ledger: Ledger, code: int, kind: type[SeedanceError]) -> None:
+    """Once the API refuses the account, or redirects, the other clips are not submitted."""
     api = Api(*[refusal(code)] * 100)
     shared = submitter(api, ledger)
     clips = [CLIP.model_copy(update={"fingerprint": f"{number:032}"}) for number in range(100)]
@@ -482,7 +498,7 @@ async def test_refused_account_stops_batch(ledger: Ledger, code: int) -> None:
         *[shared.submit(clip, compose=compose, deadline=deadline) for clip in clips], return_exceptions=True
     )
 
-    assert {type(end) for end in ends} == {AuthenticationError if code == 401 else InsufficientFundsError}
+    assert {type(end) for end in ends} == {kind}
     assert len(api.sent) <= 16
 
 

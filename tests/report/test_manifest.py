@@ -138,6 +138,8 @@ MADE, REUSED, FAILED = (
 UNRESOLVED, IN_FLIGHT = entry(ClipStatus.unresolved), entry(ClipStatus.in_flight)
 REFUSED = entry(ClipStatus.not_submitted, cause="AuthenticationError")
 NOT_ARCHIVED = entry(ClipStatus.not_archived, cause="DeadlineError", billed_seconds=4)
+BLOCKED = entry(ClipStatus.not_submitted, cause="BlockedError")
+REDIRECTED = entry(ClipStatus.not_submitted, cause="RedirectedError")
 POOR = entry(ClipStatus.not_submitted, cause="InsufficientFundsError")
 
 EXITS = [
@@ -150,6 +152,9 @@ EXITS = [
     pytest.param([NOT_ARCHIVED, UNRESOLVED], Verdict.unresolved, id="unresolved before not archived"),
     pytest.param([REFUSED, REUSED], Verdict.setup, id="key refused, nothing spent"),
     pytest.param([REFUSED, MADE], Verdict.failed, id="key refused, something spent"),
+    pytest.param([BLOCKED, REUSED], Verdict.setup, id="firewall, nothing spent"),
+    pytest.param([BLOCKED, MADE], Verdict.failed, id="firewall, something spent"),
+    pytest.param([REDIRECTED, REFUSED], Verdict.setup, id="redirect"),
     pytest.param([POOR], Verdict.failed, id="balance too low"),
 ]
 
