@@ -18,6 +18,7 @@ from prefect_seedance.api.wire import ClipSettings, GenerateRequest, Generation
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.records import Attempt, Outcome, Result
 from prefect_seedance.clips.submit import Submitter
+from prefect_seedance.clips.unresolved import Resolver
 from prefect_seedance.errors import (
     ArchiveError,
     AuthenticationError,
@@ -157,6 +158,23 @@ async def test_unknown_outcome_stays_unresolved(ledger: Ledger, answer: httpx.Re
     assert len(api.sent) == 1
     (attempt,) = await ledger.attempts(CLIP.fingerprint)
     assert attempt.undecided
+    assert attempt.settling_seconds == 0
+    assert (await Resolver(ledger=ledger, resolved_by="ada").declare_lost(CLIP.fingerprint)).outcome
+
+
+async def test_says_from_when_to_resolve() -> None:
+    """If the loss of the answer cannot be recorded, the error names the time at which it can be resolved."""
+
+    class Failing(Store):
+        async def create(self, key: str, content: bytes) -> bool:
+            if key.endswith("no-answer.json"):
+                raise ArchiveError("read-only file system")
+            return await super().create(key, content)
+
+    ledger = Ledger(Failing.open("memory://no note"))
+
+    with pytest.raises(SubmissionUnresolvedError, match=r"or from \d\d:\d\d:\d\d UTC on, --lost, if"):
+        await submit(submitter(Api(httpx.ReadTimeout("")), ledger))
 
 
 NOTHING_STARTED = [
