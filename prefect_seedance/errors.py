@@ -21,7 +21,7 @@ SeedanceError                     transient   outcome known
 ├── DeadlineError                     no          yes     the wait ended; the generation continues
 ├── ArchiveError                      no          yes     a video could not be fetched or stored
 │   ├── UnreadableRecordError         no          yes     a record is damaged, or of a newer version
-│   ├── LinkExpiredError              no          yes     the result's URL is no longer served
+│   ├── LinkExpiredError              no          yes     the result's URL is not served
 │   ├── IntegrityError                yes         yes     bytes incomplete or not decodable
 │   └── TemporaryFileError            no          yes     a local temporary file cannot be written
 ├── SeamError                         no          yes     less similar than required
@@ -167,7 +167,7 @@ class UnreadableRecordError(ArchiveError):
 
 
 class LinkExpiredError(ArchiveError):
-    """The API no longer serves the video under this URL."""
+    """The API does not serve the video under this URL, no longer or not yet."""
 
 
 class IntegrityError(ArchiveError):

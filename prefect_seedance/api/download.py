@@ -41,8 +41,9 @@ MAX_CLIP_BYTES = 2**30
 """Far more than any clip: 15 s of 1080p in a format for editing have 600 MB. Without a bound, an endless
 stream would fill the disk."""
 
-_EXPIRED = {400, 401, 403, 404, 410}
-"""Statuses of an expired signed URL: Google Cloud Storage answers 400, others 401, 403, 404 or 410."""
+_NOT_SERVED = {202, 204, 400, 401, 403, 404, 409, 410, 423, 425}
+"""Statuses of a URL that has expired or does not serve the file yet: for an expired signature, Google Cloud
+Storage answers 400, others 401, 403, 404 or 410."""
 
 _PARTIAL = {httpx.codes.PARTIAL_CONTENT, httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE}
 _LENGTH = re.compile(r"\d{1,20}", re.ASCII)
@@ -136,7 +137,7 @@ class Downloader:
 
         Raises:
             ForbiddenHostError: If the URL or a redirect leads to a host that may not be read from.
-            LinkExpiredError: If the URL is no longer served.
+            LinkExpiredError: If the URL is not served, no longer or not yet.
             IntegrityError: If the download stays incomplete.
             TemporaryFileError: If the file cannot be written.
             ArchiveError: If the URL is invalid, or the file too large for a clip.
@@ -242,10 +243,10 @@ def _validator(response: httpx.Response) -> str:
 
 def _refusal(response: httpx.Response, shown: str) -> SeedanceError | None:
     code = response.status_code
+    if code in _NOT_SERVED:
+        return LinkExpiredError(f"{shown} is not served ({code})")
     if response.is_success or code in _PARTIAL:
         return None
-    if code in _EXPIRED:
-        return LinkExpiredError(f"The API no longer serves {shown} ({code})")
     if response.is_server_error or code == httpx.codes.TOO_MANY_REQUESTS:
         return ServerError(f"{shown} could not be fetched ({code})", code=code)
     return ArchiveError(f"{shown} could not be fetched ({code})")

@@ -20,6 +20,7 @@ from prefect_seedance.clips.record_format import Record, parse_record, serialize
 from prefect_seedance.clips.records import Attempt, clip_prefix
 from prefect_seedance.clips.sources import Sources, expiry, is_lost
 from prefect_seedance.errors import ArchiveError, DeadlineError, IntegrityError, TemporaryFileError
+from prefect_seedance.options import Waiting
 from prefect_seedance.printable import one_line
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storage.tempfiles import temporary_file, translated_errors
@@ -71,11 +72,16 @@ class Clip(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Archivist:
-    """Archives clips of one account in one store, eight at a time."""
+    """Archives clips of one account in one store, eight at a time.
+
+    Attributes:
+        settling_seconds: As in `Sources`.
+    """
 
     store: Store
     client: SeedanceClient
     downloader: Downloader
+    settling_seconds: float = Waiting().settling_seconds
     _gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_CONCURRENT_DOWNLOADS))
     _decoders: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="seedance-decoder")
@@ -93,7 +99,7 @@ class Archivist:
             deadline: By the event loop's clock.
 
         Raises:
-            LinkExpiredError: The API no longer serves the video.
+            LinkExpiredError: The API does not serve the video.
             IntegrityError: The video stays incomplete or undecodable.
             DeadlineError: The deadline came first; run again to continue.
             ArchiveError: No link serves the video, or the archive or a temporary file cannot be written.
@@ -104,7 +110,7 @@ class Archivist:
         try:
             async with asyncio.timeout_at(deadline), self._gate:
                 with temporary_file() as file:
-                    return await self._archive(attempt, file)
+                    return await self._archive(attempt, file, deadline=deadline)
         except TimeoutError:
             raise DeadlineError(
                 f"{attempt.intent.name} is generated and paid for, but was not archived before the deadline; "
@@ -115,12 +121,12 @@ class Archivist:
                 raise
             raise type(error)(f"{error}; {until}") from error
 
-    async def _archive(self, attempt: Attempt, file: BinaryIO) -> Clip:
+    async def _archive(self, attempt: Attempt, file: BinaryIO, *, deadline: float) -> Clip:
         intent = attempt.intent
         if found := await self._recovered(intent.fingerprint, file):
             sha256, facts = found
         else:
-            sha256, facts = await self._verified(attempt, file)
+            sha256, facts = await self._verified(attempt, file, deadline=deadline)
             await self._store(intent.fingerprint, file, sha256=sha256)
         clip = Clip(
             fingerprint=intent.fingerprint,
@@ -165,14 +171,19 @@ class Archivist:
         """Decode the video in a child, whose thread has its own pool, so that ledger writes do not wait."""
         return await probe_foreign(file, executor=self._decoders)
 
-    async def _verified(self, attempt: Attempt, file: BinaryIO) -> tuple[str, VideoFacts]:
+    async def _verified(self, attempt: Attempt, file: BinaryIO, *, deadline: float) -> tuple[str, VideoFacts]:
         """Download and verify the video; if that fails, store what arrived, because it was paid for.
 
         Only a video is stored: other bytes may be a page that is not for everyone who reads the archive.
         """
-        sources = Sources(client=self.client, downloader=self.downloader, decode=self._probe)
+        sources = Sources(
+            client=self.client,
+            downloader=self.downloader,
+            decode=self._probe,
+            settling_seconds=self.settling_seconds,
+        )
         try:
-            return await sources.fetch(attempt, file)
+            return await sources.fetch(attempt, file, deadline=deadline)
         except TemporaryFileError:
             raise
         except ArchiveError as error:

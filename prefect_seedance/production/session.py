@@ -99,7 +99,12 @@ class Session:
                 poller=poller,
                 store=store,
                 ledger=Ledger(store),
-                archivist=Archivist(store=store, client=client, downloader=downloader),
+                archivist=Archivist(
+                    store=store,
+                    client=client,
+                    downloader=downloader,
+                    settling_seconds=waiting.settling_seconds,
+                ),
                 inspector=Inspector(store=store, policy=settings.credentials.host_policy),
                 hosting=asyncio.Semaphore(_IMAGES_AT_ONCE),
                 objects=Objects(open_archive),

@@ -317,13 +317,13 @@ async def test_retries_transient_errors(answer: Answer, kind: type[SeedanceError
     assert asyncio.get_running_loop().time() - began < 60
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 410], ids=str)
+@pytest.mark.parametrize("status", [202, 204, 400, 401, 403, 404, 409, 410, 423, 425], ids=str)
 async def test_expired_links_are_final(status: int) -> None:
-    """A link that is no longer served is not requested again."""
+    """A link that is not served is not requested again."""
     script = Script(responds(status))
 
     with pytest.raises(
-        LinkExpiredError, match=rf"^The API no longer serves https://cdn\.example/clip\.mp4 \({status}\)$"
+        LinkExpiredError, match=rf"^https://cdn\.example/clip\.mp4 is not served \({status}\)$"
     ):
         await fetch(script)
 
