@@ -15,6 +15,7 @@ from prefect_seedance.clips.sources import is_lost
 from prefect_seedance.errors import (
     AuthenticationError,
     BlockedError,
+    ConnectionFailedError,
     ContentRejectedError,
     DeadlineError,
     IncompleteError,
@@ -199,20 +200,19 @@ class Manifest(BaseModel):
     @property
     def verdict(self) -> Verdict:
         """The most urgent thing left to do: resolve, then archive paid clips, then wait, then repair."""
-        if self.counts.get(ClipStatus.unresolved):
-            return Verdict.unresolved
-        if self.counts.get(ClipStatus.not_archived) or any(clip.is_stuck for clip in self.former):
-            return Verdict.failed
-        if self.is_complete:
-            return Verdict.complete
-        if self.counts.get(ClipStatus.in_flight) or any(
-            entry.cause == DeadlineError.__name__ for entry in self.clips
-        ):
-            return Verdict.in_flight
-        spent = self.billed_seconds or self.counts.get(ClipStatus.made)
-        fine = {ClipStatus.made, ClipStatus.reused}
-        refused = {entry.cause for entry in self.clips if entry.status not in fine} <= _OF_SETUP
-        return Verdict.setup if refused and not spent else Verdict.failed
+        counts, fine = self.counts, {ClipStatus.made, ClipStatus.reused}
+        causes = {entry.cause for entry in self.clips if entry.status not in fine}
+        spent, unreached = self.billed_seconds or counts.get(ClipStatus.made), ConnectionFailedError.__name__
+        is_stuck = counts.get(ClipStatus.not_archived) or any(clip.is_stuck for clip in self.former)
+        applies = {
+            Verdict.unresolved: counts.get(ClipStatus.unresolved),
+            Verdict.failed: is_stuck,
+            Verdict.complete: self.is_complete,
+            Verdict.in_flight: counts.get(ClipStatus.in_flight)
+            or (causes & {DeadlineError.__name__, unreached} and (spent or unreached not in causes)),
+            Verdict.setup: not spent and (unreached in causes or causes <= _OF_SETUP),
+        }
+        return next((verdict for verdict, does in applies.items() if does), Verdict.failed)
 
     def raise_for_status(self, *, in_flight: bool = False) -> Self:
         """Return the manifest if every clip is archived.

@@ -23,6 +23,7 @@ from prefect_seedance.errors import (
     ArchiveError,
     AuthenticationError,
     BlockedError,
+    ConnectionFailedError,
     ContentRejectedError,
     DeadlineError,
     FailKind,
@@ -474,6 +475,30 @@ async def test_late_claim_is_not_sent() -> None:
     assert first.outcome.result is Result.not_started
     assert attempt.intent.number == 2
     assert len(api.sent) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "said"),
+    [
+        (httpx.ConnectError("refused"), ConnectionFailedError, "refused.*Check the base URL and the network"),
+        (refusal(429), DeadlineError, "answered 429: no.*run again"),
+    ],
+    ids=["unreachable", "429"],
+)
+async def test_deadline_names_the_cause(
+    ledger: Ledger, answer: httpx.Response | Exception, kind: type[SeedanceError], said: str
+) -> None:
+    """A clip that could not be submitted in time has the error of the API, and the deadline is kept."""
+    clock = asyncio.get_running_loop().time
+    began = clock()
+
+    with pytest.raises(
+        kind, match=f"was not submitted before the deadline and cost nothing .*{said}"
+    ) as caught:
+        await submit(submitter(Api(*[answer] * 1000), ledger), seconds=100)
+
+    assert type(caught.value) is kind
+    assert clock() - began == pytest.approx(100, abs=1)
 
 
 async def test_submits_nothing_after_deadline(ledger: Ledger) -> None:
