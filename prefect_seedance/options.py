@@ -126,7 +126,7 @@ Settling = Annotated[
     Seconds,
     Help(
         "How long the API must report the same before it is believed, if it does not know an accepted "
-        "generation, or reports success without a URL."
+        "generation, or reports success without a URL or without serving the video."
     ),
 ]
 CallbackGrace = Annotated[

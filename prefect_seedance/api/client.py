@@ -11,6 +11,7 @@ from typing import Self, TypeVar
 import httpx
 
 from prefect_seedance.api.account import REQUESTS_PER_MINUTE, Account
+from prefect_seedance.api.bodies import ACCEPT_ENCODING
 from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.api.permit import Permit
 from prefect_seedance.api.responses import checked_id, parse_response, submitted_id
@@ -25,6 +26,7 @@ from prefect_seedance.errors import (
     InvalidRequestError,
     NoAnswerError,
     RateLimitedError,
+    RedirectedError,
     SeedanceError,
     SetupError,
     may_retry_read,
@@ -77,7 +79,11 @@ class SeedanceClient:
         self.requests_per_minute = requests_per_minute
         self.account = account or Account.of(self.base_url, _checked_key(api_key))
         self._timeout_seconds = timeout_seconds
-        self._headers = {"Authorization": f"Bearer {_checked_key(api_key)}", "Accept": "application/json"}
+        self._headers = {
+            "Authorization": f"Bearer {_checked_key(api_key)}",
+            "Accept": "application/json",
+            "Accept-Encoding": ACCEPT_ENCODING,
+        }
         self._submit_gate = asyncio.Semaphore(_MAX_CONCURRENT)
         self._read_gate = asyncio.Semaphore(_MAX_CONCURRENT)
         # If a server closes an idle connection just as it is reused, it is unknown whether the request
@@ -123,8 +129,7 @@ class SeedanceClient:
         Record the intent and submit inside. Then a recorded request is sent soon, or not at all.
 
         Raises:
-            AuthenticationError: If the API refused the key within the last minute.
-            InsufficientFundsError: If the balance was too low within the last minute.
+            ApiError: If the API refused key or balance, or its base URL redirected, within the last minute.
         """
         async with self._submit_gate:
             while True:
@@ -183,7 +188,7 @@ class SeedanceClient:
         seconds = permit.deadline - asyncio.get_running_loop().time()
         try:
             data = await retry(post, may_retry=may_retry_submission, seconds=seconds, lane=lane, sleep=pause)
-        except (AuthenticationError, InsufficientFundsError) as error:
+        except (AuthenticationError, InsufficientFundsError, RedirectedError) as error:
             self.account.refuse(error)
             raise
         return submitted_id(data)

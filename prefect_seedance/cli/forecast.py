@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from prefect_seedance.clips.history import ClipHistory, ClipStatus
 from prefect_seedance.clips.retry import failure
+from prefect_seedance.clips.unresolved import submitting_message
 from prefect_seedance.options import RetryPolicy
 from prefect_seedance.storyboard.image import SourceImage
 from prefect_seedance.storyboard.plan import Plan
@@ -67,7 +68,7 @@ class ForecastClip(BaseModel):
     Attributes:
         images: The start image and the end image, or fewer.
         billed_seconds: Of video that making it would bill.
-        reason: Why the run would not make it.
+        reason: Why the run would not make it, or what it would wait for.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -164,4 +165,6 @@ def _reason(history: ClipHistory, action: Action) -> str | None:
             "may already be paid for. Resolve the submission with: "
             f"prefect-seedance resolve ARCHIVE {last.intent.fingerprint[:12]}"
         )
+    if history.status is ClipStatus.submitting and last:
+        return submitting_message(last)
     return None

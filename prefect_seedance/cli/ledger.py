@@ -18,6 +18,7 @@ from prefect_seedance.cli.printing import count, grid, show
 from prefect_seedance.clips.history import ClipHistory, ClipStatus, clip_histories
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.sources import expiry
+from prefect_seedance.clips.unresolved import submitting_message
 from prefect_seedance.storage.store import Store
 
 app = App(name="ledger", default_parameter=PLAIN)
@@ -78,7 +79,8 @@ def ledger(
         clips = [line.model_dump(mode="json") for line in chosen]
         show(jsons.dumps({"archive": archive, "clips": clips}, indent=2))
     else:
-        show(*_rendered(chosen))
+        open_ones = [line for line in lines if line.status is ClipStatus.submitting] if unresolved else []
+        show(*_rendered(chosen), *[f"{line.reason}; afterwards it may be unresolved" for line in open_ones])
     return 0
 
 
@@ -102,6 +104,8 @@ def _line(fingerprint: str, history: ClipHistory, now: datetime, *, archive: str
     reasons = (*map(str, history.unreadable), *((outcome.code, outcome.message) if outcome else ()))
     if history.status is ClipStatus.not_archived:
         reasons = (expiry(outcome, archive=archive),)
+    if history.status is ClipStatus.submitting and attempt:
+        reasons = (submitting_message(attempt),)
     return Line(
         fingerprint=fingerprint,
         name=intent.name if intent else "",

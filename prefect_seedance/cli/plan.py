@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 from cyclopts import App, Parameter
 from rich.console import RenderableType
@@ -30,6 +30,7 @@ from prefect_seedance.cli.printing import count, grid, show
 from prefect_seedance.clips.history import ClipHistory, clip_histories
 from prefect_seedance.options import DEFAULT_MAX_SECONDS, Budget, Loading, RetryPolicy
 from prefect_seedance.production.limits import other_owner, over_budget, seconds_to_buy
+from prefect_seedance.storage.hard_links import check_hard_links
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard import plan as planning
 from prefect_seedance.storyboard.loader import load_storyboard
@@ -99,6 +100,7 @@ class _Forecaster:
         )
         planned = planning.plan(parsed.clips, title=parsed.title, name=name)
         store = await open_if_exists(self.archive) if self.archive else None
+        await _check_folder(self.archive, store)
         known = await _histories(store, planned)
         billed_seconds = seconds_to_buy(planned, known, retry)
         refusals = (
@@ -120,6 +122,18 @@ class _Forecaster:
     def _max_seconds(self) -> int:
         limit = self.options.budget.max_seconds
         return DEFAULT_MAX_SECONDS if limit is None else limit
+
+
+async def _check_folder(archive: str, store: Store | None) -> None:
+    """Check what a run would require of a folder, also of one that it would create.
+
+    Raises:
+        SetupError: If a run could not create records in it.
+    """
+    if store:
+        await store.check_folder()
+    elif archive:
+        await asyncio.to_thread(check_hard_links, Path(archive))
 
 
 async def _histories(store: Store | None, planned: Plan) -> Mapping[str, ClipHistory]:

@@ -110,8 +110,9 @@ class Lines:
         return nullcontext()
 
     def note(self, text: str) -> None:
-        """Print it to standard error."""
-        self._print(text, sys.stderr)
+        """Print it to standard error, unless it is empty."""
+        if text:
+            self._print(text, sys.stderr)
 
     def _print(self, line: str, out: TextIO) -> None:
         try:

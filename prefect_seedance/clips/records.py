@@ -18,6 +18,8 @@ ACCEPTANCE_FILE: Final = "accepted.json"
 OUTCOME_FILE: Final = "outcome.json"
 NO_RESULT: Final = "NO_RESULT"
 """Code of an outcome without a video, although the API reported no failure."""
+LOST_ANSWER_FILE: Final = "no-answer.json"
+"""Recorded by the run that submitted it when the answer was lost, so that no one waits for it."""
 LATE_ACCEPTANCE_FILE: Final = "late-accepted.json"
 """The API's answer to the run, recorded after another generation was adopted by mistake."""
 LATE_OUTCOME_FILE: Final = "late-outcome.json"
@@ -81,6 +83,17 @@ class Acceptance(Record):
     generation_id: str
     accepted_at: AwareDatetime
     resolved_by: str | None = None
+
+
+class LostAnswer(Record):
+    """A submission whose answer did not arrive, or was not usable; only its existence counts.
+
+    Attributes:
+        reason: The error of the request.
+    """
+
+    lost_at: AwareDatetime
+    reason: str
 
 
 class Result(StrEnum):
@@ -194,13 +207,18 @@ class Outcome(Record):
 
 
 class Attempt(BaseModel):
-    """One paid try at a clip: its records so far."""
+    """One paid try at a clip: its records so far.
+
+    Attributes:
+        has_lost_answer: Whether the run that submitted it recorded that it has no answer.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     intent: Intent
     acceptance: Acceptance | None = None
     outcome: Outcome | None = None
+    has_lost_answer: bool = False
 
     @classmethod
     def of(cls, intent: Intent, acceptance: Acceptance | None, outcome: Outcome | None) -> Self:
@@ -250,6 +268,8 @@ class Attempt(BaseModel):
 
         Never longer than the run allowed itself, even if its clock is ahead of ours.
         """
+        if self.has_lost_answer:
+            return 0.0
         left = self.intent.settles_by - wall_clock.now()
         return max(0.0, min(left, self.intent.settles_by - self.intent.asked_at).total_seconds())
 

@@ -22,7 +22,9 @@ from prefect_seedance.clips.retry import decisive, failure, forbidding
 from prefect_seedance.clips.unresolved import wait_until_resolved
 from prefect_seedance.errors import (
     ArchiveError,
+    ConnectionFailedError,
     DeadlineError,
+    SeedanceError,
     SubmissionUnresolvedError,
 )
 from prefect_seedance.options import RetryPolicy
@@ -101,9 +103,16 @@ class Submitter:
                 if not self._expects_callback or isinstance(error.__cause__, ArchiveError):
                     raise  # a message with the id of an accepted generation must reach the author
                 unresolved = error
-        raise unresolved or DeadlineError(
-            f"{clip.name} was not submitted before the deadline and cost nothing; run again to continue"
-        )
+        raise unresolved or self._late(clip)
+
+    def _late(self, clip: PlannedClip) -> SeedanceError:
+        """Return the error of a clip that was not submitted in time, with what has prevented it."""
+        refusal = self.client.account.submissions.refusal
+        reason = f" ({refusal})" if refusal else ""
+        message = f"{clip.name} was not submitted before the deadline and cost nothing{reason}"
+        if isinstance(refusal, ConnectionFailedError):
+            return ConnectionFailedError(f"{message}. Check the base URL and the network, then run again")
+        return DeadlineError(f"{message}; run again to continue")
 
     def _paid(self, attempts: Sequence[Attempt]) -> Attempt | None:
         """Return an attempt that this run may have paid for: it pays for a clip once."""

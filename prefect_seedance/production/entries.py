@@ -47,7 +47,7 @@ class Bookkeeper:
             billed = self._billed(attempts)
             return Entry.of(clip, ClipStatus.made, attempt=last, archived=archived, billed_seconds=billed)
         if last and last.undecided and not isinstance(error, SubmissionUnresolvedError):
-            error = SubmissionUnresolvedError(unresolved_message(self.ledger, last.intent))
+            error = SubmissionUnresolvedError(unresolved_message(self.ledger, last))
         is_unreadable = isinstance(error, UnreadableRecordError)
         status = ClipStatus.unreadable if is_unreadable else status_of(last, error)
         until = expiry(last.outcome, archive=self.ledger.archive) if last else ""

@@ -21,6 +21,7 @@ from prefect_seedance.production.rescue import Rescuer
 from prefect_seedance.production.session import Session
 from prefect_seedance.production.slots import RunSlots
 from prefect_seedance.production.steps import Steps
+from prefect_seedance.production.waits import OnWait, Waits, log_wait
 from prefect_seedance.report.known_findings import KnownFindings
 from prefect_seedance.report.manifest import Entry, Manifest, find_manifest, production_key
 from prefect_seedance.report.paid_clip import PaidClip
@@ -30,7 +31,12 @@ _log = get_logger(__name__)
 
 
 async def run(
-    prepared: Prepared, *, session: Session, steps: Steps, on_progress: OnProgress = ignore
+    prepared: Prepared,
+    *,
+    session: Session,
+    steps: Steps,
+    on_progress: OnProgress = ignore,
+    on_wait: OnWait = log_wait,
 ) -> Manifest:
     """Make the missing clips, and return the manifest.
 
@@ -38,6 +44,12 @@ async def run(
     """
     began_at, settings = datetime.now(UTC), prepared.settings
     deadline = asyncio.get_running_loop().time() + settings.waiting.deadline_seconds
+    slots = RunSlots(
+        slots=session.client.account.slots,
+        limit=settings.credentials.generations_in_flight,
+        deadline=deadline if settings.waiting.wait else 0.0,
+        statuses=prepared.statuses,
+    )
     production = Production(
         prepared=prepared,
         session=session,
@@ -46,11 +58,9 @@ async def run(
         deadline=deadline,
         began_at=began_at,
         books=Bookkeeper(store=session.store, ledger=session.ledger, settings=settings),
-        slots=RunSlots(
-            slots=session.client.account.slots,
-            limit=settings.credentials.generations_in_flight,
-            deadline=deadline if settings.waiting.wait else 0.0,
-            statuses=prepared.statuses,
+        slots=slots,
+        waits=Waits(
+            client=session.client, poller=session.poller, slots=slots, deadline=deadline, on_wait=on_wait
         ),
     )
     return await production.run()
@@ -73,6 +83,7 @@ class Production:
     began_at: datetime
     books: Bookkeeper
     slots: RunSlots
+    waits: Waits
     entries: dict[str, Entry] = field(default_factory=dict)
 
     async def run(self) -> Manifest:
@@ -94,8 +105,9 @@ class Production:
             tasks = [asyncio.create_task(self._finish(clip, outputs)) for clip in plan.distinct]
             former = asyncio.create_task(self._rescue())
             try:
-                with self._listening():
-                    await asyncio.gather(*tasks, former)
+                async with self.waits.watched():
+                    with self._listening():
+                        await asyncio.gather(*tasks, former)
             finally:
                 former.cancel()
                 manifest = await supervise(
@@ -250,6 +262,7 @@ class Production:
     def _notify(
         self, clip: PlannedClip, status: ClipStatus, *, detail: str = "", is_final: bool = False
     ) -> None:
+        self.waits.statuses[clip.fingerprint] = status
         notify(self.on_progress, Progress(clip, status, detail, is_final))
 
     def _seconds_left(self) -> float:

@@ -19,6 +19,7 @@ import obstore.exceptions
 
 from prefect_seedance.errors import ArchiveError, SetupError
 from prefect_seedance.storage.backends import Backend, translated_errors
+from prefect_seedance.storage.hard_links import check_hard_links
 
 _PART_BYTES = 8 * 1024 * 1024
 """Most clips fit into one part, which is one request, so that a killed process leaves nothing in a bucket.
@@ -77,6 +78,7 @@ class Store:
         Raises:
             SetupError: If the store cannot be used.
         """
+        await self.check_folder()
         try:
             async with asyncio.timeout(_PROBE_SECONDS):
                 await self._probe(f"probes/{secrets.token_hex(8)}")
@@ -90,6 +92,15 @@ class Store:
             raise SetupError(
                 f"The archive {self.url} cannot be used: {reason}. Nothing was spent. {remedy}"
             ) from None
+
+    async def check_folder(self) -> None:
+        """Check that a folder has hard links, without which it creates no records.
+
+        Raises:
+            SetupError: If it has none.
+        """
+        if self._backend.folder:
+            await asyncio.to_thread(check_hard_links, self._backend.folder)
 
     async def _probe(self, key: str) -> None:
         first, second = (secrets.token_bytes(16) for _ in range(2))

@@ -1,6 +1,7 @@
 """The list of submitted clips."""
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,14 @@ from prefect_seedance.cli import main
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.plan import PlannedClip
 from tests.cli.conftest import Run
-from tests.records import FAILED, record_in_flight, record_outcome, record_unreadable, record_unresolved
+from tests.records import (
+    FAILED,
+    record_in_flight,
+    record_outcome,
+    record_submitting,
+    record_unreadable,
+    record_unresolved,
+)
 
 
 def test_unresolved_comes_first(
@@ -38,6 +46,22 @@ def test_lists_unresolved_only(archive: Path, clips: tuple[PlannedClip, ...], ru
     assert (line["status"], line["name"]) == ("unresolved", "noon → dusk")
     assert line["asked_by"] == "host process 7"
     assert line["age_seconds"] >= 3 * 3600
+
+
+def test_says_until_when_to_wait(
+    archive: Path, clips: tuple[PlannedClip, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With --unresolved a person reads until when a submission may still be answered."""
+    asyncio.run(_record_submitting(archive, clips[0]))
+
+    assert main(["ledger", str(archive), "--unresolved"]) == 0
+
+    out = " ".join(capsys.readouterr().out.split())
+    assert re.fullmatch(
+        r"0 clips dawn → noon is being submitted by host process 7, which may record an answer until "
+        r"\d\d:\d\d:\d\d UTC; afterwards it may be unresolved",
+        out,
+    )
 
 
 def test_status_follows_records(archive: Path, clips: tuple[PlannedClip, ...], run_json: Run) -> None:
@@ -86,6 +110,10 @@ async def _record(archive: Path, clips: tuple[PlannedClip, ...]) -> None:
     store = Store.open(str(archive))
     await record_outcome(store, clips[0], FAILED)
     await record_unresolved(store, clips[1])
+
+
+async def _record_submitting(archive: Path, clip: PlannedClip) -> None:
+    await record_submitting(Store.open(str(archive)), clip)
 
 
 async def _record_in_flight(archive: Path, clip: PlannedClip) -> None:
