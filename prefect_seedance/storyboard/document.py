@@ -1,7 +1,7 @@
 """A parsed file that knows its lines."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn, Self
@@ -10,7 +10,9 @@ from urllib.parse import quote, urljoin
 from prefect_seedance.errors import StoryboardError
 from prefect_seedance.storage.locations import Location
 from prefect_seedance.storyboard.files import read_regular
-from prefect_seedance.storyboard.yaml_lines import Loc, ParsedYaml, SyntaxIssue, UnreadableError, parse_yaml
+from prefect_seedance.storyboard.schema import FIELDS
+from prefect_seedance.storyboard.typos import layout_typos, value_typo
+from prefect_seedance.storyboard.yaml_lines import Loc, SyntaxIssue, UnreadableError, parse_yaml
 
 MAX_DOCUMENT_BYTES: Final = 1_000_000
 """The largest storyboard file: a thousand shots with long prompts fit."""
@@ -91,6 +93,7 @@ class Document:
             that a downloaded document cannot name local files.
         lines: The line at which each value begins; empty if the document was not parsed from text.
         issues: Syntax problems that did not stop the parser.
+        typos: Lines that look mistyped. They are reported only if there are issues, because they may be text.
     """
 
     value: object
@@ -99,6 +102,7 @@ class Document:
     base_url: str | None = None
     lines: Mapping[Loc, int] = field(default_factory=dict, repr=False)
     issues: tuple[Issue, ...] = ()
+    typos: tuple[Issue, ...] = ()
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -130,21 +134,26 @@ class Document:
         Raises:
             StoryboardError: The bytes are too large, not UTF-8, or not YAML or JSON.
         """
+        mistyped: tuple[SyntaxIssue, ...] = ()
         try:
-            parsed = _parse_bytes(data)
+            text = _decode(data)
+            mistyped = layout_typos(text, fields=FIELDS)
+            parsed = parse_yaml(text)
         except UnreadableError as error:
-            raise_issues([Issue(_position(name, error.issue.line), (), error.issue.message)])
-        issues = tuple(
-            Issue(_position(name, duplicate.line), loc, duplicate.message)
-            for loc, duplicate in parsed.duplicates.items()
-        )
+            if not error.is_unclear:
+                mistyped = (error.issue,)
+            mistyped = mistyped or (value_typo(text, error.issue.line) or error.issue,)
+            raise_issues([_issue(name, typo) for typo in mistyped])
+        swallowed = [_issue(name, typo) for typo in mistyped if typo.line in parsed.continued]
+        issues = [_issue(name, issue, loc=loc) for loc, issue in parsed.issues.items()]
         return cls(
             value=parsed.value,
             name=name,
             folder=folder,
             base_url=base_url,
             lines=parsed.lines,
-            issues=issues,
+            issues=(*swallowed, *issues),
+            typos=tuple(_issue(name, typo) for typo in mistyped),
         )
 
     @classmethod
@@ -166,6 +175,11 @@ class Document:
     def issue(self, loc: Loc, message: str) -> Issue:
         """Create an issue about the value at this path."""
         return Issue(self.position(loc), loc, message)
+
+    def refuse(self, issues: Iterable[Issue]) -> NoReturn:
+        """Raise the issues as one StoryboardError, after the lines that look mistyped."""
+        mistyped = {typo.position for typo in self.typos}
+        raise_issues([*self.typos, *(issue for issue in issues if issue.position not in mistyped)])
 
     def locate(self, name: str, *, allow_outside: bool) -> Path | Location | str:
         """Return the local path, stored object or URL that a file name in this document refers to.
@@ -211,7 +225,11 @@ def _position(name: str, line: int | None) -> str:
     return name if line is None else f"{name}:{line}"
 
 
-def _parse_bytes(data: bytes) -> ParsedYaml:
+def _issue(name: str, issue: SyntaxIssue, *, loc: Loc = ()) -> Issue:
+    return Issue(_position(name, issue.line), loc, issue.message)
+
+
+def _decode(data: bytes) -> str:
     if len(data) > MAX_DOCUMENT_BYTES:
         raise UnreadableError(
             SyntaxIssue(
@@ -219,7 +237,7 @@ def _parse_bytes(data: bytes) -> ParsedYaml:
             )
         )
     try:
-        text = data.decode("utf-8-sig")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UnreadableError(
             SyntaxIssue(
@@ -227,4 +245,3 @@ def _parse_bytes(data: bytes) -> ParsedYaml:
                 f"is not UTF-8 (byte 0x{data[error.start]:02X}); save the file as UTF-8",
             )
         ) from error
-    return parse_yaml(text)

@@ -13,7 +13,7 @@ from prefect_seedance.api.models import CAPABILITIES, DEFAULT_MODEL
 from prefect_seedance.api.wire import ClipInput, problems
 from prefect_seedance.errors import SetupError, StoryboardError
 from prefect_seedance.storage.locations import Location
-from prefect_seedance.storyboard.document import Document, raise_issues
+from prefect_seedance.storyboard.document import Document
 from prefect_seedance.storyboard.image import SourceImage
 from prefect_seedance.storyboard.image_inspection import inspect_bytes, inspect_file
 from prefect_seedance.storyboard.schema import ClipList, ClipOverrides, ClipRequest, Defaults, Storyboard
@@ -128,7 +128,7 @@ def parse_storyboard(
     )
     found = [document.issue(loc, message) for loc, message in findings if not validated.is_invalid(loc)]
     if issues := dict.fromkeys((*document.issues, *validated.issues, *found)):
-        raise_issues(sorted(issues, key=lambda issue: (document.line(issue.loc) or 0, issue.loc)))
+        document.refuse(sorted(issues, key=lambda issue: (document.line(issue.loc) or 0, issue.loc)))
     images = {name: image for name, image in inspected.items() if isinstance(image, SourceImage)}
     return ParsedStoryboard(
         storyboard=storyboard,

@@ -1,7 +1,7 @@
 """The models of a storyboard file and of a list of clips."""
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import (
     BaseModel,
@@ -121,6 +121,12 @@ class ClipList(_Strict):
     title: Text = Field(default="", description="Title, which also names the production.")
     defaults: Defaults = Field(default=Defaults(), description="Settings for every clip.")
     clips: tuple[ClipSpec, ...] = Field(description="The clips, one or more.")
+
+
+FIELDS: Final = frozenset(
+    name for model in (Storyboard, Shot, ClipList, ClipSpec, Defaults) for name in model.model_fields
+)
+"""The names of all fields that an author can write."""
 
 
 class ClipRequest(BaseModel):

@@ -12,7 +12,7 @@ from typing import Any, Final, Generic, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from prefect_seedance.storyboard.document import Document, Issue, raise_issues
+from prefect_seedance.storyboard.document import Document, Issue
 from prefect_seedance.storyboard.yaml_lines import Loc
 
 SchemaT = TypeVar("SchemaT", bound=BaseModel)
@@ -79,12 +79,12 @@ def validate(document: Document, *, schema: type[SchemaT], placeholders: Placeho
     invalid = {error["loc"] for error in errors}
     reported = tuple(issue for issue in issues if issue.loc not in misspelt)
     if () in invalid:
-        raise_issues(reported)
+        document.refuse(reported)
     repaired = _repair(document.value, invalid=invalid, misspelt=misspelt, placeholders=placeholders)
     try:
         value = schema.model_validate(repaired)
     except ValidationError:
-        raise_issues(reported)
+        document.refuse(reported)
     return Validated(value=value, issues=reported, invalid=frozenset(invalid | misspelt))
 
 

@@ -53,7 +53,7 @@ def test_duplicate_fields_become_issues() -> None:
     document = Document.parse(b"title: a\ntitle: b\n", name="board.yaml")
 
     assert [str(issue) for issue in document.issues] == [
-        "board.yaml:2: title: is a duplicate of line 1; keep one of them"
+        "board.yaml:2: title: appears again, after line 1; keep one of the two"
     ]
 
 

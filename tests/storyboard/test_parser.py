@@ -311,7 +311,7 @@ def _shots(first: str, *others: str) -> str:
             "image: images/dawn.png\nprompt: waves\nprompt: gulls",
             5,
             "prompt",
-            "is a duplicate of line 4",
+            "appears again, after line 4",
             id="duplicate",
         ),
     ],
