@@ -89,6 +89,7 @@ class Forecast(BaseModel):
     Attributes:
         archive: None if none was given, so that every clip would be made.
         cost: Of the billed seconds; None without a price.
+        warning: What the author may not expect; empty if there is nothing.
         refusals: Why a run would refuse the production, and the remedies; empty if it would not.
     """
 
@@ -101,6 +102,7 @@ class Forecast(BaseModel):
     billed_seconds: int
     cost: Decimal | None
     clips: tuple[ForecastClip, ...]
+    warning: str = ""
     refusals: tuple[str, ...] = ()
 
     @property

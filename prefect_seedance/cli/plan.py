@@ -12,6 +12,7 @@ from rich.text import Text
 from prefect_seedance.api.addresses import HostPolicy
 from prefect_seedance.api.credentials import base_url_from_env
 from prefect_seedance.cli.archives import open_archive, open_if_exists
+from prefect_seedance.cli.errors import warn
 from prefect_seedance.cli.exit_codes import ExitCode
 from prefect_seedance.cli.forecast import Action, Forecast, ForecastClip, foreseen
 from prefect_seedance.cli.options import (
@@ -48,6 +49,16 @@ _STYLES: Mapping[Action, str] = {
     Action.keep_failed: "red",
 }
 
+_RESULTS: Mapping[Action, str] = {
+    Action.make: "made",
+    Action.reuse: "reused",
+    Action.archive: "archived",
+    Action.wait: "awaited",
+    Action.keep_unresolved: "left unresolved",
+    Action.keep_unreadable: "left unreadable",
+    Action.keep_failed: "left failed",
+}
+
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +88,8 @@ def plan(
     with exit code 2 if a run would refuse the production.
     """
     forecast = asyncio.run(_Forecaster(archive=archive, options=options).forecast(storyboard, name=name))
+    if forecast.warning:
+        warn(forecast.warning)
     show(*([forecast.model_dump_json(indent=2)] if json else _rendered(forecast)))
     return ExitCode.setup if forecast.refusals else 0
 
@@ -113,6 +126,7 @@ class _Forecaster:
             billed_seconds=billed_seconds,
             cost=price and billed_seconds * price,
             clips=tuple(foreseen(planned, known, retry)),
+            warning=parsed.note,
             refusals=tuple(filter(None, refusals)),
         )
 
@@ -157,6 +171,6 @@ def _changed(clips: Iterable[ForecastClip]) -> Iterator[RenderableType]:
 
 
 def _totals(forecast: Forecast) -> str:
-    counts = ", ".join(f"{action} {number:,}" for action, number in forecast.counts.items())
+    counts = ", ".join(f"{number:,} {_RESULTS[action]}" for action, number in forecast.counts.items())
     price = "" if forecast.cost is None else f", at a cost of {forecast.cost:,}"
     return f"{counts}. {forecast.billed_seconds:,} s of video would be billed{price}."

@@ -32,7 +32,7 @@ class Prepared:
         statuses: Of all clips, as the ledger shows them, by fingerprint.
         settings: With the name of the production and the id of the run.
         output: With every open choice made.
-        warning: A doubt that does not stop the run; empty if there is none.
+        warning: Doubts that do not stop the run, one a line; empty if there are none.
     """
 
     storyboard: ParsedStoryboard
@@ -100,7 +100,9 @@ async def prepare(
         statuses={fingerprint: history.status for fingerprint, history in known.items()},
         settings=replace(settings, production=planned.name, run_id=secrets.token_hex(8)),
         output=_decided(output, parsed),
-        warning=await host.check(image for clip in missing for image in clip.images),
+        warning="\n".join(
+            filter(None, (parsed.note, await host.check(image for clip in missing for image in clip.images)))
+        ),
     )
 
 

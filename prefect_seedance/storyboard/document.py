@@ -93,6 +93,7 @@ class Document:
             that a downloaded document cannot name local files.
         lines: The line at which each value begins; empty if the document was not parsed from text.
         issues: Syntax problems that did not stop the parser.
+        note: What the author may not expect about a document that is in order; empty if there is nothing.
         typos: Lines that look mistyped. They are reported only if there are issues, because they may be text.
     """
 
@@ -103,6 +104,7 @@ class Document:
     lines: Mapping[Loc, int] = field(default_factory=dict, repr=False)
     issues: tuple[Issue, ...] = ()
     typos: tuple[Issue, ...] = ()
+    note: str = ""
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -158,10 +160,15 @@ class Document:
 
     @classmethod
     def inline(
-        cls, value: object, *, name: str = "storyboard", folder: Path | Location | None = None
+        cls,
+        value: object,
+        *,
+        name: str = "storyboard",
+        folder: Path | Location | None = None,
+        note: str = "",
     ) -> Self:
         """Wrap data that does not come from a file."""
-        return cls(value=value, name=name, folder=folder)
+        return cls(value=value, name=name, folder=folder, note=note)
 
     def line(self, loc: Loc) -> int | None:
         """Return the line of a value or, if it is absent, of the nearest value that encloses it."""

@@ -61,12 +61,14 @@ class ParsedStoryboard:
         title: Its title, or else the name of its file.
         model: Id of the model whose limits were checked.
         clips: Its clips in order.
+        note: What the author may not expect, in sentences; empty if there is nothing.
     """
 
     storyboard: Storyboard | ClipList
     title: str
     model: str
     clips: tuple[ClipRequest, ...]
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +137,7 @@ def parse_storyboard(
         title=_one_line(storyboard.title or Path(document.name).stem),
         model=model,
         clips=tuple(_requests(drafts, images, storyboard.defaults)),
+        note=document.note,
     )
 
 
