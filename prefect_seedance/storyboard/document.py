@@ -9,6 +9,7 @@ from urllib.parse import quote, urljoin
 
 from prefect_seedance.errors import StoryboardError
 from prefect_seedance.storage.locations import Location
+from prefect_seedance.storage.names import composed, path_suggestion
 from prefect_seedance.storyboard.files import read_regular
 from prefect_seedance.storyboard.schema import FIELDS
 from prefect_seedance.storyboard.typos import layout_typos, value_typo
@@ -20,7 +21,7 @@ MAX_DOCUMENT_BYTES: Final = 1_000_000
 _MAX_ISSUES: Final = 20
 """Errors in one message; more do not help, and a file can have a hundred thousand."""
 
-_MAX_ISSUE_CHARACTERS: Final = 300
+_MAX_ISSUE_CHARACTERS: Final = 400
 _MAX_POSITION_CHARACTERS: Final = 100
 _MAX_LOC_CHARACTERS: Final = 60
 _MAX_PART_CHARACTERS: Final = 5000
@@ -114,11 +115,13 @@ class Document:
             StoryboardError: The file is missing, irregular, too large, not UTF-8, or not YAML or JSON.
         """
         try:
-            data = read_regular(path, max_bytes=MAX_DOCUMENT_BYTES)
+            data = read_regular(composed(path), max_bytes=MAX_DOCUMENT_BYTES)
         except (OSError, ValueError) as error:
+            full = path.absolute()
             reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            similar = path_suggestion(full) if isinstance(error, FileNotFoundError) else ""
             raise_issues(
-                [Issue(str(path), (), f"cannot be read ({reason}); the full path is {path.absolute()}")]
+                [Issue(str(path), (), f"cannot be read ({reason}); the full path is {full}{similar}")]
             )
         return cls.parse(data, name=path.name, folder=path.absolute().parent)
 
@@ -212,14 +215,14 @@ class Document:
 
 def _resolve_inside(folder: Path | None, path: Path, *, allow_outside: bool) -> Path:
     if path.is_absolute() and allow_outside:
-        return path.resolve()
+        return composed(path).resolve()
     if folder is None:
         raise StoryboardError(
             f"'{path}' is a local file, and this storyboard is not in a folder; "
             "use an https URL, or an absolute path with --allow-outside"
         )
     root = folder.resolve()
-    resolved = (root / path).resolve()
+    resolved = composed(root / path).resolve()
     if not resolved.is_relative_to(root):
         raise StoryboardError(
             f"'{path}' leads out of the storyboard's folder {root}; "

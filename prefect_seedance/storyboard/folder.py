@@ -80,10 +80,7 @@ async def list_stored(location: Location, names: Iterable[str], *, objects: Obje
         StoryboardError: The store refuses access.
     """
     shown = [name for name in names if not name.startswith(".")]
-    kinds = {
-        name: await _stored_kind(location._replace(key=f"{location.key}/{name}".lstrip("/")), objects)
-        for name in shown
-    }
+    kinds = {name: await _stored_kind(location.child(name), objects) for name in shown}
     return _sorted_out(location, kinds)
 
 

@@ -273,11 +273,11 @@ def _shots(first: str, *others: str) -> str:
             "image: images/old.gif\nprompt: waves",
             3,
             "image",
-            "is not an image that can be decoded",
+            "is a GIF image; save the image as JPEG, PNG or WEBP",
             id="wrong format",
         ),
         pytest.param(
-            "image: images/notes.txt\nprompt: waves", 3, "image", "is not an image", id="not an image"
+            "image: images/notes.txt\nprompt: waves", 3, "image", "is a text file", id="not an image"
         ),
         pytest.param("image: images/big.png\nprompt: waves", 3, "image", "has 100,000,", id="over 100 MB"),
         pytest.param("image: images/cut.png\nprompt: waves", 3, "image", "is a damaged PNG", id="truncated"),
