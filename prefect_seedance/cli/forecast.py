@@ -52,7 +52,7 @@ class ForecastImage(BaseModel):
         """Describe a source image."""
         sent = image.converted_size or (image.width, image.height)
         return cls(
-            source=image.source,
+            source=image.source if image.is_local else image.identity,
             width=image.width,
             height=image.height,
             changes=image.changes,

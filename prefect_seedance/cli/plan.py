@@ -28,6 +28,7 @@ from prefect_seedance.cli.options import (
     Storyboard,
 )
 from prefect_seedance.cli.printing import count, grid, show
+from prefect_seedance.clips.former import with_former_fingerprints
 from prefect_seedance.clips.history import ClipHistory, clip_histories
 from prefect_seedance.options import DEFAULT_MAX_SECONDS, Budget, Loading, RetryPolicy
 from prefect_seedance.production.limits import other_owner, over_budget, seconds_to_buy
@@ -112,6 +113,8 @@ class _Forecaster:
         )
         planned = planning.plan(parsed.clips, title=parsed.title, name=name)
         store = await open_if_exists(self.archive) if self.archive else None
+        if store:
+            planned = await with_former_fingerprints(planned, store)
         known = await _histories(store, planned)
         billed_seconds = seconds_to_buy(planned, known, retry)
         refusals = (

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from prefect_seedance.clips.archive import Clip
+from prefect_seedance.clips.former import with_former_fingerprints
 from prefect_seedance.clips.history import ClipStatus, clip_histories
 from prefect_seedance.clips.image_hosting import ImageHost
 from prefect_seedance.errors import SetupError
@@ -78,6 +79,7 @@ async def prepare(
     await asyncio.to_thread(probe_temporary_folder)
     store = await open_archive(settings.archive)
     await store.probe()
+    planned = await with_former_fingerprints(planned, store)
     known = await clip_histories(store, [clip.fingerprint for clip in planned.distinct])
     refusals = (
         await other_owner(store, planned, is_named=bool(name)),

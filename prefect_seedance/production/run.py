@@ -77,7 +77,9 @@ class Production:
     async def run(self) -> Manifest:
         """Make the missing clips, and account for them even if the run is cancelled."""
         prepared, plan = self.prepared, self.prepared.plan
-        words = prepared.storyboard.storyboard.model_dump_json(indent=2, exclude_none=True)
+        words = prepared.storyboard.storyboard.without_signatures().model_dump_json(
+            indent=2, exclude_none=True
+        )
         await self.session.store.put(production_key(plan.name, "storyboard.json"), words.encode())
         async with OutputMaker(
             output=prepared.output,
