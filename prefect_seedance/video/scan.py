@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from prefect_seedance.errors import IntegrityError
 from prefect_seedance.video.filters import Filter, FilterChain
-from prefect_seedance.video.probe import open_video, tracks
+from prefect_seedance.video.probe import open_video, shown_size, tracks
 
 _STILL_LINES = 360
 """Enough for the report page; a still takes about 50 kB."""
@@ -68,7 +68,8 @@ def scan(file: BinaryIO, *, duration_seconds: float) -> Scan:
         video, audio = tracks(container)
         video_filters = FilterChain(video, *_VIDEO_FILTERS)
         audio_filters = FilterChain(audio, *_AUDIO_FILTERS) if audio else None
-        stills, black, frozen, silent = _Stills(duration_seconds / 2), _Marks(), _Marks(), _Marks()
+        stills = _Stills(duration_seconds / 2, size=shown_size(video))
+        black, frozen, silent = _Marks(), _Marks(), _Marks()
 
         def read_frames(frames: Iterator[VideoFrame | AudioFrame]) -> None:
             for frame in frames:
@@ -103,9 +104,10 @@ def scan(file: BinaryIO, *, duration_seconds: float) -> Scan:
 
 
 class _Stills:
-    """Keeps the first frame, the one at a given time, and the last."""
+    """Keeps the first frame, the one at a given time, and the last, in square pixels."""
 
-    def __init__(self, middle_seconds: float) -> None:
+    def __init__(self, middle_seconds: float, *, size: tuple[int, int]) -> None:
+        self._size = size
         self.begin_seconds = 0.0
         self._middle_seconds = middle_seconds
         self._first: VideoFrame | None = None
@@ -124,11 +126,12 @@ class _Stills:
         for frame in (self._first, self._middle, self._last):
             if frame is None:
                 raise IntegrityError("The video has no frame that can be decoded")
-            yield _still(frame)
+            yield _still(frame, size=self._size)
 
 
-def _still(frame: VideoFrame) -> Image.Image:
+def _still(frame: VideoFrame, *, size: tuple[int, int]) -> Image.Image:
     image = cast(Image.Image, frame.to_image())  # type: ignore[no-untyped-call]  # untyped in PyAV
+    image = image if image.size == size else image.resize(size, Image.Resampling.LANCZOS)
     image.thumbnail((image.width, _STILL_LINES), Image.Resampling.LANCZOS)
     return image
 
