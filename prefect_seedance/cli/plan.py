@@ -11,6 +11,7 @@ from rich.text import Text
 
 from prefect_seedance.api.addresses import HostPolicy
 from prefect_seedance.api.credentials import base_url_from_env
+from prefect_seedance.api.proxies import check_proxies
 from prefect_seedance.cli.archives import open_archive, open_if_exists
 from prefect_seedance.cli.errors import warn
 from prefect_seedance.cli.exit_codes import ExitCode
@@ -104,11 +105,13 @@ class _Forecaster:
 
     async def forecast(self, storyboard: str, *, name: str) -> Forecast:
         loading, retry, price = self.options.loading, self.options.retry, self.options.price_per_second
+        base_url = base_url_from_env()
+        check_proxies(base_url)
         parsed = await load_storyboard(
             storyboard,
             prompt=loading.prompt,
             allow_outside=loading.allow_outside,
-            policy=HostPolicy.of(base_url_from_env(), allow_hosts=self.options.allow_host),
+            policy=HostPolicy.of(base_url, allow_hosts=self.options.allow_host),
             opener=open_archive,
         )
         planned = planning.plan(parsed.clips, title=parsed.title, name=name)

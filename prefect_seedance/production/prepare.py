@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from prefect_seedance.api.proxies import check_proxies
 from prefect_seedance.clips.archive import Clip
 from prefect_seedance.clips.former import with_former_fingerprints
 from prefect_seedance.clips.history import ClipStatus, clip_histories
@@ -64,6 +65,7 @@ async def prepare(
             verify videos; or the run would buy more than it may, or its folder is another production's.
     """
     credentials = settings.credentials
+    check_proxies(credentials.base_url)
     credentials.callbacks(settings.waiting.callback_url)
     parsed = await load_storyboard(
         storyboard,
