@@ -1,5 +1,6 @@
 """A parsed file that knows its lines."""
 
+import codecs
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from prefect_seedance.errors import StoryboardError
 from prefect_seedance.storage.locations import Location
 from prefect_seedance.storage.names import composed, path_suggestion
 from prefect_seedance.storyboard.files import read_regular
+from prefect_seedance.storyboard.image_kinds import HEAD_BYTES, kind_of
 from prefect_seedance.storyboard.schema import FIELDS
 from prefect_seedance.storyboard.typos import layout_typos, value_typo
 from prefect_seedance.storyboard.yaml_lines import Loc, SyntaxIssue, UnreadableError, parse_yaml
@@ -26,6 +28,9 @@ _MAX_POSITION_CHARACTERS: Final = 100
 _MAX_LOC_CHARACTERS: Final = 60
 _MAX_PART_CHARACTERS: Final = 5000
 """Far more than is shown of a part; the name of a field can have a million."""
+
+_UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_NO_STORYBOARD: Final = "name a YAML or JSON file with 'shots:', or a folder of images with --prompt"
 
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
@@ -60,8 +65,16 @@ def raise_issues(issues: Sequence[Issue]) -> NoReturn:
 
 
 def format_loc(loc: Loc) -> str:
-    """Format the path of a field: ``shots[1].prompt``."""
-    return "".join(map(_format_key, loc)).removeprefix(".")
+    """Format the path of a field, with positions from 1, as plans number clips: ``shot 2, prompt``."""
+    parts: list[str] = []
+    for key in loc:
+        if not isinstance(key, int):
+            parts.append(key if _PLAIN_NAME.fullmatch(key) else repr(key))
+        elif parts:
+            parts[-1] = f"{parts[-1].removesuffix('s')} {key + 1}"
+        else:
+            parts.append(f"entry {key + 1}")
+    return ", ".join(parts)
 
 
 def _printable(text: str) -> str:
@@ -76,12 +89,6 @@ def _cut(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
-def _format_key(key: str | int) -> str:
-    if isinstance(key, int):
-        return f"[{key}]"
-    return f".{key}" if _PLAIN_NAME.fullmatch(key) else f"[{key!r}]"
-
-
 @dataclass(frozen=True, kw_only=True)
 class Document:
     """The data of an author's file, with the line of each value.
@@ -94,6 +101,7 @@ class Document:
             that a downloaded document cannot name local files.
         lines: The line at which each value begins; empty if the document was not parsed from text.
         issues: Syntax problems that did not stop the parser.
+        is_folder: Whether it was made from a folder of images.
         note: What the author may not expect about a document that is in order; empty if there is nothing.
         typos: Lines that look mistyped. They are reported only if there are issues, because they may be text.
     """
@@ -106,6 +114,7 @@ class Document:
     issues: tuple[Issue, ...] = ()
     typos: tuple[Issue, ...] = ()
     note: str = ""
+    is_folder: bool = False
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -169,9 +178,10 @@ class Document:
         name: str = "storyboard",
         folder: Path | Location | None = None,
         note: str = "",
+        is_folder: bool = False,
     ) -> Self:
         """Wrap data that does not come from a file."""
-        return cls(value=value, name=name, folder=folder, note=note)
+        return cls(value=value, name=name, folder=folder, note=note, is_folder=is_folder)
 
     def line(self, loc: Loc) -> int | None:
         """Return the line of a value or, if it is absent, of the nearest value that encloses it."""
@@ -249,6 +259,11 @@ def _decode(data: bytes) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        is_binary = b"\0" in data[:HEAD_BYTES] and not data.startswith(_UTF_16)
+        if is_binary and (kind := kind_of(data)):
+            raise UnreadableError(
+                SyntaxIssue(None, f"is {kind.name}, not a storyboard; {_NO_STORYBOARD}")
+            ) from error
         raise UnreadableError(
             SyntaxIssue(
                 data.count(b"\n", 0, error.start) + 1,

@@ -106,5 +106,5 @@ def _is_text(head: bytes) -> bool:
     try:
         text = head.decode()
     except UnicodeDecodeError as error:
-        return error.start > len(head) - 4 > 0 and _is_text(head[: error.start])
+        return len(head) - 4 < error.start and len(head) >= HEAD_BYTES and _is_text(head[: error.start])
     return all(character.isprintable() or character.isspace() for character in text)

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -69,6 +70,9 @@ async def load_storyboard(
         document = await _download(source, policy, timeout_seconds=timeout_seconds)
     else:
         document = await _load_document(source, objects=objects, prompt=prompt)
+    if prompt and not document.is_folder:
+        note = "The prompt option is not used, because it is for folders of images, and this is a file"
+        document = replace(document, note=note)
     return await _parse(document, objects=objects, model=model, allow_outside=allow_outside)
 
 
@@ -159,7 +163,7 @@ def document_from_folder(folder: Folder, *, prompt: str) -> Document:
         "defaults": {"prompt": prompt},
         "shots": [{"image": name} for name in images],
     }
-    return Document.inline(storyboard, name=place.name, folder=place, note=folder.note)
+    return Document.inline(storyboard, name=place.name, folder=place, note=folder.note, is_folder=True)
 
 
 def _natural_key(name: str) -> tuple[list[str | int], str]:

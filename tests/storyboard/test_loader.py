@@ -172,7 +172,7 @@ async def test_stored_storyboard_stays_in_its_folder(bucket: str) -> None:
     board = BOARD.replace("noon.png", "'/elsewhere/dusk 1#%.png'").encode()
     await Store.open(bucket).put("boards/board.yaml", board)
 
-    with pytest.raises(StoryboardError, match=r"board.yaml:5: shots\[1\].image: .* leads out of"):
+    with pytest.raises(StoryboardError, match=r"board.yaml:5: shot 2, image: .* leads out of"):
         await load_storyboard(f"{bucket}/boards/board.yaml")
     (clip,) = (await load_storyboard(f"{bucket}/boards/board.yaml", allow_outside=True)).clips
 
@@ -187,7 +187,7 @@ async def test_stored_storyboard_stays_in_its_folder(bucket: str) -> None:
         pytest.param("boards", "needs a prompt", id="folder without a prompt"),
         pytest.param("", "contains no images", id="whole store"),
         pytest.param("elsewhere/huge.yaml", "is larger than 1000 kB", id="too large"),
-        pytest.param("elsewhere/dusk 1#%.png", "is not UTF-8", id="image"),
+        pytest.param("elsewhere/dusk 1#%.png", "is a PNG image, not a storyboard", id="image"),
     ],
 )
 async def test_missing_object_is_an_error(bucket: str, path: str, message: str) -> None:
@@ -211,7 +211,7 @@ async def test_stored_images_are_inspected(bucket: str) -> None:
 
     errors = str(raised.value).splitlines()
     assert [line.split(": ")[:2] for line in errors] == [
-        [f"{bucket}/boards/board.yaml:{number + 2}", f"shots[{number}].image"] for number in range(3)
+        [f"{bucket}/boards/board.yaml:{number + 2}", f"shot {number + 1}, image"] for number in range(3)
     ]
     assert errors[0].endswith("did you mean 'dawn.png'?")
     assert "has 100,000,001 bytes" in errors[1]
