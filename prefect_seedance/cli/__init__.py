@@ -9,7 +9,7 @@ from cyclopts import App, CycloptsError
 from prefect_seedance import __version__
 from prefect_seedance.cli.errors import complain, warn
 from prefect_seedance.cli.exit_codes import ExitCode
-from prefect_seedance.cli.printing import silence
+from prefect_seedance.cli.streams import tolerant_output
 from prefect_seedance.cli.usage import usage_message
 from prefect_seedance.errors import SeedanceError
 
@@ -60,16 +60,15 @@ def main(words: Sequence[str] | None = None) -> int:
     words = list(_with_new_names(_help_last(sys.argv[1:] if words is None else words)))
     if not sys.warnoptions:  # Pillow's warnings about an author's image have no remedy, and no line
         warnings.filterwarnings("ignore", module=r"PIL\.")
-    try:
-        return app(words) or 0
-    except BrokenPipeError:
-        silence(sys.stdout)
-        return ExitCode.failed
-    except (Exception, KeyboardInterrupt) as error:
-        kind, message, code = _explained(error)
-        if code == ExitCode.failed and "--verbose" in words:
-            raise
-        return complain(kind, message, code=code, json="--json" in words)
+    is_json = "--json" in words
+    with tolerant_output(json=is_json):
+        try:
+            return app(words) or 0
+        except (Exception, KeyboardInterrupt) as error:
+            kind, message, code = _explained(error)
+            if code == ExitCode.failed and "--verbose" in words:
+                raise
+            return complain(kind, message, code=code, json=is_json)
 
 
 def _commands() -> Sequence[str]:

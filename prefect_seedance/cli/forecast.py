@@ -53,7 +53,7 @@ class ForecastImage(BaseModel):
         """Describe a source image."""
         sent = image.converted_size or (image.width, image.height)
         return cls(
-            source=image.source,
+            source=image.source if image.is_local else image.identity,
             width=image.width,
             height=image.height,
             changes=image.changes,
@@ -90,6 +90,7 @@ class Forecast(BaseModel):
     Attributes:
         archive: None if none was given, so that every clip would be made.
         cost: Of the billed seconds; None without a price.
+        warning: What the author may not expect; empty if there is nothing.
         refusals: Why a run would refuse the production, and the remedies; empty if it would not.
     """
 
@@ -102,6 +103,7 @@ class Forecast(BaseModel):
     billed_seconds: int
     cost: Decimal | None
     clips: tuple[ForecastClip, ...]
+    warning: str = ""
     refusals: tuple[str, ...] = ()
 
     @property

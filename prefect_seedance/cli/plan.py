@@ -11,7 +11,9 @@ from rich.text import Text
 
 from prefect_seedance.api.addresses import HostPolicy
 from prefect_seedance.api.credentials import base_url_from_env
+from prefect_seedance.api.proxies import check_proxies
 from prefect_seedance.cli.archives import open_archive, open_if_exists
+from prefect_seedance.cli.errors import warn
 from prefect_seedance.cli.exit_codes import ExitCode
 from prefect_seedance.cli.forecast import Action, Forecast, ForecastClip, foreseen
 from prefect_seedance.cli.options import (
@@ -27,6 +29,7 @@ from prefect_seedance.cli.options import (
     Storyboard,
 )
 from prefect_seedance.cli.printing import count, grid, show
+from prefect_seedance.clips.former import with_former_fingerprints
 from prefect_seedance.clips.history import ClipHistory, clip_histories
 from prefect_seedance.options import DEFAULT_MAX_SECONDS, Budget, Loading, RetryPolicy
 from prefect_seedance.production.limits import other_owner, over_budget, seconds_to_buy
@@ -47,6 +50,16 @@ _STYLES: Mapping[Action, str] = {
     Action.keep_unresolved: "bold yellow",
     Action.keep_unreadable: "bold red",
     Action.keep_failed: "red",
+}
+
+_RESULTS: Mapping[Action, str] = {
+    Action.make: "made",
+    Action.reuse: "reused",
+    Action.archive: "archived",
+    Action.wait: "awaited",
+    Action.keep_unresolved: "left unresolved",
+    Action.keep_unreadable: "left unreadable",
+    Action.keep_failed: "left failed",
 }
 
 
@@ -78,6 +91,8 @@ def plan(
     with exit code 2 if a run would refuse the production.
     """
     forecast = asyncio.run(_Forecaster(archive=archive, options=options).forecast(storyboard, name=name))
+    if forecast.warning:
+        warn(forecast.warning)
     show(*([forecast.model_dump_json(indent=2)] if json else _rendered(forecast)))
     return ExitCode.setup if forecast.refusals else 0
 
@@ -91,16 +106,20 @@ class _Forecaster:
 
     async def forecast(self, storyboard: str, *, name: str) -> Forecast:
         loading, retry, price = self.options.loading, self.options.retry, self.options.price_per_second
+        base_url = base_url_from_env()
+        check_proxies(base_url)
         parsed = await load_storyboard(
             storyboard,
             prompt=loading.prompt,
             allow_outside=loading.allow_outside,
-            policy=HostPolicy.of(base_url_from_env(), allow_hosts=self.options.allow_host),
+            policy=HostPolicy.of(base_url, allow_hosts=self.options.allow_host),
             opener=open_archive,
         )
         planned = planning.plan(parsed.clips, title=parsed.title, name=name)
         store = await open_if_exists(self.archive) if self.archive else None
         await _check_folder(self.archive, store)
+        if store:
+            planned = await with_former_fingerprints(planned, store)
         known = await _histories(store, planned)
         billed_seconds = seconds_to_buy(planned, known, retry)
         refusals = (
@@ -115,6 +134,7 @@ class _Forecaster:
             billed_seconds=billed_seconds,
             cost=price and billed_seconds * price,
             clips=tuple(foreseen(planned, known, retry)),
+            warning=parsed.note,
             refusals=tuple(filter(None, refusals)),
         )
 
@@ -171,6 +191,6 @@ def _changed(clips: Iterable[ForecastClip]) -> Iterator[RenderableType]:
 
 
 def _totals(forecast: Forecast) -> str:
-    counts = ", ".join(f"{action} {number:,}" for action, number in forecast.counts.items())
+    counts = ", ".join(f"{number:,} {_RESULTS[action]}" for action, number in forecast.counts.items())
     price = "" if forecast.cost is None else f", at a cost of {forecast.cost:,}"
     return f"{counts}. {forecast.billed_seconds:,} s of video would be billed{price}."

@@ -14,7 +14,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from prefect_seedance.cli.printing import elapsed, grid, printable, silence, terminal
+from prefect_seedance.cli.printing import elapsed, grid, printable, terminal
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.printable import escape
 from prefect_seedance.production.progress import Progress
@@ -115,10 +115,7 @@ class Lines:
             self._print(text, sys.stderr)
 
     def _print(self, line: str, out: TextIO) -> None:
-        try:
-            print(escape(line), file=out, flush=True)
-        except BrokenPipeError:  # a closed pipe must not stop clips that are paid for
-            silence(out)
+        print(escape(line), file=out, flush=True)
 
 
 @dataclass

@@ -20,11 +20,15 @@ from prefect_seedance.storage.tempfiles import GuardedFile, temporary_file
 from prefect_seedance.video.probe import open_video, tracks
 from prefect_seedance.video.transcode import Transcoder
 
-_RECIPE_VERSION = 1
+_RECIPE_VERSIONS = {"copied": 1, "exact": 2}
 """Raised whenever the same clips are joined in another way, so that films are joined again."""
 
 _TOLERANCE_SECONDS = 0.02
 """Half of a frame."""
+
+
+Join = Literal["copied", "exact"]
+"""How clips were joined."""
 
 
 class Film(BaseModel):
@@ -55,7 +59,7 @@ class Film(BaseModel):
     height: int
     frame_rate: float
     has_sound: bool
-    join: Literal["copied", "exact"]
+    join: Join
     reason: str | None = None
     parts: tuple[Part, ...]
     gaps: tuple[Gap, ...] = ()
@@ -82,11 +86,12 @@ async def join_clips(
         ArchiveError: If there is no clip, or the archive or the temporary folder cannot be written.
     """
     last = await find_film(store, production)
-    if last and last.recipe == _recipe(scenes, style) and await _is_stored(store, last):
+    if last and last.recipe == _recipe(scenes, style, join=last.join) and await _is_stored(store, last):
         return last
     with temporary_file() as file:
         made = await assemble(store, scenes, style=style, out=cast(BinaryIO, GuardedFile(file)))
         sha256 = await asyncio.to_thread(_digest, file, seconds=made.end_seconds)
+        join: Join = "exact" if isinstance(made.joiner, Transcoder) else "copied"
         film = Film(
             production=production,
             title=title,
@@ -99,11 +104,11 @@ async def join_clips(
             height=made.model.height,
             frame_rate=made.model.frame_rate,
             has_sound=made.has_sound,
-            join="exact" if isinstance(made.joiner, Transcoder) else "copied",
+            join=join,
             reason=made.reason,
             parts=tuple(made.parts),
             gaps=tuple(made.gaps),
-            recipe=_recipe(made.scenes, style),
+            recipe=_recipe(made.scenes, style, join=join),
             joined_at=datetime.now(UTC),
         )
         await store.put(film.key, file, media_type="video/mp4")
@@ -149,7 +154,7 @@ def _digest(file: BinaryIO, *, seconds: float) -> str:
     return hashlib.file_digest(cast(io.BufferedRandom, file), "sha256").hexdigest()
 
 
-def _recipe(scenes: Sequence[Scene], style: JoinStyle) -> str:
+def _recipe(scenes: Sequence[Scene], style: JoinStyle, *, join: Join) -> str:
     """Return a digest of everything that decides a film's bytes."""
     shown = [
         [scene.number, scene.name, scene.seconds, scene.clip and scene.clip.sha256, scene.reason]
@@ -157,4 +162,5 @@ def _recipe(scenes: Sequence[Scene], style: JoinStyle) -> str:
         else [scene.number, scene.clip and scene.clip.sha256]
         for scene in scenes
     ]
-    return hashlib.sha256(json.dumps([_RECIPE_VERSION, style.model_dump(), shown]).encode()).hexdigest()
+    recipe = [_RECIPE_VERSIONS[join], style.model_dump(), shown]
+    return hashlib.sha256(json.dumps(recipe).encode()).hexdigest()

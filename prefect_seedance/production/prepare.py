@@ -9,7 +9,9 @@ from typing import Final, NoReturn
 from prefect_seedance.api.addresses import PUBLIC_HOSTS, HostPolicy
 from prefect_seedance.api.credentials import Credentials
 from prefect_seedance.api.models import DEFAULT_MODEL
+from prefect_seedance.api.proxies import check_proxies
 from prefect_seedance.clips.archive import Clip
+from prefect_seedance.clips.former import with_former_fingerprints
 from prefect_seedance.clips.history import ClipHistory, ClipStatus, clip_histories
 from prefect_seedance.clips.hosting_check import check_again, check_hosting
 from prefect_seedance.clips.image_hosting import ImageHost
@@ -42,7 +44,7 @@ class Prepared:
         statuses: Of all clips, as the ledger shows them, by fingerprint.
         settings: With the name of the production and the id of the run.
         output: With every open choice made.
-        warning: A doubt that does not stop the run; empty if there is none.
+        warning: Doubts that do not stop the run, one a line; empty if there are none.
     """
 
     storyboard: ParsedStoryboard
@@ -74,6 +76,8 @@ async def prepare(
     """
     credentials, faults = settings.credentials, Faults()
     with faults.collected():
+        check_proxies(credentials.base_url)
+    with faults.collected():
         credentials.callbacks(settings.waiting.callback_url)
     parsed, store = await _open(
         storyboard,
@@ -86,6 +90,7 @@ async def prepare(
         open_archive=open_archive,
     )
     planned = plan(parsed.clips, title=parsed.title, name=name, model=credentials.model)
+    planned = await with_former_fingerprints(planned, store)
     known = await _histories(store, planned)
     billed_seconds = seconds_to_buy(planned, known, settings.retry)
     refusals = (
@@ -118,7 +123,7 @@ async def prepare(
         statuses={fingerprint: history.status for fingerprint, history in known.items()},
         settings=replace(settings, production=planned.name, run_id=secrets.token_hex(8)),
         output=_decided(output, parsed),
-        warning="\n".join(filter(None, warnings)),
+        warning="\n".join(filter(None, (parsed.note, *warnings))),
     )
 
 

@@ -117,7 +117,8 @@ class Production:
 
     async def _store_storyboard(self) -> None:
         """Store the storyboard as it was parsed, unless the stored one is equal."""
-        words = self.prepared.storyboard.storyboard.model_dump_json(indent=2, exclude_none=True).encode()
+        storyboard = self.prepared.storyboard.storyboard.without_signatures()
+        words = storyboard.model_dump_json(indent=2, exclude_none=True).encode()
         key = production_key(self.prepared.plan.name, "storyboard.json")
         if await self.session.store.read(key) != words:
             await self.session.store.put(key, words)

@@ -13,9 +13,10 @@ from prefect_seedance.api.models import CAPABILITIES, DEFAULT_MODEL
 from prefect_seedance.api.wire import ClipInput, problems
 from prefect_seedance.errors import SetupError, StoryboardError
 from prefect_seedance.storage.locations import Location
-from prefect_seedance.storyboard.document import Document, raise_issues
+from prefect_seedance.storyboard.document import Document
 from prefect_seedance.storyboard.image import SourceImage
 from prefect_seedance.storyboard.image_inspection import inspect_bytes, inspect_file
+from prefect_seedance.storyboard.notes import notes
 from prefect_seedance.storyboard.schema import ClipList, ClipOverrides, ClipRequest, Defaults, Storyboard
 from prefect_seedance.storyboard.validation import Placeholders, validate
 from prefect_seedance.storyboard.yaml_lines import Loc
@@ -61,12 +62,14 @@ class ParsedStoryboard:
         title: Its title, or else the name of its file.
         model: Id of the model whose limits were checked.
         clips: Its clips in order.
+        note: What the author may not expect, a sentence a line; empty if there is nothing.
     """
 
     storyboard: Storyboard | ClipList
     title: str
     model: str
     clips: tuple[ClipRequest, ...]
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,13 +131,16 @@ def parse_storyboard(
     )
     found = [document.issue(loc, message) for loc, message in findings if not validated.is_invalid(loc)]
     if issues := dict.fromkeys((*document.issues, *validated.issues, *found)):
-        raise_issues(sorted(issues, key=lambda issue: (document.line(issue.loc) or 0, issue.loc)))
+        document.refuse(sorted(issues, key=lambda issue: (document.line(issue.loc) or 0, issue.loc)))
     images = {name: image for name, image in inspected.items() if isinstance(image, SourceImage)}
+    clips = tuple(_requests(drafts, images, storyboard.defaults))
+    unused = (draft.overrides for draft in drafts if not draft.is_clip)
     return ParsedStoryboard(
         storyboard=storyboard,
         title=_one_line(storyboard.title or Path(document.name).stem),
         model=model,
-        clips=tuple(_requests(drafts, images, storyboard.defaults)),
+        clips=clips,
+        note="\n".join(filter(None, (document.note, *notes(clips, unused=unused)))),
     )
 
 

@@ -1,7 +1,7 @@
 """The models of a storyboard file and of a list of clips."""
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -13,6 +13,7 @@ from pydantic import (
     StringConstraints,
 )
 
+from prefect_seedance.api.signatures import unsigned
 from prefect_seedance.api.wire import ClipInput, ClipSettings
 from prefect_seedance.printable import one_line
 from prefect_seedance.storyboard.image import Fit, SourceImage
@@ -99,6 +100,11 @@ class Storyboard(_Strict):
     loop: StrictBool = Field(default=False, description="Add a clip from the last image to the first.")
     shots: tuple[Shot, ...] = Field(description="The images in order, two or more.")
 
+    def without_signatures(self) -> Self:
+        """Return the storyboard without the signatures of its URLs, to store it."""
+        shots = (shot.model_copy(update={"image": unsigned(shot.image)}) for shot in self.shots)
+        return self.model_copy(update={"shots": tuple(shots)})
+
 
 class _HasImages(_Strict):
     name: Text = Field(
@@ -121,6 +127,17 @@ class ClipList(_Strict):
     title: Text = Field(default="", description="Title, which also names the production.")
     defaults: Defaults = Field(default=Defaults(), description="Settings for every clip.")
     clips: tuple[ClipSpec, ...] = Field(description="The clips, one or more.")
+
+    def without_signatures(self) -> Self:
+        """Return the list without the signatures of its URLs, to store it."""
+        clips = (clip.model_copy(update={"images": tuple(map(unsigned, clip.images))}) for clip in self.clips)
+        return self.model_copy(update={"clips": tuple(clips)})
+
+
+FIELDS: Final = frozenset(
+    name for model in (Storyboard, Shot, ClipList, ClipSpec, Defaults) for name in model.model_fields
+)
+"""The names of all fields that an author can write."""
 
 
 class ClipRequest(BaseModel):

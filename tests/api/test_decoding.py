@@ -2,7 +2,7 @@ import gzip
 import itertools
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
@@ -90,7 +90,11 @@ def test_damage_is_an_error(encoding: str) -> None:
 def test_bombs_come_in_pieces(encoding: str) -> None:
     """However much the content expands, the reader gets small pieces, and may stop."""
     zeros = bytes(50_000_000)
-    bombs = {"gzip": gzip.compress, "deflate": zlib.compress, "br": brotli}
+    bombs: Mapping[str, Callable[[bytes], bytes]] = {
+        "gzip": gzip.compress,
+        "deflate": zlib.compress,
+        "br": brotli,
+    }
     bomb = bombs.get(encoding, lambda content: gzip.compress(gzip.compress(content)))(zeros)
 
     def whole() -> Iterator[bytes]:

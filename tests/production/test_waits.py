@@ -140,7 +140,11 @@ async def test_names_missing_slots() -> None:
 async def test_faulty_listener_harms_nothing(caplog: pytest.LogCaptureFixture) -> None:
     """An exception in the callback is logged."""
     async with watched(Api(_refused)) as setup:
-        setup.waits.on_wait = lambda _: 1 / 0
+
+        def fail(_: str) -> None:
+            raise ZeroDivisionError
+
+        setup.waits.on_wait = fail
         setup.waits.statuses["a"] = ClipStatus.submitting
         await submit(setup.client)
         await asyncio.sleep(0.1)
