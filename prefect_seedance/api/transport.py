@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -101,7 +102,11 @@ def _system_error(error: BaseException) -> str:
         seen.append(following)
         group = following.exceptions if isinstance(following, BaseExceptionGroup) else ()
         following = next(iter(group), None) or following.__cause__ or following.__context__
-    codes = ((each.errno, each.strerror) for each in reversed(seen) if isinstance(each, OSError))
+    codes = (
+        (each.errno, each.strerror)
+        for each in reversed(seen)
+        if isinstance(each, OSError) and not isinstance(each, ssl.SSLError)  # whose codes are OpenSSL's
+    )
     # Python's own text for an error of the system may be an address; resolvers have negative codes.
     texts = (os.strerror(code) if code > 0 else text for code, text in codes if code)
     return next((text for text in texts if text), "")

@@ -24,7 +24,7 @@ _REQUEST = re.compile(r"(?:GET|POST) \S+: (?:\w+: )?(?P<reason>.+)", re.DOTALL)
 """A message about a request, as `translated_errors` makes it."""
 
 OnWait = Callable[[str], None]
-"""Called with the cause when a run begins to wait for another one, and with an empty text when it goes on."""
+"""Called with each new cause for which a run waits, and with an empty text when it continues."""
 
 _log = get_logger(__name__)
 

@@ -165,7 +165,7 @@ def create_app(receiver: Receiver) -> Starlette:
 
 
 def _is_finished(attempt: Attempt | UnreadableRecordError) -> bool:
-    """Return whether a callback can add nothing to what is recorded."""
+    """Return whether the recorded outcome needs no callback."""
     return isinstance(attempt, Attempt) and attempt.outcome is not None and not is_declared_lost(attempt)
 
 

@@ -88,6 +88,10 @@ async def submit(client: SeedanceClient) -> None:
             await client.submit(REQUEST)
 
 
+def broken(_: str) -> None:
+    raise ValueError("broken")
+
+
 @pytest.mark.parametrize(
     ("answer", "said"),
     [(_refused, "cannot reach api.apixo.ai: refused"), (_limited, "The API answered 429: slow down")],
@@ -140,11 +144,7 @@ async def test_names_missing_slots() -> None:
 async def test_faulty_listener_harms_nothing(caplog: pytest.LogCaptureFixture) -> None:
     """An exception in the callback is logged."""
     async with watched(Api(_refused)) as setup:
-
-        def fail(_: str) -> None:
-            raise ZeroDivisionError
-
-        setup.waits.on_wait = fail
+        setup.waits.on_wait = broken
         setup.waits.statuses["a"] = ClipStatus.submitting
         await submit(setup.client)
         await asyncio.sleep(0.1)
