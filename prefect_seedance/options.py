@@ -79,9 +79,12 @@ ExistingProduction = Annotated[
 ]
 
 Prompt = Annotated[str, Help("Prompt for every transition, if the storyboard is a folder of images.")]
-AllowOutside = Annotated[
-    bool, Help("Allow images outside the storyboard's folder if it names them by their absolute path.")
-]
+_OF_FOLDER = "if the storyboard is a folder of images."
+FolderDuration = Annotated[int | None, Help(f"Seconds of every clip, {_OF_FOLDER}")]
+FolderResolution = Annotated[str, Help(f"Resolution of every clip, {_OF_FOLDER}")]
+FolderRatio = Annotated[str, Help(f"Aspect ratio of every clip, or auto, {_OF_FOLDER}")]
+FolderSound = Annotated[bool, Help(f"Generate sound for every clip, {_OF_FOLDER}")]
+AllowOutside = Annotated[bool, Help("Allow images outside the storyboard's folder, by absolute paths.")]
 
 ImagesUrl = Annotated[
     str,
@@ -168,9 +171,7 @@ MinSimilarity = Annotated[
     ),
 ]
 WithReport = Annotated[bool, Help("Write the report page.")]
-Rescue = Annotated[
-    bool, Help("Archive clips that this production paid for before its storyboard was edited.")
-]
+Rescue = Annotated[bool, Help("Archive clips that it paid for before its storyboard was edited.")]
 PricePerSecond = Annotated[
     Decimal | None,
     Field(ge=0),
@@ -200,6 +201,15 @@ class Loading(_Options):
 
     prompt: Prompt = ""
     allow_outside: AllowOutside = False
+    duration: FolderDuration = None
+    resolution: FolderResolution = ""
+    aspect_ratio: FolderRatio = ""
+    sound: FolderSound = False
+
+    @property
+    def defaults(self) -> dict[str, object]:
+        """The settings of every clip of a folder of images, as far as they are given."""
+        return {name: value for name, value in self if value and name != "allow_outside"}
 
 
 class Hosting(_Options):

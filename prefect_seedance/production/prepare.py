@@ -70,7 +70,7 @@ async def prepare(
     parsed = await load_storyboard(
         storyboard,
         model=credentials.model,
-        prompt=loading.prompt,
+        defaults=loading.defaults,
         allow_outside=loading.allow_outside,
         policy=credentials.host_policy,
         timeout_seconds=min(DOWNLOAD_SECONDS, settings.waiting.deadline_seconds),
