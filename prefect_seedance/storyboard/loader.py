@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from prefect_seedance.api.addresses import PUBLIC_HOSTS, HostPolicy
 from prefect_seedance.api.models import DEFAULT_MODEL
@@ -27,8 +27,9 @@ from prefect_seedance.storyboard.schema import ClipList, Storyboard
 DOWNLOAD_SECONDS: Final = 30.0
 """Bound of downloading a storyboard."""
 
-Source = Storyboard | ClipList | Path | str
-"""The path of a file or folder, a URL, the location of a stored object, or the storyboard itself."""
+Source = Storyboard | ClipList | Mapping[str, Any] | Path | str
+"""The path of a file or folder, a URL, the location of a stored object, or the storyboard itself, also as a
+dict of the form of a file."""
 
 
 async def _open_by_url(place: str) -> Store:
@@ -83,6 +84,8 @@ async def load_storyboard(
 async def _load_document(source: Source, *, objects: Objects, defaults: Mapping[str, object]) -> Document:
     if isinstance(source, Storyboard | ClipList):
         return Document.inline(source.model_dump(mode="json", exclude_none=True))
+    if isinstance(source, Mapping):
+        return Document.inline(dict(source))
     if isinstance(source, str) and (location := Location.parse(source)):
         return await _load_stored(location, objects=objects, defaults=defaults)
     return await asyncio.to_thread(_load_local, Path(source), defaults=defaults)

@@ -279,3 +279,12 @@ def test_refuses_names_without_encoding(folder: str, image: str) -> None:
         document_from_folder(
             Folder(place=Path(folder), images=(image, "b.png"), others={}), defaults={"prompt": "waves"}
         )
+
+
+async def test_dict_is_a_storyboard() -> None:
+    """A dict of the form of a file is read like the file, mistakes included."""
+    parsed = await load_storyboard({"title": "Clouds", "clips": [{"prompt": "drifting clouds"}]})
+
+    assert (parsed.title, [clip.prompt for clip in parsed.clips]) == ("Clouds", ["drifting clouds"])
+    with pytest.raises(StoryboardError, match="promt"):
+        await load_storyboard({"clips": [{"promt": "drifting clouds"}]})
