@@ -16,6 +16,7 @@ from prefect_seedance.api.urls import shown_url
 from prefect_seedance.api.wire import is_unicode
 from prefect_seedance.errors import SetupError, StoryboardError
 from prefect_seedance.storage.locations import Location
+from prefect_seedance.storage.names import composed
 from prefect_seedance.storage.objects import Objects, Opener
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.document import MAX_DOCUMENT_BYTES, Document
@@ -111,7 +112,7 @@ async def _parse(
 
 
 def _load_local(path: Path, *, defaults: Mapping[str, object]) -> Document:
-    path = path.expanduser()
+    path = composed(path.expanduser())
     if path.is_dir():
         return document_from_folder(list_folder(path.absolute()), defaults=defaults)
     return Document.load(path)

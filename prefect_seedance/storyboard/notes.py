@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from prefect_seedance.api.models import CAPABILITIES, DEFAULT_MODEL
+from prefect_seedance.api.signatures import looks_signed
+from prefect_seedance.api.urls import shown_url
 from prefect_seedance.storyboard.image import SourceImage
 from prefect_seedance.storyboard.schema import ClipOverrides, ClipRequest
 
@@ -27,6 +29,7 @@ def notes(clips: Sequence[ClipRequest], *, unused: Iterable[ClipOverrides], is_f
     """
     yield from _other_shapes(clips)
     yield from _small_images(clips)
+    yield from _changing_urls(clips)
     ratios = dict.fromkeys(clip.settings.aspect_ratio for clip in clips)
     if is_film and len(ratios) > 1:
         yield f"The clips have different aspect ratios ({', '.join(ratios)}), so the film shows bars at some"
@@ -65,6 +68,17 @@ def _small_images(clips: Iterable[ClipRequest]) -> Iterator[str]:
     }
     if small:
         yield f"{_listed(small)} smaller than the clip, so the API enlarges it: use larger images"
+
+
+def _changing_urls(clips: Iterable[ClipRequest]) -> Iterator[str]:
+    """Report images whose URLs may change by themselves."""
+    images = [image for clip in clips for image in clip.images if not image.is_local]
+    found = dict.fromkeys(shown_url(image.source) for image in images if looks_signed(image.source))
+    if found:
+        yield (
+            f"{', '.join([*found][:_MAX_SHOWN])} may be signed: if the URL changes, its clip is another one, "
+            "and is bought again. Use an unsigned URL or a local file"
+        )
 
 
 def _pixels(clip: ClipRequest) -> float:

@@ -93,3 +93,18 @@ def test_auto_needs_an_image(folder: Path) -> None:
     """The size of an image at a URL is unknown, so that the author must choose."""
     with pytest.raises(StoryboardError, match="aspect_ratio: auto needs an image that is a local file"):
         _parsed(folder, *["https://e.example/a.png"] * 2, aspect_ratio="auto")
+
+
+@pytest.mark.parametrize(
+    ("query", "is_noted"),
+    [
+        pytest.param("v=0a1b2c3d4e5f60718293a4b5c6d7e8f9", True, id="unknown signature"),
+        pytest.param("X-Amz-Signature=0a1b2c3d4e5f60718293a4b5c6d7e8f9", False, id="known signature"),
+        pytest.param("width=1280&name=lighthouse-at-dawn-in-the-fog", False, id="words"),
+    ],
+)
+def test_changing_url_is_noted(folder: Path, query: str, is_noted: bool) -> None:  # noqa: FBT001 -- a column
+    """A URL that seems to be signed in an unknown way would buy its clip again."""
+    parsed = _parsed(folder, *[f"https://e.example/a.png?{query}"] * 2)
+
+    assert ("https://e.example/a.png may be signed" in parsed.note) is is_noted
