@@ -29,16 +29,6 @@ def check_proxies(base_url: str) -> None:
         find_proxy("https")
 
 
-def api_transport(base_url: str, *, limits: httpx.Limits) -> httpx.AsyncHTTPTransport:
-    """Return the transport for requests to the API: through the environment's proxy, if it has one for it.
-
-    Raises:
-        SetupError: As for `check_proxies`.
-    """
-    url = httpx.URL(base_url)
-    return httpx.AsyncHTTPTransport(limits=limits, proxy=proxy_for(url.scheme, url.host))
-
-
 def proxy_for(scheme: str, host: str) -> httpx.Proxy | None:
     """Return the proxy for requests to a host; None if they are direct.
 

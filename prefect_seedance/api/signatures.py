@@ -4,11 +4,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import unquote_plus
+from urllib.parse import parse_qsl, unquote_plus, urlsplit
 
 _ANY: Final = re.compile(r".*", re.DOTALL)
 _TIME: Final = re.compile(r"\d{9,13}|\d{4}-\d\d-\d\d.*")
 _DIGEST: Final = re.compile(r"[0-9a-fA-F]{32,}|[A-Za-z0-9_=+/ ~-]{20,}")
+_SECRET: Final = re.compile(r"(?=.*\d)(?=.*[A-Za-z])[A-Za-z0-9_=+/. ~-]{24,}")
+"""A long value of letters and digits, as digests, tokens and signatures have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +96,12 @@ def unsigned(url: str) -> str:
         return url
     kept = "&".join(part for part in parts if _name(part) not in signing)
     return f"{head}{question if kept else ''}{kept}{hash_sign}{fragment}"
+
+
+def looks_signed(url: str) -> bool:
+    """Return whether a parameter of a URL looks like a signature, although of no kind that is known."""
+    query = urlsplit(unsigned(url)).query
+    return any(_SECRET.fullmatch(value) for _, value in parse_qsl(query))
 
 
 def _name(part: str) -> str:

@@ -57,11 +57,12 @@ def main(words: Sequence[str] | None = None) -> int:
     Args:
         words: The command line; by default the process's own.
     """
-    words = list(_with_new_names(_help_last(sys.argv[1:] if words is None else words)))
+    given = sys.argv[1:] if words is None else words
     if not sys.warnoptions:  # Pillow's warnings about an author's image have no remedy, and no line
         warnings.filterwarnings("ignore", module=r"PIL\.")
-    is_json = "--json" in words
+    is_json = "--json" in given
     with tolerant_output(json=is_json):
+        words = list(_with_new_names(_help_last(given)))
         try:
             return app(words) or 0
         except (Exception, KeyboardInterrupt) as error:

@@ -8,6 +8,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
+from prefect_seedance.api.wire import ClipSettings
 from prefect_seedance.clips.history import ClipHistory, ClipStatus
 from prefect_seedance.clips.retry import failure
 from prefect_seedance.clips.unresolved import submitting_message
@@ -78,6 +79,7 @@ class ForecastClip(BaseModel):
     fingerprint: str
     action: Action
     images: tuple[ForecastImage, ...]
+    settings: ClipSettings
     duration_seconds: int
     billed_seconds: int
     generation_id: str | None
@@ -134,6 +136,7 @@ def foreseen(
             fingerprint=clip.fingerprint,
             action=action,
             images=tuple(map(ForecastImage.of, clip.images)),
+            settings=clip.settings,
             duration_seconds=clip.settings.duration,
             billed_seconds=clip.settings.duration if is_bought else 0,
             generation_id=history.decisive.generation_id or None if history.decisive else None,

@@ -1,6 +1,6 @@
 """Find clips that an older version recorded under another fingerprint.
 
-Until version 0.2, the fingerprint of a clip contained the signatures of its images' URLs.
+Version 0.1 included the signatures of images' URLs in the fingerprint of a clip.
 """
 
 import asyncio

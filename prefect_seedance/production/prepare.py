@@ -112,6 +112,7 @@ async def prepare(
         await store.probe()
     images = [image for clip in missing for image in clip.images]
     warnings = (
+        parsed.note,
         await host.check(images),
         await check_hosting(host, images, credentials.host_policy),
     )
@@ -123,7 +124,7 @@ async def prepare(
         statuses={fingerprint: history.status for fingerprint, history in known.items()},
         settings=replace(settings, production=planned.name, run_id=secrets.token_hex(8)),
         output=_decided(output, parsed),
-        warning="\n".join(filter(None, (parsed.note, *warnings))),
+        warning="\n".join(filter(None, warnings)),
     )
 
 
@@ -168,7 +169,7 @@ async def _open(
         parsed = await load_storyboard(
             storyboard,
             model=model,
-            prompt=loading.prompt,
+            defaults=loading.defaults,
             allow_outside=loading.allow_outside,
             policy=policy,
             timeout_seconds=min(DOWNLOAD_SECONDS, seconds),

@@ -138,6 +138,14 @@ class SourceImage(BaseModel):
         url = urlsplit(self.source)
         return PurePosixPath(unquote(url.path)).stem or url.netloc
 
+    def deviation(self, aspect_ratio: str) -> float:
+        """Return by which factor the shape differs from a ratio; 1.0 if it is the same or unknown."""
+        width, height = _lowest_terms(aspect_ratio)
+        if not (self.width and self.height):
+            return 1.0
+        quotient = self.width * height / (self.height * width)
+        return max(quotient, 1 / quotient)
+
     def fitted(self, fit: Fit, *, aspect_ratio: str) -> Self:
         """Return the image as a clip of this ratio needs it.
 

@@ -83,7 +83,7 @@ def _identified(content: bytes, *, source: str) -> Image.Image:
 
 
 def _unreadable(content: bytes) -> str:
-    """Return what is wrong with a file that is not identified as an image, and the remedy."""
+    """Name a file that is not identified as an image, with the remedy."""
     *others, last = _FORMATS
     listed = f"{', '.join(others)} or {last}"
     kind = kind_of(content)

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from prefect_seedance.api.addresses import PUBLIC_HOSTS, HostPolicy
@@ -15,6 +16,7 @@ from prefect_seedance.api.urls import shown_url
 from prefect_seedance.api.wire import is_unicode
 from prefect_seedance.errors import SetupError, StoryboardError
 from prefect_seedance.storage.locations import Location
+from prefect_seedance.storage.names import composed
 from prefect_seedance.storage.objects import Objects, Opener
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.document import MAX_DOCUMENT_BYTES, Document
@@ -40,6 +42,7 @@ async def load_storyboard(
     *,
     model: str = DEFAULT_MODEL,
     prompt: str = "",
+    defaults: Mapping[str, object] = MappingProxyType({}),
     allow_outside: bool = False,
     policy: HostPolicy = PUBLIC_HOSTS,
     timeout_seconds: float = DOWNLOAD_SECONDS,
@@ -51,6 +54,7 @@ async def load_storyboard(
         source: Where to load it from, or the storyboard itself. A parsed storyboard is returned unchanged.
         model: Id of the model whose limits apply.
         prompt: Prompt for every clip, if the source is a folder of images.
+        defaults: More settings of every clip, if the source is a folder of images.
         allow_outside: Permit absolute paths outside the storyboard's folder.
         policy: Which hosts may be read from, if the source is a URL. Default: public ones.
         timeout_seconds: Bound of downloading it, if the source is a URL.
@@ -67,25 +71,25 @@ async def load_storyboard(
                 f"load it with model={model!r}"
             )
         return source
-    objects = Objects(opener)
+    objects, defaults = Objects(opener), {**defaults, **({"prompt": prompt} if prompt else {})}
     if isinstance(source, str) and source.startswith(("https://", "http://")):
         document = await _download(source, policy, timeout_seconds=timeout_seconds)
     else:
-        document = await _load_document(source, objects=objects, prompt=prompt)
-    if prompt and not document.is_folder:
-        note = "The prompt option is not used, because it is for folders of images, and this is a file"
+        document = await _load_document(source, objects=objects, defaults=defaults)
+    if defaults and not document.is_folder:
+        note = f"Not used, because it is for folders of images and this is a file: {', '.join(defaults)}"
         document = replace(document, note=note)
     return await _parse(document, objects=objects, model=model, allow_outside=allow_outside)
 
 
-async def _load_document(source: Source, *, objects: Objects, prompt: str) -> Document:
+async def _load_document(source: Source, *, objects: Objects, defaults: Mapping[str, object]) -> Document:
     if isinstance(source, Storyboard | ClipList):
         return Document.inline(source.model_dump(mode="json", exclude_none=True))
     if isinstance(source, Mapping):
         return Document.inline(dict(source))
     if isinstance(source, str) and (location := Location.parse(source)):
-        return await _load_stored(location, objects=objects, prompt=prompt)
-    return await asyncio.to_thread(_load_local, Path(source), prompt=prompt)
+        return await _load_stored(location, objects=objects, defaults=defaults)
+    return await asyncio.to_thread(_load_local, Path(source), defaults=defaults)
 
 
 async def _parse(
@@ -107,19 +111,20 @@ async def _parse(
         is_cancelled.set()
 
 
-def _load_local(path: Path, *, prompt: str) -> Document:
-    path = path.expanduser()
+def _load_local(path: Path, *, defaults: Mapping[str, object]) -> Document:
+    path = composed(path.expanduser())
     if path.is_dir():
-        return document_from_folder(list_folder(path.absolute()), prompt=prompt)
+        return document_from_folder(list_folder(path.absolute()), defaults=defaults)
     return Document.load(path)
 
 
-async def _load_stored(location: Location, *, objects: Objects, prompt: str) -> Document:
+async def _load_stored(location: Location, *, objects: Objects, defaults: Mapping[str, object]) -> Document:
     """Load an object or, if there is none of this name, a folder of images."""
     size_bytes = await objects.size_bytes(location)
     names = await objects.names(location) if size_bytes is None else ()
     if names or not location.key:
-        return document_from_folder(await list_stored(location, names, objects=objects), prompt=prompt)
+        folder = await list_stored(location, names, objects=objects)
+        return document_from_folder(folder, defaults=defaults)
     if size_bytes is not None and size_bytes > MAX_DOCUMENT_BYTES:
         raise StoryboardError(
             f"{location} is larger than {MAX_DOCUMENT_BYTES // 1000} kB; "
@@ -142,14 +147,14 @@ async def _download(url: str, policy: HostPolicy, *, timeout_seconds: float) -> 
     return Document.parse(found.content, name=shown_url(url), base_url=found.url)
 
 
-def document_from_folder(folder: Folder, *, prompt: str) -> Document:
+def document_from_folder(folder: Folder, *, defaults: Mapping[str, object]) -> Document:
     """Return a storyboard of a folder's images, with one prompt for all.
 
     The images are in natural order: ``2.png`` before ``10.png``.
 
     Args:
         folder: The folder, local or in a store.
-        prompt: What happens from each image to the next.
+        defaults: The settings of every clip, with the prompt: what happens from each image to the next.
 
     Raises:
         StoryboardError: There are no images, a name is not valid UTF-8, or there is no prompt.
@@ -160,11 +165,11 @@ def document_from_folder(folder: Folder, *, prompt: str) -> Document:
         raise StoryboardError(f"{place} contains no images; add two or more{found}")
     if wrong := [name for name in (place.name, *images) if not is_unicode(name)]:
         raise StoryboardError(f"The name {wrong[0]!a} is not valid UTF-8; rename the file or folder")
-    if not prompt.strip():
+    if not str(defaults.get("prompt", "")).strip():
         raise StoryboardError(f"{place} needs a prompt; describe what happens between its images")
     storyboard = {
         "title": place.name,
-        "defaults": {"prompt": prompt},
+        "defaults": dict(defaults),
         "shots": [{"image": name} for name in images],
     }
     return Document.inline(storyboard, name=place.name, folder=place, note=folder.note, is_folder=True)

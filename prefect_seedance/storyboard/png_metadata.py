@@ -13,13 +13,13 @@ _FRAME_BYTES: Final = 12
 """Length, type and checksum. Source: https://www.w3.org/TR/png-3/#5Chunk-layout, read 2026-11-27."""
 
 _MAX_TEXT_BYTES: Final = 500_000
-"""Of one text that Pillow receives; text may contain the orientation, which takes some kilobytes."""
+"""The largest text that Pillow receives. A text may contain the orientation, which takes some kilobytes."""
 
 _MAX_TEXTS_BYTES: Final = 8_000_000
-"""Of all such texts."""
+"""The limit of all such texts together."""
 
 _MAX_PROFILE_BYTES: Final = 16_000_000
-"""Of a colour profile; those of printers have some megabytes."""
+"""The largest colour profile. Those of printers have some megabytes."""
 
 
 def reduced(content: bytes) -> tuple[bytes, bytes | None]:

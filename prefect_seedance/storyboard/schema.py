@@ -13,6 +13,7 @@ from pydantic import (
     StringConstraints,
 )
 
+from prefect_seedance.api.models import CAPABILITIES, DEFAULT_MODEL
 from prefect_seedance.api.signatures import unsigned
 from prefect_seedance.api.wire import ClipInput, ClipSettings
 from prefect_seedance.printable import one_line
@@ -20,6 +21,12 @@ from prefect_seedance.storyboard.image import Fit, SourceImage
 
 Text = Annotated[StrictStr, StringConstraints(strip_whitespace=True)]
 """Text without surrounding whitespace: YAML's block scalars end with a line break."""
+
+AUTO: Final = "auto"
+"""An aspect ratio that is chosen by an image."""
+
+_RATIOS: Final = [AUTO, *CAPABILITIES[DEFAULT_MODEL].aspect_ratios]
+_AUTO_HELP: Final = "auto: that of the first image, or the nearest one."
 
 _INHERITED = "If omitted, the value under `defaults` applies."
 
@@ -40,6 +47,11 @@ class _Strict(BaseModel):
 class Defaults(ClipSettings):
     """Settings for every clip that does not override them."""
 
+    aspect_ratio: str = Field(
+        default=ClipSettings.model_fields["aspect_ratio"].default,
+        description=f"Width to height; {_AUTO_HELP}",
+        json_schema_extra={"enum": [*_RATIOS]},
+    )
     prompt: Text = Field(default="", description="Prompt for clips that have none of their own.")
     fit: Fit = Field(
         default="none",
@@ -64,7 +76,9 @@ class ClipOverrides(_Strict):
     )
     duration: Annotated[StrictInt, _choices("duration")] | None = _override("duration")
     resolution: Annotated[StrictStr, _choices("resolution")] | None = _override("resolution")
-    aspect_ratio: Annotated[StrictStr, _choices("aspect_ratio")] | None = _override("aspect_ratio")
+    aspect_ratio: Annotated[StrictStr, Field(json_schema_extra={"enum": [*_RATIOS]})] | None = Field(
+        default=None, description=f"Width to height; {_AUTO_HELP} {_INHERITED}"
+    )
     sound: StrictBool | None = _override("sound")
     fixed_lens: StrictBool | None = _override("fixed_lens")
     fit: Fit | None = Field(

@@ -232,7 +232,7 @@ def test_folder_is_in_natural_order(tmp_path: Path) -> None:
         Image.new("RGB", (16, 9)).save(folder / name)
     (folder / "notes.txt").touch()
 
-    parsed = parse_storyboard(document_from_folder(list_folder(folder), prompt="walking on"))
+    parsed = parse_storyboard(document_from_folder(list_folder(folder), defaults={"prompt": "walking on"}))
 
     assert parsed.title == "Night Walk"
     assert [clip.name for clip in parsed.clips] == [
@@ -261,7 +261,7 @@ def test_folder_errors(tmp_path: Path, files: list[str], prompt: str, message: s
             Image.new("RGB", (16, 9)).save(tmp_path / name)
 
     with pytest.raises(StoryboardError, match=message):
-        parse_storyboard(document_from_folder(list_folder(tmp_path), prompt=prompt))
+        parse_storyboard(document_from_folder(list_folder(tmp_path), defaults={"prompt": prompt}))
 
 
 def test_missing_folder_is_an_error(tmp_path: Path) -> None:
@@ -276,7 +276,9 @@ def test_missing_folder_is_an_error(tmp_path: Path) -> None:
 def test_refuses_names_without_encoding(folder: str, image: str) -> None:
     """A file or folder whose name is not UTF-8 is refused with the remedy: it would name a clip."""
     with pytest.raises(StoryboardError, match=r"The name '.*\\udcff.*' is not valid UTF-8; rename the file"):
-        document_from_folder(Folder(place=Path(folder), images=(image, "b.png"), others={}), prompt="waves")
+        document_from_folder(
+            Folder(place=Path(folder), images=(image, "b.png"), others={}), defaults={"prompt": "waves"}
+        )
 
 
 async def test_dict_is_a_storyboard() -> None:

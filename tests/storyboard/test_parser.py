@@ -572,5 +572,5 @@ def test_ineffective_words_are_noted(folder: Path, text: str, note: str) -> None
     """What has no effect is not silent."""
     parsed = parse_storyboard(Document.parse(text.encode(), name="board.yaml", folder=folder))
 
-    assert parsed.note.startswith(note)
-    assert bool(parsed.note) is bool(note)
+    lines = [line for line in parsed.note.splitlines() if "(16×9)" not in line]  # of the tiny images
+    assert [line.startswith(note) for line in lines] == [True] * bool(note)
