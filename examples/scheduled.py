@@ -4,16 +4,15 @@ It reads SEEDANCE_API_KEY and SEEDANCE_ARCHIVE from the environment, and needs a
 the folder of the storyboard.
 """
 
-from prefect import State, flow
+from prefect import flow
 
-from prefect_seedance import Manifest, Waiting, produce
-from prefect_seedance.orchestration.states import final_state
+from prefect_seedance import Waiting, produce
 
 
 @flow
-async def nightly(storyboard: str) -> State[Manifest]:
+async def nightly(storyboard: str) -> None:
     """Make the clips that the archive lacks; an unchanged storyboard costs nothing."""
-    return final_state(await produce(storyboard, waiting=Waiting(deadline_seconds=7200)))
+    await produce(storyboard, waiting=Waiting(deadline_seconds=7200))
 
 
 if __name__ == "__main__":

@@ -16,12 +16,13 @@ from prefect_seedance import (
     options,
     produce,
 )
-from prefect_seedance.orchestration.states import final_state, named_after
+from prefect_seedance.orchestration.states import explained, final_state, named_after
 
 _HOSTING, _WAITING = Hosting(), Waiting()
 
 
 @flow(name="generate-clips", flow_run_name=named_after("clips"))
+@explained
 async def generate_clips(
     clips: Annotated[str, Field(title="Path or URL")] | ClipList,
     archive: options.Archive = "",
@@ -55,5 +56,6 @@ async def generate_clips(
         retry=RetryPolicy(retry_failed=retry_failed, retry_rejected=retry_rejected),
         budget=Budget(max_seconds=max_seconds),
         waiting=Waiting(deadline_seconds=deadline_seconds, callback_url=callback_url, wait=wait),
+        on_incomplete="return",
     )
     return final_state(manifest)

@@ -5,12 +5,14 @@ from prefect.states import Completed
 
 from prefect_seedance import Film, JoinStyle, join_film, options, write_report
 from prefect_seedance.orchestration.blocks import open_archive
+from prefect_seedance.orchestration.states import explained
 from prefect_seedance.report.manifest import read_manifest, record
 
 _STYLE = JoinStyle()
 
 
 @flow(name="join-film", flow_run_name="join {name}")
+@explained
 async def join_production(
     archive: options.Archive = "",
     name: options.ExistingProduction = "",

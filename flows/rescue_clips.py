@@ -7,7 +7,7 @@ from prefect import State, flow
 from prefect_seedance import Waiting, options
 from prefect_seedance.orchestration.blocks import find_credentials
 from prefect_seedance.orchestration.session import shared_session
-from prefect_seedance.orchestration.states import rescued_state
+from prefect_seedance.orchestration.states import explained, rescued_state
 from prefect_seedance.orchestration.steps import TaskSteps
 from prefect_seedance.production.rescue import Rescuer
 from prefect_seedance.production.settings import RunSettings
@@ -17,6 +17,7 @@ _WAITING = Waiting()
 
 
 @flow(name="rescue-clips", flow_run_name="rescue clips")
+@explained
 async def rescue_clips(
     archive: options.Archive = "",
     credentials: options.CredentialsName = "",

@@ -15,6 +15,7 @@ from prefect_seedance.clips.submit import this_process
 from prefect_seedance.clips.unresolved import Resolver
 from prefect_seedance.errors import SeedanceError
 from prefect_seedance.orchestration.blocks import find_credentials, open_archive
+from prefect_seedance.orchestration.states import explained
 
 
 class Decision(RunInput):
@@ -30,6 +31,7 @@ class Decision(RunInput):
 
 
 @flow(name="resolve-submissions", flow_run_name="resolve submissions")
+@explained
 async def resolve_submissions(
     archive: options.Archive = "",
     credentials: options.CredentialsName = "",

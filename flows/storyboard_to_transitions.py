@@ -17,12 +17,13 @@ from prefect_seedance import (
     options,
     produce,
 )
-from prefect_seedance.orchestration.states import final_state, named_after
+from prefect_seedance.orchestration.states import explained, final_state, named_after
 
 _HOSTING, _OUTPUT, _WAITING = Hosting(), Output(), Waiting()
 
 
 @flow(name="storyboard-to-transitions", flow_run_name=named_after("storyboard"))
+@explained
 async def storyboard_to_transitions(
     storyboard: Annotated[str, Field(title="Path or URL")] | Storyboard,
     archive: options.Archive = "",
@@ -71,5 +72,6 @@ async def storyboard_to_transitions(
             crossfade_seconds=crossfade_seconds,
             min_similarity=min_similarity,
         ),
+        on_incomplete="return",
     )
     return final_state(manifest)

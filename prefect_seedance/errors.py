@@ -23,6 +23,7 @@ SeedanceError                     transient   outcome known
 │   ├── IntegrityError                yes         yes     bytes incomplete or not decodable
 │   └── TemporaryFileError            no          yes     a local temporary file cannot be written
 ├── SeamError                         no          yes     less similar than required
+├── IncompleteError                   no          yes     a production ended, and clips are missing
 ├── SetupError                        no          yes     options or environment, nothing spent
 └── StoryboardError                   no          yes     file, line, remedy
 ```
@@ -174,6 +175,10 @@ class SeamError(SeedanceError):
     """A clip is less similar to its images or neighbours than required."""
 
 
+class IncompleteError(SeedanceError):
+    """A production ended without all of its clips; its manifest is stored."""
+
+
 class SetupError(SeedanceError):
     """An option, a credential or the environment is wrong; nothing was spent."""
 
@@ -189,6 +194,8 @@ class FailKind(StrEnum):
     """The content violates the provider's policy: change the prompt or the image."""
     input = "input"
     """The request is invalid: correct it."""
+    image = "image"
+    """The API could not fetch an image: check its URL."""
     transient = "passing"
     """A new generation may succeed."""
     money = "money"
@@ -216,15 +223,14 @@ _FAIL_CODES: Mapping[FailKind, frozenset[str]] = {
     ),
     FailKind.input: frozenset(
         {
-            "INVALID_IMAGE_URL",
             "PromptLengthExceeded",
             "PROMPT_TOO_LONG",
             "INVALID_PROMPT",
             "IMAGE_TOO_LARGE",
             "UNSUPPORTED_FORMAT",
-            "IMAGE_DOWNLOAD_FAILED",
         }
     ),
+    FailKind.image: frozenset({"INVALID_IMAGE_URL", "IMAGE_DOWNLOAD_FAILED"}),
     FailKind.transient: frozenset({"PROCESSING_TIMEOUT", "MODEL_UNAVAILABLE", "GENERATION_FAILED"}),
     FailKind.money: frozenset({"INSUFFICIENT_CREDITS"}),
 }

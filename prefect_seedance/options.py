@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
 
+from cyclopts import Parameter
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
@@ -46,7 +47,10 @@ def _seconds(value: object) -> object:
 _FROM_TEXT: Final = BeforeValidator(_seconds)
 """Converts text such as ``90m`` or ``2h``. Bounds come before it, or pydantic omits them in the schema."""
 
-Seconds = Annotated[float, Field(gt=0), _FROM_TEXT]
+_SHOWN_AS_TIME: Final = Parameter(metavar="TIME")
+"""The name of the value on help pages."""
+
+Seconds = Annotated[float, Field(gt=0), _FROM_TEXT, _SHOWN_AS_TIME]
 """A positive number of seconds."""
 
 Storyboard = Annotated[
@@ -91,7 +95,7 @@ ImagesUrl = Annotated[
     ),
 ]
 ImagesLifetime = Annotated[
-    Annotated[float, Field(gt=0, le=MAX_IMAGES_LIFETIME_SECONDS), _FROM_TEXT],
+    Annotated[float, Field(gt=0, le=MAX_IMAGES_LIFETIME_SECONDS), _FROM_TEXT, _SHOWN_AS_TIME],
     Help("How long the API can fetch local images from a bucket, at most 7 days."),
 ]
 
@@ -114,7 +118,7 @@ Deadline = Annotated[
 ]
 Timeout = Annotated[Seconds, Help("Time limit of one request to the API.")]
 FirstPoll = Annotated[
-    Annotated[float, Field(ge=0), _FROM_TEXT] | None,
+    Annotated[float, Field(ge=0), _FROM_TEXT, _SHOWN_AS_TIME] | None,
     Help("Time from acceptance to the first poll. Default: the shortest time in which the model finishes."),
 ]
 PollEvery = Annotated[Seconds, Help("Time between two polls of a generation.")]
@@ -156,7 +160,7 @@ Gaps = Annotated[
     Help("What to do about a missing clip: skip it, or show a slate for as long as the clip would last."),
 ]
 Crossfade = Annotated[
-    Annotated[float, Field(ge=0, le=MAX_CROSSFADE_SECONDS), _FROM_TEXT],
+    Annotated[float, Field(ge=0, le=MAX_CROSSFADE_SECONDS), _FROM_TEXT, _SHOWN_AS_TIME],
     Help("How long the sounds of two clips overlap at their cut; a value above 0 re-encodes all clips."),
 ]
 MinSimilarity = Annotated[

@@ -105,7 +105,7 @@ def options_of(command: App) -> set[str]:
 def test_options_exist() -> None:
     """Every option in the prose of the documentation exists in a command."""
     names = [name for name in app if not name.startswith("-")]
-    known = {option for name in names for option in options_of(app[name])}
+    known = {*app, *(option for name in names for option in options_of(app[name]))}
 
     shown = {
         (page.name, option)

@@ -29,6 +29,7 @@ async def make() -> Manifest:
         hosting=Hosting(images_url=_PARAMETERS["images_url"]),
         waiting=Waiting.model_validate(_PARAMETERS["waiting"]),
         output=Output(rescue=_PARAMETERS["rescue"]),
+        on_incomplete="return",
     )
 
 

@@ -2,26 +2,30 @@
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from cyclopts import App, CycloptsError
 
 from prefect_seedance import __version__
-from prefect_seedance.cli.errors import complain, usage_message
+from prefect_seedance.cli.errors import complain, warn
 from prefect_seedance.cli.exit_codes import ExitCode
 from prefect_seedance.cli.printing import silence
+from prefect_seedance.cli.usage import usage_message
 from prefect_seedance.errors import SeedanceError
 
 app = App(
     name="prefect-seedance",
     help="Turn storyboards into archived video clips: pay once, lose nothing.",
     version=__version__,
-    version_flags=["--version"],
+    version_flags=["--version", "-V"],
     result_action="return_value",
     exit_on_error=False,
     print_error=False,
     suppress_keyboard_interrupt=False,
 )
+
+_RENAMED = {"--first-look": "--first-poll", "--look-every": "--poll-every", "--min-seam": "--min-similarity"}
+"""Options by their former names, which scripts may still use."""
 
 # A command's module is imported when it is called, so only commands that need Prefect load it.
 app.command("prefect_seedance.cli.demo:app", name="demo", help="Run an example without an account.")
@@ -44,6 +48,7 @@ app.command(
 app.command("prefect_seedance.cli.deploy:app", name="deploy", help="Create or update Prefect deployments.")
 app.command("prefect_seedance.cli.callbacks:app", name="callbacks", help="Run the callback receiver.")
 app.command("prefect_seedance.sandbox.__main__:main", name="sandbox", help="Serve a stand-in for the API.")
+app.register_install_completion_command(help="Install completion for this shell.")
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -52,7 +57,7 @@ def main(words: Sequence[str] | None = None) -> int:
     Args:
         words: The command line; by default the process's own.
     """
-    words = sys.argv[1:] if words is None else words
+    words = list(_with_new_names(_help_last(sys.argv[1:] if words is None else words)))
     if not sys.warnoptions:  # Pillow's warnings about an author's image have no remedy, and no line
         warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
@@ -67,11 +72,29 @@ def main(words: Sequence[str] | None = None) -> int:
         return complain(kind, message, code=code, json="--json" in words)
 
 
+def _commands() -> Sequence[str]:
+    return [name for name in app if not name.startswith("-")]
+
+
+def _help_last(words: Sequence[str]) -> Sequence[str]:
+    """Understand ``help`` and ``help plan``, as other commands do."""
+    return [*words[1:], "--help"] if words[:1] == ["help"] else words
+
+
+def _with_new_names(words: Sequence[str]) -> Iterator[str]:
+    """Replace the former names of options, and say so."""
+    for word in words:
+        option, equals, value = word.partition("=")
+        if option in _RENAMED:
+            warn(f"{option} is now {_RENAMED[option]}")
+        yield f"{_RENAMED.get(option, option)}{equals}{value}"
+
+
 def _explained(error: BaseException) -> tuple[str, str, int]:
     """Return the kind of an error, its message, and the exit code."""
     match error:
         case CycloptsError():
-            return "UsageError", usage_message(error), ExitCode.setup
+            return "UsageError", usage_message(error, _commands()), ExitCode.setup
         case SeedanceError():
             return type(error).__name__, str(error), ExitCode.setup
         case KeyboardInterrupt():

@@ -3,12 +3,9 @@
 import json as jsons
 import sys
 
-from cyclopts import CycloptsError, default_name_transform
-from pydantic import ValidationError
+from cyclopts import default_name_transform
 
 from prefect_seedance.printable import escape
-
-_HOUR = 3600
 
 _AMOUNTS = frozenset({"max_seconds"})
 """Fields that count seconds of video. They are not durations, so ``90m`` is no value of theirs."""
@@ -37,33 +34,6 @@ def complain(kind: str, message: str, *, code: int, json: bool) -> int:
 def warn(message: str) -> None:
     """Print a warning; the command continues."""
     _print(f"warning: {message}")
-
-
-def usage_message(error: CycloptsError) -> str:
-    """Describe a wrong command line in one sentence, with the page that helps."""
-    command = " ".join(("prefect-seedance", *(error.command_chain or ())))
-    cause = error.__cause__
-    text = _invalid(cause, error) if isinstance(cause, ValidationError) else str(error)
-    sentence = text if text.endswith(("?", "...")) else f"{text.strip().rstrip('.')}."
-    return f"{sentence} See {command} --help"
-
-
-def _invalid(invalid: ValidationError, error: CycloptsError) -> str:
-    """Name the first option with an invalid value, the problem and the value."""
-    first = invalid.errors(include_url=False)[0]
-    option = f"--{option_name(str(first['loc'][0]))}" if first["loc"] else _name(error)
-    is_duration = bool(first["loc"]) and str(first["loc"][-1]).endswith("_seconds")
-    limit, value = first.get("ctx", {}).get("le"), first["input"]
-    if limit and is_duration:
-        problem = f"must be at most {limit / _HOUR:g}h" if limit >= _HOUR else f"must be at most {limit:g}s"
-    else:
-        problem = first["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-    shown = f"{value:g}s" if is_duration and isinstance(value, float) else repr(value)
-    return f"{option}: {problem}, not {shown}"
-
-
-def _name(error: CycloptsError) -> str:
-    return error.argument.name if error.argument else "The command line"
 
 
 def _print(message: str) -> None:

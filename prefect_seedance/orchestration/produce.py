@@ -1,10 +1,12 @@
 """Make a production in one call: as Prefect tasks in a flow run, as plain coroutines elsewhere."""
 
 from dataclasses import replace
+from typing import Literal
 
 from prefect import get_run_logger
 
 from prefect_seedance.api.credentials import Credentials
+from prefect_seedance.errors import SetupError
 from prefect_seedance.options import Budget, Hosting, Loading, Output, RetryPolicy, Waiting
 from prefect_seedance.orchestration import artifacts, events
 from prefect_seedance.orchestration.blocks import find_credentials, open_archive
@@ -13,7 +15,7 @@ from prefect_seedance.orchestration.session import shared_session
 from prefect_seedance.orchestration.states import flow_run
 from prefect_seedance.orchestration.steps import TaskSteps
 from prefect_seedance.printable import get_logger
-from prefect_seedance.production.prepare import Prepared, prepare
+from prefect_seedance.production.prepare import Prepared, check_without_account, prepare
 from prefect_seedance.production.progress import OnProgress, Progress, ignore
 from prefect_seedance.production.run import run
 from prefect_seedance.production.settings import RunSettings, StoredArchive
@@ -37,6 +39,7 @@ async def produce(
     budget: Budget = Budget(),
     waiting: Waiting = Waiting(),
     output: Output = Output(),
+    on_incomplete: Literal["raise", "return"] | None = None,
     on_progress: OnProgress = ignore,
 ) -> Manifest:
     """Make the clips of a storyboard that are not archived yet, and return the status of every clip.
@@ -50,8 +53,8 @@ async def produce(
     orderly way: responses in transit are recorded, and the manifest is stored.
 
     Args:
-        storyboard: A file's path or URL, a folder of images, a `Storyboard` or `ClipList`, or the result of
-            `load_storyboard`.
+        storyboard: A file's path or URL, a folder of images, a `Storyboard` or `ClipList`, a dict of the same
+            form, or the result of `load_storyboard`.
         archive: Where clips and ledger are stored: a folder's path, ``s3://``, ``gs://``, ``az://``, a block,
             or ``block:NAME``. Default: the environment's ``SEEDANCE_ARCHIVE``.
         credentials: The account, or the name of a stored credentials block. Default: the environment's
@@ -63,16 +66,24 @@ async def produce(
         budget: How much video the run may buy.
         waiting: How long to wait, and how often to poll.
         output: What to make from the clips.
+        on_incomplete: What to do at the end if clips are missing. Default: ``"raise"`` in a flow run, so that
+            it fails; ``"return"`` elsewhere. A run that does not wait may leave generations in flight.
         on_progress: Called for every step of a clip.
 
     Raises:
         StoryboardError: If the storyboard has mistakes; nothing was spent.
         SetupError: If the credentials, the archive, the images' hosting or the callbacks are wrong;
             nothing was spent.
+        IncompleteError: If clips are missing at the end; the manifest and all finished clips are stored.
     """
 
     async def make() -> Manifest:
-        account = await find_credentials(credentials)
+        try:
+            account = await find_credentials(credentials)
+        except SetupError as error:
+            await check_without_account(
+                error, storyboard, archive, loading=loading, open_archive=open_archive
+            )
         settings = RunSettings(
             credentials=account, archive=archive, hosting=hosting, retry=retry, budget=budget, waiting=waiting
         )
@@ -83,7 +94,9 @@ async def produce(
             warn(prepared.warning)
         return await run_prepared(prepared, on_progress=on_progress)
 
-    return await cancel_on_signal(make())
+    manifest = await cancel_on_signal(make())
+    raises = on_incomplete == "raise" or (on_incomplete is None and artifacts.in_flow_run())
+    return manifest.raise_for_status(in_flight=not waiting.wait) if raises else manifest
 
 
 async def run_prepared(prepared: Prepared, *, on_progress: OnProgress = ignore) -> Manifest:

@@ -1,8 +1,9 @@
 """Names and final states of flow runs."""
 
-from collections.abc import Callable, Mapping, Sequence
+import functools
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from pathlib import PurePath
-from typing import TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 from urllib.parse import urlsplit
 
 from prefect import runtime
@@ -10,15 +11,15 @@ from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.states import Completed, Failed
 
-from prefect_seedance.printable import escape, one_line
+from prefect_seedance.errors import SetupError, StoryboardError
+from prefect_seedance.printable import one_line
 from prefect_seedance.report.manifest import Entry, Manifest
 from prefect_seedance.report.paid_clip import PaidClip, verdict_on
+from prefect_seedance.report.reasons import reasons
 from prefect_seedance.report.verdict import Verdict
 
+_P = ParamSpec("_P")
 _T = TypeVar("_T")
-
-_REASONS_SHOWN = 10
-"""In a state's message, which Prefect shows in lists and sends in every notification."""
 
 
 def flow_run() -> str:
@@ -49,6 +50,22 @@ def _title(source: object) -> str:
     return str(source.get("title", "") if isinstance(source, Mapping) else getattr(source, "title", ""))
 
 
+def explained(function: Callable[_P, Awaitable[_T]]) -> Callable[_P, Coroutine[Any, Any, _T]]:
+    """Decorate a flow's function: a mistake in the storyboard or the set-up fails the run with its message.
+
+    Prefect would log the traceback of a raised one. Callers of the flow raise it anyway.
+    """
+
+    @functools.wraps(function)
+    async def call(*args: _P.args, **parameters: _P.kwargs) -> _T:
+        try:
+            return await function(*args, **parameters)
+        except (SetupError, StoryboardError) as error:
+            return cast("_T", Failed(message=str(error), data=error))  # Prefect raises its data
+
+    return call
+
+
 def final_state(manifest: Manifest) -> State[Manifest]:
     """Return the final state of the flow run that made a production."""
     clips: Sequence[Entry | PaidClip] = (*manifest.clips, *manifest.former)
@@ -73,12 +90,4 @@ def _state(verdict: Verdict, data: _T, *, summary: str, clips: Sequence[Entry | 
         return Completed(message=summary, data=data)
     if verdict is Verdict.in_flight:
         return Completed(name="InFlight", message=summary, data=data)
-    return Failed(message=f"{summary}\n{_reasons(clips)}")
-
-
-def _reasons(clips: Sequence[Entry | PaidClip]) -> str:
-    """List why clips have no video, one per line."""
-    reasons = [(clip.name, clip.reason) for clip in clips if clip.reason]
-    lines = [escape(reason if name in reason else f"{name}: {reason}") for name, reason in reasons]
-    more = [f"and {len(lines) - _REASONS_SHOWN} more, listed in the manifest"]
-    return "\n".join(lines[:_REASONS_SHOWN] + (more if len(lines) > _REASONS_SHOWN else []))
+    return Failed(message=f"{summary}\n{reasons(clips)}")

@@ -17,6 +17,7 @@ from prefect_seedance.errors import (
     AuthenticationError,
     ContentRejectedError,
     DeadlineError,
+    IncompleteError,
     SetupError,
     SubmissionUnresolvedError,
     UnreadableRecordError,
@@ -26,6 +27,7 @@ from prefect_seedance.film.scenes import Scene
 from prefect_seedance.film.seams import Seams, VideoInspection
 from prefect_seedance.printable import one_line
 from prefect_seedance.report.paid_clip import PaidClip
+from prefect_seedance.report.reasons import reasons
 from prefect_seedance.report.verdict import Verdict
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.plan import PlannedClip, key_name
@@ -210,6 +212,19 @@ class Manifest(BaseModel):
             SetupError.__name__,
         }
         return Verdict.setup if refused and not spent else Verdict.failed
+
+    def raise_for_status(self, *, in_flight: bool = False) -> Self:
+        """Return the manifest if every clip is archived.
+
+        Args:
+            in_flight: Whether generations may still be in flight, as after a run that does not wait.
+
+        Raises:
+            IncompleteError: If clips are missing, or a paid clip is not archived. Each has its reason.
+        """
+        if self.verdict is Verdict.complete or (in_flight and self.verdict is Verdict.in_flight):
+            return self
+        raise IncompleteError(f"{one_line(self.summary())}\n{reasons((*self.clips, *self.former))}".rstrip())
 
     def summary(self) -> str:
         """Summarize the production in one line."""

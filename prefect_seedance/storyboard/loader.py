@@ -3,9 +3,9 @@
 import asyncio
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from prefect_seedance.api.addresses import PUBLIC_HOSTS, HostPolicy
 from prefect_seedance.api.models import DEFAULT_MODEL
@@ -30,8 +30,9 @@ _IMAGE_SUFFIXES: Final = frozenset(
 """Suffixes of image files, including formats that no model accepts: skipping such a file silently would
 produce a film without it."""
 
-Source = Storyboard | ClipList | Path | str
-"""The path of a file or folder, a URL, the location of a stored object, or the storyboard itself."""
+Source = Storyboard | ClipList | Mapping[str, Any] | Path | str
+"""The path of a file or folder, a URL, the location of a stored object, or the storyboard itself, also as a
+dict of the form of a file."""
 
 
 async def _open_by_url(place: str) -> Store:
@@ -81,6 +82,8 @@ async def load_storyboard(
 async def _load_document(source: Source, *, objects: Objects, prompt: str) -> Document:
     if isinstance(source, Storyboard | ClipList):
         return Document.inline(source.model_dump(mode="json", exclude_none=True))
+    if isinstance(source, Mapping):
+        return Document.inline(dict(source))
     if isinstance(source, str) and (location := Location.parse(source)):
         return await _load_stored(location, objects=objects, prompt=prompt)
     return await asyncio.to_thread(_load_local, Path(source), prompt=prompt)

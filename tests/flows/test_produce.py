@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from prefect import State, flow
@@ -32,6 +32,8 @@ from prefect_seedance import (
     submit_clip,
     wait_for_clip,
 )
+from prefect_seedance.errors import StoryboardError
+from prefect_seedance.flows import storyboard_to_transitions
 from prefect_seedance.orchestration.states import final_state
 from prefect_seedance.storyboard.loader import load_storyboard
 from tests.flows.conftest import Api, account, eventually
@@ -94,6 +96,7 @@ async def make(setup: Setup, *, name: str = "", deadline_seconds: float = 60) ->
         credentials=account(setup.sandbox),
         hosting=setup.hosting,
         waiting=QUICK.model_copy(update={"deadline_seconds": deadline_seconds}),
+        on_incomplete="return",
     )
 
 
@@ -288,6 +291,50 @@ async def test_failure_reaches_caller(setup: Setup) -> None:
 
     with pytest.raises(Exception, match=r"dawn → noon: .*no money"):
         await their_flow(setup)
+
+
+async def test_incomplete_production_fails_flow(setup: Setup) -> None:
+    """A flow that only calls `produce` fails if a clip is missing, with the reason; `return` changes that."""
+    setup.sandbox.faults({"kind": "generation", "fault": "fail", "code": "CONTENT_VIOLATION", "clip": "dawn"})
+
+    @flow
+    async def own(on_incomplete: Literal["raise", "return"] | None) -> str:
+        return (
+            await produce(
+                setup.board,
+                archive=str(setup.archive),
+                credentials=account(setup.sandbox),
+                hosting=setup.hosting,
+                waiting=QUICK,
+                output=Output(film=False, report=False),
+                on_incomplete=on_incomplete,
+            )
+        ).summary()
+
+    failed = await own(None, return_state=True)
+    returned = await own("return")
+
+    assert failed.name == "Failed"
+    assert "IncompleteError: Test board: 1 made, 1 failed; 8 s billed\ndawn → noon: CONTENT" in str(
+        failed.message
+    )
+    assert returned.startswith("Test board: 1 reused, 1 failed")
+
+
+async def test_mistake_logs_no_traceback(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shipped flow with a wrong storyboard fails with one message, and its caller gets the error."""
+    monkeypatch.setenv("SEEDANCE_API_KEY", "key-of-no-account")
+    with caplog.at_level("INFO", logger="prefect"):
+        state = await storyboard_to_transitions("nowhere.yaml", archive=str(tmp_path), return_state=True)
+        with pytest.raises(StoryboardError, match=r"nowhere\.yaml: cannot be read"):
+            await storyboard_to_transitions("nowhere.yaml", archive=str(tmp_path))
+
+    assert state.name == "Failed"
+    assert str(state.message).startswith("nowhere.yaml: cannot be read")
+    assert "Traceback" not in caplog.text
+    assert not any(record.exc_info for record in caplog.records)
 
 
 async def test_missing_report_is_harmless(setup: Setup, api: Api) -> None:

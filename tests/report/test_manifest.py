@@ -10,6 +10,7 @@ from prefect_seedance.errors import (
     AuthenticationError,
     ContentRejectedError,
     DeadlineError,
+    IncompleteError,
     IntegrityError,
     LinkExpiredError,
     NoAnswerError,
@@ -22,6 +23,7 @@ from prefect_seedance.report.paid_clip import PaidClip
 from prefect_seedance.report.verdict import Verdict
 from prefect_seedance.storyboard.plan import PlannedClip
 from prefect_seedance.video.probe import VideoFacts
+from tests.records import archived_clip, manifest_of
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 REQUEST = GenerateRequest(input=ClipInput(mode="text-to-video", prompt="drifting clouds"))
@@ -36,6 +38,14 @@ INTENT = Intent(
     asked_by="somebody",
     asked_at=NOW,
     settles_by=NOW,
+)
+PLANNED = PlannedClip(
+    name="clouds",
+    prompt="drifting clouds",
+    images=(),
+    settings=ClipSettings(),
+    number=1,
+    fingerprint="f" * 32,
 )
 CLAIMED = Attempt(intent=INTENT)
 ACCEPTED = Attempt(intent=INTENT, acceptance=Acceptance(generation_id="task_1", accepted_at=NOW))
@@ -207,3 +217,28 @@ def test_round_trip() -> None:
 
     assert Manifest.model_validate_json(told.model_dump_json()) == told
     assert Manifest.model_validate({**told.model_dump(), "later": True}) == told
+
+
+@pytest.mark.parametrize("status", [ClipStatus.failed, ClipStatus.unresolved, ClipStatus.not_submitted])
+def test_missing_clip_raises(status: ClipStatus) -> None:
+    """A manifest with missing clips raises an error that lists them with their reasons."""
+    manifest = manifest_of(Entry.of(PLANNED, status, error=IntegrityError("broken bytes")))
+
+    with pytest.raises(IncompleteError, match=f"^Test board: 1 {status}; 0 s billed\n.*broken bytes$"):
+        manifest.raise_for_status(in_flight=True)
+
+
+def test_complete_manifest_raises_nothing() -> None:
+    """A manifest with all clips is returned."""
+    manifest = manifest_of(Entry.of(PLANNED, ClipStatus.made, archived=archived_clip(PLANNED)))
+
+    assert manifest.raise_for_status() is manifest
+
+
+def test_in_flight_is_a_choice() -> None:
+    """Generations in flight are missing clips, unless the caller expects them."""
+    manifest = manifest_of(Entry.of(PLANNED, ClipStatus.in_flight, error=DeadlineError("late")))
+
+    assert manifest.raise_for_status(in_flight=True) is manifest
+    with pytest.raises(IncompleteError, match="1 in flight"):
+        manifest.raise_for_status()

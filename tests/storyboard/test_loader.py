@@ -273,3 +273,12 @@ def test_refuses_names_without_encoding(folder: str, image: str) -> None:
     """A file or folder whose name is not UTF-8 is refused with the remedy: it would name a clip."""
     with pytest.raises(StoryboardError, match=r"The name '.*\\udcff.*' is not valid UTF-8; rename the file"):
         document_from_folder(Path(folder), [image, "b.png"], prompt="waves")
+
+
+async def test_dict_is_a_storyboard() -> None:
+    """A dict of the form of a file is read like the file, mistakes included."""
+    parsed = await load_storyboard({"title": "Clouds", "clips": [{"prompt": "drifting clouds"}]})
+
+    assert (parsed.title, [clip.prompt for clip in parsed.clips]) == ("Clouds", ["drifting clouds"])
+    with pytest.raises(StoryboardError, match="promt"):
+        await load_storyboard({"clips": [{"promt": "drifting clouds"}]})
