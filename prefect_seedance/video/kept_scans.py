@@ -12,7 +12,7 @@ class KeptScans:
     """The latest scans of the videos that are archived, by key.
 
     Attributes:
-        are_wanted: Whether videos shall be scanned while they are verified, because they are inspected next.
+        are_wanted: Whether videos are scanned while they are verified, because they are inspected next.
     """
 
     def __init__(self) -> None:

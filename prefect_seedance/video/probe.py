@@ -80,13 +80,13 @@ class Segment(NamedTuple):
 
 
 class Observer(Protocol):
-    """Looks at every frame of a video while it is decoded. It raises nothing."""
+    """Receives every frame of a video while it is decoded. It raises nothing."""
 
     def begin(self, container: InputContainer) -> None:
         """Prepare for the frames of a video."""
 
     def add(self, frame: VideoFrame | AudioFrame) -> None:
-        """Look at the next frame."""
+        """Receive the next frame."""
 
 
 def probe(file: BinaryIO | Path, *, observer: Observer | None = None) -> VideoFacts:
