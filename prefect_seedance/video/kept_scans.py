@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from prefect_seedance.video.scan import Scan
+from prefect_seedance.video.findings import Scan
 
 _MAX_KEPT: Final = 32
 """Each takes 0.1 MB, or 1 MB with images to compare. A scan that is dropped is made again."""

@@ -5,20 +5,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, NamedTuple, Protocol, cast
+from typing import Any, BinaryIO, NamedTuple, Protocol, cast
 
 import av
 from av import AudioFrame, AudioStream, Packet, VideoFrame, VideoStream
 from av.container import InputContainer
-from pydantic import BaseModel, ConfigDict
 
 from prefect_seedance.errors import IntegrityError
 from prefect_seedance.video.boxes import check_boxes
-
-_EBML = b"\x1a\x45\xdf\xa3"
-"""First bytes of every WebM. Source: RFC 8794, section 11.2.1."""
-
-_HEAD_BYTES = 12
+from prefect_seedance.video.facts import VideoFacts, detect_container
 
 _LENIENT: Mapping[str, Any] = (
     {"metadata_errors": "replace"} if hasattr(InputContainer, "metadata_errors") else {}
@@ -39,32 +34,6 @@ _DECODERS = (*sorted(_VIDEO_CODECS), *sorted(_AUDIO_CODECS), "libdav1d", "libaom
 _ROUNDING_SECONDS = 0.03
 """Tolerance between a declared and the true end, for rounded milliseconds and an audio codec's padding. A
 frame is longer: 0.042 s at 24 a second."""
-
-
-class VideoFacts(BaseModel):
-    """Format, size and duration of a video, found by decoding all of it.
-
-    Attributes:
-        container: ``mp4`` or ``webm``, including related formats.
-        duration_seconds: From the start of the first frame to the end of the last.
-        frame_rate: Frames a second, on average.
-        frames: Number of decoded frames.
-        audio_codec: None if there is no sound track.
-        audio_sample_rate: Samples a second; None if there is no sound track.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    container: str
-    width: int
-    height: int
-    duration_seconds: float
-    frame_rate: float
-    frames: int
-    video_codec: str
-    pixel_format: str | None = None
-    audio_codec: str | None = None
-    audio_sample_rate: int | None = None
 
 
 class Segment(NamedTuple):
@@ -205,20 +174,6 @@ def tracks(container: InputContainer) -> tuple[VideoStream, AudioStream | None]:
     if audio:
         _require_codec(audio, allowed=_AUDIO_CODECS)
     return _video(container), audio
-
-
-def detect_container(file: BinaryIO) -> Literal["mp4", "webm"] | None:
-    """Detect the container of a video by its first bytes; return None if it is neither MP4 nor WebM.
-
-    FFmpeg itself would also open a playlist, and the files in it.
-    """
-    file.seek(0)
-    head = file.read(_HEAD_BYTES)
-    if head.startswith(_EBML):
-        return "webm"
-    if head[4:8] == b"ftyp":
-        return "mp4"
-    return None
 
 
 def _video(container: InputContainer) -> VideoStream:
