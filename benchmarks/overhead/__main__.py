@@ -61,6 +61,7 @@ def main() -> None:
                 print(json.dumps(found[-1]), file=sys.stderr, flush=True)
     print(table(found))
     if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps({**_machine(), "clips": options.clips, "runs": found}, indent=2))
 
 

@@ -118,7 +118,7 @@ async def serve(api: ScriptedApi) -> None:
     """Serve until the process is stopped, and print the address."""
     server = uvicorn.Server(uvicorn.Config(api, port=0, log_level="error", lifespan="off", access_log=False))
     serving = asyncio.create_task(server.serve())
-    while not server.started:
+    while not server.started:  # noqa: ASYNC110 -- uvicorn has no event for it
         await asyncio.sleep(0.01)
     api.port = server.servers[0].sockets[0].getsockname()[1]
     print(f"http://127.0.0.1:{api.port}", flush=True)

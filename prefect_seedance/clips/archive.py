@@ -26,8 +26,8 @@ from prefect_seedance.printable import one_line
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storage.tempfiles import temporary_file, translated_errors
 from prefect_seedance.video.decoding import Examination, examine_foreign, probe_foreign
+from prefect_seedance.video.facts import VideoFacts, detect_container
 from prefect_seedance.video.kept_scans import KeptScans
-from prefect_seedance.video.probe import VideoFacts, detect_container
 
 _RATIO_TOLERANCE = 0.025
 """Sizes are multiples of a block of pixels, so ratios are not exact: 864×496 for 16:9 is 2.02 % off."""

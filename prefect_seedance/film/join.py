@@ -7,13 +7,13 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from os import SEEK_END
-from typing import BinaryIO, Literal, cast
+from typing import BinaryIO, cast
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from prefect_seedance.errors import ArchiveError
 from prefect_seedance.film.assembly import assemble
-from prefect_seedance.film.scenes import Gap, Part, Scene
+from prefect_seedance.film.scenes import Film, Join, Scene
 from prefect_seedance.options import JoinStyle
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storage.tempfiles import GuardedFile, temporary_file
@@ -25,46 +25,6 @@ _RECIPE_VERSIONS = {"copied": 1, "exact": 2}
 
 _TOLERANCE_SECONDS = 0.02
 """Half of a frame."""
-
-
-Join = Literal["copied", "exact"]
-"""How clips were joined."""
-
-
-class Film(BaseModel):
-    """The record of a film: a production's clips in order, as one video.
-
-    Attributes:
-        schema_version: Raised whenever an older reader would misread this version.
-        key: Key of the film; it contains the digest, so its content never changes.
-        stable_key: Key of the production's latest film, always the same.
-        join: ``copied``: without re-encoding. ``exact``: re-encoded to one size, frame rate and sample rate.
-        reason: Why the clips could not be copied; None if they were, or if exact was requested.
-        parts: The sections, in order, without gaps.
-        gaps: The missing clips.
-        recipe: Digest of everything that decides the film; the same recipe is not joined again.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    schema_version: Literal[1] = 1
-    production: str
-    title: str
-    key: str
-    stable_key: str
-    sha256: str
-    size_bytes: int
-    duration_seconds: float
-    width: int
-    height: int
-    frame_rate: float
-    has_sound: bool
-    join: Join
-    reason: str | None = None
-    parts: tuple[Part, ...]
-    gaps: tuple[Gap, ...] = ()
-    recipe: str
-    joined_at: datetime
 
 
 async def join_clips(

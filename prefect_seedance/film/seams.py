@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal
 
 from PIL import Image, ImageOps
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from prefect_seedance.api.addresses import PUBLIC_HOSTS, HostPolicy
 from prefect_seedance.api.models import CAPABILITIES
@@ -18,13 +17,13 @@ from prefect_seedance.clips.archive import Clip, fetch_video
 from prefect_seedance.clips.image_hosting import hosted_key
 from prefect_seedance.clips.records import clip_prefix
 from prefect_seedance.errors import ArchiveError, SeedanceError, StoryboardError
+from prefect_seedance.film.inspections import ClipInspection, Similarity, VideoInspection
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.image import SourceImage
 from prefect_seedance.storyboard.image_reader import MAX_PIXELS, open_image
 from prefect_seedance.video.decoding import examine_foreign
+from prefect_seedance.video.findings import Scan
 from prefect_seedance.video.kept_scans import KeptScans
-from prefect_seedance.video.scan import Interval, Scan
-from prefect_seedance.video.similarity import similarity
 
 _FETCH_SECONDS = 20.0
 """For an image from elsewhere, which only serves a comparison."""
@@ -37,77 +36,6 @@ _MAX_FOREIGN_PIXELS = 25_000_000
 
 _COMPARED_SIZE = (1280, 1280)
 """A JPEG is decoded at the smallest scale above it. Comparing needs 256 lines."""
-
-
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class VideoInspection(_Value):
-    """The findings of one pass over a video; they depend on its bytes alone.
-
-    Attributes:
-        schema_version: Raised whenever the findings for the same video would differ.
-        sha256: Digest of the video.
-        black: Intervals with black frames.
-        frozen: Intervals without motion.
-        silent: Intervals without sound; empty if there is no sound track.
-        has_sound: Whether there is a sound track.
-        start_still: Key of the first frame, a JPEG of at most 360 lines.
-        middle_still: Key of the frame at half the duration.
-        end_still: Key of the last frame.
-    """
-
-    schema_version: Literal[1] = 1
-    sha256: str
-    black: tuple[Interval, ...] = ()
-    frozen: tuple[Interval, ...] = ()
-    silent: tuple[Interval, ...] = ()
-    has_sound: bool
-    start_still: str
-    middle_still: str
-    end_still: str
-    inspected_at: datetime
-
-
-class Similarity(_Value):
-    """The similarity of two images that should be the same.
-
-    Attributes:
-        ssim: Structural similarity of brightness or colours, whichever is lower: 1.0 is identical; two
-            images of one place reach about 0.8. None if they could not be compared.
-        reason: Why they could not be compared.
-    """
-
-    ssim: float | None = None
-    reason: str | None = None
-
-
-class Seams(_Value):
-    """How well a clip's ends match; None where there is nothing to match.
-
-    Attributes:
-        start: Its first frame against its start image.
-        end: Its last frame against its end image.
-        next: Its last frame against the next clip's first.
-    """
-
-    start: Similarity | None = None
-    end: Similarity | None = None
-    next: Similarity | None = None
-
-
-class ClipInspection(_Value):
-    """The findings about one clip.
-
-    Attributes:
-        start: Its first frame against its start image; None without a start image.
-        end: Its last frame against its end image; None without an end image.
-    """
-
-    inspection: VideoInspection
-    start: Similarity | None = None
-    end: Similarity | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,6 +166,9 @@ def _compare_stills(end: bytes | None, start: bytes | None) -> Similarity:
 
 
 def _rounded(a: Image.Image, b: Image.Image) -> float:
+    # Loads FFmpeg, which few commands need.
+    from prefect_seedance.video.similarity import similarity  # noqa: PLC0415 -- see above
+
     return round(similarity(a, b), 4)
 
 

@@ -9,8 +9,8 @@ from prefect.utilities.annotations import opaque
 
 from prefect_seedance.clips.archive import Clip
 from prefect_seedance.clips.records import Attempt
-from prefect_seedance.film.join import Film
-from prefect_seedance.film.seams import ClipInspection
+from prefect_seedance.film.inspections import ClipInspection
+from prefect_seedance.film.scenes import Film
 from prefect_seedance.options import JoinStyle
 from prefect_seedance.orchestration import artifacts, tasks
 from prefect_seedance.production.session import Session

@@ -10,8 +10,8 @@ from prefect.cache_policies import NO_CACHE
 
 from prefect_seedance.clips.archive import Clip
 from prefect_seedance.clips.records import Attempt
-from prefect_seedance.film.join import Film
-from prefect_seedance.film.seams import ClipInspection
+from prefect_seedance.film.inspections import ClipInspection
+from prefect_seedance.film.scenes import Film
 from prefect_seedance.options import JoinStyle, Waiting
 from prefect_seedance.orchestration import assets, events
 from prefect_seedance.orchestration.blocks import open_archive

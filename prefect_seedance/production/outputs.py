@@ -9,7 +9,8 @@ from typing import Self
 
 from prefect_seedance.clips.archive import Clip
 from prefect_seedance.errors import SeedanceError
-from prefect_seedance.film.seams import ClipInspection, Inspector, Similarity
+from prefect_seedance.film.inspections import ClipInspection, Similarity
+from prefect_seedance.film.seams import Inspector
 from prefect_seedance.options import Output
 from prefect_seedance.printable import get_logger
 from prefect_seedance.production.settings import RunSettings

@@ -12,8 +12,9 @@ from prefect_seedance.clips.archive import Clip
 from prefect_seedance.clips.records import Attempt
 from prefect_seedance.clips.submit import Submitter
 from prefect_seedance.errors import ArchiveError
-from prefect_seedance.film.join import Film, join_clips
-from prefect_seedance.film.seams import ClipInspection
+from prefect_seedance.film.inspections import ClipInspection
+from prefect_seedance.film.join import join_clips
+from prefect_seedance.film.scenes import Film
 from prefect_seedance.options import JoinStyle
 from prefect_seedance.production.session import Session
 from prefect_seedance.production.settings import RunSettings

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Self
 
 from prefect_seedance.clips.archive import Clip
-from prefect_seedance.film.seams import ClipInspection, Seams, Similarity
+from prefect_seedance.film.inspections import ClipInspection, Seams, Similarity
 from prefect_seedance.report.manifest import Entry, Manifest
 
 

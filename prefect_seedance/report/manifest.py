@@ -25,9 +25,8 @@ from prefect_seedance.errors import (
     SubmissionUnresolvedError,
     UnreadableRecordError,
 )
-from prefect_seedance.film.join import Film
-from prefect_seedance.film.scenes import Scene
-from prefect_seedance.film.seams import Seams, VideoInspection
+from prefect_seedance.film.inspections import Seams, VideoInspection
+from prefect_seedance.film.scenes import Film, Scene
 from prefect_seedance.printable import one_line
 from prefect_seedance.report.paid_clip import PaidClip
 from prefect_seedance.report.reasons import reasons

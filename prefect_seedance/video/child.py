@@ -16,25 +16,18 @@ from os import SEEK_CUR, SEEK_END, SEEK_SET
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, cast
 
 from prefect_seedance.errors import IntegrityError
+from prefect_seedance.video.limits import (
+    LENGTH_BYTES,
+    MARKS,
+    MAX_MEMORY_BYTES,
+    MAX_SECONDS,
+    REQUEST_BYTES,
+)
 from prefect_seedance.video.probe import probe
 from prefect_seedance.video.scan import Scanner
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
-
-MAX_MEMORY_BYTES: Final = 1_000_000_000
-"""Memory for one file. Measured, with the imports: inspecting 720p takes 80 MB, and H.264 in 4K with 16
-reference frames 520 MB."""
-
-MAX_SECONDS: Final = 120.0
-"""Processor time for one file. Measured: 12 s of 720p at 30 Mbit/s take 3.5 s; a busy processor has a tenth
-of its time for us."""
-
-REQUEST_BYTES: Final = 4096
-LENGTH_BYTES: Final = 8
-
-MARKS: Final = ("black", "frozen", "silent")
-"""Fields of a scan that are intervals."""
 
 _READ_BYTES: Final = 1 << 16
 

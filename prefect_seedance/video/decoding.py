@@ -23,9 +23,9 @@ from typing import Any, BinaryIO, Final, NamedTuple
 from PIL import Image
 
 from prefect_seedance.errors import IntegrityError
-from prefect_seedance.video.child import LENGTH_BYTES, MARKS, MAX_MEMORY_BYTES, MAX_SECONDS
-from prefect_seedance.video.probe import VideoFacts
-from prefect_seedance.video.scan import Interval, Scan
+from prefect_seedance.video.facts import VideoFacts
+from prefect_seedance.video.findings import Interval, Scan
+from prefect_seedance.video.limits import LENGTH_BYTES, MARKS, MAX_MEMORY_BYTES, MAX_SECONDS
 
 _MAX_IDLE: Final = os.cpu_count() or 1
 """Children that are kept for the next files."""

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from prefect_seedance.video.scan import Scan
+from prefect_seedance.video.findings import Scan
 
 _MAX_KEPT: Final = 32
 """Each takes 0.1 MB, or 1 MB with images to compare. A scan that is dropped is made again."""
@@ -12,7 +12,7 @@ class KeptScans:
     """The latest scans of the videos that are archived, by key.
 
     Attributes:
-        are_wanted: Whether videos shall be scanned while they are verified, because they are inspected next.
+        are_wanted: Whether videos are scanned while they are verified, because they are inspected next.
     """
 
     def __init__(self) -> None:

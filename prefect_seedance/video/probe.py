@@ -5,20 +5,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Literal, NamedTuple, Protocol, cast
+from typing import Any, BinaryIO, Final, NamedTuple, Protocol, cast
 
 import av
 from av import AudioFrame, AudioStream, Packet, VideoFrame, VideoStream
 from av.container import InputContainer
-from pydantic import BaseModel, ConfigDict
 
 from prefect_seedance.errors import IntegrityError
 from prefect_seedance.video.boxes import check_boxes
-
-_EBML = b"\x1a\x45\xdf\xa3"
-"""First bytes of every WebM. Source: RFC 8794, section 11.2.1."""
-
-_HEAD_BYTES = 12
+from prefect_seedance.video.facts import VideoFacts, detect_container
 
 _LENIENT: Mapping[str, Any] = (
     {"metadata_errors": "replace"} if hasattr(InputContainer, "metadata_errors") else {}
@@ -45,33 +40,6 @@ _MAX_PIXEL_RATIO: Final = 4
 """The most that a pixel is wider than high, or higher than wide; formats of television reach 2."""
 
 
-class VideoFacts(BaseModel):
-    """Format, size and duration of a video, found by decoding all of it.
-
-    Attributes:
-        container: ``mp4`` or ``webm``, including related formats.
-        width: In square pixels, as players show the video.
-        duration_seconds: From the start of the first frame to the end of the last.
-        frame_rate: Frames a second, on average.
-        frames: Number of decoded frames.
-        audio_codec: None if there is no sound track.
-        audio_sample_rate: Samples a second; None if there is no sound track.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    container: str
-    width: int
-    height: int
-    duration_seconds: float
-    frame_rate: float
-    frames: int
-    video_codec: str
-    pixel_format: str | None = None
-    audio_codec: str | None = None
-    audio_sample_rate: int | None = None
-
-
 class Segment(NamedTuple):
     """The position of a video in the video that contains it.
 
@@ -85,13 +53,13 @@ class Segment(NamedTuple):
 
 
 class Observer(Protocol):
-    """Looks at every frame of a video while it is decoded. It raises nothing."""
+    """Receives every frame of a video while it is decoded. It raises nothing."""
 
     def begin(self, container: InputContainer) -> None:
         """Prepare for the frames of a video."""
 
     def add(self, frame: VideoFrame | AudioFrame) -> None:
-        """Look at the next frame."""
+        """Receive the next frame."""
 
 
 def probe(file: BinaryIO | Path, *, observer: Observer | None = None) -> VideoFacts:
@@ -218,20 +186,6 @@ def shown_size(video: VideoStream) -> tuple[int, int]:
     if not 1 / _MAX_PIXEL_RATIO <= ratio <= _MAX_PIXEL_RATIO:  # absurd, so players ignore it
         ratio = 1.0
     return round(video.width * max(ratio, 1.0)), round(video.height / min(ratio, 1.0))
-
-
-def detect_container(file: BinaryIO) -> Literal["mp4", "webm"] | None:
-    """Detect the container of a video by its first bytes; return None if it is neither MP4 nor WebM.
-
-    FFmpeg itself would also open a playlist, and the files in it.
-    """
-    file.seek(0)
-    head = file.read(_HEAD_BYTES)
-    if head.startswith(_EBML):
-        return "webm"
-    if head[4:8] == b"ftyp":
-        return "mp4"
-    return None
 
 
 def _video(container: InputContainer) -> VideoStream:

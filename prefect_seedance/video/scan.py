@@ -2,17 +2,17 @@
 
 import io
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple, cast
+from typing import cast
 
 import av
 from av import AudioFrame, VideoFrame
 from av.container import InputContainer
 from av.video.reformatter import VideoReformatter
 from PIL import Image
-from pydantic import BaseModel, ConfigDict
 
 from prefect_seedance.errors import IntegrityError
 from prefect_seedance.video.filters import Filter, FilterChain
+from prefect_seedance.video.findings import Interval, Scan
 from prefect_seedance.video.probe import shown_size, tracks
 from prefect_seedance.video.similarity import comparable
 
@@ -34,38 +34,6 @@ _AUDIO_FILTERS: tuple[Filter, ...] = (("silencedetect", "n=-60dB:d=0.5"),)
 
 _FRAMES_AT_ONCE, _SOUNDS_AT_ONCE = 4, 32
 """Frames to filter before results are read; few, because a frame in 4K takes 13 MB."""
-
-
-class Interval(BaseModel):
-    """A part of a video, in seconds from its beginning."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    start_seconds: float
-    end_seconds: float
-
-
-class Scan(NamedTuple):
-    """The findings of one pass over a video.
-
-    Attributes:
-        start: The first frame as a JPEG file of at most 360 lines.
-        middle: The frame at half the declared duration.
-        end: The last frame.
-        ends: The first and the last frame as images for `similarity`; none unless they were wanted.
-        black: Intervals with black frames.
-        frozen: Intervals without motion.
-        silent: Intervals without sound; empty if there is no sound track.
-    """
-
-    start: bytes
-    middle: bytes
-    end: bytes
-    ends: tuple[Image.Image, ...]
-    black: tuple[Interval, ...]
-    frozen: tuple[Interval, ...]
-    silent: tuple[Interval, ...]
-    has_sound: bool
 
 
 class Scanner:

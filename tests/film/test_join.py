@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from prefect_seedance.errors import ArchiveError
-from prefect_seedance.film.join import Film, find_film, join_clips
-from prefect_seedance.film.scenes import Scene
+from prefect_seedance.film.join import find_film, join_clips
+from prefect_seedance.film.scenes import Film, Scene
 from prefect_seedance.options import JoinStyle
 from prefect_seedance.storage.store import Store
 from tests import films

@@ -18,9 +18,10 @@ import pytest
 
 from prefect_seedance.errors import IntegrityError
 from prefect_seedance.video import decoding
-from prefect_seedance.video.child import MAX_MEMORY_BYTES
 from prefect_seedance.video.decoding import examine_foreign, probe_foreign
-from prefect_seedance.video.probe import VideoFacts, probe
+from prefect_seedance.video.facts import VideoFacts
+from prefect_seedance.video.limits import MAX_MEMORY_BYTES
+from prefect_seedance.video.probe import probe
 from tests import films
 from tests.hostile.conftest import Produce, Run
 from tests.hostile.wire import Web, response, success

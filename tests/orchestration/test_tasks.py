@@ -22,7 +22,7 @@ from prefect_seedance import (
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.records import Attempt
-from prefect_seedance.film.seams import ClipInspection
+from prefect_seedance.film.inspections import ClipInspection
 from prefect_seedance.report.manifest import Entry
 from prefect_seedance.storage.store import Store
 from tests.flows.conftest import Api, completed, eventually

@@ -11,7 +11,7 @@ import pytest
 
 from prefect_seedance.clips.archive import Clip
 from prefect_seedance.clips.history import ClipStatus
-from prefect_seedance.film.seams import ClipInspection
+from prefect_seedance.film.inspections import ClipInspection
 from prefect_seedance.options import JoinStyle, Output
 from prefect_seedance.production import outputs
 from prefect_seedance.production import steps as steps_module

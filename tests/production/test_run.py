@@ -15,7 +15,7 @@ from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.records import Attempt, clip_prefix
 from prefect_seedance.errors import DeadlineError
-from prefect_seedance.film.seams import ClipInspection
+from prefect_seedance.film.inspections import ClipInspection
 from prefect_seedance.options import Output, RetryPolicy
 from prefect_seedance.production import outputs
 from prefect_seedance.production.prepare import prepare

@@ -2,7 +2,7 @@
 
 import pytest
 
-from prefect_seedance.film.seams import Seams, Similarity
+from prefect_seedance.film.inspections import Seams, Similarity
 from prefect_seedance.report.known_findings import KnownFindings
 from prefect_seedance.storage.store import Store
 from tests.reports import made, manifest_of

@@ -1,7 +1,7 @@
 """Keeping scans until they are needed."""
 
+from prefect_seedance.video.findings import Scan
 from prefect_seedance.video.kept_scans import KeptScans
-from prefect_seedance.video.scan import Scan
 
 SCAN = Scan(b"", b"", b"", ends=(), black=(), frozen=(), silent=(), has_sound=False)
 

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from prefect_seedance.errors import IntegrityError
-from prefect_seedance.video.probe import VideoFacts, probe
+from prefect_seedance.video.facts import VideoFacts
+from prefect_seedance.video.probe import probe
 from tests import films
 
 _SIZE = (160, 96)

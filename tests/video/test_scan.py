@@ -12,8 +12,9 @@ from PIL import Image
 
 from prefect_seedance.errors import IntegrityError
 from prefect_seedance.video import scan
+from prefect_seedance.video.findings import Interval, Scan
 from prefect_seedance.video.probe import probe
-from prefect_seedance.video.scan import Interval, Scan, Scanner
+from prefect_seedance.video.scan import Scanner
 from prefect_seedance.video.similarity import similarity
 from tests import films
 from tests.films import RATE, Mark
