@@ -30,7 +30,7 @@ def _time_of_day() -> datetime:
     return _process().time_of_day()
 
 
-def _network() -> httpx.AsyncBaseTransport:
+def _network(**_: object) -> httpx.AsyncBaseTransport:
     network = _process().network
     assert network
     return network
@@ -43,7 +43,7 @@ def _simulated() -> Iterator[None]:
     log.addHandler(handler)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(wall_clock, "now", _time_of_day)
-        patch.setattr("prefect_seedance.api.client.api_transport", lambda _, **__: _network())
+        patch.setattr("httpx.AsyncHTTPTransport", _network)
         patch.setattr("prefect_seedance.api.guarded.GuardedTransport", lambda _: _network())
         yield
     log.removeHandler(handler)
