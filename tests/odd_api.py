@@ -36,6 +36,7 @@ class OddApi:
 
     Attributes:
         submit: Returns the answer to a submission by its ordinal, from 1; None accepts it.
+        read: The answer to requests that cost nothing; None for a success.
         result: Returns the ``resultJson`` for the URL of the video.
         file: Returns the answer to a request of the video by its ordinal and headers.
         posts: Bodies of the submissions.
@@ -43,6 +44,7 @@ class OddApi:
     """
 
     submit: Callable[[int], Reply | None] = lambda _: None
+    read: Reply | None = None
     result: Callable[[str], object] = _result
     file: Callable[[int, Headers], Reply] = lambda *_: Reply(404)
     url: str = ""
@@ -57,6 +59,8 @@ class OddApi:
         if path.startswith("/files/"):
             self.downloads.append(headers)
             return self.file(len(self.downloads), headers)
+        if self.read:
+            return self.read
         task = path.partition("taskId=")[2]
         result = self.result(f"{self.url}/files/{task}.mp4")
         return _success({"taskId": task, "state": "success", "resultJson": result})

@@ -15,7 +15,13 @@ from prefect_seedance.clips.former import with_former_fingerprints
 from prefect_seedance.clips.history import ClipHistory, ClipStatus, clip_histories
 from prefect_seedance.clips.hosting_check import check_again, check_hosting
 from prefect_seedance.clips.image_hosting import ImageHost
-from prefect_seedance.errors import ArchiveError, AuthenticationError, SeedanceError, SetupError
+from prefect_seedance.errors import (
+    ArchiveError,
+    AuthenticationError,
+    RedirectedError,
+    SeedanceError,
+    SetupError,
+)
 from prefect_seedance.options import Loading, Output
 from prefect_seedance.production.faults import Faults
 from prefect_seedance.production.limits import other_owner, over_budget, seconds_to_buy, unfetched_urls
@@ -180,12 +186,14 @@ async def _open(
 
 
 async def _refused_key(credentials: Credentials) -> str | None:
-    """Return why the API refuses the key, which a free request shows; None if it does not."""
+    """Return why the API refuses the key or the base URL, which a free request shows; None if it does not."""
     async with credentials.get_client(timeout_seconds=_KEY_SECONDS) as client:
         try:
             await client.balance(seconds=0)
         except AuthenticationError as error:
             return f"{error} (SEEDANCE_API_KEY, or the Seedance Credentials block). Nothing was spent"
+        except RedirectedError as error:
+            return f"{error}. Nothing was spent"
         except SeedanceError:
             return None  # submitting shows whether the API works
     return None

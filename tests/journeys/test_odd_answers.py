@@ -94,6 +94,15 @@ def test_redirect_is_a_wrong_address(
     assert capsys.readouterr().out == "0 clips\n"
 
 
+def test_redirected_reads_are_free(api: OddApi, produce: Produce, capsys: pytest.CaptureFixture[str]) -> None:
+    """If the API's address redirects every request, nothing is submitted."""
+    api.read = Reply(308, headers={"Location": "https://new.example/api/v1/apikeys/current-balance"})
+
+    assert produce() == 2
+    assert f"The base URL {api.url} redirects to https://new.example (308)" in capsys.readouterr().err
+    assert not api.posts
+
+
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404], ids=str)
 def test_firewall_costs_one_run(status: int, api: OddApi, produce: Produce, tmp_path: Path) -> None:
     """A firewall's page is no verdict on a clip: the next run makes it."""
