@@ -19,11 +19,11 @@ TYPOGRAPHIC_QUOTES: Final = (
 )
 
 _FIELD_LINE: Final = (
-    rf"(?P<indent>{_SPACE}*)(?:(?P<dash>{_DASH})(?P<gap>{_SPACE}*))?(?:[{{\uff5b]{_SPACE}*)?"
-    rf"(?P<quote>{_QUOTE}?)(?P<field>{{fields}}){_QUOTE}?{_SPACE}*(?P<colon>[{_COLONS}{{others}}])(?P<after>.?)"
+    rf"(?P<indent>{_SPACE}*+)(?:(?P<dash>{_DASH})(?P<gap>{_SPACE}*+))?(?:[{{\uff5b]{_SPACE}*+)?"
+    rf"(?P<quote>{_QUOTE}?)(?P<field>{{fields}}){_QUOTE}?{_SPACE}*+(?P<colon>[{_COLONS}{{others}}])(?P<after>.?)"
 )
-_BLOCK: Final = re.compile(r"( *)(?:- +)?[^#]*:\s+[|>][-+0-9]*\s*(?:#.*)?")
-_VALUE: Final = re.compile(r"\s*(?:- +)?(?:(?P<field>[\w-]+):\s+)?(?P<value>\S.*)")
+_BLOCK: Final = re.compile(r"( *+)(?:- ++)?[^#]*:\s++[|>][-+0-9]*\s*(?:#.*)?")
+_VALUE: Final = re.compile(r"\s*+(?:- ++)?(?:(?P<field>[\w-]++):\s++)?(?P<value>\S.*)")
 _SPECIAL: Final = "@`%&*!|>[]{},?-#\"'\uff02\uff07"
 _LINES_BEFORE: Final = 3
 """Lines up to an error that are searched for its cause: YAML notices it there, or one or two lines later."""

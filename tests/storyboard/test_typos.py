@@ -85,3 +85,12 @@ def test_text_may_resemble_fields() -> None:
 
     assert first.prompt == "prompt\uff1aslow\n-image: car #7"
     assert second.prompt == "waves with sound; title = dawn"
+
+
+@pytest.mark.parametrize(
+    "text", [" " * 900_000, "- " * 400_000, ": " * 400_000], ids=["spaces", "dashes", "colons"]
+)
+def test_long_line_is_refused(text: str) -> None:
+    """A line made to exhaust time is searched once."""
+    with pytest.raises(StoryboardError):
+        Document.parse(text.encode(), name="board.yaml")
