@@ -405,9 +405,11 @@ def write_board(folder: Path) -> Path:
     """Write a storyboard of three images, for two clips of 4 s, and return the file."""
     folder.mkdir()
     for name, colour in SHOTS.items():
-        Image.new("RGB", (320, 180), colour).save(folder / f"{name}.png")
-    shots = "".join(f"  - {{image: {name}.png, prompt: drifting clouds after {name}}}\n" for name in SHOTS)
+        Image.new("RGB", (864, 486), colour).save(folder / f"{name}.png")
+    *starts, end = SHOTS
+    shots = "".join(f"  - {{image: {name}.png, prompt: drifting clouds after {name}}}\n" for name in starts)
     text = f"title: Test board\ndefaults: {{resolution: 480p, aspect_ratio: '16:9'}}\nshots:\n{shots}"
+    text += f"  - {{image: {end}.png}}\n"
     (folder / "board.yaml").write_text(text, encoding="utf-8")
     return folder / "board.yaml"
 

@@ -81,4 +81,5 @@ def _covers(entry: str, host: str) -> bool:
     with suppress(ValueError):
         return ipaddress.ip_address(host) in ipaddress.ip_network(entry, strict=False)
     name = entry.rpartition("://")[2].removeprefix("*").removeprefix(".")
+    name = name.partition(":")[0]  # it may have a port
     return bool(name) and (host == name or host.endswith(f".{name}"))

@@ -156,7 +156,8 @@ class _Forecaster:
                 "The API cannot fetch local images from a folder. Before produce, archive to a bucket, or "
                 "set --images-url to the public URL of the archive's images folder"
             )
-        host = ImageHost(store=store, objects=Objects(open_archive), images_url=hosting.images_url)
+        lifetime_seconds = hosting.images_lifetime_seconds
+        host = ImageHost(store=store, objects=Objects(open_archive), lifetime_seconds=lifetime_seconds)
         try:
             return await host.check(images)
         except SetupError as error:

@@ -11,6 +11,7 @@ _NAMES: Final = frozenset({"image", "images"})
 
 _SAME_LINE: Final = re.compile(r"([ \t]+)(#[^\r\n]*)")
 _NEXT_LINE: Final = re.compile(r"[ \t]*(?:\r\n|\n|\r)([ \t]+)(#[^\r\n]*)")
+_BLOCK_HEADER: Final = re.compile(r"[|>][-+0-9]*([ \t]+)(#[^\r\n]*)")
 _SHOWN: Final = 30
 """Characters of a comment that a message repeats."""
 
@@ -56,3 +57,9 @@ def comment_after(text: str, end: int, *, column: int) -> Comment | None:
     if match and len(match[1]) > column:
         return Comment(match[1], match[2])
     return None
+
+
+def comment_in_header(text: str, start: int) -> Comment | None:
+    """Return the comment behind the ``|`` or ``>`` of a block, which one blank sets apart."""
+    match = _BLOCK_HEADER.match(text, start)
+    return Comment(f" {match[1]}", match[2]) if match else None

@@ -158,7 +158,7 @@ class Document:
                 mistyped = (error.issue,)
             mistyped = mistyped or (value_typo(text, error.issue.line) or error.issue,)
             raise_issues([_issue(name, typo) for typo in mistyped])
-        swallowed = [_issue(name, typo) for typo in mistyped if typo.line in parsed.continued]
+        swallowed = [_issue(name, typo) for typo in layout_typos(text, fields=FIELDS, lines=parsed.continued)]
         issues = [_issue(name, issue, loc=loc) for loc, issue in parsed.issues.items()]
         return cls(
             value=parsed.value,
@@ -256,14 +256,12 @@ def _decode(data: bytes) -> str:
                 None, f"is larger than {MAX_DOCUMENT_BYTES // 1000} kB; name images instead of embedding them"
             )
         )
+    is_binary = b"\0" in data[:HEAD_BYTES] and not data.startswith(_UTF_16)
+    if is_binary and (kind := kind_of(data)):
+        raise UnreadableError(SyntaxIssue(None, f"is {kind.name}, not a storyboard; {_NO_STORYBOARD}"))
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        is_binary = b"\0" in data[:HEAD_BYTES] and not data.startswith(_UTF_16)
-        if is_binary and (kind := kind_of(data)):
-            raise UnreadableError(
-                SyntaxIssue(None, f"is {kind.name}, not a storyboard; {_NO_STORYBOARD}")
-            ) from error
         raise UnreadableError(
             SyntaxIssue(
                 data.count(b"\n", 0, error.start) + 1,

@@ -25,6 +25,7 @@ from prefect_seedance.storyboard.schema import (
     Defaults,
     Storyboard,
 )
+from prefect_seedance.storyboard.typos import TYPOGRAPHIC_QUOTES
 from prefect_seedance.storyboard.validation import Placeholders, validate
 from prefect_seedance.storyboard.yaml_lines import Loc
 
@@ -190,7 +191,8 @@ def _inspect(
             return inspect_file(target, model=model)
         return SourceImage.from_url(target)
     except StoryboardError as error:
-        return str(error)
+        is_quoted = name[0] in TYPOGRAPHIC_QUOTES
+        return f"{error}; leave out its quotes, or use straight ones" if is_quoted else str(error)
 
 
 def _with_ratios(

@@ -56,7 +56,7 @@ def _text(field: str, value: object) -> str | None:
         )
     if field == "resolution" and isinstance(value, int):
         return f"write {value}p"
-    return None if isinstance(value, int | float) else "write a text"
+    return None if isinstance(value, int | float) else "put the text in quotes"
 
 
 def _list(field: str, value: object) -> str | None:

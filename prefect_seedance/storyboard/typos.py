@@ -2,34 +2,41 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Final
 
 from prefect_seedance.storyboard.yaml_lines import SyntaxIssue, is_json
 
 _SPACE: Final = r"[\s\u200b\u2060\ufeff]"
 _DASH: Final = "[-\u2010-\u2015\u2212\u2022\u00b7\ufe58\ufe63\uff0d]"
-_COLON: Final = "[:\uff1a\ufe55\ufe13\u2236\ua789]"
+_COLONS: Final = ":\uff1a\ufe55\ufe13\u2236\ua789"
+_OTHER_SIGNS: Final = ";=\uff1b\uff1d"
+"""Signs that are also typed for a colon, but often follow a word in a sentence."""
+
 _QUOTE: Final = "[\"'\u2018-\u201f\u00ab\u00bb\uff02\uff07]"
-_TYPOGRAPHIC: Final = "\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u00ab\u00bb\uff02\uff07\u300c\u300e"
+TYPOGRAPHIC_QUOTES: Final = (
+    "\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u00ab\u00bb\uff02\uff07\u300c\u300e"
+)
 
 _FIELD_LINE: Final = (
-    rf"(?P<indent>{_SPACE}*)(?:(?P<dash>{_DASH})(?P<gap>{_SPACE}*))?(?:[{{\uff5b]{_SPACE}*)?"
-    rf"(?P<quote>{_QUOTE}?)(?P<field>{{fields}}){_QUOTE}?{_SPACE}*(?P<colon>{_COLON})(?P<after>.?)"
+    rf"(?P<indent>{_SPACE}*+)(?:(?P<dash>{_DASH})(?P<gap>{_SPACE}*+))?(?:[{{\uff5b]{_SPACE}*+)?"
+    rf"(?P<quote>{_QUOTE}?)(?P<field>{{fields}}){_QUOTE}?{_SPACE}*+(?P<colon>[{_COLONS}{{others}}])(?P<after>.?)"
 )
-_BLOCK: Final = re.compile(r"( *)(?:- +)?[^#]*:\s+[|>][-+0-9]*\s*(?:#.*)?")
-_VALUE: Final = re.compile(r"\s*(?:- +)?(?:(?P<field>[\w-]+):\s+)?(?P<value>\S.*)")
+_BLOCK: Final = re.compile(r"( *+)(?:- ++)?[^#]*:\s++[|>][-+0-9]*\s*(?:#.*)?")
+_VALUE: Final = re.compile(r"\s*+(?:- ++)?(?:(?P<field>[\w-]++):\s++)?(?P<value>\S.*)")
 _SPECIAL: Final = "@`%&*!|>[]{},?-#\"'\uff02\uff07"
 _LINES_BEFORE: Final = 3
 """Lines up to an error that are searched for its cause: YAML notices it there, or one or two lines later."""
 
 _BREAK: Final = re.compile(r"\r\n|\n|\r")
 _TEXT_AFTER_FLOW: Final = re.compile(r".*[\]}]\s*[^\s\]},#]")
-_FULL_WIDTH: Final = re.compile("[\uff0c\uff5b\uff5d\uff3b\uff3d]")
+_FULL_WIDTH: Final = re.compile("[\u060c\u3001\uff0c\uff5b\uff5d\uff3b\uff3d]")
 _QUOTED: Final = re.compile(r"\"[^\"]*\"|'[^']*'")
 
 
-def layout_typos(text: str, *, fields: Iterable[str]) -> tuple[SyntaxIssue, ...]:
+def layout_typos(
+    text: str, *, fields: Iterable[str], lines: Container[int] | None = None
+) -> tuple[SyntaxIssue, ...]:
     """Find lines whose punctuation resembles YAML's, as word processors and input methods write it.
 
     Such a line may be part of a text, so this is meant for a document that has other errors.
@@ -37,13 +44,15 @@ def layout_typos(text: str, *, fields: Iterable[str]) -> tuple[SyntaxIssue, ...]
     Args:
         text: The document.
         fields: All names of fields.
+        lines: The lines to read, which are part of a sentence. Default: all lines.
     """
     names = "|".join(sorted(map(re.escape, fields), key=len, reverse=True))
-    pattern = re.compile(_FIELD_LINE.replace("{fields}", names))
+    others = _OTHER_SIGNS if lines is None else ""
+    pattern = re.compile(_FIELD_LINE.replace("{fields}", names).replace("{others}", others))
     return tuple(
         SyntaxIssue(number, message)
         for number, line in _outside_blocks(text)
-        if (match := pattern.match(line)) and (message := _typo(match))
+        if (lines is None or number in lines) and (match := pattern.match(line)) and (message := _typo(match))
     )
 
 
@@ -84,14 +93,15 @@ def _unquoted(value: str, *, has_field: bool) -> str | None:
     full = _FULL_WIDTH.search(_QUOTED.sub("", value)) if is_flow else None
     remedy = "put the whole text in quotes"
     mistakes = {
-        f"begins with {_named(first)}, which is no quote in YAML; use straight quotes": first in _TYPOGRAPHIC,
+        f"begins with {_named(first)}, which is no quote in YAML; use straight quotes": first
+        in TYPOGRAPHIC_QUOTES,
         f"has {_named(full[0] if full else '')} where YAML needs an ordinary one; type that": full,
         f"has ' #' in its text, which begins a comment in YAML; {remedy}": re.search(r"\s#", value),
         f"begins with {first!r}, which is punctuation in YAML; {remedy}": first in _SPECIAL
         and not is_quoted
         and (not is_flow or (has_field and _TEXT_AFTER_FLOW.match(value))),
         f"has ': ' in its text, which ends a field's name in YAML; {remedy}": ": " in value
-        or value.endswith(":"),
+        or (has_field and value.endswith(":")),
     }
     return next((message for message, applies in mistakes.items() if applies), None)
 

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 import yaml
 
-from prefect_seedance.storyboard.comments import comment_after
+from prefect_seedance.storyboard.comments import Comment, comment_after, comment_in_header
 
 Loc: TypeAlias = tuple[str | int, ...]
 """The path of a value: keys and positions from the top, such as ``("shots", 1, "prompt")``."""
@@ -113,7 +113,7 @@ def parse_yaml(text: str) -> ParsedYaml:
             SyntaxIssue(
                 None if mark is None else lines.at(mark.index),
                 f"is neither YAML nor JSON: {error.problem}; "
-                "indent with spaces, and put text in quotes that contains ': ' or ' #'",
+                "indent all fields of a shot equally, with spaces, and put text in quotes that contains ': '",
             ),
             is_unclear=True,
         ) from error
@@ -213,16 +213,19 @@ class _Parser:
                 event,
                 f"the anchor &{event.anchor} is not supported; put text that begins with '&' in quotes",
             )
-        if event.style is None and event.end_mark:
-            self._check_end(event.end_mark.index, loc)
-            self._continued.update(range(self._line(event) + 1, self._numbers.at(event.end_mark.index) + 1))
+        if event.start_mark and event.end_mark:
+            start, end = event.start_mark.index, event.end_mark.index
+            if event.style is None:
+                self._check_comment(comment_after(self._text, end, column=self._column), end, loc)
+                self._continued.update(range(self._line(event) + 1, self._numbers.at(end) + 1))
+            else:
+                self._check_comment(comment_in_header(self._text, start), start, loc)
         return _scalar(event)
 
-    def _check_end(self, end: int, loc: Loc) -> None:
+    def _check_comment(self, comment: Comment | None, index: int, loc: Loc) -> None:
         field = next((key for key in reversed(loc) if isinstance(key, str)), "")
-        comment = comment_after(self._text, end, column=self._column)
         if comment and (message := comment.problem(field)):
-            self._issues.setdefault(loc, SyntaxIssue(self._numbers.at(end), message))
+            self._issues.setdefault(loc, SyntaxIssue(self._numbers.at(index), message))
 
     def _add_duplicate(self, loc: Loc, event: yaml.Event) -> None:
         first = self._lines[loc]

@@ -81,6 +81,8 @@ def test_usable_proxy_is_used(monkeypatch: pytest.MonkeyPatch, proxy: str) -> No
         pytest.param("10.0.0.0/8", "10.1.2.3", id="network"),
         pytest.param("[::1]", "::1", id="address in brackets"),
         pytest.param("::1/128,localhost", "localhost", id="beside a network of IPv6"),
+        pytest.param("api.example:443", "api.example", id="with a port"),
+        pytest.param("https://api.example", "api.example", id="with a scheme"),
         pytest.param("*", "api.example", id="all"),
     ],
 )

@@ -152,7 +152,7 @@ def test_closed_pipe_is_no_error(board: Path) -> None:
     )
 
     os.close(writer)
-    assert all("warning: " in line for line in run.stderr.splitlines())
+    assert run.stderr == ""
 
 
 @pytest.mark.parametrize("words", [["--help"], ["plan", "{board}"], ["produce", "--help"]])

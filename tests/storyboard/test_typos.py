@@ -21,6 +21,8 @@ def _refusal(text: str) -> list[str]:
         pytest.param(
             "    prompt: drifting\n      duration\uff1a8", "FULLWIDTH COLON", id="in a continuation"
         ),
+        pytest.param("    prompt; drifting", "SEMICOLON", id="semicolon"),
+        pytest.param("    prompt = drifting", "EQUALS SIGN", id="equals sign"),
         pytest.param("    prompt:drifting", "needs a blank after the colon", id="no blank after the colon"),
         pytest.param("    prompt:\u00a0drifting", "NO-BREAK SPACE", id="no-break space after the colon"),
         pytest.param("    prompt:\tdrifting", "a tab after the colon", id="tab after the colon"),
@@ -31,6 +33,7 @@ def _refusal(text: str) -> list[str]:
         pytest.param("    prompt: @Image1 turns", "in quotes", id="at sign"),
         pytest.param("    prompt: '90s car", "in quotes", id="apostrophe at the beginning"),
         pytest.param("    prompt: [wide] dawn", "in quotes", id="bracket at the beginning"),
+        pytest.param("     prompt: drifting", "fields of a shot equally", id="one blank too many"),
         pytest.param("    prompt: car #7\n      drifts", "begins a comment", id="number sign in two lines"),
     ],
 )
@@ -72,8 +75,22 @@ def test_full_width_comma_is_named() -> None:
 
 def test_text_may_resemble_fields() -> None:
     """A block of text and quotes may contain anything."""
-    text = f"{_FIRST}    prompt: |\n      prompt\uff1aslow\n      -image: car #7\n{_LAST}"
+    block = "    prompt: |\n      prompt\uff1aslow\n      -image: car #7\n"
+    sentence = "    prompt: waves with\n      sound; title = dawn\n"
 
-    (clip,) = parse_storyboard(Document.parse(text.encode(), name="board.yaml")).clips
+    (first,) = parse_storyboard(Document.parse(f"{_FIRST}{block}{_LAST}".encode(), name="board.yaml")).clips
+    (second,) = parse_storyboard(
+        Document.parse(f"{_FIRST}{sentence}{_LAST}".encode(), name="board.yaml")
+    ).clips
 
-    assert clip.prompt == "prompt\uff1aslow\n-image: car #7"
+    assert first.prompt == "prompt\uff1aslow\n-image: car #7"
+    assert second.prompt == "waves with sound; title = dawn"
+
+
+@pytest.mark.parametrize(
+    "text", [" " * 900_000, "- " * 400_000, ": " * 400_000], ids=["spaces", "dashes", "colons"]
+)
+def test_long_line_is_refused(text: str) -> None:
+    """A line made to exhaust time is searched once."""
+    with pytest.raises(StoryboardError):
+        Document.parse(text.encode(), name="board.yaml")
