@@ -110,8 +110,8 @@ class Inspector:
         keys = {
             name: f"{clip_prefix(clip.fingerprint)}still-{clip.sha256[:12]}-{name}.jpg" for name in stills
         }
-        for name, image in stills.items():
-            await self.store.put(keys[name], image, media_type="image/jpeg")
+        puts = [self.store.put(keys[name], image, media_type="image/jpeg") for name, image in stills.items()]
+        await asyncio.gather(*puts)
         return VideoInspection(
             sha256=clip.sha256,
             black=scanned.black,

@@ -86,5 +86,5 @@ class ContactSheet:
     def jpeg(self) -> bytes:
         """Return the sheet as a JPEG file."""
         file = BytesIO()
-        self._sheet.save(file, "JPEG", quality=_QUALITY, optimize=True, progressive=True)
+        self._sheet.save(file, "JPEG", quality=_QUALITY)  # to optimize it takes 15 MB of memory
         return file.getvalue()
