@@ -21,6 +21,7 @@ from prefect_seedance.clips.records import Attempt, clip_prefix
 from prefect_seedance.clips.sources import Sources, expiry, is_lost
 from prefect_seedance.errors import ArchiveError, DeadlineError, IntegrityError, TemporaryFileError
 from prefect_seedance.printable import one_line
+from prefect_seedance.storage.names import download_name, safe_name
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storage.tempfiles import temporary_file, translated_errors
 from prefect_seedance.video.decoding import probe_foreign
@@ -121,7 +122,7 @@ class Archivist:
             sha256, facts = found
         else:
             sha256, facts = await self._verified(attempt, file)
-            await self._store(intent.fingerprint, file, sha256=sha256)
+            await self._store(intent.fingerprint, file, sha256=sha256, name=intent.name)
         clip = Clip(
             fingerprint=intent.fingerprint,
             name=intent.name,
@@ -152,10 +153,11 @@ class Archivist:
                     return sha256, await self._probe(file)
         return None
 
-    async def _store(self, fingerprint: str, file: BinaryIO, *, sha256: str) -> None:
+    async def _store(self, fingerprint: str, file: BinaryIO, *, sha256: str, name: str) -> None:
         """Store a video under its digest, so that a run that was served other bytes does not replace it."""
-        key = _video_key(fingerprint, sha256)
-        await self.store.put(key, file, media_type="video/mp4", metadata={"sha256": sha256})
+        key, metadata = _video_key(fingerprint, sha256), {"sha256": sha256}
+        metadata |= download_name(f"{safe_name(name)}.mp4")
+        await self.store.put(key, file, media_type="video/mp4", metadata=metadata)
         if await self.store.size_bytes(key) != file.seek(0, SEEK_END):
             raise ArchiveError(
                 f"{self.store.link(key)} does not have the size of the video; run again to store it again"

@@ -9,11 +9,13 @@ from typing import Self
 
 from prefect_seedance.clips.archive import Clip
 from prefect_seedance.errors import SeedanceError
+from prefect_seedance.film.join import prune_films
 from prefect_seedance.film.seams import ClipInspection, Inspector, Similarity
 from prefect_seedance.options import Output
 from prefect_seedance.printable import get_logger
 from prefect_seedance.production.settings import RunSettings
 from prefect_seedance.production.steps import Steps
+from prefect_seedance.report.clip_names import name_clips
 from prefect_seedance.report.manifest import Manifest
 from prefect_seedance.report.seam_check import check_seams
 from prefect_seedance.storyboard.plan import PlannedClip
@@ -76,6 +78,7 @@ class OutputMaker:
         inspections = await self._inspections()
         following = await self._compare_neighbours(manifest, inspections) if self.output.film else {}
         manifest = check_seams(manifest, inspections, following, min_similarity=self.output.min_similarity)
+        manifest = await self._name(manifest)
         if self.output.film:
             manifest = await self._join(manifest)
         if self.output.report:
@@ -84,7 +87,25 @@ class OutputMaker:
             await self.steps.record(manifest)
         except SeedanceError:
             _log.exception("Could not add film and report to the stored manifest of %s", manifest.production)
+            return manifest
+        if self.output.film:
+            await self._prune(manifest)
         return manifest
+
+    async def _name(self, manifest: Manifest) -> Manifest:
+        """Give the clips names for people; without them the production is no less complete."""
+        try:
+            return await name_clips(manifest, self.inspector.store)
+        except SeedanceError as error:
+            _log.warning("The clips of %s have no names for people: %s", manifest.production, error)
+            return manifest
+
+    async def _prune(self, manifest: Manifest) -> None:
+        """Delete former films; the next run can do it too."""
+        try:
+            await prune_films(self.inspector.store, manifest.production)
+        except SeedanceError as error:
+            _log.warning("Former films of %s could not be deleted: %s", manifest.production, error)
 
     async def _inspections(self) -> Mapping[str, ClipInspection]:
         """Wait for the inspections, and return those that were finished in time, by fingerprint."""

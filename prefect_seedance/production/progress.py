@@ -14,14 +14,18 @@ class Progress(NamedTuple):
     """The status of one clip.
 
     Attributes:
-        detail: The state in the API's own word, while the clip is in flight.
+        detail: The state in the API's own word, while the clip is in flight; or what distinguishes the clip
+            from others with this status, such as ``in flight, resumed``.
         is_final: Whether the run has finished with the clip.
+        seconds_left: In how many seconds its generation probably ends, if that is known; negative if it
+            takes longer than usual.
     """
 
     clip: PlannedClip
     status: ClipStatus
     detail: str = ""
     is_final: bool = False
+    seconds_left: float | None = None
 
 
 OnProgress = Callable[[Progress], None]

@@ -19,6 +19,7 @@ import obstore.exceptions
 
 from prefect_seedance.errors import ArchiveError, SetupError
 from prefect_seedance.storage.backends import Backend, translated_errors
+from prefect_seedance.storage.names import link_files
 
 _PART_BYTES = 8 * 1024 * 1024
 """Most clips fit into one part, which is one request, so that a killed process leaves nothing in a bucket.
@@ -166,6 +167,28 @@ class Store:
         with translated_errors(f"copy {self.link(source)} to {self.link(key)}"):
             await obstore.copy_async(self._backend.writer, source, key)
             await self._sync(key)
+
+    async def link_objects(self, folder: str, names: Mapping[str, str]) -> bool:
+        """Give objects second names in a folder of their own, and remove the names of earlier calls.
+
+        Args:
+            folder: The folder's key.
+            names: The key of the object for each name in the folder.
+
+        Returns:
+            Whether the store can do so: a bucket, or a file system without hard links, cannot.
+        """
+        root = self._backend.folder
+        if root is None:
+            return False
+        files = {name: root / key for name, key in names.items()}
+        with translated_errors(f"name files in {self.link(folder)}"):
+            return await asyncio.to_thread(link_files, root / folder, files)
+
+    async def delete(self, key: str) -> None:
+        """Delete an object that can be made again at no cost, if there is one."""
+        with translated_errors(f"delete {self.link(key)}"), suppress(FileNotFoundError):
+            await obstore.delete_async(self._backend.writer, key)
 
     async def read(self, key: str) -> bytes | None:
         """Return an object's content, or None if there is no such object."""

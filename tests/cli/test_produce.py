@@ -33,15 +33,16 @@ def words(board: Path, archive: Path, sandbox: Sandbox) -> tuple[object, ...]:
 def test_prints_steps_and_summary(
     words: tuple[object, ...], capsys: pytest.CaptureFixture[str], archive: Path
 ) -> None:
-    """The output has every step and then the summary; nothing goes to standard error."""
+    """Every step goes to standard error, and only the summary to the output."""
     assert main(list(map(str, words))) == 0
 
     out, err = capsys.readouterr()
-    steps = [line.split("  ")[1:] for line in out.splitlines() if "dawn → noon  " in line]
+    steps = [line.split("  ")[1:] for line in err.splitlines() if "dawn → noon  " in line]
     assert ["dawn → noon", "submitting"] in steps
     assert ["dawn → noon", "made"] in steps
     assert f"Manifest  {archive}/productions/test-board/manifest.json" in out
-    assert err == ""
+    assert f"Clips     {archive}/productions/test-board/clips/\n" in out
+    assert "submitting" not in out
 
 
 def test_json_is_manifest(words: tuple[object, ...], run_json: Run, sandbox: Sandbox) -> None:
