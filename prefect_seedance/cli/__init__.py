@@ -47,6 +47,11 @@ app.command(
 )
 app.command("prefect_seedance.cli.deploy:app", name="deploy", help="Create or update Prefect deployments.")
 app.command("prefect_seedance.cli.callbacks:app", name="callbacks", help="Run the callback receiver.")
+app.command(
+    "prefect_seedance.cli.serve_images:app",
+    name="serve-images",
+    help="Serve an archive's images to the API, without a bucket.",
+)
 app.command("prefect_seedance.sandbox.__main__:main", name="sandbox", help="Serve a stand-in for the API.")
 app.register_install_completion_command(help="Install completion for this shell.")
 

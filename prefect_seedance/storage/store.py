@@ -48,12 +48,14 @@ class Store:
         url: The folder's path or the bucket's URL.
         name: The store's name in commands: its URL, or ``block:NAME`` if it is stored in Prefect.
         expires_at: When the credentials expire, if that is known.
+        folder: The folder, if it is one.
     """
 
     def __init__(self, backend: Backend, *, name: str = "") -> None:
         self.url = backend.url
         self.name = name or backend.url
         self.expires_at = backend.expires_at
+        self.folder = backend.folder
         self._backend = backend
 
     def __repr__(self) -> str:
@@ -169,21 +171,15 @@ class Store:
             await self._sync(key)
 
     async def link_objects(self, folder: str, names: Mapping[str, str]) -> bool:
-        """Give objects second names in a folder of their own, and remove the names of earlier calls.
+        """Give objects second names in a folder, from names to keys, and remove those of earlier calls.
 
-        Args:
-            folder: The folder's key.
-            names: The key of the object for each name in the folder.
-
-        Returns:
-            Whether the store can do so: a bucket, or a file system without hard links, cannot.
+        Return whether the store can do so: a bucket, or a file system without hard links, cannot.
         """
-        root = self._backend.folder
-        if root is None:
+        if self.folder is None:
             return False
-        files = {name: root / key for name, key in names.items()}
+        files = {name: self.folder / key for name, key in names.items()}
         with translated_errors(f"name files in {self.link(folder)}"):
-            return await asyncio.to_thread(link_files, root / folder, files)
+            return await asyncio.to_thread(link_files, self.folder / folder, files)
 
     async def delete(self, key: str) -> None:
         """Delete an object that can be made again at no cost, if there is one."""
@@ -259,14 +255,14 @@ class Store:
         """
         if self._backend.uploads:
             await asyncio.to_thread(self._backend.uploads.abort_abandoned, tuple(prefixes))
-        if self._backend.folder:
-            folders = [self._backend.folder / prefix for prefix in prefixes]
+        if self.folder:
+            folders = [self.folder / prefix for prefix in prefixes]
             with translated_errors(f"clean up {self.url}"):
                 await asyncio.to_thread(_sweep, folders)
 
     async def _sync(self, key: str) -> None:
-        if self._backend.folder:
-            await asyncio.to_thread(_sync, self._backend.folder / key, upto=self._backend.folder)
+        if self.folder:
+            await asyncio.to_thread(_sync, self.folder / key, upto=self.folder)
 
     def link(self, key: str) -> str:
         """Return an object's path or URL, for people; a URL needs credentials."""

@@ -24,6 +24,7 @@ COMMANDS = (
     "rescue",
     "deploy",
     "callbacks",
+    "serve-images",
     "sandbox",
 )
 
