@@ -194,6 +194,8 @@ class FailKind(StrEnum):
     """The content violates the provider's policy: change the prompt or the image."""
     input = "input"
     """The request is invalid: correct it."""
+    image = "image"
+    """The API could not fetch an image: check its URL."""
     transient = "passing"
     """A new generation may succeed."""
     money = "money"
@@ -221,15 +223,14 @@ _FAIL_CODES: Mapping[FailKind, frozenset[str]] = {
     ),
     FailKind.input: frozenset(
         {
-            "INVALID_IMAGE_URL",
             "PromptLengthExceeded",
             "PROMPT_TOO_LONG",
             "INVALID_PROMPT",
             "IMAGE_TOO_LARGE",
             "UNSUPPORTED_FORMAT",
-            "IMAGE_DOWNLOAD_FAILED",
         }
     ),
+    FailKind.image: frozenset({"INVALID_IMAGE_URL", "IMAGE_DOWNLOAD_FAILED"}),
     FailKind.transient: frozenset({"PROCESSING_TIMEOUT", "MODEL_UNAVAILABLE", "GENERATION_FAILED"}),
     FailKind.money: frozenset({"INSUFFICIENT_CREDITS"}),
 }

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+from prefect_seedance.api.urls import shown_url
 from prefect_seedance.clips.records import Attempt, Result
 from prefect_seedance.errors import (
     ContentRejectedError,
@@ -64,6 +65,12 @@ def failure(attempt: Attempt) -> SeedanceError:
     if outcome.kind is FailKind.content:
         return ContentRejectedError(
             f"{reason}. Change its prompt or image, or run again with --retry-rejected"
+        )
+    if outcome.kind is FailKind.image:
+        urls = " or ".join(map(shown_url, attempt.intent.request.input.image_urls))
+        return GenerationFailedError(
+            f"{reason}. The API could not fetch {urls}. Check the URL (for a local image, --images-url), "
+            "then run again with --retry-failed"
         )
     if outcome.kind is FailKind.input:
         return GenerationFailedError(

@@ -2,13 +2,14 @@
 
 import json
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from prefect_seedance.clips.history import ClipHistory
+from prefect_seedance.errors import FailKind
 from prefect_seedance.options import RetryPolicy
 from prefect_seedance.report.manifest import production_key
 from prefect_seedance.storage.store import Store
-from prefect_seedance.storyboard.plan import Plan
+from prefect_seedance.storyboard.plan import Plan, PlannedClip
 
 _TITLED = ("manifest.json", "storyboard.json")
 """Files of a production with its title. A run that was killed leaves only the second one."""
@@ -22,11 +23,33 @@ def seconds_to_buy(plan: Plan, histories: Mapping[str, ClipHistory], policy: Ret
         histories: What the archive knows of its clips, by fingerprint; clips without one are new.
         policy: Which failures to pay for again.
     """
-    return sum(
-        clip.settings.duration
-        for clip in plan.distinct
-        if histories.get(clip.fingerprint, ClipHistory()).is_bought(policy)
-    )
+    return sum(clip.settings.duration for clip, _ in _bought(plan, histories, policy))
+
+
+def unfetched_urls(plan: Plan, histories: Mapping[str, ClipHistory], policy: RetryPolicy) -> list[str]:
+    """Return the URLs of images that the API could not fetch, of clips that a run would buy again.
+
+    Args:
+        plan: Of the production.
+        histories: As in `seconds_to_buy`.
+        policy: Likewise.
+    """
+    return [
+        image.source
+        for clip, history in _bought(plan, histories, policy)
+        if history.decisive and history.decisive.outcome and history.decisive.outcome.kind is FailKind.image
+        for image in clip.images
+        if not image.is_local
+    ]
+
+
+def _bought(
+    plan: Plan, histories: Mapping[str, ClipHistory], policy: RetryPolicy
+) -> Iterator[tuple[PlannedClip, ClipHistory]]:
+    for clip in plan.distinct:
+        history = histories.get(clip.fingerprint, ClipHistory())
+        if history.is_bought(policy):
+            yield clip, history
 
 
 def over_budget(seconds: int, *, max_seconds: int) -> str | None:

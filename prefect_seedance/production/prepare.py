@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 
 from prefect_seedance.clips.archive import Clip
 from prefect_seedance.clips.history import ClipStatus, clip_histories
+from prefect_seedance.clips.hosting_check import check_again, check_hosting
 from prefect_seedance.clips.image_hosting import ImageHost
 from prefect_seedance.errors import SetupError
 from prefect_seedance.options import Loading, Output
-from prefect_seedance.production.limits import other_owner, over_budget, seconds_to_buy
+from prefect_seedance.production.limits import other_owner, over_budget, seconds_to_buy, unfetched_urls
 from prefect_seedance.production.session import OpenArchive, open_archive
 from prefect_seedance.production.settings import RunSettings
 from prefect_seedance.storage.objects import Objects
@@ -95,6 +96,12 @@ async def prepare(
         lifetime_seconds=settings.hosting.images_lifetime_seconds,
     )
     missing = [clip for clip in planned.distinct if clip.fingerprint not in archived]
+    images = [image for clip in missing for image in clip.images]
+    warnings = (
+        await host.check(images),
+        await check_hosting(host, images, credentials.host_policy),
+    )
+    await check_again(unfetched_urls(planned, known, settings.retry), credentials.host_policy)
     return Prepared(
         storyboard=parsed,
         plan=planned,
@@ -103,7 +110,7 @@ async def prepare(
         bought=frozenset(key for key, history in known.items() if history.is_bought(settings.retry)),
         settings=replace(settings, production=planned.name, run_id=secrets.token_hex(8)),
         output=_decided(output, parsed),
-        warning=await host.check(image for clip in missing for image in clip.images),
+        warning="\n".join(filter(None, warnings)),
     )
 
 

@@ -121,7 +121,7 @@ def test_untimed_success_ended_now() -> None:
     ("code", "kind"),
     [
         ("NSFW", FailKind.content),
-        ("INVALID_IMAGE_URL", FailKind.input),
+        ("INVALID_IMAGE_URL", FailKind.image),
         ("MODEL_UNAVAILABLE", FailKind.transient),
         ("INSUFFICIENT_CREDITS", FailKind.money),
         ("SomethingNew", FailKind.unknown),

@@ -146,6 +146,20 @@ def test_failure_names_remedy(kind: FailKind, error: type[SeedanceError], remedy
     assert str(found) == f"dawn → noon: CODE, No.. {remedy}"
 
 
+def test_unfetched_image_is_named() -> None:
+    """If the API could not fetch an image, the error names the image's URL without its signature."""
+    failed = attempt(outcome(Result.failed, FailKind.image, "No."))
+    clip = failed.intent.request.input.model_copy(update={"image_urls": ("https://a.example/1.png?key=1",)})
+    request = failed.intent.request.model_copy(update={"input": clip})
+    intent = failed.intent.model_copy(update={"request": request})
+
+    message = str(failure(failed.model_copy(update={"intent": intent})))
+
+    assert (
+        "could not fetch https://a.example/1.png. Check the URL (for a local image, --images-url)" in message
+    )
+
+
 @pytest.mark.parametrize(
     ("error", "kind"),
     [

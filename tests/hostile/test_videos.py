@@ -22,6 +22,8 @@ from prefect_seedance.video.child import MAX_MEMORY_BYTES
 from prefect_seedance.video.decoding import probe_foreign, scan_foreign
 from prefect_seedance.video.probe import VideoFacts, probe
 from tests import films
+from tests.hostile.conftest import Produce, Run
+from tests.hostile.wire import Web, response, success
 
 _MAX_BYTES = 400_000_000
 _MAX_SECONDS = 60.0
@@ -129,6 +131,34 @@ def test_video_is_refused(lie: Callable[[bytes], bytes], line: str, clip: bytes)
     assert "\n" not in str(refusal.value)
     assert _peak_bytes() - before < _MAX_BYTES
     assert time.monotonic() - began < _MAX_SECONDS
+
+
+@pytest.fixture(scope="module")
+def lies(produce: Produce, web: Web, clip: bytes) -> Run:
+    """Run a clip for each lie through the whole command."""
+    cases = {}
+    for number, param in enumerate(LIES):
+        lie, case = param.values[0], f"lie-{number}"
+        content = lie(clip) if callable(lie) else b""
+        link = web.url(case, "clip.mp4")
+        cases[case] = {"status": success(link), "clip.mp4": response(200, content)}
+    return produce(cases, are_videos=True)
+
+
+@pytest.mark.parametrize("number", range(len(LIES)), ids=[str(param.id) for param in LIES])
+def test_lie_is_not_archived(number: int, lies: Run) -> None:
+    """The command reports such a video as paid and not archived, in one line."""
+    clip = lies.clips[f"lie-{number}"]
+
+    assert (clip["status"], len(clip["reason"].splitlines())) == ("not archived", 1)
+
+
+def test_lies_are_kept_apart(lies: Run) -> None:
+    """Of such videos, no clip is stored, and only files that begin like videos are kept beside the clips."""
+    names = [name.rpartition("/")[2] for name, _ in lies.stored() if "/clip" in name or name.endswith(".mp4")]
+
+    assert set(names) == {"refused.mp4"}
+    assert not any(content.startswith(b"#EXTM3U") for _, content in lies.stored())
 
 
 @pytest.mark.parametrize("flags", ["+negative_cts_offsets", "frag_keyframe+empty_moov", "faststart"])

@@ -1,21 +1,25 @@
 """Checks that cost nothing, before a production runs."""
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from prefect_seedance.errors import SetupError, StoryboardError
-from prefect_seedance.options import Hosting, Loading, Output, Waiting
+from prefect_seedance.clips.records import Outcome, Result
+from prefect_seedance.errors import FailKind, SetupError, StoryboardError
+from prefect_seedance.options import Hosting, Loading, Output, RetryPolicy, Waiting
 from prefect_seedance.production.prepare import prepare
 from prefect_seedance.production.settings import RunSettings
 from prefect_seedance.storage.store import Store
+from prefect_seedance.storyboard.schema import ClipList, ClipSpec
 from prefect_seedance.video import decoders
 from tests.processes import Sandbox
 from tests.production.conftest import SOUNDS, prepare_sounds
-from tests.records import record_archived
+from tests.records import NOW, record_archived, record_outcome
 
 
 @pytest.fixture(autouse=True)
@@ -138,3 +142,64 @@ async def test_storyboard_mistakes_come_together(tmp_path: Path, settings: RunSe
 
 def _files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
+
+
+@pytest.fixture
+def other_host() -> Iterator[str]:
+    """Serve a web page at every path, and return the URL."""
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<html>Welcome</html>")
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+async def test_checks_images_url(board: Path, settings: RunSettings, sandbox: Sandbox) -> None:
+    """If nothing is served at the public URL of the images, that is an error before anything is submitted."""
+    settings = replace(settings, hosting=Hosting(images_url=f"{sandbox.hosted}/elsewhere"))
+
+    with pytest.raises(SetupError, match=r"elsewhere/\w+\.png answers 404.*nothing was spent.*--images-url"):
+        await prepare(board, settings)
+
+
+async def test_compares_hosted_image(board: Path, settings: RunSettings, other_host: str) -> None:
+    """If the public URL serves something else, that is an error, too."""
+    with pytest.raises(SetupError, match="serves something else"):
+        await prepare(board, replace(settings, hosting=Hosting(images_url=other_host)))
+
+
+async def test_unreachable_images_url_warns(board: Path, settings: RunSettings) -> None:
+    """If this machine cannot reach the public URL, the API may still reach it, so the run continues."""
+    prepared = await prepare(board, replace(settings, hosting=Hosting(images_url="http://127.0.0.1:9")))
+
+    assert "cannot be fetched from here (" in prepared.warning
+    assert "check --images-url" in prepared.warning
+
+
+async def test_images_of_archived_clips_are_not_checked(settings: RunSettings) -> None:
+    """A production that needs no local image may have any images URL."""
+    settings = replace(settings, hosting=Hosting(images_url="http://127.0.0.1:9"))
+
+    assert (await prepare_sounds(settings)).warning == ""
+
+
+async def test_missing_image_is_not_paid_twice(settings: RunSettings, sandbox: Sandbox) -> None:
+    """A clip whose image the API could not fetch is not bought again while the image is still missing."""
+    url = f"{sandbox.hosted}/lost.png"
+    board = ClipList(title="Lost", clips=(ClipSpec(prompt="waves", images=(url,)),))
+    (clip,) = (await prepare(board, settings)).plan.clips
+    outcome = Outcome(result=Result.failed, ended_at=NOW, kind=FailKind.image, code="INVALID_IMAGE_URL")
+    await record_outcome(Store.open(str(settings.archive)), clip, outcome)
+
+    again = replace(settings, retry=RetryPolicy(retry_failed=True))
+    with pytest.raises(SetupError, match=r"could not fetch .*/lost\.png, and it still answers 404"):
+        await prepare(board, again)
+    assert (await prepare(board, settings)).warning == ""

@@ -1,0 +1,83 @@
+"""Check that images can be fetched by their public URLs, before anything is spent."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import httpx
+
+from prefect_seedance.api.addresses import HostPolicy
+from prefect_seedance.api.resource import fetch
+from prefect_seedance.api.urls import shown_url
+from prefect_seedance.clips.image_hosting import ImageHost, hosted_key
+from prefect_seedance.errors import SeedanceError, SetupError
+from prefect_seedance.storyboard.image import SourceImage
+
+_SECONDS: Final = 10.0
+"""Bound of fetching one image."""
+
+_AT_ONCE: Final = 8
+
+_GONE: Final = frozenset({httpx.codes.NOT_FOUND, httpx.codes.GONE})
+
+
+async def check_hosting(host: ImageHost, images: Iterable[SourceImage], policy: HostPolicy) -> str:
+    """Host one local image, fetch it by its public URL, and compare the bytes.
+
+    Args:
+        host: With the public URL of the archive's images folder. Without one, nothing is checked: a bucket
+            signs URLs itself.
+        images: Those that the run needs.
+        policy: Which hosts may be read from.
+
+    Returns:
+        A warning if the URL cannot be reached from here (the API may still reach it), or an empty string.
+
+    Raises:
+        SetupError: If the URL leads to nothing, or to something else.
+    """
+    image = next((image for image in images if image.is_local), None)
+    if image is None or not host.images_url:
+        return ""
+    url, expected = await host.host(image), await host.store.read(hosted_key(image)) or b""
+    try:
+        found = await fetch(url, policy=policy, max_bytes=len(expected), timeout_seconds=_SECONDS)
+    except SeedanceError as error:
+        return _unknown(url, str(error))
+    if found.status_code in _GONE or (found.is_success and found.content != expected):
+        fault = "serves something else" if found.is_success else f"answers {found.status_code}"
+        raise SetupError(
+            f"{shown_url(url)} {fault}, so the API could not fetch the image, and nothing was spent. Check "
+            f"--images-url: it must be the public URL of the folder {host.store.url}/images"
+        )
+    return "" if found.is_success else _unknown(url, f"it answers {found.status_code}")
+
+
+def _unknown(url: str, reason: str) -> str:
+    return (
+        f"The image at {shown_url(url)} cannot be fetched from here ({reason}). If the API cannot fetch it "
+        "either, its generations fail; check --images-url"
+    )
+
+
+async def check_again(urls: Sequence[str], policy: HostPolicy) -> None:
+    """Check URLs of images that the API could not fetch, before paying for another attempt.
+
+    Raises:
+        SetupError: If one of them still leads to nothing.
+    """
+    readers = asyncio.Semaphore(_AT_ONCE)
+
+    async def check(url: str) -> None:
+        async with readers:
+            try:
+                found = await fetch(url, policy=policy, max_bytes=0, timeout_seconds=_SECONDS)
+            except SeedanceError:
+                return  # unknown from here
+        if found.status_code in _GONE:
+            raise SetupError(
+                f"The API could not fetch {shown_url(url)}, and it still answers {found.status_code}, so "
+                "nothing was spent. Correct the image's URL in the storyboard"
+            )
+
+    await asyncio.gather(*map(check, dict.fromkeys(urls)))
