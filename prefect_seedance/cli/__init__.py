@@ -35,6 +35,11 @@ app.command(
 )
 app.command("prefect_seedance.cli.film:app", name="film", help="Join the clips of a production into a film.")
 app.command("prefect_seedance.cli.report:app", name="report", help="Write the report page of a production.")
+app.command(
+    "prefect_seedance.cli.export:app",
+    name="export",
+    help="Copy clips and film to a folder, under their names.",
+)
 app.command("prefect_seedance.cli.open:app", name="open", help="Open the report page in a browser.")
 app.command(
     "prefect_seedance.cli.ledger:app", name="ledger", help="List the submitted clips and their status."

@@ -105,7 +105,7 @@ class OutputMaker:
         try:
             await prune_films(self.inspector.store, manifest.production)
         except SeedanceError as error:
-            _log.warning("Former films of %s could not be deleted: %s", manifest.production, error)
+            _log.info("Former films of %s could not be deleted: %s", manifest.production, error)
 
     async def _inspections(self) -> Mapping[str, ClipInspection]:
         """Wait for the inspections, and return those that were finished in time, by fingerprint."""

@@ -19,6 +19,7 @@ COMMANDS = (
     "film",
     "report",
     "open",
+    "export",
     "ledger",
     "resolve",
     "rescue",
