@@ -101,9 +101,10 @@ class Lines:
         """Print the step, unless the clip only waits in the queue."""
         self.has_spent |= _may_spend(progress)
         if progress.status is not ClipStatus.queued:
-            left = progress.seconds_left
-            expected = "" if left is None else f", {_expected(left)}"
-            self._print(f"{self._now():%H:%M:%S}  {progress.clip.name}  {_label(progress)}{expected}")
+            label, left = _label(progress), progress.seconds_left
+            if left is not None and label.startswith(progress.status):  # once, and not with every state
+                label = f"{label}, {_expected(left)}"
+            self._print(f"{self._now():%H:%M:%S}  {progress.clip.name}  {label}")
 
     def busy(self, doing: str) -> AbstractContextManager[object]:
         """Print it."""

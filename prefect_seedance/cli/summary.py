@@ -15,7 +15,7 @@ from prefect_seedance.report.verdict import Verdict
 _MOST_REMARKS = 20
 """More would push the table off the screen; the manifest has all of them."""
 
-_OTHER_COLUMNS = 72
+_OTHER_COLUMNS = 84
 """Columns for number, status and file beside a clip's name."""
 
 _FILE_COLUMNS = 100

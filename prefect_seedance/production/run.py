@@ -250,7 +250,8 @@ class Production:
         def changed(attempt: Attempt, generation: Generation) -> None:
             clip = clips.get(attempt.intent.fingerprint)
             if clip and generation.state not in _ENDS:
-                self._notify(clip, ClipStatus.in_flight, detail=generation.state)
+                left = self.times.seconds_left(attempt)
+                self._notify(clip, ClipStatus.in_flight, detail=generation.state, seconds_left=left)
 
         listeners = self.session.poller.listeners
         listeners.add(changed)

@@ -54,6 +54,15 @@ def test_lines_show_expected_time(left: float, said: str, clips: tuple[PlannedCl
     assert out.getvalue().rstrip().endswith(f"  dawn → noon  {said}")
 
 
+def test_states_repeat_no_time(clips: tuple[PlannedClip, ...]) -> None:
+    """The expected time is said once, and not with every state of the generation."""
+    out = io.StringIO()
+
+    show(Lines(out), clips[0], "in flight", detail="processing", left=50.0)
+
+    assert out.getvalue().rstrip().endswith("  dawn → noon  processing")
+
+
 def test_lines_survive_closed_pipe(clips: tuple[PlannedClip, ...]) -> None:
     """A closed pipe does not raise, so paid work continues."""
     reader, writer = os.pipe()
