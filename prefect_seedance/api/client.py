@@ -236,11 +236,14 @@ class SeedanceClient:
 
         return await self._retry_read(get, retry_seconds)
 
-    async def balance(self) -> Decimal:
+    async def balance(self, *, seconds: float = 30.0) -> Decimal:
         """Read how many US dollars the account has left; then submissions are admitted again.
 
+        Args:
+            seconds: How long to retry; 0 sends one request.
+
         Raises:
-            SeedanceError: If no successful response arrived within half a minute.
+            SeedanceError: If no successful response arrived in this time.
         """
 
         async def get() -> Decimal:
@@ -249,7 +252,7 @@ class SeedanceClient:
                 raise NoAnswerError(f"The response to the balance is not a number: {str(data)[:200]}")
             return Decimal(str(data))
 
-        balance = await self._retry_read(get, 30.0)
+        balance = await self._retry_read(get, seconds)
         self.account.forgive()
         return balance
 
