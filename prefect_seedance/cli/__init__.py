@@ -29,6 +29,7 @@ _RENAMED = {"--first-look": "--first-poll", "--look-every": "--poll-every", "--m
 
 # A command's module is imported when it is called, so only commands that need Prefect load it.
 app.command("prefect_seedance.cli.demo:app", name="demo", help="Run an example without an account.")
+app.command("prefect_seedance.cli.init:app", name="init", help="Write a first storyboard.")
 app.command("prefect_seedance.cli.plan:app", name="plan", help="Show what a run would make, reuse and bill.")
 app.command(
     "prefect_seedance.cli.produce:app", name="produce", help="Make the missing clips of a storyboard."

@@ -14,6 +14,7 @@ from prefect_seedance.cli import app, main
 
 COMMANDS = (
     "demo",
+    "init",
     "plan",
     "produce",
     "film",
