@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from prefect_seedance.clips.history import clip_histories
-from prefect_seedance.clips.ledger import Ledger
+from prefect_seedance.clips.ledger import CONCURRENT_READS, Ledger
+from prefect_seedance.clips.record_format import parse_record
 from prefect_seedance.clips.records import Attempt
-from prefect_seedance.errors import SetupError
+from prefect_seedance.errors import SetupError, UnreadableRecordError
 from prefect_seedance.report.clip_names import clip_file
-from prefect_seedance.report.manifest import Manifest, production_key, read_manifest
+from prefect_seedance.report.manifest import Manifest, production_key
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.plan import key_name
 
@@ -53,7 +54,8 @@ class Places:
         """Read the places from the manifests of an archive; a damaged manifest has none."""
         keys = await store.keys("productions/")
         names = [key.split("/")[1] for key in keys if re.fullmatch(r"productions/[^/]+/manifest\.json", key)]
-        manifests = await asyncio.gather(*[_manifest(store, name) for name in names])
+        readers = asyncio.Semaphore(CONCURRENT_READS)
+        manifests = await asyncio.gather(*[_manifest(store, name, readers) for name in names])
         found: defaultdict[str, list[Place]] = defaultdict(list)
         for manifest in filter(None, manifests):
             for fingerprint, place in _places(manifest, keys=frozenset(keys)):
@@ -71,10 +73,13 @@ class Places:
                     yield fingerprint, place
 
 
-async def _manifest(store: Store, name: str) -> Manifest | None:
+async def _manifest(store: Store, name: str, readers: asyncio.Semaphore) -> Manifest | None:
+    key = production_key(name, "manifest.json")
+    async with readers:
+        content = await store.read(key)
     try:
-        return await read_manifest(store, name)
-    except SetupError:
+        return parse_record(Manifest, content or b"", link=store.link(key), remedy="run produce again")
+    except UnreadableRecordError:
         return None
 
 

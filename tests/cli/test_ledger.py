@@ -71,6 +71,16 @@ def test_former_clip_is_marked(
     assert (lines["noon → dusk"]["in_storyboard"], lines["noon → dusk"]["places"]) == (True, ["test-board/2"])
 
 
+def test_damaged_manifest_has_no_places(archive: Path, clips: tuple[PlannedClip, ...], run_json: Run) -> None:
+    """Without a readable manifest, it is unknown whether a storyboard still has a clip."""
+    asyncio.run(_record_edit(archive, clips))
+    (archive / "productions/test-board/manifest.json").write_bytes(b"{")
+
+    lines = run_json("ledger", archive)["clips"]
+
+    assert [line["in_storyboard"] for line in lines] == [None, None]
+
+
 @pytest.mark.parametrize("columns", [80, 120])
 def test_lines_fit_terminals(
     columns: int,
