@@ -22,6 +22,10 @@ _CANNOT_LINK = {errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.ENOSYS, errno.EX
 """The answers of file systems without hard links, such as FAT and some network shares."""
 
 
+_NUMBERED: Final = re.compile(r"\d{2,}( .*)?\.mp4", re.DOTALL)
+"""The names of videos for people. Files with other names belong to the author."""
+
+
 def safe_name(text: str) -> str:
     """Return a name for people that every file system accepts; it may be empty."""
     name = _UNSAFE.sub("-", one_line(unicodedata.normalize("NFC", text)))
@@ -36,7 +40,7 @@ def download_name(name: str) -> Mapping[str, str]:
 def link_files(folder: Path, files: Mapping[str, Path]) -> bool:
     """Make the hard links of a folder: one for each of these names, and none of an earlier call.
 
-    A file whose content has no other name is kept, whatever its name: its author may need it.
+    An author's files are kept: those without a video's number, and those whose content has no other name.
 
     Args:
         folder: Created if it is missing.
@@ -49,7 +53,7 @@ def link_files(folder: Path, files: Mapping[str, Path]) -> bool:
         return True
     folder.mkdir(parents=True, exist_ok=True)
     for path in list(folder.iterdir()):  # first, because a new name may differ only in case
-        if path.name not in files and _is_second_name(path):
+        if path.name not in files and _NUMBERED.fullmatch(path.name) and _is_second_name(path):
             path.unlink()
     for name, target in files.items():
         try:

@@ -58,6 +58,17 @@ def test_only_copy_is_kept(video: Path, tmp_path: Path) -> None:
     assert [path.read_bytes() for path in folder.iterdir()] == [b"the author's"] * 2
 
 
+def test_author_files_are_kept(video: Path, tmp_path: Path) -> None:
+    """A file with a name of another kind is the author's, also if it is a hard link."""
+    folder = tmp_path / "names"
+    folder.mkdir()
+    (folder / "best take.mp4").hardlink_to(video)
+
+    link_files(folder, {"01 dawn.mp4": video})
+
+    assert names_in(folder) == ["01 dawn.mp4", "best take.mp4"]
+
+
 def test_missing_video_has_no_name(video: Path, tmp_path: Path) -> None:
     """A video that was deleted affects no other name."""
     assert link_files(tmp_path / "names", {"01.mp4": tmp_path / "gone.mp4", "02.mp4": video})
