@@ -16,7 +16,7 @@ from prefect_seedance.errors import ArchiveError
 from prefect_seedance.film.assembly import assemble
 from prefect_seedance.film.scenes import Gap, Part, Scene
 from prefect_seedance.options import JoinStyle
-from prefect_seedance.storage.names import download_name, safe_name
+from prefect_seedance.storage.file_names import download_name, safe_name
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storage.tempfiles import GuardedFile, temporary_file
 from prefect_seedance.video.probe import open_video, tracks

@@ -1,7 +1,7 @@
 """Names of clips and films for people, as in their folder and in downloads."""
 
 from prefect_seedance.report.manifest import Entry, Manifest, production_key
-from prefect_seedance.storage.names import safe_name
+from prefect_seedance.storage.file_names import safe_name
 from prefect_seedance.storage.store import Store
 
 

@@ -19,7 +19,7 @@ import obstore.exceptions
 
 from prefect_seedance.errors import ArchiveError, SetupError
 from prefect_seedance.storage.backends import Backend, translated_errors
-from prefect_seedance.storage.names import link_files
+from prefect_seedance.storage.file_names import link_files
 
 _PART_BYTES = 8 * 1024 * 1024
 """Most clips fit into one part, which is one request, so that a killed process leaves nothing in a bucket.

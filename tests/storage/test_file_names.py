@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from prefect_seedance.storage.names import download_name, link_files, safe_name
+from prefect_seedance.storage.file_names import download_name, link_files, safe_name
 from prefect_seedance.storage.store import Store
 
 
