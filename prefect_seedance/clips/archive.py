@@ -23,6 +23,7 @@ from prefect_seedance.clips.sources import Sources, expiry, is_lost
 from prefect_seedance.errors import ArchiveError, DeadlineError, IntegrityError, TemporaryFileError
 from prefect_seedance.options import Waiting
 from prefect_seedance.printable import one_line
+from prefect_seedance.storage.file_names import download_name, safe_name
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storage.tempfiles import temporary_file, translated_errors
 from prefect_seedance.video.decoding import Examination, examine_foreign, probe_foreign
@@ -131,7 +132,7 @@ class Archivist:
             sha256, (facts, scan, _) = found
         else:
             sha256, (facts, scan, _) = await self._verified(attempt, file, deadline=deadline)
-            await self._store(intent.fingerprint, file, sha256=sha256)
+            await self._store(intent.fingerprint, file, sha256=sha256, name=intent.name)
         clip = Clip(
             fingerprint=intent.fingerprint,
             name=intent.name,
@@ -165,10 +166,11 @@ class Archivist:
                     return sha256, await self._decode(attempt, file)
         return None
 
-    async def _store(self, fingerprint: str, file: BinaryIO, *, sha256: str) -> None:
+    async def _store(self, fingerprint: str, file: BinaryIO, *, sha256: str, name: str) -> None:
         """Store a video under its digest, so that a run that was served other bytes does not replace it."""
-        key = _video_key(fingerprint, sha256)
-        await self.store.put(key, file, media_type="video/mp4", metadata={"sha256": sha256})
+        key, metadata = _video_key(fingerprint, sha256), {"sha256": sha256}
+        metadata |= download_name(f"{safe_name(name)}.mp4")
+        await self.store.put(key, file, media_type="video/mp4", metadata=metadata)
         if await self.store.size_bytes(key) != file.seek(0, SEEK_END):
             raise ArchiveError(
                 f"{self.store.link(key)} does not have the size of the video; run again to store it again"

@@ -44,6 +44,7 @@ class Intent(Record):
     Attributes:
         number: Counts the attempts at this clip, from 1.
         name: The clip's name in the storyboard.
+        take: The version of the clip; None in the oldest records.
         asked_by: Host, process and, within Prefect, the flow run that submits.
         run_id: Distinguishes the run that submits from all others; empty in the oldest records.
         nonce: Distinguishes this record from those of other runs that claim the same attempt.
@@ -67,6 +68,7 @@ class Intent(Record):
     run_id: str = ""
     nonce: str = ""
     continued_by: tuple[str, ...] = ()
+    take: int | None = None
 
     @property
     def label(self) -> str:

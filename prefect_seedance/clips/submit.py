@@ -167,6 +167,7 @@ class Submitter:
             run_id=self.run_id,
             nonce=secrets.token_hex(8),
             continued_by=self.continued_by,
+            take=clip.take,
         )
 
     @property

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import io
 import json
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from os import SEEK_END
@@ -15,6 +16,7 @@ from prefect_seedance.errors import ArchiveError
 from prefect_seedance.film.assembly import assemble
 from prefect_seedance.film.scenes import Film, Join, Scene
 from prefect_seedance.options import JoinStyle
+from prefect_seedance.storage.file_names import download_name, safe_name
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storage.tempfiles import GuardedFile, temporary_file
 from prefect_seedance.video.probe import open_video, tracks
@@ -25,6 +27,13 @@ _RECIPE_VERSIONS = {"copied": 1, "exact": 2}
 
 _TOLERANCE_SECONDS = 0.02
 """Half of a frame."""
+
+
+_NUMBERED = re.compile(r"film-[0-9a-f]{12}\.mp4")
+"""The name of a film with its digest."""
+
+_POINTING = ("film.json", "manifest.json", "report.html")
+"""The files of a production that may point to a film by this name."""
 
 
 async def join_clips(
@@ -71,7 +80,8 @@ async def join_clips(
             recipe=_recipe(made.scenes, style, join=join),
             joined_at=datetime.now(UTC),
         )
-        await store.put(film.key, file, media_type="video/mp4")
+        metadata = download_name(f"{safe_name(title) or production}.mp4")
+        await store.put(film.key, file, media_type="video/mp4", metadata=metadata)
     await store.copy(film.key, film.stable_key)
     await store.put(_key(production, "film.json"), film.model_dump_json(indent=2).encode())
     return film
@@ -86,6 +96,24 @@ async def find_film(store: Store, production: str) -> Film | None:
         return Film.model_validate_json(content)
     except ValidationError:
         return None
+
+
+async def prune_films(store: Store, production: str) -> None:
+    """Delete the production's former films, except those that its record, manifest or report points to.
+
+    A film can be joined again at no cost, from the clips.
+
+    Raises:
+        ArchiveError: If the archive cannot be read, or does not permit it.
+    """
+    names = await store.names(_key(production, "").rstrip("/"))
+    former = [name for name in names if _NUMBERED.fullmatch(name)]
+    if len(former) <= 1:
+        return
+    pointing = [await store.read(_key(production, file)) or b"" for file in _POINTING]
+    for name in former:
+        if not any(name.encode() in content for content in pointing):
+            await store.delete(_key(production, name))
 
 
 async def _is_stored(store: Store, film: Film) -> bool:

@@ -48,6 +48,7 @@ class Prepared:
         storyboard: As it was parsed.
         archived: The clips that the archive has, by fingerprint.
         statuses: Of all clips, as the ledger shows them, by fingerprint.
+        bought: The clips that the run would buy now, by fingerprint.
         settings: With the name of the production and the id of the run.
         output: With every open choice made.
         warning: Doubts that do not stop the run, one a line; empty if there are none.
@@ -60,6 +61,7 @@ class Prepared:
     output: Output
     warning: str = ""
     statuses: Mapping[str, ClipStatus] = field(default_factory=dict)
+    bought: frozenset[str] = frozenset()
 
 
 async def prepare(
@@ -128,6 +130,7 @@ async def prepare(
         plan=planned,
         archived=archived,
         statuses={fingerprint: history.status for fingerprint, history in known.items()},
+        bought=frozenset(key for key, history in known.items() if history.is_bought(settings.retry)),
         settings=replace(settings, production=planned.name, run_id=secrets.token_hex(8)),
         output=_decided(output, parsed),
         warning="\n".join(filter(None, warnings)),

@@ -135,6 +135,8 @@ class Manifest(BaseModel):
         film: The joined clips; None if no film was wanted or it could not be made.
         film_reason: Why the film could not be made.
         former: Clips that the production paid for and that are no longer in its storyboard.
+        clips_folder: Key of the folder in which the archived clips have names for people; None if there is
+            none, as in a bucket.
         report: Key of the report page; None if it was not wanted or could not be written.
         report_reason: Why the report could not be written.
     """
@@ -150,6 +152,7 @@ class Manifest(BaseModel):
     ended_at: datetime
     clips: tuple[Entry, ...]
     former: tuple[PaidClip, ...] = ()
+    clips_folder: str | None = None
     film: Film | None = None
     film_reason: str | None = None
     report: str | None = None
