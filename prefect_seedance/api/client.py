@@ -14,6 +14,7 @@ from prefect_seedance.api.account import REQUESTS_PER_MINUTE, Account
 from prefect_seedance.api.bodies import ACCEPT_ENCODING
 from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.api.permit import Permit
+from prefect_seedance.api.proxies import proxy_for
 from prefect_seedance.api.responses import checked_id, parse_response, submitted_id
 from prefect_seedance.api.retry import retry
 from prefect_seedance.api.transport import exchange, timeouts
@@ -60,7 +61,7 @@ class SeedanceClient:
         transport: Replaces the network, for tests.
 
     Raises:
-        SetupError: If the key or the base URL is invalid.
+        SetupError: If the key, the base URL or a proxy is invalid.
     """
 
     def __init__(
@@ -96,12 +97,14 @@ class SeedanceClient:
     def _http(
         self, timeout_seconds: float, *, keepalive: int, transport: httpx.AsyncBaseTransport | None
     ) -> httpx.AsyncClient:
+        limits = httpx.Limits(max_connections=_MAX_CONCURRENT, max_keepalive_connections=keepalive)
+        url = httpx.URL(self.base_url)
+        proxy = proxy_for(url.scheme, url.host)
         return httpx.AsyncClient(
             headers=self._headers,
             timeout=timeouts(timeout_seconds),
-            limits=httpx.Limits(max_connections=_MAX_CONCURRENT, max_keepalive_connections=keepalive),
             follow_redirects=False,  # a redirect could send the key to another host
-            transport=transport,
+            transport=transport or httpx.AsyncHTTPTransport(limits=limits, proxy=proxy),
         )
 
     async def __aenter__(self) -> Self:

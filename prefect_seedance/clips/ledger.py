@@ -96,9 +96,13 @@ class Ledger:
         unreadable = [result for result in results if isinstance(result, UnreadableRecordError)]
         return tuple(sorted(attempts, key=lambda attempt: attempt.intent.number)), tuple(unreadable)
 
+    async def intent(self, fingerprint: str, number: int = 1) -> Intent | None:
+        """Read the intent of an attempt, or return None if no run claimed it."""
+        return await self._find(attempt_prefix(fingerprint, number) + INTENT_FILE, Intent)
+
     async def attempt(self, fingerprint: str, number: int) -> Attempt | None:
         """Read one attempt, or return None if no run claimed it."""
-        intent = await self._find(attempt_prefix(fingerprint, number) + INTENT_FILE, Intent)
+        intent = await self.intent(fingerprint, number)
         return await self.refreshed(Attempt(intent=intent)) if intent else None
 
     async def refreshed(self, attempt: Attempt) -> Attempt:

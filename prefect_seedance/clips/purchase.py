@@ -39,7 +39,7 @@ class Purchase:
     """One attempt to buy a generation.
 
     Attributes:
-        request: The request to send: that of the intent, with the callback's token.
+        request: The request to send: as in the intent, with the callback's token and the images' signatures.
     """
 
     client: SeedanceClient

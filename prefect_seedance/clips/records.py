@@ -44,11 +44,13 @@ class Intent(Record):
     Attributes:
         number: Counts the attempts at this clip, from 1.
         name: The clip's name in the storyboard.
+        take: The version of the clip; None in the oldest records.
         asked_by: Host, process and, within Prefect, the flow run that submits.
         run_id: Distinguishes the run that submits from all others; empty in the oldest records.
         nonce: Distinguishes this record from those of other runs that claim the same attempt.
         settles_by: The run that wrote this records the answer before this time, or never.
-        request: The request; its callback URL lacks the token, which only the API receives.
+        request: The request; its URLs lack the callback's token and the images' signatures, which only the
+            API receives.
         continued_by: Names of the Prefect resources to trigger once the generation has ended. Empty if
             the run waits for the generation itself.
     """
@@ -66,6 +68,7 @@ class Intent(Record):
     run_id: str = ""
     nonce: str = ""
     continued_by: tuple[str, ...] = ()
+    take: int | None = None
 
     @property
     def label(self) -> str:

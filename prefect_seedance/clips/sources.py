@@ -19,7 +19,7 @@ from prefect_seedance.errors import (
     may_retry_read,
 )
 from prefect_seedance.printable import get_logger
-from prefect_seedance.video.probe import VideoFacts
+from prefect_seedance.video.decoding import Examination
 
 _log = get_logger(__name__)
 
@@ -40,7 +40,7 @@ class Sources:
     """The links of a video: those that the ledger recorded, then those of one new status read.
 
     Attributes:
-        decode: Decodes a whole video, and returns its facts.
+        decode: Decodes a whole video, and returns what that shows.
         settling_seconds: How long to try again if no link serves a new video whole: the API may report
             success before its file host has the file.
     """
@@ -48,9 +48,9 @@ class Sources:
     client: SeedanceClient
     downloader: Downloader
     settling_seconds: float
-    decode: Callable[[BinaryIO], Awaitable[VideoFacts]]
+    decode: Callable[[BinaryIO], Awaitable[Examination]]
 
-    async def fetch(self, attempt: Attempt, file: BinaryIO, *, deadline: float) -> tuple[str, VideoFacts]:
+    async def fetch(self, attempt: Attempt, file: BinaryIO, *, deadline: float) -> tuple[str, Examination]:
         """Download the video into a file from the first link that serves it, and return digest and facts.
 
         A link fails for itself alone, whatever the reason. If all fail, the file has the bytes that arrived
@@ -77,7 +77,7 @@ class Sources:
             await asyncio.sleep(pause)
             pause = min(2 * pause, _MAX_PAUSE_SECONDS)
 
-    async def _fetch(self, attempt: Attempt, file: BinaryIO) -> tuple[str, VideoFacts]:
+    async def _fetch(self, attempt: Attempt, file: BinaryIO) -> tuple[str, Examination]:
         """Try each link once."""
         file.seek(0)
         file.truncate()

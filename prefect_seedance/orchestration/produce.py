@@ -91,8 +91,8 @@ async def produce(
         prepared = await prepare(
             storyboard, settings, name=name, loading=loading, output=output, open_archive=open_archive
         )
-        if prepared.warning:
-            warn(prepared.warning)
+        for line in prepared.warning.splitlines():
+            warn(line)
         return await run_prepared(prepared, on_progress=on_progress)
 
     manifest = await cancel_on_signal(make())

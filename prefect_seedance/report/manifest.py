@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from prefect_seedance.clips.archive import Clip
 from prefect_seedance.clips.history import ClipStatus
@@ -13,6 +13,7 @@ from prefect_seedance.clips.record_format import parse_record
 from prefect_seedance.clips.records import Attempt, Result
 from prefect_seedance.clips.sources import is_lost
 from prefect_seedance.errors import (
+    ArchiveError,
     AuthenticationError,
     BlockedError,
     ConnectionFailedError,
@@ -24,9 +25,8 @@ from prefect_seedance.errors import (
     SubmissionUnresolvedError,
     UnreadableRecordError,
 )
-from prefect_seedance.film.join import Film
-from prefect_seedance.film.scenes import Scene
-from prefect_seedance.film.seams import Seams, VideoInspection
+from prefect_seedance.film.inspections import Seams, VideoInspection
+from prefect_seedance.film.scenes import Film, Scene
 from prefect_seedance.printable import one_line
 from prefect_seedance.report.paid_clip import PaidClip
 from prefect_seedance.report.reasons import reasons
@@ -135,6 +135,8 @@ class Manifest(BaseModel):
         film: The joined clips; None if no film was wanted or it could not be made.
         film_reason: Why the film could not be made.
         former: Clips that the production paid for and that are no longer in its storyboard.
+        clips_folder: Key of the folder in which the archived clips have names for people; None if there is
+            none, as in a bucket.
         report: Key of the report page; None if it was not wanted or could not be written.
         report_reason: Why the report could not be written.
     """
@@ -150,6 +152,7 @@ class Manifest(BaseModel):
     ended_at: datetime
     clips: tuple[Entry, ...]
     former: tuple[PaidClip, ...] = ()
+    clips_folder: str | None = None
     film: Film | None = None
     film_reason: str | None = None
     report: str | None = None
@@ -257,6 +260,15 @@ async def read_manifest(store: Store, name: str) -> Manifest:
         return parse_record(Manifest, content or b"", link=store.link(key), remedy=remedy)
     except UnreadableRecordError as error:
         raise SetupError(str(error)) from None
+
+
+async def find_manifest(store: Store, production: str) -> Manifest | None:
+    """Return the manifest of a production's last run; None if there is none, or if it cannot be read."""
+    try:
+        content = await store.read(production_key(production, "manifest.json"))
+        return Manifest.model_validate_json(content) if content else None
+    except (ArchiveError, ValidationError):  # it only saves work
+        return None
 
 
 async def record(manifest: Manifest, store: Store) -> None:

@@ -43,7 +43,7 @@ def test_forecasts_cost(board: Path, capsys: pytest.CaptureFixture[str]) -> None
     out = capsys.readouterr().out
     assert "Test board: 2 clips" in out
     assert "1  dawn → noon  make       4 s" in out
-    assert "make 2. 8 s of video would be billed, at a cost of 0.40." in out
+    assert "2 made. 8 s of video would be billed, at a cost of 0.40." in out
 
 
 HISTORIES = [

@@ -33,7 +33,7 @@ from prefect_seedance.errors import (
 from prefect_seedance.report.manifest import status_of
 from prefect_seedance.storage.backends import Backend
 from prefect_seedance.storage.store import Store
-from prefect_seedance.video.probe import VideoFacts
+from prefect_seedance.video.facts import VideoFacts
 
 FINGERPRINT = "f" * 32
 OLD, FRESH = "https://cdn/old.mp4?signature=1", "https://cdn/fresh.mp4?signature=2"

@@ -111,6 +111,24 @@ async def test_records_intent_before_sending(ledger: Ledger) -> None:
     assert await ledger.attempts(CLIP.fingerprint) == (attempt,)
 
 
+async def test_signature_is_not_recorded(ledger: Ledger) -> None:
+    """The API receives the images' URLs as they are signed; the ledger keeps them without signatures."""
+    url = "https://b.s3.amazonaws.com/a.png"
+    clip_input = CLIP.input([]).model_copy(
+        update={"mode": "image-to-video", "image_urls": (f"{url}?X-Amz-Signature=ab",)}
+    )
+    api = Api()
+
+    async def signed() -> GenerateRequest:
+        return GenerateRequest(input=clip_input)
+
+    deadline = asyncio.get_running_loop().time() + 600
+    attempt = await submitter(api, ledger).submit(CLIP, compose=signed, deadline=deadline)
+
+    assert json.loads(api.sent[0].content)["input"]["image_urls"] == [f"{url}?X-Amz-Signature=ab"]
+    assert attempt.intent.request.input.image_urls == (url,)
+
+
 async def test_submits_only_once(ledger: Ledger) -> None:
     """A clip that was accepted once is never sent again."""
     first = await submit(submitter(Api(), ledger))

@@ -22,7 +22,7 @@ from prefect_seedance.report.manifest import Entry, Manifest, status_of
 from prefect_seedance.report.paid_clip import PaidClip
 from prefect_seedance.report.verdict import Verdict
 from prefect_seedance.storyboard.plan import PlannedClip
-from prefect_seedance.video.probe import VideoFacts
+from prefect_seedance.video.facts import VideoFacts
 from tests.records import archived_clip, manifest_of
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
