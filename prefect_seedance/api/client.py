@@ -14,7 +14,7 @@ from prefect_seedance.api.account import REQUESTS_PER_MINUTE, Account
 from prefect_seedance.api.bodies import ACCEPT_ENCODING
 from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.api.permit import Permit
-from prefect_seedance.api.proxies import proxy_for
+from prefect_seedance.api.proxies import api_proxy
 from prefect_seedance.api.responses import checked_id, parse_response, submitted_id
 from prefect_seedance.api.retry import retry
 from prefect_seedance.api.transport import exchange, timeouts
@@ -98,13 +98,11 @@ class SeedanceClient:
         self, timeout_seconds: float, *, keepalive: int, transport: httpx.AsyncBaseTransport | None
     ) -> httpx.AsyncClient:
         limits = httpx.Limits(max_connections=_MAX_CONCURRENT, max_keepalive_connections=keepalive)
-        url = httpx.URL(self.base_url)
-        proxy = proxy_for(url.scheme, url.host)
         return httpx.AsyncClient(
             headers=self._headers,
             timeout=timeouts(timeout_seconds),
             follow_redirects=False,  # a redirect could send the key to another host
-            transport=transport or httpx.AsyncHTTPTransport(limits=limits, proxy=proxy),
+            transport=transport or httpx.AsyncHTTPTransport(limits=limits, proxy=api_proxy(self.base_url)),
         )
 
     async def __aenter__(self) -> Self:

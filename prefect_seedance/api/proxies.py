@@ -23,10 +23,19 @@ def check_proxies(base_url: str) -> None:
     Raises:
         SetupError: A proxy in the environment is malformed, or needs a package that is not installed.
     """
-    url = httpx.URL(base_url)
-    proxy_for(url.scheme, url.host)
-    if not is_loopback(url.host):
+    api_proxy(base_url)
+    if not is_loopback(httpx.URL(base_url).host):
         find_proxy("https")
+
+
+def api_proxy(base_url: str) -> httpx.Proxy | None:
+    """Return the proxy for requests to an API; None if they are direct.
+
+    Raises:
+        SetupError: The proxy cannot be used.
+    """
+    url = httpx.URL(base_url)
+    return proxy_for(url.scheme, url.host)
 
 
 def proxy_for(scheme: str, host: str) -> httpx.Proxy | None:
