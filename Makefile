@@ -44,7 +44,7 @@ release-check: $(INSTALLED)
 	@$(VENV)/bin/python -m tests.release --keep dist
 
 fuzz: $(INSTALLED)
-	@FUZZ_FACTOR=60 $(VENV)/bin/pytest -q tests/hostile/test_fuzz.py
+	@FUZZ_FACTOR=30 $(VENV)/bin/pytest -q tests/hostile/test_fuzz.py
 
 campaign: $(INSTALLED)
 	@$(VENV)/bin/python -m benchmarks.campaign
@@ -57,7 +57,7 @@ format: $(INSTALLED)
 	@$(VENV)/bin/ruff format --quiet
 
 clean:
-	@rm -rf $(VENV) build dist productions .mypy_cache .hypothesis .ruff_cache .pytest_cache .import_linter_cache
+	@rm -rf $(VENV) build dist films productions .mypy_cache .hypothesis .ruff_cache .pytest_cache .import_linter_cache
 
 # pip says nothing but errors; --group needs pip 25.1.
 $(INSTALLED): pyproject.toml constraints.txt

@@ -8,6 +8,8 @@ SeedanceError                     transient   outcome known
 │   │   └── NotFoundError             no          yes     404
 │   ├── ContentRejectedError          no          yes     403, or a failCode about content
 │   ├── InsufficientFundsError        no          yes     402
+│   ├── BlockedError                  no          yes     4xx of a firewall or proxy, not of the API
+│   ├── RedirectedError               no          yes     3xx: the base URL leads elsewhere
 │   ├── RateLimitedError              yes         yes     429
 │   └── ServerError                   yes         no      5xx
 ├── ConnectionFailedError             yes         yes     nothing was sent
@@ -19,7 +21,7 @@ SeedanceError                     transient   outcome known
 ├── DeadlineError                     no          yes     the wait ended; the generation continues
 ├── ArchiveError                      no          yes     a video could not be fetched or stored
 │   ├── UnreadableRecordError         no          yes     a record is damaged, or of a newer version
-│   ├── LinkExpiredError              no          yes     the result's URL is no longer served
+│   ├── LinkExpiredError              no          yes     the result's URL is not served
 │   ├── IntegrityError                yes         yes     bytes incomplete or not decodable
 │   └── TemporaryFileError            no          yes     a local temporary file cannot be written
 ├── SeamError                         no          yes     less similar than required
@@ -87,6 +89,14 @@ class ContentRejectedError(ApiError):
 
 class InsufficientFundsError(ApiError):
     """The account's balance is too low (402)."""
+
+
+class BlockedError(ApiError):
+    """A firewall or proxy before the API refused a submission (4xx), which says nothing about its content."""
+
+
+class RedirectedError(ApiError):
+    """The base URL redirects (3xx); no redirect is followed, so the request did not reach the API."""
 
 
 class RateLimitedError(ApiError):
@@ -158,7 +168,7 @@ class UnreadableRecordError(ArchiveError):
 
 
 class LinkExpiredError(ArchiveError):
-    """The API no longer serves the video under this URL."""
+    """The API does not serve the video under this URL, no longer or not yet."""
 
 
 class IntegrityError(ArchiveError):

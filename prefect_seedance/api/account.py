@@ -17,7 +17,7 @@ GENERATIONS_IN_FLIGHT = 1_000
 """The account's limits. Source: the project's specification."""
 
 _REFUSAL_SECONDS = 60.0
-"""How long to remember that the API refused the key or the balance: afterwards one submission finds out."""
+"""How long to remember that every submission is refused: afterwards one of them finds out."""
 
 _ACCOUNTS: dict[str, "Account"] = {}
 _ACCOUNTS_LOCK = threading.Lock()
@@ -53,8 +53,7 @@ class Account:
         """Wait until a submission may be recorded, and record and send it inside.
 
         Raises:
-            AuthenticationError: If the API refused the key within the last minute.
-            InsufficientFundsError: If the balance was too low within the last minute.
+            ApiError: If the API refused key or balance, or its base URL redirected, within the last minute.
         """
         async with self.submissions.admission():
             if (refusal := self._refusal) and (seconds := self.refused_seconds):
@@ -65,12 +64,12 @@ class Account:
 
     @property
     def refused_seconds(self) -> float:
-        """How long to submit nothing, because the API refused the key or the balance; 0 if it did not."""
+        """How long to submit nothing, because every submission is refused; 0 if it is not."""
         left = self._refused_until - asyncio.get_running_loop().time()
         return max(0.0, left) if self._refusal else 0.0
 
     def refuse(self, error: ApiError) -> None:
-        """Admit no submission for a minute, because the API refused the key or the balance."""
+        """Admit no submission for a minute, because of an error that every one of them would meet."""
         self._refusal, self._refused_until = error, asyncio.get_running_loop().time() + _REFUSAL_SECONDS
 
     def forgive(self) -> None:

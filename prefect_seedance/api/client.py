@@ -11,8 +11,10 @@ from typing import Self, TypeVar
 import httpx
 
 from prefect_seedance.api.account import REQUESTS_PER_MINUTE, Account
+from prefect_seedance.api.bodies import ACCEPT_ENCODING
 from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.api.permit import Permit
+from prefect_seedance.api.proxies import proxy_for
 from prefect_seedance.api.responses import checked_id, parse_response, submitted_id
 from prefect_seedance.api.retry import retry
 from prefect_seedance.api.transport import exchange, timeouts
@@ -25,6 +27,7 @@ from prefect_seedance.errors import (
     InvalidRequestError,
     NoAnswerError,
     RateLimitedError,
+    RedirectedError,
     SeedanceError,
     SetupError,
     may_retry_read,
@@ -58,7 +61,7 @@ class SeedanceClient:
         transport: Replaces the network, for tests.
 
     Raises:
-        SetupError: If the key or the base URL is invalid.
+        SetupError: If the key, the base URL or a proxy is invalid.
     """
 
     def __init__(
@@ -77,7 +80,11 @@ class SeedanceClient:
         self.requests_per_minute = requests_per_minute
         self.account = account or Account.of(self.base_url, _checked_key(api_key))
         self._timeout_seconds = timeout_seconds
-        self._headers = {"Authorization": f"Bearer {_checked_key(api_key)}", "Accept": "application/json"}
+        self._headers = {
+            "Authorization": f"Bearer {_checked_key(api_key)}",
+            "Accept": "application/json",
+            "Accept-Encoding": ACCEPT_ENCODING,
+        }
         self._submit_gate = asyncio.Semaphore(_MAX_CONCURRENT)
         self._read_gate = asyncio.Semaphore(_MAX_CONCURRENT)
         # If a server closes an idle connection just as it is reused, it is unknown whether the request
@@ -90,12 +97,14 @@ class SeedanceClient:
     def _http(
         self, timeout_seconds: float, *, keepalive: int, transport: httpx.AsyncBaseTransport | None
     ) -> httpx.AsyncClient:
+        limits = httpx.Limits(max_connections=_MAX_CONCURRENT, max_keepalive_connections=keepalive)
+        url = httpx.URL(self.base_url)
+        proxy = proxy_for(url.scheme, url.host)
         return httpx.AsyncClient(
             headers=self._headers,
             timeout=timeouts(timeout_seconds),
-            limits=httpx.Limits(max_connections=_MAX_CONCURRENT, max_keepalive_connections=keepalive),
             follow_redirects=False,  # a redirect could send the key to another host
-            transport=transport,
+            transport=transport or httpx.AsyncHTTPTransport(limits=limits, proxy=proxy),
         )
 
     async def __aenter__(self) -> Self:
@@ -123,8 +132,7 @@ class SeedanceClient:
         Record the intent and submit inside. Then a recorded request is sent soon, or not at all.
 
         Raises:
-            AuthenticationError: If the API refused the key within the last minute.
-            InsufficientFundsError: If the balance was too low within the last minute.
+            ApiError: If the API refused key or balance, or its base URL redirected, within the last minute.
         """
         async with self._submit_gate:
             while True:
@@ -183,7 +191,7 @@ class SeedanceClient:
         seconds = permit.deadline - asyncio.get_running_loop().time()
         try:
             data = await retry(post, may_retry=may_retry_submission, seconds=seconds, lane=lane, sleep=pause)
-        except (AuthenticationError, InsufficientFundsError) as error:
+        except (AuthenticationError, InsufficientFundsError, RedirectedError) as error:
             self.account.refuse(error)
             raise
         return submitted_id(data)

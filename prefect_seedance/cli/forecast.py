@@ -8,8 +8,10 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
+from prefect_seedance.api.wire import ClipSettings
 from prefect_seedance.clips.history import ClipHistory, ClipStatus
 from prefect_seedance.clips.retry import failure
+from prefect_seedance.clips.unresolved import submitting_message
 from prefect_seedance.options import RetryPolicy
 from prefect_seedance.storyboard.image import SourceImage
 from prefect_seedance.storyboard.plan import Plan
@@ -52,7 +54,7 @@ class ForecastImage(BaseModel):
         """Describe a source image."""
         sent = image.converted_size or (image.width, image.height)
         return cls(
-            source=image.source,
+            source=image.source if image.is_local else image.identity,
             width=image.width,
             height=image.height,
             changes=image.changes,
@@ -67,7 +69,7 @@ class ForecastClip(BaseModel):
     Attributes:
         images: The start image and the end image, or fewer.
         billed_seconds: Of video that making it would bill.
-        reason: Why the run would not make it.
+        reason: Why the run would not make it, or what it would wait for.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -77,6 +79,7 @@ class ForecastClip(BaseModel):
     fingerprint: str
     action: Action
     images: tuple[ForecastImage, ...]
+    settings: ClipSettings
     duration_seconds: int
     billed_seconds: int
     generation_id: str | None
@@ -89,6 +92,7 @@ class Forecast(BaseModel):
     Attributes:
         archive: None if none was given, so that every clip would be made.
         cost: Of the billed seconds; None without a price.
+        warning: What the author may not expect; empty if there is nothing.
         refusals: Why a run would refuse the production, and the remedies; empty if it would not.
     """
 
@@ -101,6 +105,7 @@ class Forecast(BaseModel):
     billed_seconds: int
     cost: Decimal | None
     clips: tuple[ForecastClip, ...]
+    warning: str = ""
     refusals: tuple[str, ...] = ()
 
     @property
@@ -131,6 +136,7 @@ def foreseen(
             fingerprint=clip.fingerprint,
             action=action,
             images=tuple(map(ForecastImage.of, clip.images)),
+            settings=clip.settings,
             duration_seconds=clip.settings.duration,
             billed_seconds=clip.settings.duration if is_bought else 0,
             generation_id=history.decisive.generation_id or None if history.decisive else None,
@@ -164,4 +170,6 @@ def _reason(history: ClipHistory, action: Action) -> str | None:
             "may already be paid for. Resolve the submission with: "
             f"prefect-seedance resolve ARCHIVE {last.intent.fingerprint[:12]}"
         )
+    if history.status is ClipStatus.submitting and last:
+        return submitting_message(last)
     return None

@@ -21,7 +21,9 @@ from prefect_seedance.clips.record_format import Record, parse_record, serialize
 from prefect_seedance.clips.records import Attempt, clip_prefix
 from prefect_seedance.clips.sources import Sources, expiry, is_lost
 from prefect_seedance.errors import ArchiveError, DeadlineError, IntegrityError, TemporaryFileError
+from prefect_seedance.options import Waiting
 from prefect_seedance.printable import one_line
+from prefect_seedance.storage.file_names import download_name, safe_name
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storage.tempfiles import temporary_file, translated_errors
 from prefect_seedance.video.decoding import Examination, examine_foreign, probe_foreign
@@ -77,12 +79,14 @@ class Archivist:
 
     Attributes:
         scans: Keeps the scans of archived videos for their inspection, if they are wanted.
+        settling_seconds: As in `Sources`.
     """
 
     store: Store
     client: SeedanceClient
     downloader: Downloader
     scans: KeptScans = field(default_factory=KeptScans)
+    settling_seconds: float = Waiting().settling_seconds
     _gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_CONCURRENT_DOWNLOADS))
     _decoders: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="seedance-decoder")
@@ -100,7 +104,7 @@ class Archivist:
             deadline: By the event loop's clock.
 
         Raises:
-            LinkExpiredError: The API no longer serves the video.
+            LinkExpiredError: The API does not serve the video.
             IntegrityError: The video stays incomplete or undecodable.
             DeadlineError: The deadline came first; run again to continue.
             ArchiveError: No link serves the video, or the archive or a temporary file cannot be written.
@@ -111,7 +115,7 @@ class Archivist:
         try:
             async with asyncio.timeout_at(deadline), self._gate:
                 with temporary_file() as file:
-                    return await self._archive(attempt, file)
+                    return await self._archive(attempt, file, deadline=deadline)
         except TimeoutError:
             raise DeadlineError(
                 f"{attempt.intent.name} is generated and paid for, but was not archived before the deadline; "
@@ -122,13 +126,13 @@ class Archivist:
                 raise
             raise type(error)(f"{error}; {until}") from error
 
-    async def _archive(self, attempt: Attempt, file: BinaryIO) -> Clip:
+    async def _archive(self, attempt: Attempt, file: BinaryIO, *, deadline: float) -> Clip:
         intent = attempt.intent
         if found := await self._recovered(attempt, file):
             sha256, (facts, scan, _) = found
         else:
-            sha256, (facts, scan, _) = await self._verified(attempt, file)
-            await self._store(intent.fingerprint, file, sha256=sha256)
+            sha256, (facts, scan, _) = await self._verified(attempt, file, deadline=deadline)
+            await self._store(intent.fingerprint, file, sha256=sha256, name=intent.name)
         clip = Clip(
             fingerprint=intent.fingerprint,
             name=intent.name,
@@ -162,10 +166,11 @@ class Archivist:
                     return sha256, await self._decode(attempt, file)
         return None
 
-    async def _store(self, fingerprint: str, file: BinaryIO, *, sha256: str) -> None:
+    async def _store(self, fingerprint: str, file: BinaryIO, *, sha256: str, name: str) -> None:
         """Store a video under its digest, so that a run that was served other bytes does not replace it."""
-        key = _video_key(fingerprint, sha256)
-        await self.store.put(key, file, media_type="video/mp4", metadata={"sha256": sha256})
+        key, metadata = _video_key(fingerprint, sha256), {"sha256": sha256}
+        metadata |= download_name(f"{safe_name(name)}.mp4")
+        await self.store.put(key, file, media_type="video/mp4", metadata=metadata)
         if await self.store.size_bytes(key) != file.seek(0, SEEK_END):
             raise ArchiveError(
                 f"{self.store.link(key)} does not have the size of the video; run again to store it again"
@@ -178,15 +183,21 @@ class Archivist:
         has_images = bool(attempt.intent.request.input.image_urls)
         return await examine_foreign(file, wants_ends=has_images, executor=self._decoders)
 
-    async def _verified(self, attempt: Attempt, file: BinaryIO) -> tuple[str, Examination]:
+    async def _verified(
+        self, attempt: Attempt, file: BinaryIO, *, deadline: float
+    ) -> tuple[str, Examination]:
         """Download and verify the video; if that fails, store what arrived, because it was paid for.
 
         Only a video is stored: other bytes may be a page that is not for everyone who reads the archive.
         """
-        decode = partial(self._decode, attempt)
-        sources = Sources(client=self.client, downloader=self.downloader, decode=decode)
+        sources = Sources(
+            client=self.client,
+            downloader=self.downloader,
+            decode=partial(self._decode, attempt),
+            settling_seconds=self.settling_seconds,
+        )
         try:
-            return await sources.fetch(attempt, file)
+            return await sources.fetch(attempt, file, deadline=deadline)
         except TemporaryFileError:
             raise
         except ArchiveError as error:

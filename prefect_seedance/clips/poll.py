@@ -45,10 +45,12 @@ class Poller:
 
     Attributes:
         listeners: Called for every new state of every generation.
+        failure: The error of the latest read; None if it succeeded.
     """
 
     def __init__(self, client: SeedanceClient, *, waiting: Waiting = Waiting()) -> None:
         self.listeners: set[Listener] = set()
+        self.failure: SeedanceError | None = None
         self._client = client
         self._waiting = waiting
         self._pending: set[PendingGeneration] = set()
@@ -245,10 +247,11 @@ class Poller:
 
     def _note(self, pending: PendingGeneration, answer: Answer) -> None:
         if isinstance(answer, Generation):
-            pending.errors = 0
+            pending.errors, self.failure = 0, None
             self._notify(pending, answer)
         else:
             pending.errors += 1
+            self.failure = answer
             pending.last_error = str(answer)
 
     def _notify(self, pending: PendingGeneration, generation: Generation) -> None:

@@ -57,6 +57,10 @@ class Gap(_Value):
     reason: str | None = None
 
 
+Join = Literal["copied", "exact"]
+"""How clips were joined."""
+
+
 class Film(BaseModel):
     """The record of a film: a production's clips in order, as one video.
 
@@ -85,7 +89,7 @@ class Film(BaseModel):
     height: int
     frame_rate: float
     has_sound: bool
-    join: Literal["copied", "exact"]
+    join: Join
     reason: str | None = None
     parts: tuple[Part, ...]
     gaps: tuple[Gap, ...] = ()

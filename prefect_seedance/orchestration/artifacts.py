@@ -120,7 +120,7 @@ async def show_report(manifest: Manifest, report: Report, *, store: Store) -> No
 async def _leaflet(manifest: Manifest, report: Report, links: Links) -> str:
     """Return Markdown with links to film and report, or with their paths where the archive signs no URLs."""
     film = manifest.film
-    shown = {"Film": film.key if film else None, "Report": report.key}
+    shown = {"Film": film.stable_key if film else None, "Report": report.key}
     lines = [f"# {_plain(manifest.title)}", "", _plain(manifest.summary()), ""]
     for name, key in shown.items():
         if key:

@@ -10,11 +10,13 @@ from typing import Self
 from prefect_seedance.clips.archive import Clip
 from prefect_seedance.errors import SeedanceError
 from prefect_seedance.film.inspections import ClipInspection, Similarity
+from prefect_seedance.film.join import prune_films
 from prefect_seedance.film.seams import Inspector
 from prefect_seedance.options import Output
 from prefect_seedance.printable import get_logger
 from prefect_seedance.production.settings import RunSettings
 from prefect_seedance.production.steps import Steps
+from prefect_seedance.report.clip_names import name_clips
 from prefect_seedance.report.known_findings import KnownFindings
 from prefect_seedance.report.manifest import Manifest
 from prefect_seedance.report.seam_check import check_seams
@@ -86,6 +88,7 @@ class OutputMaker:
         inspections = await self._inspections()
         following = await self._compare_neighbours(manifest, inspections) if self.output.film else {}
         made = check_seams(manifest, inspections, following, min_similarity=self.output.min_similarity)
+        made = await self._name(made)
         if self.output.film:
             made = await self._join(made)
         if self.output.report:
@@ -96,7 +99,25 @@ class OutputMaker:
             await self.steps.record(made)
         except SeedanceError:
             _log.exception("Could not add film and report to the stored manifest of %s", made.production)
+            return made
+        if self.output.film:
+            await self._prune(made)
         return made
+
+    async def _name(self, manifest: Manifest) -> Manifest:
+        """Give the clips names for people; without them the production is no less complete."""
+        try:
+            return await name_clips(manifest, self.inspector.store)
+        except SeedanceError as error:
+            _log.warning("The clips of %s have no names for people: %s", manifest.production, error)
+            return manifest
+
+    async def _prune(self, manifest: Manifest) -> None:
+        """Delete former films; the next run can do it too."""
+        try:
+            await prune_films(self.inspector.store, manifest.production)
+        except SeedanceError as error:
+            _log.info("Former films of %s could not be deleted: %s", manifest.production, error)
 
     async def _inspections(self) -> Mapping[str, ClipInspection]:
         """Wait for the inspections, and return those that were finished in time, by fingerprint."""

@@ -15,9 +15,12 @@ from prefect_seedance.clips.sources import is_lost
 from prefect_seedance.errors import (
     ArchiveError,
     AuthenticationError,
+    BlockedError,
+    ConnectionFailedError,
     ContentRejectedError,
     DeadlineError,
     IncompleteError,
+    RedirectedError,
     SetupError,
     SubmissionUnresolvedError,
     UnreadableRecordError,
@@ -30,6 +33,9 @@ from prefect_seedance.report.reasons import reasons
 from prefect_seedance.report.verdict import Verdict
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.plan import PlannedClip, key_name
+
+_OF_SETUP = {kind.__name__ for kind in (AuthenticationError, BlockedError, RedirectedError, SetupError)}
+"""Errors after which nothing was spent, and that the key, the base URL or the network causes."""
 
 _SLATE_SECONDS = 4
 """Length of a slate where the clip's duration is unknown: the shortest that the model makes."""
@@ -129,6 +135,8 @@ class Manifest(BaseModel):
         film: The joined clips; None if no film was wanted or it could not be made.
         film_reason: Why the film could not be made.
         former: Clips that the production paid for and that are no longer in its storyboard.
+        clips_folder: Key of the folder in which the archived clips have names for people; None if there is
+            none, as in a bucket.
         report: Key of the report page; None if it was not wanted or could not be written.
         report_reason: Why the report could not be written.
     """
@@ -144,6 +152,7 @@ class Manifest(BaseModel):
     ended_at: datetime
     clips: tuple[Entry, ...]
     former: tuple[PaidClip, ...] = ()
+    clips_folder: str | None = None
     film: Film | None = None
     film_reason: str | None = None
     report: str | None = None
@@ -194,23 +203,19 @@ class Manifest(BaseModel):
     @property
     def verdict(self) -> Verdict:
         """The most urgent thing left to do: resolve, then archive paid clips, then wait, then repair."""
-        if self.counts.get(ClipStatus.unresolved):
-            return Verdict.unresolved
-        if self.counts.get(ClipStatus.not_archived) or any(clip.is_stuck for clip in self.former):
-            return Verdict.failed
-        if self.is_complete:
-            return Verdict.complete
-        if self.counts.get(ClipStatus.in_flight) or any(
-            entry.cause == DeadlineError.__name__ for entry in self.clips
-        ):
-            return Verdict.in_flight
-        spent = self.billed_seconds or self.counts.get(ClipStatus.made)
-        fine = {ClipStatus.made, ClipStatus.reused}
-        refused = {entry.cause for entry in self.clips if entry.status not in fine} <= {
-            AuthenticationError.__name__,
-            SetupError.__name__,
+        counts, fine = self.counts, {ClipStatus.made, ClipStatus.reused}
+        causes = {entry.cause for entry in self.clips if entry.status not in fine}
+        spent, unreached = self.billed_seconds or counts.get(ClipStatus.made), ConnectionFailedError.__name__
+        is_stuck = counts.get(ClipStatus.not_archived) or any(clip.is_stuck for clip in self.former)
+        applies = {
+            Verdict.unresolved: counts.get(ClipStatus.unresolved),
+            Verdict.failed: is_stuck,
+            Verdict.complete: self.is_complete,
+            Verdict.in_flight: counts.get(ClipStatus.in_flight)
+            or (causes & {DeadlineError.__name__, unreached} and (spent or unreached not in causes)),
+            Verdict.setup: not spent and (unreached in causes or causes <= _OF_SETUP),
         }
-        return Verdict.setup if refused and not spent else Verdict.failed
+        return next((verdict for verdict, does in applies.items() if does), Verdict.failed)
 
     def raise_for_status(self, *, in_flight: bool = False) -> Self:
         """Return the manifest if every clip is archived.

@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from prefect_seedance.printable import escape
 from prefect_seedance.report.cards import Card
+from prefect_seedance.report.clip_names import film_file
 from prefect_seedance.report.formatting import (
     format_duration,
     format_pause,
@@ -42,7 +43,6 @@ _templates.filters |= {
     "size": format_size,
     "pause": format_pause,
     "rating": rate_cut,
-    "name": lambda key: PurePosixPath(key).name,
 }
 
 
@@ -95,6 +95,7 @@ class Page:
             spans=[card for card in self.cards if card.span],
             film=self.manifest.film,
             film_link=self.film,
+            film_name=film_file(self.manifest),
             poster=self.poster,
             manifest_link=self.manifest_link,
             until=self.until,

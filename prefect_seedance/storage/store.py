@@ -1,12 +1,8 @@
 """Read, write and atomically create objects by key."""
 
 import asyncio
-import errno
 import hashlib
-import os
-import re
 import secrets
-import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import timedelta
@@ -19,6 +15,9 @@ import obstore.exceptions
 
 from prefect_seedance.errors import ArchiveError, SetupError
 from prefect_seedance.storage.backends import Backend, translated_errors
+from prefect_seedance.storage.durability import flush, remove_abandoned
+from prefect_seedance.storage.file_names import link_files
+from prefect_seedance.storage.hard_links import check_hard_links
 
 _PART_BYTES = 8 * 1024 * 1024
 """Most clips fit into one part, which is one request, so that a killed process leaves nothing in a bucket.
@@ -33,15 +32,6 @@ _MAX_CONCURRENT_PARTS = 4
 _PROBE_SECONDS = 30.0
 """Bound of all requests of a probe; each takes about 0.1 s."""
 
-_STAGED = re.compile(r"#\d+$")
-"""Suffix of incomplete files in a folder. Source: object_store, the library below obstore."""
-
-_CANNOT_FLUSH = {errno.EINVAL, errno.ENOTSUP}
-"""The answers to fsync of file systems without it."""
-
-_ABANDONED_SECONDS = 600.0
-"""Far longer than any write to a folder takes."""
-
 
 class Store:
     """Objects by key. Keys are paths with slashes, relative to the store's URL.
@@ -50,12 +40,14 @@ class Store:
         url: The folder's path or the bucket's URL.
         name: The store's name in commands: its URL, or ``block:NAME`` if it is stored in Prefect.
         expires_at: When the credentials expire, if that is known.
+        folder: The folder, if it is one.
     """
 
     def __init__(self, backend: Backend, *, name: str = "") -> None:
         self.url = backend.url
         self.name = name or backend.url
         self.expires_at = backend.expires_at
+        self.folder = backend.folder
         self._backend = backend
         self._durable: set[Path] = set()
         """Folders that contain an object of this process, so that no other process removes them as empty."""
@@ -80,6 +72,7 @@ class Store:
         Raises:
             SetupError: If the store cannot be used.
         """
+        await self.check_folder()
         try:
             async with asyncio.timeout(_PROBE_SECONDS):
                 await self._probe(f"probes/{secrets.token_hex(8)}")
@@ -93,6 +86,15 @@ class Store:
             raise SetupError(
                 f"The archive {self.url} cannot be used: {reason}. Nothing was spent. {remedy}"
             ) from None
+
+    async def check_folder(self) -> None:
+        """Check that a folder has hard links, without which it creates no records.
+
+        Raises:
+            SetupError: If it has none.
+        """
+        if self._backend.folder:
+            await asyncio.to_thread(check_hard_links, self._backend.folder)
 
     async def _probe(self, key: str) -> None:
         first, second = (secrets.token_bytes(16) for _ in range(2))
@@ -172,6 +174,22 @@ class Store:
             await obstore.copy_async(self._backend.writer, source, key)
             await self._sync(key)
 
+    async def link_objects(self, folder: str, names: Mapping[str, str]) -> bool:
+        """Give objects second names in a folder, from names to keys, and remove those of earlier calls.
+
+        Return whether the store can do so: a bucket, or a file system without hard links, cannot.
+        """
+        if self.folder is None:
+            return False
+        files = {name: self.folder / key for name, key in names.items()}
+        with translated_errors(f"name files in {self.link(folder)}"):
+            return await asyncio.to_thread(link_files, self.folder / folder, files)
+
+    async def delete(self, key: str) -> None:
+        """Delete an object that can be made again at no cost, if there is one."""
+        with translated_errors(f"delete {self.link(key)}"), suppress(FileNotFoundError):
+            await obstore.delete_async(self._backend.writer, key)
+
     async def read(self, key: str) -> bytes | None:
         """Return an object's content, or None if there is no such object."""
         with translated_errors(f"read {self.link(key)}"):
@@ -241,15 +259,14 @@ class Store:
         """
         if self._backend.uploads:
             await asyncio.to_thread(self._backend.uploads.abort_abandoned, tuple(prefixes))
-        if self._backend.folder:
-            folders = [self._backend.folder / prefix for prefix in prefixes]
+        if self.folder:
+            folders = [self.folder / prefix for prefix in prefixes]
             with translated_errors(f"clean up {self.url}"):
-                await asyncio.to_thread(_sweep, folders)
+                await asyncio.to_thread(remove_abandoned, folders)
 
     async def _sync(self, key: str) -> None:
-        if self._backend.folder:
-            folder = self._backend.folder
-            await asyncio.to_thread(_sync, folder / key, upto=folder, durable=self._durable)
+        if self.folder:
+            await asyncio.to_thread(flush, self.folder / key, upto=self.folder, durable=self._durable)
 
     async def _delete(self, key: str) -> None:
         """Delete an object. In a folder, that also removes folders which are empty then."""
@@ -260,39 +277,3 @@ class Store:
     def link(self, key: str) -> str:
         """Return an object's path or URL, for people; a URL needs credentials."""
         return f"{self.url}/{key}"
-
-
-def _sweep(folders: Iterable[Path]) -> None:
-    latest = time.time() - _ABANDONED_SECONDS
-    for folder in folders:
-        for path in folder.rglob("*#*"):
-            with suppress(FileNotFoundError):  # another process has completed it meanwhile
-                if _STAGED.search(path.name) and path.stat().st_mtime < latest:
-                    path.unlink()
-
-
-def _sync(path: Path, *, upto: Path, durable: set[Path]) -> None:
-    """Flush a file and its parent folders to disk, so that a power failure does not undo the write.
-
-    Some file systems, such as network shares, cannot flush a folder. Folders above a durable one, whose own
-    entry is on disk, need not be flushed.
-    """
-    _flush(path)
-    flushed: list[Path] = []
-    for folder in path.parents:
-        _flush(folder, is_folder=True)
-        if folder == upto or folder in durable:
-            break
-        flushed.append(folder)
-    durable.update(flushed)
-
-
-def _flush(path: Path, *, is_folder: bool = False) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if not is_folder or error.errno not in _CANNOT_FLUSH:
-            raise
-    finally:
-        os.close(descriptor)

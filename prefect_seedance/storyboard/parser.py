@@ -1,9 +1,8 @@
 """Parse a document into clip requests, reporting all errors at once."""
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -13,10 +12,20 @@ from prefect_seedance.api.models import CAPABILITIES, DEFAULT_MODEL
 from prefect_seedance.api.wire import ClipInput, problems
 from prefect_seedance.errors import SetupError, StoryboardError
 from prefect_seedance.storage.locations import Location
-from prefect_seedance.storyboard.document import Document, raise_issues
+from prefect_seedance.storyboard.clip_names import as_line, clip_name, unique
+from prefect_seedance.storyboard.document import Document
 from prefect_seedance.storyboard.image import SourceImage
 from prefect_seedance.storyboard.image_inspection import inspect_bytes, inspect_file
-from prefect_seedance.storyboard.schema import ClipList, ClipOverrides, ClipRequest, Defaults, Storyboard
+from prefect_seedance.storyboard.notes import notes
+from prefect_seedance.storyboard.schema import (
+    AUTO,
+    ClipList,
+    ClipOverrides,
+    ClipRequest,
+    Defaults,
+    Storyboard,
+)
+from prefect_seedance.storyboard.typos import TYPOGRAPHIC_QUOTES
 from prefect_seedance.storyboard.validation import Placeholders, validate
 from prefect_seedance.storyboard.yaml_lines import Loc
 
@@ -39,9 +48,6 @@ _PARALLEL_INSPECTIONS: Final = 2
 """One image can download from a bucket while another decodes. Measured: two of the largest images need 0.7 GB
 of memory, two from phones 0.2 GB."""
 
-_MAX_NAME_LENGTH: Final = 60
-"""The most characters of a clip's name, so that it fits in a line of a table."""
-
 ObjectReader = Callable[[Location], bytes]
 """Returns the content of an image in a store, or raises StoryboardError."""
 
@@ -61,12 +67,14 @@ class ParsedStoryboard:
         title: Its title, or else the name of its file.
         model: Id of the model whose limits were checked.
         clips: Its clips in order.
+        note: What the author may not expect, a sentence a line; empty if there is nothing.
     """
 
     storyboard: Storyboard | ClipList
     title: str
     model: str
     clips: tuple[ClipRequest, ...]
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +128,8 @@ def parse_storyboard(
     names = dict.fromkeys(name for draft in drafts for _, name in draft.images)
     with ThreadPoolExecutor(_PARALLEL_INSPECTIONS, thread_name_prefix="seedance-inspect") as executor:
         inspected = dict(zip(names, executor.map(inspect, names), strict=True))
+    unused = [draft.overrides for draft in drafts if not draft.is_clip]
+    drafts, chosen = _with_ratios(drafts, storyboard, inspected, model=model)
     findings = (
         *_check_counts(storyboard),
         *_check_images(drafts, inspected),
@@ -128,13 +138,16 @@ def parse_storyboard(
     )
     found = [document.issue(loc, message) for loc, message in findings if not validated.is_invalid(loc)]
     if issues := dict.fromkeys((*document.issues, *validated.issues, *found)):
-        raise_issues(sorted(issues, key=lambda issue: (document.line(issue.loc) or 0, issue.loc)))
+        document.refuse(sorted(issues, key=lambda issue: (document.line(issue.loc) or 0, issue.loc)))
     images = {name: image for name, image in inspected.items() if isinstance(image, SourceImage)}
+    clips = tuple(_requests(drafts, images, storyboard.defaults))
+    noted = notes(clips, unused=unused, is_film=isinstance(storyboard, Storyboard))
     return ParsedStoryboard(
         storyboard=storyboard,
-        title=_one_line(storyboard.title or Path(document.name).stem),
+        title=as_line(storyboard.title or Path(document.name).stem),
         model=model,
-        clips=tuple(_requests(drafts, images, storyboard.defaults)),
+        clips=clips,
+        note="\n".join(filter(None, (document.note, *chosen, *noted))),
     )
 
 
@@ -178,7 +191,32 @@ def _inspect(
             return inspect_file(target, model=model)
         return SourceImage.from_url(target)
     except StoryboardError as error:
-        return str(error)
+        is_quoted = name[0] in TYPOGRAPHIC_QUOTES
+        return f"{error}; leave out its quotes, or use straight ones" if is_quoted else str(error)
+
+
+def _with_ratios(
+    drafts: Sequence[_Draft], storyboard: Storyboard | ClipList, inspected: _Inspected, *, model: str
+) -> tuple[tuple[_Draft, ...], tuple[str, ...]]:
+    """Choose each aspect ratio that is left to an image: that of the film's first one, or of the clip's."""
+    resolved, chosen = [], dict[str, None]()
+    lead = drafts[0].images[:1] if drafts and isinstance(storyboard, Storyboard) else ()
+    for draft in drafts:
+        own = draft.overrides.aspect_ratio
+        images = draft.images if own else lead or draft.images
+        image = inspected[images[0][1]] if images else None
+        if (
+            (own or storyboard.defaults.aspect_ratio) != AUTO
+            or isinstance(image, str | None)
+            or not image.width
+        ):
+            resolved.append(draft)
+            continue
+        ratio = min(CAPABILITIES[model].aspect_ratios, key=image.deviation)
+        overrides = draft.overrides.model_copy(update={"aspect_ratio": ratio})
+        resolved.append(replace(draft, overrides=overrides))
+        chosen[f"aspect_ratio: auto is {ratio}, after {image.stem} ({image.width}×{image.height})"] = None
+    return tuple(resolved), tuple(chosen)
 
 
 def _check_counts(storyboard: Storyboard | ClipList) -> Iterator[_Finding]:
@@ -227,6 +265,10 @@ def _check_settings(drafts: Iterable[_Draft], defaults: Defaults, *, model: str)
                         (*draft.loc, "prompt"),
                         "is missing; describe what happens, here or under 'defaults'",
                     )
+            elif field == "aspect_ratio" and clip.aspect_ratio == AUTO:
+                listed = ", ".join(CAPABILITIES[model].aspect_ratios)
+                where = draft.loc if draft.overrides.aspect_ratio else ("defaults",)
+                yield (*where, field), f"auto needs an image that is a local file; choose one of {listed}"
             elif draft.overrides.overrides(field) or field not in defaults.model_fields_set:
                 yield (*draft.loc, field), message
             else:
@@ -237,7 +279,8 @@ def _requests(
     drafts: Iterable[_Draft], images: Mapping[str, SourceImage], defaults: Defaults
 ) -> Iterator[ClipRequest]:
     clips = [draft for draft in drafts if draft.is_clip]
-    names = _unique(_name(draft, images) for draft in clips)
+    stems = ([images[image].stem for _, image in draft.images] for draft in clips)
+    names = unique(clip_name(draft.name, stems=each) for draft, each in zip(clips, stems, strict=True))
     for draft, name in zip(clips, names, strict=True):
         fit, settings = draft.overrides.fit or defaults.fit, draft.overrides.settings(defaults)
         yield ClipRequest(
@@ -249,31 +292,3 @@ def _requests(
             settings=settings,
             take=draft.overrides.take,
         )
-
-
-def _name(draft: _Draft, images: Mapping[str, SourceImage]) -> str:
-    stems = (_shorten(images[image].stem, length=_MAX_NAME_LENGTH // 2 - 2) for _, image in draft.images)
-    return _shorten(draft.name, length=_MAX_NAME_LENGTH) or " → ".join(stems)
-
-
-def _shorten(text: str, *, length: int) -> str:
-    line = _one_line(text)
-    return line if len(line) <= length else f"{line[: length - 1].rstrip()}…"
-
-
-def _one_line(text: str) -> str:
-    """Remove characters that would break a line of a table or control a terminal."""
-    return " ".join("".join(character if character.isprintable() else " " for character in text).split())
-
-
-def _unique(names: Iterable[str]) -> Iterator[str]:
-    """Append a number to a name that is already used."""
-    uses: Counter[str] = Counter()
-    taken: set[str] = set()
-    for name in names:
-        unique = name
-        while unique in taken or not uses[name]:
-            uses[name] += 1
-            unique = name if uses[name] == 1 else f"{name} ({uses[name]})"
-        taken.add(unique)
-        yield unique

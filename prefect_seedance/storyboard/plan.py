@@ -83,7 +83,12 @@ def fingerprint(request: ClipRequest, *, model: str) -> str:
     A change in the digested data buys every clip again. Therefore every setting is included, even if it
     equals the current default, and None is left out: a later optional field changes no fingerprint.
     """
-    clip_input = request.input(image.identity for image in request.images)
+    return fingerprint_of(request, (image.identity for image in request.images), model=model)
+
+
+def fingerprint_of(request: ClipRequest, identities: Iterable[str], *, model: str) -> str:
+    """Return the fingerprint of a clip whose images have these identities."""
+    clip_input = request.input(identities)
     canonical = json.dumps(
         {
             "model": model,

@@ -15,6 +15,7 @@ class VideoFacts(BaseModel):
 
     Attributes:
         container: ``mp4`` or ``webm``, including related formats.
+        width: In square pixels, as players show the video.
         duration_seconds: From the start of the first frame to the end of the last.
         frame_rate: Frames a second, on average.
         frames: Number of decoded frames.

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Protocol, cast
+from typing import Any, BinaryIO, Final, NamedTuple, Protocol, cast
 
 import av
 from av import AudioFrame, AudioStream, Packet, VideoFrame, VideoStream
@@ -34,6 +34,10 @@ _DECODERS = (*sorted(_VIDEO_CODECS), *sorted(_AUDIO_CODECS), "libdav1d", "libaom
 _ROUNDING_SECONDS = 0.03
 """Tolerance between a declared and the true end, for rounded milliseconds and an audio codec's padding. A
 frame is longer: 0.042 s at 24 a second."""
+
+
+_MAX_PIXEL_RATIO: Final = 4
+"""The most that a pixel is wider than high, or higher than wide; formats of television reach 2."""
 
 
 class Segment(NamedTuple):
@@ -176,6 +180,14 @@ def tracks(container: InputContainer) -> tuple[VideoStream, AudioStream | None]:
     return _video(container), audio
 
 
+def shown_size(video: VideoStream) -> tuple[int, int]:
+    """Return width and height as players show a video, whose pixels may not be square."""
+    ratio = float(video.sample_aspect_ratio or 1)
+    if not 1 / _MAX_PIXEL_RATIO <= ratio <= _MAX_PIXEL_RATIO:  # absurd, so players ignore it
+        ratio = 1.0
+    return round(video.width * max(ratio, 1.0)), round(video.height / min(ratio, 1.0))
+
+
 def _video(container: InputContainer) -> VideoStream:
     stream = container.streams.best("video")
     if not isinstance(stream, VideoStream) or stream.codec_context is None:
@@ -223,10 +235,11 @@ def _is_webm(container: InputContainer) -> bool:
 
 def _facts(container: InputContainer, *, decoded: _Track, audio: AudioStream | None) -> VideoFacts:
     video = cast(VideoStream, decoded.stream)
+    width, height = shown_size(video)
     return VideoFacts(
         container="webm" if _is_webm(container) else "mp4",
-        width=video.width,
-        height=video.height,
+        width=width,
+        height=height,
         duration_seconds=round(decoded.duration_seconds, 6),
         frame_rate=round(decoded.frames / decoded.duration_seconds, 6) if decoded.duration_seconds else 0.0,
         frames=decoded.frames,

@@ -13,7 +13,7 @@ from PIL import Image
 from prefect_seedance.errors import IntegrityError
 from prefect_seedance.video.filters import Filter, FilterChain
 from prefect_seedance.video.findings import Interval, Scan
-from prefect_seedance.video.probe import tracks
+from prefect_seedance.video.probe import shown_size, tracks
 from prefect_seedance.video.similarity import comparable
 
 _STILL_LINES = 360
@@ -83,6 +83,7 @@ class _Pass:
         self._video = FilterChain(video, *_VIDEO_FILTERS, batch=_FRAMES_AT_ONCE)
         self._audio = FilterChain(audio, *_AUDIO_FILTERS, batch=_SOUNDS_AT_ONCE) if audio else None
         self._stills = _Stills((container.duration or 0) / av.time_base / 2)
+        self._size = shown_size(video)
         self._black, self._frozen, self._silent = _Marks(), _Marks(), _Marks()
 
     def add(self, frame: VideoFrame | AudioFrame) -> None:
@@ -97,7 +98,7 @@ class _Pass:
         if self._audio:
             self._read_sound(self._audio.push(None))
         scaler = VideoReformatter()
-        images = [_still(frame, scaler) for frame in self._stills.frames()]
+        images = [_still(frame, scaler, size=self._size) for frame in self._stills.frames()]
         start, middle, end = map(_jpeg, images)
         begin_seconds = self._stills.begin_seconds
         return Scan(
@@ -124,7 +125,7 @@ class _Pass:
 
 
 class _Stills:
-    """Keeps the first frame, the one at a given time, and the last."""
+    """Keeps the first frame, the one at a given time, and the last, in square pixels."""
 
     def __init__(self, middle_seconds: float) -> None:
         self.begin_seconds = 0.0
@@ -148,10 +149,10 @@ class _Stills:
             yield frame
 
 
-def _still(frame: VideoFrame, scaler: VideoReformatter) -> Image.Image:
-    """Return a frame as a small image, scaled and converted by FFmpeg, four times as fast as by Pillow."""
-    height = min(frame.height, _STILL_LINES)
-    width = max(1, round(frame.width * height / frame.height))
+def _still(frame: VideoFrame, scaler: VideoReformatter, *, size: tuple[int, int]) -> Image.Image:
+    """Return a frame as a small image in its shown shape, scaled by FFmpeg: four times as fast as Pillow."""
+    height = min(size[1], _STILL_LINES)
+    width = max(1, round(size[0] * height / size[1]))
     small = scaler.reformat(frame, width, height, format="rgb24", interpolation="AREA", threads=1)
     return cast(Image.Image, small.to_image())  # type: ignore[no-untyped-call]  # untyped in PyAV
 

@@ -25,6 +25,7 @@ from prefect_seedance.errors import (
     NotFoundError,
     NotSentError,
     RateLimitedError,
+    RedirectedError,
     SeedanceError,
     ServerError,
     SetupError,
@@ -118,8 +119,8 @@ ROWS: dict[str, tuple[Answer, type[SeedanceError], bool, bool]] = {
     "502": (responds(502), ServerError, True, False),
     "503": (responds(503), ServerError, True, False),
     "504": (responds(504), ServerError, True, False),
-    "302": (responds(302, Location="https://elsewhere.example/"), NoAnswerError, True, False),
-    "308": (responds(308, Location="https://elsewhere.example/"), NoAnswerError, True, False),
+    "302": (responds(302, Location="https://elsewhere.example/"), RedirectedError, False, False),
+    "308": (responds(308, Location="https://elsewhere.example/"), RedirectedError, False, False),
     "code 400": (responds(code=400), InvalidRequestError, False, False),
     "code 401": (responds(code=401), AuthenticationError, False, False),
     "code 402": (responds(code=402), InsufficientFundsError, False, False),
@@ -584,15 +585,26 @@ async def test_key_stays_in_its_header() -> None:
     assert len(script.requests) == 2
 
 
+async def test_requests_decodable_answers() -> None:
+    """Only encodings that can be decoded are requested, whatever other packages are installed."""
+    script = Script(ACCEPTED, PENDING)
+
+    async with client(script) as seedance:
+        await submit(seedance)
+        await read(seedance)
+
+    assert {request.headers["Accept-Encoding"] for request in script.requests} == {"gzip, deflate"}
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308], ids=str)
 async def test_follows_no_redirects(status: int) -> None:
     """The key is not sent to the target of a redirect."""
     script = Script(responds(status, Location="https://elsewhere.example/"))
 
     async with client(script) as seedance:
-        with pytest.raises(NoAnswerError):
+        with pytest.raises(RedirectedError):
             await submit(seedance)
-        with pytest.raises(NoAnswerError):
+        with pytest.raises(RedirectedError):
             await read(seedance)
 
     assert {request.url.host for request in script.requests} == {"api.apixo.ai"}

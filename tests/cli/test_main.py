@@ -14,16 +14,19 @@ from prefect_seedance.cli import app, main
 
 COMMANDS = (
     "demo",
+    "init",
     "plan",
     "produce",
     "film",
     "report",
     "open",
+    "export",
     "ledger",
     "resolve",
     "rescue",
     "deploy",
     "callbacks",
+    "serve-images",
     "sandbox",
 )
 

@@ -17,7 +17,7 @@ from prefect.settings import (
 from pydantic import SecretStr
 
 from prefect_seedance import SeedanceCredentials
-from tests.processes import Sandbox
+from tests.processes import Sandbox, prefect_client
 
 _WAIT_SECONDS = 60.0
 """Prefect stores events some seconds after they occur, and later on a busy machine."""
@@ -57,7 +57,7 @@ class Api:
     """A client of Prefect's API, to check the traces of a flow run."""
 
     def __init__(self, url: str) -> None:
-        self._http = httpx.Client(base_url=url, timeout=30)
+        self._http = prefect_client(url)
 
     def close(self) -> None:
         """Close the connections."""

@@ -427,3 +427,14 @@ async def test_fetches_into_file(tmp_path: Path) -> None:
     assert file.getvalue() == b"video"
     assert await store.fetch("missing.mp4", file) is None
     assert file.getvalue() == b"video"
+
+
+async def test_delete_needs_no_object(tmp_path: Path) -> None:
+    """A deleted object is gone, and deleting it again is no error."""
+    store = Store.open(str(tmp_path))
+    await store.put("films/former.mp4", b"film")
+
+    for _ in range(2):
+        await store.delete("films/former.mp4")
+
+    assert await store.read("films/former.mp4") is None

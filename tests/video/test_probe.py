@@ -3,6 +3,7 @@
 import random
 import tempfile
 from array import array
+from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
 from typing import Literal
@@ -356,3 +357,21 @@ def _is_refused(clip: bytes) -> bool:
     except IntegrityError:
         return True
     return False
+
+
+@pytest.mark.parametrize(
+    ("size", "pixel_ratio", "shown"),
+    [
+        pytest.param((240, 180), Fraction(4, 3), (320, 180), id="wide pixels"),
+        pytest.param((320, 144), Fraction(4, 5), (320, 180), id="high pixels"),
+        pytest.param((320, 180), Fraction(1), (320, 180), id="square pixels"),
+        pytest.param((320, 180), Fraction(100), (320, 180), id="absurd pixels"),
+    ],
+)
+def test_size_is_that_of_players(
+    size: tuple[int, int], pixel_ratio: Fraction, shown: tuple[int, int]
+) -> None:
+    """Width and height are those at which players show the video."""
+    facts = probe(BytesIO(films.clip(1, size=size, pixel_ratio=pixel_ratio, frames=2, sound=False)))
+
+    assert (facts.width, facts.height) == shown

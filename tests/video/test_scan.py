@@ -4,6 +4,7 @@ import io
 import math
 from array import array
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 
 import av
 import pytest
@@ -154,3 +155,10 @@ def test_damaged_video_is_refused() -> None:
     """A video that cannot be decoded is refused."""
     with pytest.raises(IntegrityError):
         _scanned(_video(_moving)[:2000])
+
+
+def test_stills_have_square_pixels() -> None:
+    """A still has the shape in which players show the video."""
+    video = films.clip(1, size=(240, 180), pixel_ratio=Fraction(4, 3), frames=2, sound=False)
+
+    assert Image.open(io.BytesIO(_scanned(video).start)).size == (320, 180)
