@@ -12,9 +12,9 @@ from prefect_seedance.cli.signals import Stop, interruptible
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
-async def test_signal_cancels_work(number: signal.Signals, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_signal_cancels_work(number: signal.Signals) -> None:
     """The first signal cancels the work, which may still record what it has to."""
-    former = signal.getsignal(number)
+    former, screen = signal.getsignal(number), io.StringIO()
     recorded = []
 
     async def work() -> None:
@@ -25,10 +25,10 @@ async def test_signal_cancels_work(number: signal.Signals, capsys: pytest.Captur
             recorded.append("manifest")
 
     with pytest.raises(asyncio.CancelledError):
-        await Stop(Lines(io.StringIO())).run(work())
+        await Stop(Lines(screen)).run(work())
 
     assert recorded == ["manifest"]
-    assert capsys.readouterr().err == "Stopping … press Ctrl-C again to quit now\n"
+    assert screen.getvalue() == "Stopping … press Ctrl-C again to quit now\n"
     assert signal.getsignal(number) is former
 
 

@@ -33,7 +33,7 @@ def test_invalid_option_is_named(words: list[str], message: str, capsys: pytest.
     [
         (
             "zzz",
-            "There is no command 'zzz'; the commands are demo, plan, produce, film, report, open, ",
+            "There is no command 'zzz'; the commands are demo, init, plan, produce, film, ",
         ),
         ("plam", "There is no command 'plam'. Did you mean plan?"),
         ("produce", "Give STORYBOARD."),
@@ -68,4 +68,4 @@ def test_list_of_commands_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
     """The list ends with the last command."""
     main(["zzz"])
 
-    assert "callbacks, sandbox. See" in capsys.readouterr().err
+    assert ", sandbox. See" in capsys.readouterr().err

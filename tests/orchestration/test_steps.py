@@ -40,7 +40,7 @@ def test_steps_are_tasks_with_artifacts(server: Api, settings: RunSettings) -> N
     artifacts = server.artifacts(run_id)
     assert {"table", "markdown"} <= set(artifacts)
     assert manifest.film
-    assert manifest.film.key in artifacts["markdown"]["data"]
+    assert manifest.film.stable_key in artifacts["markdown"]["data"]
     assert asyncio.run(_stored(settings)) == manifest
 
 

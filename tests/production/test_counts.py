@@ -63,7 +63,7 @@ async def test_run_without_outputs(settings: RunSettings, counts: Counter[str], 
         "clip": CLIPS,
         "clip.json": CLIPS,
         "decodes": CLIPS,
-        "manifest.json": 1,
+        "manifest.json": 2,
     }
     # A file and its folder for each object, and the folders above only when they are new.
     assert flushes <= 2 * (counts.total() - counts["decodes"]) + 4 * CLIPS + 8
