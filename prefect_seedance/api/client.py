@@ -11,13 +11,14 @@ from typing import Self, TypeVar
 import httpx
 
 from prefect_seedance.api.account import REQUESTS_PER_MINUTE, Account
+from prefect_seedance.api.clip_check import problems
 from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.api.permit import Permit
 from prefect_seedance.api.responses import checked_id, parse_response, submitted_id
 from prefect_seedance.api.retry import retry
 from prefect_seedance.api.transport import exchange, timeouts
 from prefect_seedance.api.urls import checked_base_url, origin
-from prefect_seedance.api.wire import DEFAULT_BASE_URL, GenerateRequest, Generation, problems
+from prefect_seedance.api.wire import DEFAULT_BASE_URL, GenerateRequest, Generation
 from prefect_seedance.errors import (
     AuthenticationError,
     ConnectionFailedError,
@@ -147,7 +148,9 @@ class SeedanceClient:
             return True
         return True
 
-    async def submit(self, request: GenerateRequest, *, permit: Permit | None = None) -> str:
+    async def submit(
+        self, request: GenerateRequest, *, model: str | None = None, permit: Permit | None = None
+    ) -> str:
         """Start a generation, which costs money, and return its id.
 
         Retries only what cannot have started a generation: failed connections and 429. Call it inside
@@ -155,6 +158,7 @@ class SeedanceClient:
 
         Args:
             request: What to generate.
+            model: The model that generates it. Default: this client's.
             permit: Ends the tries, and records whether a generation may have been started. Default: one that
                 lasts as long as one request.
 
@@ -166,7 +170,8 @@ class SeedanceClient:
             ApiError: If the API refused the request; no generation was started.
             ConnectionFailedError: If the API could not be reached; no generation was started.
         """
-        if found := problems(request.input, model=self.model):
+        model = model or self.model
+        if found := problems(request.input, model=model):
             raise InvalidRequestError("; ".join(f"{field} {message}" for field, message in found))
         permit, lane = permit or Permit.lasting(self._timeout_seconds), self.account.submissions
 
@@ -174,7 +179,7 @@ class SeedanceClient:
             async with AsyncExitStack() as turn:
                 async with permit.waiting():
                     await turn.enter_async_context(lane.request(self.requests_per_minute))
-                return await self._post(request, permit)
+                return await self._post(request, permit, model=model)
 
         async def pause(seconds: float) -> None:
             async with permit.waiting():
@@ -188,16 +193,16 @@ class SeedanceClient:
             raise
         return submitted_id(data)
 
-    async def _post(self, request: GenerateRequest, permit: Permit) -> object:
+    async def _post(self, request: GenerateRequest, permit: Permit, *, model: str) -> object:
         """Send a submission, unless its permit has ended when the connection is ready."""
 
         async def trace(event: str, _: object) -> None:
             if event == "http11.send_request_headers.started":
                 permit.begin()
 
-        url, http = self._url("generateTask", base_url=self.base_url, model=self.model), self._submissions
+        url, http = self._url("generateTask", base_url=self.base_url, model=model), self._submissions
         permit.begin()  # also before connecting, because a transport without a network calls no trace
-        message = http.build_request("POST", url, json=request.body(), extensions={"trace": trace})
+        message = http.build_request("POST", url, json=request.body(model=model), extensions={"trace": trace})
         try:
             return await self._exchange(http, message)
         except SeedanceError as error:

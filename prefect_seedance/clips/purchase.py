@@ -65,7 +65,7 @@ class Purchase:
         if attempt is None:
             return None
         try:
-            generation_id = await self.client.submit(self.request, permit=permit)
+            generation_id = await self.client.submit(self.request, model=self.intent.model, permit=permit)
         except SeedanceError as error:
             if not error.outcome_known:
                 message = f"{unresolved_message(self.ledger, self.intent)} ({error})"

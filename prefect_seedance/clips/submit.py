@@ -151,7 +151,7 @@ class Submitter:
             number=number,
             name=clip.name,
             production=self.production,
-            model=self.client.model,
+            model=clip.model or self.client.model,
             base_url=self.client.base_url,
             request=request,
             asked_by=self._run,

@@ -3,7 +3,8 @@
 import asyncio
 import re
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,6 +44,7 @@ async def load_storyboard(
     source: Source | ParsedStoryboard,
     *,
     model: str = DEFAULT_MODEL,
+    replace_model: str = "",
     prompt: str = "",
     allow_outside: bool = False,
     policy: HostPolicy = PUBLIC_HOSTS,
@@ -53,7 +55,8 @@ async def load_storyboard(
 
     Args:
         source: Where to load it from, or the storyboard itself. A parsed storyboard is returned unchanged.
-        model: Id of the model whose limits apply.
+        model: Id of the model of clips that choose none.
+        replace_model: Id of the model of all clips, whatever they choose; empty to keep their choice.
         prompt: Prompt for every clip, if the source is a folder of images.
         allow_outside: Permit absolute paths outside the storyboard's folder.
         policy: Which hosts may be read from, if the source is a URL. Default: public ones.
@@ -76,7 +79,8 @@ async def load_storyboard(
         document = await _download(source, policy, timeout_seconds=timeout_seconds)
     else:
         document = await _load_document(source, objects=objects, prompt=prompt)
-    return await _parse(document, objects=objects, model=model, allow_outside=allow_outside)
+    parse = partial(parse_storyboard, document, model=model, replace_model=replace_model)
+    return await _parse(parse, objects=objects, allow_outside=allow_outside)
 
 
 async def _load_document(source: Source, *, objects: Objects, prompt: str) -> Document:
@@ -90,7 +94,7 @@ async def _load_document(source: Source, *, objects: Objects, prompt: str) -> Do
 
 
 async def _parse(
-    document: Document, *, objects: Objects, model: str, allow_outside: bool
+    parse: Callable[..., ParsedStoryboard], *, objects: Objects, allow_outside: bool
 ) -> ParsedStoryboard:
     """Parse in a thread, because decoding images takes seconds."""
     loop, is_cancelled = asyncio.get_running_loop(), threading.Event()
@@ -101,9 +105,7 @@ async def _parse(
         return asyncio.run_coroutine_threadsafe(_read_image(location, objects=objects), loop).result()
 
     try:
-        return await asyncio.to_thread(
-            parse_storyboard, document, model=model, allow_outside=allow_outside, read_object=read_object
-        )
+        return await asyncio.to_thread(parse, allow_outside=allow_outside, read_object=read_object)
     finally:
         is_cancelled.set()
 

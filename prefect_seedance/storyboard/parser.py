@@ -9,8 +9,9 @@ from functools import partial
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from prefect_seedance.api.models import CAPABILITIES, DEFAULT_MODEL
-from prefect_seedance.api.wire import ClipInput, problems
+from prefect_seedance.api.clip_check import mode_for, problems
+from prefect_seedance.api.models import DEFAULT_MODEL, capabilities, facts_of, unknown_model
+from prefect_seedance.api.wire import ClipInput
 from prefect_seedance.errors import SetupError, StoryboardError
 from prefect_seedance.storage.locations import Location
 from prefect_seedance.storyboard.document import Document, raise_issues
@@ -59,7 +60,7 @@ class ParsedStoryboard:
     Attributes:
         storyboard: The storyboard or list of clips as written.
         title: Its title, or else the name of its file.
-        model: Id of the model whose limits were checked.
+        model: Id of the account's model, for clips that choose none.
         clips: Its clips in order.
     """
 
@@ -76,6 +77,7 @@ class _Draft:
     Attributes:
         loc: The path of its shot or clip.
         overrides: Its settings.
+        model: Id of its model.
         images: The path and the name of each image.
         name: Its name for display; empty to derive one from its images.
         is_clip: False for the last shot unless the storyboard loops: no clip begins there.
@@ -83,6 +85,7 @@ class _Draft:
 
     loc: Loc
     overrides: ClipOverrides
+    model: str
     images: tuple[tuple[Loc, str], ...]
     name: str = ""
     is_clip: bool = True
@@ -96,6 +99,7 @@ def parse_storyboard(
     document: Document,
     *,
     model: str = DEFAULT_MODEL,
+    replace_model: str = "",
     allow_outside: bool = False,
     read_object: ObjectReader = _reject_objects,
 ) -> ParsedStoryboard:
@@ -103,7 +107,8 @@ def parse_storyboard(
 
     Args:
         document: The author's document.
-        model: Id of the model whose limits apply.
+        model: Id of the model of clips that choose none.
+        replace_model: Id of the model of all clips, whatever they choose; empty to keep their choice.
         allow_outside: Permit absolute paths outside the document's folder.
         read_object: Returns the content of an image in a store; called from worker threads.
 
@@ -111,12 +116,16 @@ def parse_storyboard(
         StoryboardError: The document has errors; the message lists all of them, one per line.
         SetupError: The model is unknown.
     """
-    if model not in CAPABILITIES:
-        raise SetupError(f"unknown model {model!r}; known models: {', '.join(CAPABILITIES)}")
+    for name in filter(None, (model, replace_model)):
+        if capabilities(name) is None:
+            raise SetupError(unknown_model(name))
     validated = validate(document, schema=_schema_for(document.value), placeholders=_PLACEHOLDERS)
     storyboard = validated.value
-    drafts = tuple(_drafts(storyboard))
-    inspect = partial(_inspect, document, model=model, allow_outside=allow_outside, read_object=read_object)
+    drafts = tuple(_drafts(storyboard, model=model, replace_model=replace_model))
+    strictest = min((draft.model for draft in drafts), key=_image_limit, default=model)
+    inspect = partial(
+        _inspect, document, model=strictest, allow_outside=allow_outside, read_object=read_object
+    )
     names = dict.fromkeys(name for draft in drafts for _, name in draft.images)
     with ThreadPoolExecutor(_PARALLEL_INSPECTIONS, thread_name_prefix="seedance-inspect") as executor:
         inspected = dict(zip(names, executor.map(inspect, names), strict=True))
@@ -124,7 +133,7 @@ def parse_storyboard(
         *_check_counts(storyboard),
         *_check_images(drafts, inspected),
         *_check_fits(drafts, inspected),
-        *_check_settings(drafts, storyboard.defaults, model=model),
+        *_check_settings(drafts, storyboard.defaults),
     )
     found = [document.issue(loc, message) for loc, message in findings if not validated.is_invalid(loc)]
     if issues := dict.fromkeys((*document.issues, *validated.issues, *found)):
@@ -144,13 +153,20 @@ def _schema_for(value: object) -> type[Storyboard] | type[ClipList]:
     return ClipList if has_clips else Storyboard
 
 
-def _drafts(storyboard: Storyboard | ClipList) -> Iterator[_Draft]:
+def _image_limit(model: str) -> int:
+    return facts_of(model).max_image_bytes
+
+
+def _drafts(storyboard: Storyboard | ClipList, *, model: str, replace_model: str) -> Iterator[_Draft]:
+    def model_of(overrides: ClipOverrides) -> str:
+        return replace_model or overrides.model_for(storyboard.defaults, model)
+
     if isinstance(storyboard, ClipList):
         for number, clip in enumerate(storyboard.clips):
             loc: Loc = ("clips", number)
             images = tuple(((*loc, "images", index), image) for index, image in enumerate(clip.images))
             name = clip.name or clip.prompt or storyboard.defaults.prompt
-            yield _Draft(loc=loc, overrides=clip, images=images, name=name)
+            yield _Draft(loc=loc, overrides=clip, model=model_of(clip), images=images, name=name)
         return
     starts = tuple((("shots", number, "image"), shot.image) for number, shot in enumerate(storyboard.shots))
     ends = starts[1:] + starts[:1]
@@ -159,6 +175,7 @@ def _drafts(storyboard: Storyboard | ClipList) -> Iterator[_Draft]:
         yield _Draft(
             loc=("shots", number),
             overrides=shot,
+            model=model_of(shot),
             images=(start, end) if is_clip else (start,),
             is_clip=is_clip,
         )
@@ -209,17 +226,17 @@ def _check_fits(drafts: Iterable[_Draft], inspected: _Inspected) -> Iterator[_Fi
                 yield (*draft.loc, "fit"), message
 
 
-def _check_settings(drafts: Iterable[_Draft], defaults: Defaults, *, model: str) -> Iterator[_Finding]:
+def _check_settings(drafts: Iterable[_Draft], defaults: Defaults) -> Iterator[_Finding]:
     """Report prompts and settings that the model would reject, where they are written."""
     for draft in drafts:
         clip = ClipInput(
-            mode="image-to-video" if draft.images else "text-to-video",
+            mode=mode_for(draft.model, frames=len(draft.images), references=0),
             prompt=draft.overrides.prompt or defaults.prompt,
             image_urls=tuple(name for _, name in draft.images),
-            **draft.overrides.settings(defaults).model_dump(),
+            **draft.overrides.settings(defaults).for_model(draft.model),
         )
-        for field, message in problems(clip, model=model):
-            if field == "image_urls":
+        for field, message in problems(clip, model=draft.model):
+            if field in {"image_urls", "mode"}:
                 yield (*draft.loc, "images"), message
             elif field == "prompt" and not clip.prompt:
                 if draft.is_clip:
@@ -244,10 +261,12 @@ def _requests(
             name=name,
             prompt=draft.overrides.prompt or defaults.prompt,
             images=tuple(
-                images[image].fitted(fit, aspect_ratio=settings.aspect_ratio) for _, image in draft.images
+                images[image].fitted(fit, aspect_ratio=settings.aspect_ratio, resolution=settings.resolution)
+                for _, image in draft.images
             ),
             settings=settings,
             take=draft.overrides.take,
+            model=draft.model,
         )
 
 

@@ -29,7 +29,8 @@ class PlannedClip(ClipRequest):
     @classmethod
     def from_request(cls, request: ClipRequest, *, number: int, model: str) -> Self:
         """Add a number and the fingerprint to a request."""
-        return cls(**dict(request), number=number, fingerprint=fingerprint(request, model=model))
+        chosen = {**dict(request), "model": request.model or model}
+        return cls(**chosen, number=number, fingerprint=fingerprint(request, model=model))
 
 
 class Plan(BaseModel):
@@ -39,7 +40,7 @@ class Plan(BaseModel):
 
     name: str = Field(description="Name in keys: lower-case letters, digits and dashes.")
     title: str = Field(description="Name for display.")
-    model: str = Field(description="Id of the model that generates the clips.")
+    model: str = Field(description="Id of the account's model, for clips that choose none.")
     clips: tuple[PlannedClip, ...] = Field(description="The clips in order.")
 
     @property
@@ -63,7 +64,7 @@ def plan(requests: Iterable[ClipRequest], *, title: str, name: str = "", model: 
         requests: The clips in order.
         title: The production's name for display.
         name: Text to derive the name in keys from. Default: the title.
-        model: Id of the model that generates the clips.
+        model: Id of the model of clips that choose none.
 
     Raises:
         SetupError: The name cannot be recorded.
@@ -83,7 +84,8 @@ def fingerprint(request: ClipRequest, *, model: str) -> str:
     A change in the digested data buys every clip again. Therefore every setting is included, even if it
     equals the current default, and None is left out: a later optional field changes no fingerprint.
     """
-    clip_input = request.input(image.identity for image in request.images)
+    model = request.model or model
+    clip_input = request.input((image.identity for image in request.images), model=model)
     canonical = json.dumps(
         {
             "model": model,

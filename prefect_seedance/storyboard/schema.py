@@ -1,7 +1,7 @@
 """The models of a storyboard file and of a list of clips."""
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import (
     BaseModel,
@@ -13,6 +13,8 @@ from pydantic import (
     StringConstraints,
 )
 
+from prefect_seedance.api.clip_check import mode_for
+from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.api.wire import ClipInput, ClipSettings
 from prefect_seedance.printable import one_line
 from prefect_seedance.storyboard.image import Fit, SourceImage
@@ -45,6 +47,9 @@ class Defaults(ClipSettings):
         description="How to bring local images to the aspect ratio: crop cuts off the excess, pad adds black "
         "bars, none leaves them unchanged.",
     )
+    model: StrictStr | None = Field(
+        default=None, description="Id of the model, as in the API's paths. Default: the account's."
+    )
 
 
 class ClipOverrides(_Strict):
@@ -66,15 +71,21 @@ class ClipOverrides(_Strict):
     aspect_ratio: Annotated[StrictStr, _choices("aspect_ratio")] | None = _override("aspect_ratio")
     sound: StrictBool | None = _override("sound")
     fixed_lens: StrictBool | None = _override("fixed_lens")
+    web_search: StrictBool | None = _override("web_search")
     fit: Fit | None = Field(
         default=None, description=f"How to bring local images to the aspect ratio. {_INHERITED}"
     )
+    model: StrictStr | None = Field(default=None, description=f"Id of the clip's model. {_INHERITED}")
 
     def settings(self, defaults: Defaults) -> ClipSettings:
         """Merge these settings into the defaults."""
         fields = set(ClipSettings.model_fields)
         overrides = self.model_dump(include=fields, exclude_none=True)
         return ClipSettings(**{**defaults.model_dump(include=fields), **overrides})
+
+    def model_for(self, defaults: Defaults, account: str) -> str:
+        """Return the id of the clip's model: its own, that of the defaults, or the account's."""
+        return self.model or defaults.model or account
 
     def overrides(self, field: str) -> bool:
         """Return whether this field is set here rather than under the defaults."""
@@ -133,6 +144,7 @@ class ClipRequest(BaseModel):
     images: tuple[SourceImage, ...] = Field(description="The start image and the end image, or fewer.")
     settings: ClipSettings = Field(description="Length, size, sound and camera of the clip.")
     take: int = Field(default=1, description="Version of the clip, from 1.")
+    model: str = Field(default="", description="Id of the model; empty for the account's.")
 
     @property
     def label(self) -> str:
@@ -140,17 +152,29 @@ class ClipRequest(BaseModel):
         return one_line(self.name)
 
     @property
-    def mode(self) -> Literal["text-to-video", "image-to-video"]:
-        """The API's mode, which depends on whether there are images."""
-        return "image-to-video" if self.images else "text-to-video"
+    def mode(self) -> str:
+        """The API's mode, which depends on the model and on whether there are images."""
+        return self._mode(self.model or DEFAULT_MODEL)
 
-    def input(self, image_urls: Iterable[str]) -> ClipInput:
+    def _mode(self, model: str) -> str:
+        return mode_for(model, frames=len(self.images), references=0)
+
+    def input(self, image_urls: Iterable[str], *, model: str = DEFAULT_MODEL) -> ClipInput:
         """Return the API's input, given the URLs at which the images are hosted.
+
+        Args:
+            image_urls: One for each image.
+            model: Id of the model, if the clip chooses none.
 
         Raises:
             ValueError: The number of URLs differs from the number of images.
         """
-        urls = tuple(image_urls)
+        urls, model = tuple(image_urls), self.model or model
         if len(urls) != len(self.images):
             raise ValueError(f"{self.name!r} needs {len(self.images)} image URLs, got {len(urls)}")
-        return ClipInput(mode=self.mode, prompt=self.prompt, image_urls=urls, **self.settings.model_dump())
+        return ClipInput(
+            mode=self._mode(model),
+            prompt=self.prompt,
+            image_urls=urls,
+            **self.settings.for_model(model),
+        )
