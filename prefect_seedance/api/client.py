@@ -1,7 +1,6 @@
 """A client of the API: one method per endpoint, and the only retries of its requests."""
 
 import asyncio
-import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from decimal import Decimal
@@ -14,15 +13,15 @@ from prefect_seedance.api.account import REQUESTS_PER_MINUTE, Account
 from prefect_seedance.api.clip_check import problems
 from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.api.permit import Permit
-from prefect_seedance.api.responses import checked_id, parse_response, submitted_id
+from prefect_seedance.api.refusals import explained
+from prefect_seedance.api.responses import balance_in, checked_id, parse_response, submitted_id
 from prefect_seedance.api.retry import retry
 from prefect_seedance.api.transport import exchange, timeouts
 from prefect_seedance.api.urls import checked_base_url, origin
 from prefect_seedance.api.wire import DEFAULT_BASE_URL, GenerateRequest, Generation
 from prefect_seedance.errors import (
-    AuthenticationError,
+    ApiError,
     ConnectionFailedError,
-    InsufficientFundsError,
     InvalidRequestError,
     NoAnswerError,
     RateLimitedError,
@@ -118,18 +117,17 @@ class SeedanceClient:
         return self._timeout_seconds
 
     @asynccontextmanager
-    async def admission(self) -> AsyncIterator[None]:
+    async def admission(self, *, model: str | None = None) -> AsyncIterator[None]:
         """Wait until a request may be submitted, and the API can be reached.
 
         Record the intent and submit inside. Then a recorded request is sent soon, or not at all.
 
         Raises:
-            AuthenticationError: If the API refused the key within the last minute.
-            InsufficientFundsError: If the balance was too low within the last minute.
+            ApiError: If the API refused the key, the balance or the model within the last minute.
         """
         async with self._submit_gate:
             while True:
-                async with self.account.admission():
+                async with self.account.admission(model=model or self.model):
                     if await self._is_reachable():
                         yield
                         return
@@ -188,9 +186,10 @@ class SeedanceClient:
         seconds = permit.deadline - asyncio.get_running_loop().time()
         try:
             data = await retry(post, may_retry=may_retry_submission, seconds=seconds, lane=lane, sleep=pause)
-        except (AuthenticationError, InsufficientFundsError) as error:
-            self.account.refuse(error)
-            raise
+        except ApiError as error:
+            understood = await explained(error, model=model, read_balance=self._read_balance)
+            self.account.learn(understood, model=model)
+            raise understood from None
         return submitted_id(data)
 
     async def _post(self, request: GenerateRequest, permit: Permit, *, model: str) -> object:
@@ -247,16 +246,12 @@ class SeedanceClient:
         Raises:
             SeedanceError: If no successful response arrived within half a minute.
         """
-
-        async def get() -> Decimal:
-            data = await self._get(self._balance_request())
-            if isinstance(data, bool) or not isinstance(data, int | float) or not math.isfinite(data):
-                raise NoAnswerError(f"The response to the balance is not a number: {str(data)[:200]}")
-            return Decimal(str(data))
-
-        balance = await self._retry_read(get, 30.0)
-        self.account.forgive()
+        balance = await self._retry_read(self._read_balance, 30.0)
+        self.account.forgive(balance)
         return balance
+
+    async def _read_balance(self) -> Decimal:
+        return balance_in(await self._get(self._balance_request()))
 
     def _url(self, endpoint: str, *, base_url: str, model: str) -> str:
         return f"{base_url}/api/v1/{endpoint}/{model}"

@@ -7,6 +7,9 @@ from prefect_seedance.api.capabilities import SETTINGS, Capabilities, Mode
 from prefect_seedance.api.models import capabilities, known_models, unknown_model
 from prefect_seedance.api.wire import ClipInput, is_unicode
 
+_MANY = 3
+"""More consecutive numbers than this are listed as a range."""
+
 
 class Problem(NamedTuple):
     """A value that the API would refuse: the field's name, and the reason with its remedy."""
@@ -45,7 +48,9 @@ def _setting_problems(clip: ClipInput, can: Capabilities, model: str) -> Iterato
             yield Problem(field, f"{getattr(clip, field)!r} is not offered; choose one of {_listed(allowed)}")
     for setting in SETTINGS:
         if getattr(clip, setting) is not None and setting not in can.settings:
-            yield Problem(setting, f"is not a setting of {model}; remove it, and describe it in the prompt")
+            having = [name for name, each in known_models().items() if setting in each.settings]
+            remedy = f"remove it, or choose a model that has it ({_listed(having)})"
+            yield Problem(setting, f"is not a setting of {model}; {remedy}")
 
 
 def _content_problems(clip: ClipInput, can: Capabilities) -> Iterator[Problem]:
@@ -99,4 +104,8 @@ def _reference_problems(clip: ClipInput, mode: Mode) -> Iterator[Problem]:
 
 
 def _listed(values: Any) -> str:  # noqa: ANN401 -- any iterable of printable values
-    return ", ".join(str(value) for value in values)
+    listed = list(values)
+    is_range = all(isinstance(value, int) for value in listed) and len(listed) > _MANY
+    if is_range and listed == list(range(listed[0], listed[-1] + 1)):
+        return f"{listed[0]} to {listed[-1]}"
+    return ", ".join(map(str, listed))

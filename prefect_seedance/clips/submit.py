@@ -187,7 +187,7 @@ class Submitter:
             try:
                 async with asyncio.timeout_at(deadline) as limit:
                     request = await compose()
-                    await stack.enter_async_context(self.client.admission())
+                    await stack.enter_async_context(self.client.admission(model=clip.model or None))
             except TimeoutError:
                 if limit.expired():
                     return None

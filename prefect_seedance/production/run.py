@@ -131,6 +131,8 @@ class Production:
             billed_seconds = await self.books.billed_seconds(attempt)
             return Entry.of(clip, ClipStatus.in_flight, attempt=attempt, billed_seconds=billed_seconds)
         if attempt.has_failed:
+            outcome, account = attempt.outcome, self.session.client.account
+            account.learn_failure(outcome.kind, outcome.code, model=attempt.intent.model)
             raise failure(attempt)
         self._notify(clip, ClipStatus.archiving)
         archived = await self.steps.archive(attempt, deadline_seconds=self._seconds_left())

@@ -17,6 +17,7 @@ from prefect_seedance.errors import (
     ContentRejectedError,
     DeadlineError,
     IncompleteError,
+    ModelUnavailableError,
     SetupError,
     SubmissionUnresolvedError,
     UnreadableRecordError,
@@ -208,6 +209,7 @@ class Manifest(BaseModel):
         fine = {ClipStatus.made, ClipStatus.reused}
         refused = {entry.cause for entry in self.clips if entry.status not in fine} <= {
             AuthenticationError.__name__,
+            ModelUnavailableError.__name__,
             SetupError.__name__,
         }
         return Verdict.setup if refused and not spent else Verdict.failed
