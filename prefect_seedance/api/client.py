@@ -240,13 +240,16 @@ class SeedanceClient:
 
         return await self._retry_read(get, retry_seconds)
 
-    async def balance(self) -> Decimal:
+    async def balance(self, *, seconds: float = 30.0) -> Decimal:
         """Read how many US dollars the account has left; then submissions are admitted again.
 
+        Args:
+            seconds: How long to retry; 0 sends one request.
+
         Raises:
-            SeedanceError: If no successful response arrived within half a minute.
+            SeedanceError: If no successful response arrived in this time.
         """
-        balance = await self._retry_read(self._read_balance, 30.0)
+        balance = await self._retry_read(self._read_balance, seconds)
         self.account.forgive(balance)
         return balance
 

@@ -22,8 +22,8 @@ from prefect_seedance.cli.prefect_settings import configures_server
 from prefect_seedance.cli.printing import program, show, width
 from prefect_seedance.cli.progress import Screen, screen_for
 from prefect_seedance.cli.summary import summary
-from prefect_seedance.errors import SeedanceError
-from prefect_seedance.production.prepare import Prepared, prepare
+from prefect_seedance.errors import SeedanceError, SetupError
+from prefect_seedance.production.prepare import Prepared, check_without_account, prepare
 from prefect_seedance.production.settings import RunSettings
 from prefect_seedance.report.manifest import Manifest, production_key
 
@@ -91,8 +91,14 @@ def configure_prefect(*, verbose: bool) -> None:
 
 
 async def _prepare(storyboard: str, archive: str, name: str, options: ProduceOptions) -> Prepared:
+    try:
+        credentials = await options.account.find()
+    except SetupError as error:
+        await check_without_account(
+            error, storyboard, archive, loading=options.loading, open_archive=open_archive
+        )
     settings = RunSettings(
-        credentials=await options.account.find(),
+        credentials=credentials,
         archive=archive,
         hosting=options.hosting,
         retry=options.retry,

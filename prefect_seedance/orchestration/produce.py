@@ -6,6 +6,7 @@ from typing import Literal
 from prefect import get_run_logger
 
 from prefect_seedance.api.credentials import Credentials
+from prefect_seedance.errors import SetupError
 from prefect_seedance.options import Budget, Hosting, Loading, Output, RetryPolicy, Waiting
 from prefect_seedance.orchestration import artifacts, events
 from prefect_seedance.orchestration.blocks import find_credentials, open_archive
@@ -14,7 +15,7 @@ from prefect_seedance.orchestration.session import shared_session
 from prefect_seedance.orchestration.states import flow_run
 from prefect_seedance.orchestration.steps import TaskSteps
 from prefect_seedance.printable import get_logger
-from prefect_seedance.production.prepare import Prepared, prepare
+from prefect_seedance.production.prepare import Prepared, check_without_account, prepare
 from prefect_seedance.production.progress import OnProgress, Progress, ignore
 from prefect_seedance.production.run import run
 from prefect_seedance.production.settings import RunSettings, StoredArchive
@@ -77,7 +78,12 @@ async def produce(
     """
 
     async def make() -> Manifest:
-        account = await find_credentials(credentials)
+        try:
+            account = await find_credentials(credentials)
+        except SetupError as error:
+            await check_without_account(
+                error, storyboard, archive, loading=loading, open_archive=open_archive
+            )
         settings = RunSettings(
             credentials=account, archive=archive, hosting=hosting, retry=retry, budget=budget, waiting=waiting
         )

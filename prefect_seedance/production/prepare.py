@@ -4,23 +4,32 @@ import asyncio
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Final, NoReturn
 
+from prefect_seedance.api.addresses import PUBLIC_HOSTS, HostPolicy
+from prefect_seedance.api.credentials import Credentials
+from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.clips.archive import Clip
 from prefect_seedance.clips.history import ClipStatus, clip_histories
 from prefect_seedance.clips.hosting_check import check_again, check_hosting
 from prefect_seedance.clips.image_hosting import ImageHost
-from prefect_seedance.errors import SetupError
+from prefect_seedance.errors import AuthenticationError, SeedanceError, SetupError
 from prefect_seedance.options import Loading, Output
+from prefect_seedance.production.faults import Faults
 from prefect_seedance.production.limits import other_owner, over_budget, seconds_to_buy, unfetched_urls
 from prefect_seedance.production.session import OpenArchive, open_archive
-from prefect_seedance.production.settings import RunSettings
+from prefect_seedance.production.settings import RunSettings, StoredArchive
 from prefect_seedance.storage.objects import Objects
+from prefect_seedance.storage.store import Store
 from prefect_seedance.storage.tempfiles import probe_temporary_folder
 from prefect_seedance.storyboard.loader import DOWNLOAD_SECONDS, Source, load_storyboard
 from prefect_seedance.storyboard.parser import ParsedStoryboard
 from prefect_seedance.storyboard.plan import Plan, plan
 from prefect_seedance.storyboard.schema import Storyboard
 from prefect_seedance.video.decoders import check_decoders
+
+_KEY_SECONDS: Final = 10.0
+"""Bound of checking the key."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,26 +72,27 @@ async def prepare(
         SetupError: If the archive, the callbacks or the images' hosting are wrong, or this machine cannot
             verify videos; or the run would buy more than it may, or its folder is another production's.
     """
-    credentials = settings.credentials
-    credentials.callbacks(settings.waiting.callback_url)
-    parsed = await load_storyboard(
+    credentials, faults = settings.credentials, Faults()
+    with faults.collected():
+        credentials.callbacks(settings.waiting.callback_url)
+    parsed, store = await _open(
         storyboard,
+        settings.archive,
+        faults,
         model=credentials.model,
-        prompt=loading.prompt,
-        allow_outside=loading.allow_outside,
+        loading=loading,
         policy=credentials.host_policy,
-        timeout_seconds=min(DOWNLOAD_SECONDS, settings.waiting.deadline_seconds),
-        opener=open_archive,
+        seconds=settings.waiting.deadline_seconds,
+        open_archive=open_archive,
     )
     planned = plan(parsed.clips, title=parsed.title, name=name, model=credentials.model)
-    check_decoders()
-    await asyncio.to_thread(probe_temporary_folder)
-    store = await open_archive(settings.archive)
     await store.probe()
     known = await clip_histories(store, [clip.fingerprint for clip in planned.distinct])
+    billed_seconds = seconds_to_buy(planned, known, settings.retry)
     refusals = (
         await other_owner(store, planned, is_named=bool(name)),
-        over_budget(seconds_to_buy(planned, known, settings.retry), max_seconds=settings.max_seconds),
+        over_budget(billed_seconds, max_seconds=settings.max_seconds),
+        await _refused_key(credentials) if billed_seconds else None,
     )
     if any(refusals):
         raise SetupError("\n".join(filter(None, refusals)))
@@ -109,6 +119,69 @@ async def prepare(
         output=_decided(output, parsed),
         warning="\n".join(filter(None, warnings)),
     )
+
+
+async def check_without_account(
+    error: SetupError,
+    storyboard: Source | ParsedStoryboard,
+    archive: str | StoredArchive,
+    *,
+    loading: Loading,
+    open_archive: OpenArchive = open_archive,
+) -> NoReturn:
+    """Raise the error of missing credentials, together with the mistakes that show without them."""
+    faults = Faults()
+    with faults.collected():
+        raise error
+    await _open(storyboard, archive, faults, loading=loading, open_archive=open_archive)
+    raise error
+
+
+async def _open(
+    storyboard: Source | ParsedStoryboard,
+    archive: str | StoredArchive,
+    faults: Faults,
+    *,
+    loading: Loading,
+    model: str = DEFAULT_MODEL,
+    policy: HostPolicy = PUBLIC_HOSTS,
+    seconds: float = DOWNLOAD_SECONDS,
+    open_archive: OpenArchive = open_archive,
+) -> tuple[ParsedStoryboard, Store]:
+    """Load the storyboard, check this machine, open the archive, and raise all mistakes together.
+
+    Nothing is written, so that a wrong command line leaves no folder.
+    """
+    with faults.collected():
+        check_decoders()
+    with faults.collected():
+        await asyncio.to_thread(probe_temporary_folder)
+    with faults.collected():
+        store = await open_archive(archive)
+    with faults.collected():
+        parsed = await load_storyboard(
+            storyboard,
+            model=model,
+            prompt=loading.prompt,
+            allow_outside=loading.allow_outside,
+            policy=policy,
+            timeout_seconds=min(DOWNLOAD_SECONDS, seconds),
+            opener=open_archive,
+        )
+    faults.raise_found()
+    return parsed, store
+
+
+async def _refused_key(credentials: Credentials) -> str | None:
+    """Return why the API refuses the key, which a free request shows; None if it does not."""
+    async with credentials.get_client(timeout_seconds=_KEY_SECONDS) as client:
+        try:
+            await client.balance(seconds=0)
+        except AuthenticationError as error:
+            return f"{error} (SEEDANCE_API_KEY, or the Seedance Credentials block). Nothing was spent"
+        except SeedanceError:
+            return None  # submitting shows whether the API works
+    return None
 
 
 def _decided(output: Output, parsed: ParsedStoryboard) -> Output:

@@ -178,8 +178,8 @@ async def test_retries_if_nothing_started(ledger: Ledger, answer: httpx.Response
 
 
 async def test_outage_leaves_one_attempt(ledger: Ledger) -> None:
-    """An outage of half a day leaves one attempt, recorded as not started; free requests find its end."""
-    api = Api(*[httpx.ConnectError("refused")] * 720)
+    """An outage of hours leaves one attempt, recorded as not started; free requests find its end."""
+    api = Api(*[httpx.ConnectError("refused")] * 120)
 
     attempt = await submit(submitter(api, ledger), seconds=24 * 3600)
 

@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from prefect_seedance.clips.records import Outcome, Result
 from prefect_seedance.errors import FailKind, SetupError, StoryboardError
 from prefect_seedance.options import Hosting, Loading, Output, RetryPolicy, Waiting
-from prefect_seedance.production.prepare import prepare
+from prefect_seedance.production.prepare import check_without_account, prepare
 from prefect_seedance.production.settings import RunSettings
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.schema import ClipList, ClipSpec
 from prefect_seedance.video import decoders
 from tests.processes import Sandbox
-from tests.production.conftest import SOUNDS, prepare_sounds
+from tests.production.conftest import QUICK, SOUNDS, prepare_sounds
 from tests.records import NOW, record_archived, record_outcome
 
 
@@ -203,3 +204,49 @@ async def test_missing_image_is_not_paid_twice(settings: RunSettings, sandbox: S
     with pytest.raises(SetupError, match=r"could not fetch .*/lost\.png, and it still answers 404"):
         await prepare(board, again)
     assert (await prepare(board, settings)).warning == ""
+
+
+async def test_mistakes_are_reported_together(settings: RunSettings, archive: Path) -> None:
+    """All mistakes of a set-up are one error, and nothing is stored."""
+    wrong = replace(
+        settings,
+        archive="s4://films",
+        waiting=QUICK.model_copy(update={"callback_url": "http://studio.example"}),
+    )
+
+    with pytest.raises(SetupError) as found:
+        await prepare("nowhere.yaml", wrong)
+
+    assert [line.partition(" ")[0] for line in str(found.value).splitlines()] == [
+        "Callbacks",
+        "'s4://films'",
+        "nowhere.yaml:",
+    ]
+    assert await Store.open(str(archive)).keys("") == ()
+
+
+async def test_missing_key_hides_no_mistake(archive: Path) -> None:
+    """Without credentials, the mistakes that show without them are reported, too."""
+    with pytest.raises(SetupError, match=r"(?s)^There is no API key.*\nnowhere\.yaml: cannot be read"):
+        await check_without_account(
+            SetupError("There is no API key"), "nowhere.yaml", str(archive), loading=Loading()
+        )
+
+
+async def test_wrong_key_is_found_for_free(settings: RunSettings) -> None:
+    """A key that the API refuses is an error before anything is submitted."""
+    wrong = settings.credentials.model_copy(update={"api_key": SecretStr("wrong")})
+
+    with pytest.raises(SetupError, match=r"401.*\(SEEDANCE_API_KEY, or .*\)\. Nothing was spent$"):
+        await prepare_sounds(replace(settings, credentials=wrong))
+
+
+async def test_complete_production_sends_nothing(settings: RunSettings, sandbox: Sandbox) -> None:
+    """If nothing is to be bought, the key is not checked, and the API is not called."""
+    for clip in (await prepare_sounds(settings)).plan.clips:
+        await record_archived(Store.open(str(settings.archive)), clip)
+    requests = sandbox.totals()["worst_minute_requests"]
+
+    await prepare_sounds(settings)
+
+    assert sandbox.totals()["worst_minute_requests"] == requests
