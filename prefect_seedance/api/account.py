@@ -19,6 +19,7 @@ from prefect_seedance.errors import (
     ConnectionFailedError,
     FailKind,
     InsufficientFundsError,
+    ModelUnavailableError,
     RateLimitedError,
 )
 
@@ -72,8 +73,8 @@ class Account:
                 if seconds := self._refused_seconds(subject):
                     refusal, _ = self._refusals[subject]
                     # A copy, because the traceback of one error would grow with every raise.
-                    message = f"{refusal}; the next submission is sent in {seconds:.0f} s at the earliest"
-                    raise type(refusal)(message, code=refusal.code)
+                    pause = f"; the next submission is sent in {seconds:.0f} s at the earliest"
+                    raise type(refusal)(f"{refusal}{'' if subject else pause}", code=refusal.code)
             yield
 
     @property
@@ -90,6 +91,8 @@ class Account:
         """Admit no submission for a minute if the API refused key or balance, or none of a refused model."""
         if isinstance(error, AuthenticationError | InsufficientFundsError):
             self.refuse(error)
+        elif isinstance(error, ModelUnavailableError):
+            self.refuse(error, model=model)
         elif is_out_of_order(error):
             self.refuse(unavailable(model, reason=str(error), code=error.code), model=model)
 

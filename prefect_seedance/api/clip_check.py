@@ -65,7 +65,7 @@ def _content_problems(clip: ClipInput, can: Capabilities) -> Iterator[Problem]:
 
 
 def _file_problems(clip: ClipInput, can: Capabilities, model: str) -> Iterator[Problem]:
-    """Yield what is wrong with the images, videos and audio files, which depends on the mode."""
+    """Yield the mistakes in images, videos and audio files, which depend on the mode."""
     mode = can.modes.get(clip.mode)
     if mode is None:
         yield Problem("mode", f"{clip.mode!r} is not a mode of {model}; it has {_listed(can.modes)}")

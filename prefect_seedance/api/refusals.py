@@ -48,9 +48,8 @@ async def explained(
 
 def is_out_of_order(error: SeedanceError) -> bool:
     """Return whether an error says that the model is unavailable, whatever became of the request."""
-    return isinstance(error, ModelUnavailableError) or (
-        isinstance(error, ApiError) and MODEL_UNAVAILABLE.lower() in str(error).lower().replace(" ", "_")
-    )
+    words = str(error).upper().replace(" ", "_")
+    return isinstance(error, ApiError) and MODEL_UNAVAILABLE in words
 
 
 def unavailable(model: str, *, reason: str, code: int | None = None) -> ModelUnavailableError:
@@ -58,11 +57,10 @@ def unavailable(model: str, *, reason: str, code: int | None = None) -> ModelUna
     can = capabilities(model)
     if can and can.successor:
         remedy = (
-            f"Its successor is {can.successor}; see what would change with: "
+            f"The successor is {can.successor}; to see what would change, run: "
             f"prefect-seedance plan STORYBOARD --model {can.successor}"
         )
     else:
-        remedy = "See the other models with: prefect-seedance models"
-    return ModelUnavailableError(
-        f"The model {model} is retired or unknown to the API ({reason}). {remedy}", code=code
-    )
+        remedy = "To see the other models, run: prefect-seedance models"
+    message = f"The model {model} is retired, or unknown to the API ({reason}). {remedy}"
+    return ModelUnavailableError(message, code=code)

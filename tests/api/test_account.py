@@ -4,7 +4,12 @@ from decimal import Decimal
 import pytest
 
 from prefect_seedance.api.account import GENERATIONS_IN_FLIGHT, REQUESTS_PER_MINUTE, Account, Slots
-from prefect_seedance.errors import AuthenticationError, InsufficientFundsError, ModelUnavailableError
+from prefect_seedance.errors import (
+    AuthenticationError,
+    InsufficientFundsError,
+    ModelUnavailableError,
+    ServerError,
+)
 
 URL = "https://api.apixo.ai"
 
@@ -84,12 +89,12 @@ async def test_empty_balance_forgives_nothing() -> None:
 async def test_model_is_refused_alone() -> None:
     """After the API refused one model, submissions of the others are admitted."""
     account = Account()
-    account.learn(ModelUnavailableError("gone"), model="old")
+    account.learn(ServerError("model unavailable", code=503), model="old")
 
     async with account.admission(model="new"):
         pass
 
-    with pytest.raises(ModelUnavailableError, match="The model old is retired or unknown to the API"):
+    with pytest.raises(ModelUnavailableError, match="The model old is retired, or unknown to the API"):
         async with account.admission(model="old"):
             pass
 

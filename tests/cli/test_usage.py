@@ -33,7 +33,7 @@ def test_invalid_option_is_named(words: list[str], message: str, capsys: pytest.
     [
         (
             "zzz",
-            "There is no command 'zzz'; the commands are demo, plan, produce, film, report, open, ",
+            "There is no command 'zzz'; the commands are demo, plan, models, balance, produce, film, ",
         ),
         ("plam", "There is no command 'plam'. Did you mean plan?"),
         ("produce", "Give STORYBOARD."),

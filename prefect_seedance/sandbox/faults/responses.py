@@ -58,15 +58,17 @@ class Answer(Fault):
         return refused(self.status, self.message, headers=headers)
 
 
-class Headers(Fault):
-    """Respond as usual, with more headers, such as those that announce the end of a model."""
+class AnnounceEnd(Fault):
+    """Respond as usual, with headers that announce the end of a model; each is sent unchanged."""
 
-    headers: dict[str, str]
+    deprecation: str | None = None
+    sunset: str | None = None
+    link: str | None = None
 
     async def respond(self, call: Call) -> ASGIApp:
         """Add the headers."""
         response = await call.proceed()
-        response.headers.update(self.headers)
+        response.headers.update(self.model_dump(exclude_none=True))
         return response
 
 

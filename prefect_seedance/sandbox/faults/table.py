@@ -17,11 +17,11 @@ from prefect_seedance.sandbox.faults.generations import (
 )
 from prefect_seedance.sandbox.faults.responses import (
     Amount,
+    AnnounceEnd,
     Answer,
     Drop,
     Garbage,
     Hang,
-    Headers,
     HiddenCode,
     Slow,
 )
@@ -54,7 +54,7 @@ _ANY_API_REQUEST: Mapping[str, type[Fault]] = {
     **_ANY_REQUEST,
     "hidden-code": HiddenCode,
     "garbage": Garbage,
-    "headers": Headers,
+    "announce-end": AnnounceEnd,
 }
 
 FAULTS: Mapping[Kind, Mapping[str, type[Fault]]] = {
