@@ -34,7 +34,8 @@ async def explained(
         model: Id of the model that was asked for.
         read_balance: Reads the balance, or raises SeedanceError.
     """
-    if isinstance(error, NotFoundError) or error.code == httpx.codes.GONE:
+    is_unknown = isinstance(error, NotFoundError) or error.code == httpx.codes.GONE
+    if is_unknown or (error.outcome_known and is_out_of_order(error)):
         return unavailable(model, reason=str(error), code=error.code)
     if isinstance(error, ContentRejectedError):
         with suppress(SeedanceError, TimeoutError):
