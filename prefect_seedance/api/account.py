@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
 
+from prefect_seedance.api.announcements import Announcement
 from prefect_seedance.api.lane import Lane
 from prefect_seedance.api.pace import Pace
 from prefect_seedance.api.refusals import is_out_of_order, unavailable
@@ -45,9 +46,11 @@ class Account:
         submissions: Paid requests. They also pause while the API cannot be reached, so that a long outage
             does not fill the ledger with attempts that started nothing.
         slots: One for each generation in flight.
+        announcements: Of the end of models, by their ids.
     """
 
     def __init__(self) -> None:
+        self.announcements: dict[str, Announcement] = {}
         self._refusals: dict[str, tuple[ApiError, float]] = {}
         pace = Pace()
         self.reads = Lane(pace)

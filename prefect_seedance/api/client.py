@@ -10,6 +10,7 @@ from typing import Self, TypeVar
 import httpx
 
 from prefect_seedance.api.account import REQUESTS_PER_MINUTE, Account
+from prefect_seedance.api.announcements import note_announcement
 from prefect_seedance.api.clip_check import problems
 from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.api.permit import Permit
@@ -284,7 +285,9 @@ class SeedanceClient:
 
     async def _exchange(self, http: httpx.AsyncClient, request: httpx.Request) -> object:
         """Send one request, and return the ``data`` of a successful response."""
-        return parse_response(await exchange(http, request))
+        response = await exchange(http, request)
+        note_announcement(response, known=self.account.announcements)
+        return parse_response(response)
 
 
 def _checked_key(api_key: str) -> str:

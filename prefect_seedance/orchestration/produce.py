@@ -116,7 +116,10 @@ async def run_prepared(prepared: Prepared, *, on_progress: OnProgress = ignore) 
     async with shared_session(settings) as shared:
         steps = (TaskSteps if in_flow else PlainSteps)(session=shared.session, settings=settings)
         async with artifacts.progress(prepared.plan, lambda: len(finished)):
-            return await run(prepared, session=shared.session, steps=steps, on_progress=count)
+            manifest = await run(prepared, session=shared.session, steps=steps, on_progress=count)
+    for announcement in manifest.announcements:
+        events.model_deprecated(announcement, production=manifest.production)
+    return manifest
 
 
 def warn(text: str) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
+from prefect_seedance.api.announcements import Announcement
 from prefect_seedance.clips.archive import Clip
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.clips.record_format import parse_record
@@ -132,6 +133,7 @@ class Manifest(BaseModel):
         former: Clips that the production paid for and that are no longer in its storyboard.
         report: Key of the report page; None if it was not wanted or could not be written.
         report_reason: Why the report could not be written.
+        announcements: Of the end of its models.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -149,6 +151,7 @@ class Manifest(BaseModel):
     film_reason: str | None = None
     report: str | None = None
     report_reason: str | None = None
+    announcements: tuple[Announcement, ...] = ()
 
     @property
     def label(self) -> str:

@@ -1,7 +1,7 @@
 """From one model to another: plans, runs, films, and the end of a model and of the money."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ def call(run_cli: Command, sandbox: Sandbox) -> Callable[..., dict[str, Any]]:
 Call = Callable[..., dict[str, Any]]
 
 
-def clip_list(folder: Path, *clips: dict[str, object], **defaults: object) -> Path:
+def clip_list(folder: Path, *clips: Mapping[str, object], **defaults: object) -> Path:
     """Write a list of clips."""
     file = folder / "clips.json"
     settings = {"resolution": "480p", "aspect_ratio": "16:9", **defaults}
@@ -101,6 +101,28 @@ def test_retired_model_buys_nothing(
     assert sandbox.totals()["submits_received"] <= 16
     assert sandbox.totals()["paid_seconds"] == 0
     assert all("plan STORYBOARD --model seedance-2-0" in clip["reason"] for clip in made["clips"])
+
+
+def test_announced_end_is_reported(run_cli: Command, sandbox: Sandbox, tmp_path: Path) -> None:
+    """An end that headers announce is a warning of the run, and is in manifest and report."""
+    sandbox.faults(
+        {"kind": "submit", "fault": "announce-end", "sunset": "Sat, 01 Aug 2026 23:59:59 GMT"},
+    )
+    clips = clip_list(tmp_path, {"prompt": "waves"}, {"prompt": "more waves", "model": NEW})
+    quick = [word for word in _QUICK if word != "--no-report"]
+
+    made = run_cli("produce", clips, "--archive", tmp_path / "archive", *quick, env=sandbox.env)
+
+    manifest = json.loads(made.stdout)
+    page = (tmp_path / "archive" / manifest["report"]).read_text()
+    assert [(each["model"], each["sunset"]) for each in manifest["announcements"]] == [
+        (PRO, "2026-08-01"),
+        (NEW, "2026-08-01"),
+    ]
+    for model in (PRO, NEW):
+        words = f"The API announces the end of {model}, and ends it on 2026-08-01"
+        assert words in made.stderr
+        assert words in page
 
 
 def test_words_of_money_stop_the_batch(call: Call, sandbox: Sandbox, tmp_path: Path) -> None:
