@@ -67,7 +67,7 @@ class ForecastClip(BaseModel):
 
     Attributes:
         model: Id of the model that makes it.
-        images: The start image and the end image, or fewer.
+        images: The start image and the end image, or fewer, and then the references.
         billed_seconds: Of video that making it would bill.
         reason: Why the run would not make it.
     """
@@ -157,7 +157,7 @@ def foreseen(
             fingerprint=clip.fingerprint,
             model=clip.model,
             action=action,
-            images=tuple(map(ForecastImage.of, clip.images)),
+            images=tuple(map(ForecastImage.of, clip.sources)),
             duration_seconds=clip.settings.duration,
             billed_seconds=clip.settings.duration if is_bought else 0,
             generation_id=history.decisive.generation_id or None if history.decisive else None,

@@ -49,7 +49,7 @@ def cost_to_buy(
     for clip, _ in _bought(plan, histories, policy):
         each = price
         if each is None:
-            requested = clip.input(("",) * len(clip.images))
+            requested = clip.input(("",) * len(clip.sources))
             each = price_per_second(requested, model=clip.model, provider=provider)
         if each is None:
             return None
@@ -69,7 +69,7 @@ def unfetched_urls(plan: Plan, histories: Mapping[str, ClipHistory], policy: Ret
         image.source
         for clip, history in _bought(plan, histories, policy)
         if history.decisive and history.decisive.outcome and history.decisive.outcome.kind is FailKind.image
-        for image in clip.images
+        for image in clip.sources
         if not image.is_local
     ]
 

@@ -104,7 +104,7 @@ async def prepare(
         lifetime_seconds=settings.hosting.images_lifetime_seconds,
     )
     missing = [clip for clip in planned.distinct if clip.fingerprint not in archived]
-    images = [image for clip in missing for image in clip.images]
+    images = [image for clip in missing for image in clip.sources]
     warnings = (
         await host.check(images),
         await check_hosting(host, images, credentials.host_policy),

@@ -1,6 +1,5 @@
 """Parse a document into clip requests, reporting all errors at once."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,9 +13,11 @@ from prefect_seedance.api.models import DEFAULT_MODEL, capabilities, facts_of, u
 from prefect_seedance.api.wire import ClipInput
 from prefect_seedance.errors import SetupError, StoryboardError
 from prefect_seedance.storage.locations import Location
+from prefect_seedance.storyboard.clip_names import MAX_NAME_LENGTH, printable_line, shorten, unique_names
 from prefect_seedance.storyboard.document import Document, raise_issues
 from prefect_seedance.storyboard.image import SourceImage
 from prefect_seedance.storyboard.image_inspection import inspect_bytes, inspect_file
+from prefect_seedance.storyboard.references import LocatedReferences, locate_references
 from prefect_seedance.storyboard.schema import ClipList, ClipOverrides, ClipRequest, Defaults, Storyboard
 from prefect_seedance.storyboard.validation import Placeholders, validate
 from prefect_seedance.storyboard.yaml_lines import Loc
@@ -39,9 +40,6 @@ _PLACEHOLDERS: Final[Placeholders] = {
 _PARALLEL_INSPECTIONS: Final = 2
 """One image can download from a bucket while another decodes. Measured: two of the largest images need 0.7 GB
 of memory, two from phones 0.2 GB."""
-
-_MAX_NAME_LENGTH: Final = 60
-"""The most characters of a clip's name, so that it fits in a line of a table."""
 
 ObjectReader = Callable[[Location], bytes]
 """Returns the content of an image in a store, or raises StoryboardError."""
@@ -78,7 +76,8 @@ class _Draft:
         loc: The path of its shot or clip.
         overrides: Its settings.
         model: Id of its model.
-        images: The path and the name of each image.
+        images: The path and the name of each image that is a frame.
+        references: The path and the name of each image, video and audio file that is a reference.
         name: Its name for display; empty to derive one from its images.
         is_clip: False for the last shot unless the storyboard loops: no clip begins there.
     """
@@ -87,8 +86,14 @@ class _Draft:
     overrides: ClipOverrides
     model: str
     images: tuple[tuple[Loc, str], ...]
+    references: LocatedReferences
     name: str = ""
     is_clip: bool = True
+
+    @property
+    def sources(self) -> tuple[tuple[Loc, str], ...]:
+        """All images, in the order in which they are sent."""
+        return (*self.images, *self.references.images)
 
 
 def _reject_objects(location: Location) -> bytes:
@@ -126,12 +131,13 @@ def parse_storyboard(
     inspect = partial(
         _inspect, document, model=strictest, allow_outside=allow_outside, read_object=read_object
     )
-    names = dict.fromkeys(name for draft in drafts for _, name in draft.images)
+    names = dict.fromkeys(name for draft in drafts for _, name in draft.sources)
     with ThreadPoolExecutor(_PARALLEL_INSPECTIONS, thread_name_prefix="seedance-inspect") as executor:
         inspected = dict(zip(names, executor.map(inspect, names), strict=True))
     findings = (
         *_check_counts(storyboard),
         *_check_images(drafts, inspected),
+        *(found for draft in drafts for found in draft.references.mistakes()),
         *_check_fits(drafts, inspected),
         *_check_settings(drafts, storyboard.defaults),
     )
@@ -141,7 +147,7 @@ def parse_storyboard(
     images = {name: image for name, image in inspected.items() if isinstance(image, SourceImage)}
     return ParsedStoryboard(
         storyboard=storyboard,
-        title=_one_line(storyboard.title or Path(document.name).stem),
+        title=printable_line(storyboard.title or Path(document.name).stem),
         model=model,
         clips=tuple(_requests(drafts, images, storyboard.defaults)),
     )
@@ -166,7 +172,14 @@ def _drafts(storyboard: Storyboard | ClipList, *, model: str, replace_model: str
             loc: Loc = ("clips", number)
             images = tuple(((*loc, "images", index), image) for index, image in enumerate(clip.images))
             name = clip.name or clip.prompt or storyboard.defaults.prompt
-            yield _Draft(loc=loc, overrides=clip, model=model_of(clip), images=images, name=name)
+            yield _Draft(
+                loc=loc,
+                overrides=clip,
+                model=model_of(clip),
+                images=images,
+                references=locate_references(clip, storyboard.defaults, loc=loc),
+                name=name,
+            )
         return
     starts = tuple((("shots", number, "image"), shot.image) for number, shot in enumerate(storyboard.shots))
     ends = starts[1:] + starts[:1]
@@ -177,6 +190,7 @@ def _drafts(storyboard: Storyboard | ClipList, *, model: str, replace_model: str
             overrides=shot,
             model=model_of(shot),
             images=(start, end) if is_clip else (start,),
+            references=locate_references(shot, storyboard.defaults, loc=("shots", number)),
             is_clip=is_clip,
         )
 
@@ -209,7 +223,7 @@ def _check_counts(storyboard: Storyboard | ClipList) -> Iterator[_Finding]:
 
 def _check_images(drafts: Iterable[_Draft], inspected: _Inspected) -> Iterator[_Finding]:
     for draft in drafts:
-        for loc, name in draft.images:
+        for loc, name in draft.sources:
             if isinstance(message := inspected[name], str):
                 yield loc, message
 
@@ -229,15 +243,18 @@ def _check_fits(drafts: Iterable[_Draft], inspected: _Inspected) -> Iterator[_Fi
 def _check_settings(drafts: Iterable[_Draft], defaults: Defaults) -> Iterator[_Finding]:
     """Report prompts and settings that the model would reject, where they are written."""
     for draft in drafts:
+        references = draft.references
         clip = ClipInput(
-            mode=mode_for(draft.model, frames=len(draft.images), references=0),
+            mode=mode_for(draft.model, frames=len(draft.images), references=references.count),
             prompt=draft.overrides.prompt or defaults.prompt,
-            image_urls=tuple(name for _, name in draft.images),
+            image_urls=tuple(name for _, name in draft.sources),
+            video_urls=references.video_urls or None,
+            audio_urls=references.audio_urls or None,
             **draft.overrides.settings(defaults).for_model(draft.model),
         )
         for field, message in problems(clip, model=draft.model):
-            if field in {"image_urls", "mode"}:
-                yield (*draft.loc, "images"), message
+            if field in {"image_urls", "video_urls", "audio_urls", "mode"}:
+                yield (references.loc if references.count else (*draft.loc, "images")), message
             elif field == "prompt" and not clip.prompt:
                 if draft.is_clip:
                     yield (
@@ -254,7 +271,7 @@ def _requests(
     drafts: Iterable[_Draft], images: Mapping[str, SourceImage], defaults: Defaults
 ) -> Iterator[ClipRequest]:
     clips = [draft for draft in drafts if draft.is_clip]
-    names = _unique(_name(draft, images) for draft in clips)
+    names = unique_names(_name(draft, images) for draft in clips)
     for draft, name in zip(clips, names, strict=True):
         fit, settings = draft.overrides.fit or defaults.fit, draft.overrides.settings(defaults)
         yield ClipRequest(
@@ -264,6 +281,9 @@ def _requests(
                 images[image].fitted(fit, aspect_ratio=settings.aspect_ratio, resolution=settings.resolution)
                 for _, image in draft.images
             ),
+            references=tuple(images[image] for _, image in draft.references.images),
+            video_urls=draft.references.video_urls,
+            audio_urls=draft.references.audio_urls,
             settings=settings,
             take=draft.overrides.take,
             model=draft.model,
@@ -271,28 +291,5 @@ def _requests(
 
 
 def _name(draft: _Draft, images: Mapping[str, SourceImage]) -> str:
-    stems = (_shorten(images[image].stem, length=_MAX_NAME_LENGTH // 2 - 2) for _, image in draft.images)
-    return _shorten(draft.name, length=_MAX_NAME_LENGTH) or " → ".join(stems)
-
-
-def _shorten(text: str, *, length: int) -> str:
-    line = _one_line(text)
-    return line if len(line) <= length else f"{line[: length - 1].rstrip()}…"
-
-
-def _one_line(text: str) -> str:
-    """Remove characters that would break a line of a table or control a terminal."""
-    return " ".join("".join(character if character.isprintable() else " " for character in text).split())
-
-
-def _unique(names: Iterable[str]) -> Iterator[str]:
-    """Append a number to a name that is already used."""
-    uses: Counter[str] = Counter()
-    taken: set[str] = set()
-    for name in names:
-        unique = name
-        while unique in taken or not uses[name]:
-            uses[name] += 1
-            unique = name if uses[name] == 1 else f"{name} ({uses[name]})"
-        taken.add(unique)
-        yield unique
+    stems = (shorten(images[image].stem, length=MAX_NAME_LENGTH // 2 - 2) for _, image in draft.images)
+    return shorten(draft.name, length=MAX_NAME_LENGTH) or " → ".join(stems)

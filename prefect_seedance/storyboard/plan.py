@@ -85,7 +85,7 @@ def fingerprint(request: ClipRequest, *, model: str) -> str:
     equals the current default, and None is left out: a later optional field changes no fingerprint.
     """
     model = request.model or model
-    clip_input = request.input((image.identity for image in request.images), model=model)
+    clip_input = request.input((image.identity for image in request.sources), model=model)
     canonical = json.dumps(
         {
             "model": model,

@@ -38,6 +38,19 @@ class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class References(_Strict):
+    """Files that show the model a look, a cast, a movement or a sound; the prompt says what each is for."""
+
+    images: tuple[Text, ...] = Field(
+        default=(), description="Images, each a path relative to the file, or an https URL."
+    )
+    videos: tuple[Text, ...] = Field(default=(), description="The https URLs of videos of 2 to 15 s.")
+    audios: tuple[Text, ...] = Field(default=(), description="The https URLs of audio files of 2 to 15 s.")
+
+
+_REFERENCES = "Files that the prompt refers to, for models with the mode omni_reference."
+
+
 class Defaults(ClipSettings):
     """Settings for every clip that does not override them."""
 
@@ -50,6 +63,7 @@ class Defaults(ClipSettings):
     model: StrictStr | None = Field(
         default=None, description="Id of the model, as in the API's paths. Default: the account's."
     )
+    references: References | None = Field(default=None, description=_REFERENCES)
 
 
 class ClipOverrides(_Strict):
@@ -76,6 +90,7 @@ class ClipOverrides(_Strict):
         default=None, description=f"How to bring local images to the aspect ratio. {_INHERITED}"
     )
     model: StrictStr | None = Field(default=None, description=f"Id of the clip's model. {_INHERITED}")
+    references: References | None = Field(default=None, description=f"{_REFERENCES} {_INHERITED}")
 
     def settings(self, defaults: Defaults) -> ClipSettings:
         """Merge these settings into the defaults."""
@@ -145,6 +160,9 @@ class ClipRequest(BaseModel):
     settings: ClipSettings = Field(description="Length, size, sound and camera of the clip.")
     take: int = Field(default=1, description="Version of the clip, from 1.")
     model: str = Field(default="", description="Id of the model; empty for the account's.")
+    references: tuple[SourceImage, ...] = Field(default=(), description="Images that are references.")
+    video_urls: tuple[str, ...] = Field(default=(), description="URLs of videos that are references.")
+    audio_urls: tuple[str, ...] = Field(default=(), description="URLs of audio files that are references.")
 
     @property
     def label(self) -> str:
@@ -153,11 +171,17 @@ class ClipRequest(BaseModel):
 
     @property
     def mode(self) -> str:
-        """The API's mode, which depends on the model and on whether there are images."""
+        """The API's mode, which depends on the model, and on whether there are images and references."""
         return self._mode(self.model or DEFAULT_MODEL)
 
     def _mode(self, model: str) -> str:
-        return mode_for(model, frames=len(self.images), references=0)
+        references = (*self.references, *self.video_urls, *self.audio_urls)
+        return mode_for(model, frames=len(self.images), references=len(references))
+
+    @property
+    def sources(self) -> tuple[SourceImage, ...]:
+        """All images, in the order in which they are sent: frames, then references."""
+        return (*self.images, *self.references)
 
     def input(self, image_urls: Iterable[str], *, model: str = DEFAULT_MODEL) -> ClipInput:
         """Return the API's input, given the URLs at which the images are hosted.
@@ -170,11 +194,13 @@ class ClipRequest(BaseModel):
             ValueError: The number of URLs differs from the number of images.
         """
         urls, model = tuple(image_urls), self.model or model
-        if len(urls) != len(self.images):
-            raise ValueError(f"{self.name!r} needs {len(self.images)} image URLs, got {len(urls)}")
+        if len(urls) != len(self.sources):
+            raise ValueError(f"{self.name!r} needs {len(self.sources)} image URLs, got {len(urls)}")
         return ClipInput(
             mode=self._mode(model),
             prompt=self.prompt,
             image_urls=urls,
+            video_urls=self.video_urls or None,
+            audio_urls=self.audio_urls or None,
             **self.settings.for_model(model),
         )

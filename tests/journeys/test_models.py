@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from tests.processes import Command, Sandbox
 
@@ -56,6 +57,28 @@ def test_models_share_a_film(call: Call, sandbox: Sandbox, tmp_path: Path) -> No
     assert {entry["status"] for entry in second["clips"]} == {"reused"}
     assert {each["model"] for each in books} == {PRO, NEW, FAST}
     assert len(books) == 3
+
+
+def test_references_are_hosted(call: Call, sandbox: Sandbox, archive: Path, tmp_path: Path) -> None:
+    """Local references are hosted as frames are, and the API gets them in the documented mode."""
+    Image.new("RGB", (320, 180), "orange").save(tmp_path / "look.png")
+    clips = clip_list(
+        tmp_path,
+        {"prompt": "waves in the style of @Image1"},
+        {"prompt": "a film like @Video1", "references": {"videos": [f"{sandbox.hosted}look.mp4"]}},
+        model=NEW,
+        references={"images": ["look.png"]},
+    )
+    (archive / "images").mkdir(exist_ok=True)
+    (archive / "images" / "look.mp4").write_bytes(b"a video")
+    command = ("produce", clips, "--archive", archive, "--images-url", sandbox.hosted, *_QUICK)
+
+    made = call(*command)
+
+    books = sandbox.books()["generations"]
+    assert [clip["status"] for clip in made["clips"]] == ["made", "made"]
+    assert {each["input"]["mode"] for each in books} == {"omni_reference"}
+    assert sorted(len(each["input"]["image_urls"]) for each in books) == [0, 1]
 
 
 def test_plan_agrees_with_the_books(call: Call, sandbox: Sandbox, tmp_path: Path) -> None:
