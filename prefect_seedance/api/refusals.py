@@ -14,7 +14,6 @@ from prefect_seedance.errors import (
     ContentRejectedError,
     InsufficientFundsError,
     ModelUnavailableError,
-    NotFoundError,
     SeedanceError,
 )
 
@@ -34,7 +33,7 @@ async def explained(
         model: Id of the model that was asked for.
         read_balance: Reads the balance, or raises SeedanceError.
     """
-    is_unknown = isinstance(error, NotFoundError) or error.code == httpx.codes.GONE
+    is_unknown = error.code in {httpx.codes.NOT_FOUND, httpx.codes.GONE}
     if is_unknown or (error.outcome_known and is_out_of_order(error)):
         return unavailable(model, reason=str(error), code=error.code)
     if isinstance(error, ContentRejectedError):

@@ -106,7 +106,7 @@ class Forecast(BaseModel):
     """What a run would do with a production.
 
     Attributes:
-        model: Id of the account's model, or of the one that replaces all.
+        model: Ids of the models that make its clips.
         archive: None if none was given, so that every clip would be made.
         cost: Of the billed seconds; None without a price.
         refusals: Why a run would refuse the production, and the remedies; empty if it would not.

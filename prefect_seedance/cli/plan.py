@@ -126,7 +126,7 @@ class _Forecaster:
         return Forecast(
             production=planned.name,
             title=planned.title,
-            model=planned.model,
+            model=planned.models,
             archive=self.archive or None,
             billed_seconds=billed_seconds,
             cost=cost_to_buy(planned, known, retry, price=price),

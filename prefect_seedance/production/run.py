@@ -195,7 +195,7 @@ class Production:
         manifest = Manifest(
             production=plan.name,
             title=plan.title,
-            model=plan.model,
+            model=plan.models,
             archive=self.session.store.url,
             began_at=self.began_at,
             ended_at=datetime.now(UTC),

@@ -126,6 +126,7 @@ class Manifest(BaseModel):
 
     Attributes:
         schema_version: Raised whenever an older reader would misread this version.
+        model: Ids of the models of its clips.
         archive: URL of the store; clips' keys are below it.
         clips: In the storyboard's order.
         film: The joined clips; None if no film was wanted or it could not be made.

@@ -52,6 +52,11 @@ class Plan(BaseModel):
         return tuple(firsts.values())
 
     @property
+    def models(self) -> str:
+        """The ids of the models that make the clips, as a list in words."""
+        return ", ".join(dict.fromkeys(clip.model or self.model for clip in self.clips)) or self.model
+
+    @property
     def billed_seconds(self) -> int:
         """Seconds of video that are billed if none of the clips is archived yet."""
         return sum(clip.settings.duration for clip in self.distinct)

@@ -595,6 +595,18 @@ async def test_retired_model_stops(answer: Answer) -> None:
     assert len(script.requests) == 1
 
 
+async def test_page_of_a_retired_model_stops() -> None:
+    """An answer without the API's format stops the model too, if its number says that it is gone."""
+    script = Script(lambda: httpx.Response(410, html="<h1>Gone</h1>"), ACCEPTED)
+
+    async with client(script) as seedance:
+        for _ in range(2):
+            with pytest.raises(ModelUnavailableError):
+                await submit(seedance)
+
+    assert len(script.requests) == 1
+
+
 async def test_out_of_order_model_stops() -> None:
     """A failure that names the model's absence leaves its submission unresolved, and stops the next."""
     answer = httpx.Response(503, json={"code": 503, "message": "MODEL_UNAVAILABLE", "data": None})

@@ -41,6 +41,14 @@ def test_shots_choose_models() -> None:
     ]
 
 
+def test_plan_names_all_models() -> None:
+    """A plan names each model of its clips once; one without clips of its own names the account's."""
+    clips = parsed({}, {"model": FAST}, {"prompt": "more"}).clips
+
+    assert plan(clips, title="t").models == f"{DEFAULT_MODEL}, {FAST}"
+    assert plan(clips[1:2], title="t").models == FAST
+
+
 def test_replacement_overrides_choices() -> None:
     """Another model can replace all choices, to see what would change."""
     clips = parsed({}, {"model": FAST}, replace_model=NEW).clips
