@@ -184,11 +184,14 @@ def test_file_adds_a_model(run_cli: Command, start_sandbox: Callable[..., Sandbo
     env = {**sandbox.env, "SEEDANCE_MODELS": str(models)}
     clips = clip_list(tmp_path, {"prompt": "waves", "duration": 3, "sound": True}, model="later")
     command = (clips, "--archive", tmp_path / "archive")
+    quick = [word for word in _QUICK if word != "--no-report"]
 
     plan = json.loads(run_cli("plan", *command, "--json", env=env).stdout)
-    first, second = (json.loads(run_cli("produce", *command, *_QUICK, env=env).stdout) for _ in range(2))
+    first, second = (json.loads(run_cli("produce", *command, *quick, env=env).stdout) for _ in range(2))
 
     (made,) = sandbox.books()["generations"]
+    page = (tmp_path / "archive" / first["report"]).read_text()
+    assert "Cost at the prices of the models</dt><dd>1.5</dd>" in page
     assert (plan["cost"], plan["billed_seconds"]) == ("1.5", 3)
     assert (first["clips"][0]["status"], second["clips"][0]["status"]) == ("made", "reused")
     assert made["model"] == "later"
