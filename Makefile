@@ -4,10 +4,11 @@
 # make matrix    the wheel on every supported Python, with the newest and the oldest dependencies
 # make release-check    wheel and sdist: metadata, contents, same bytes twice, an installation of each
 # make fuzz    random answers, storyboards and videos, for about five minutes
+# make bench    what a production costs beyond the API's time, beside other programs; takes about three minutes
 # make campaign    2,000 clips under random faults, killed 200 times; takes about an hour
 
 .DEFAULT_GOAL := test
-.PHONY: demo test lint tests docs matrix release-check campaign fuzz format clean
+.PHONY: demo test lint tests docs matrix release-check campaign bench fuzz format clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -43,17 +44,20 @@ release-check: $(INSTALLED)
 	@$(VENV)/bin/python -m tests.release --keep dist
 
 fuzz: $(INSTALLED)
-	@FUZZ_FACTOR=60 $(VENV)/bin/pytest -q tests/hostile/test_fuzz.py
+	@FUZZ_FACTOR=30 $(VENV)/bin/pytest -q tests/hostile/test_fuzz.py
 
 campaign: $(INSTALLED)
 	@$(VENV)/bin/python -m benchmarks.campaign
+
+bench: $(INSTALLED)
+	@$(VENV)/bin/python -m benchmarks.overhead --json build/overhead.json
 
 format: $(INSTALLED)
 	@$(VENV)/bin/ruff check --quiet --fix
 	@$(VENV)/bin/ruff format --quiet
 
 clean:
-	@rm -rf $(VENV) build dist productions .mypy_cache .hypothesis .ruff_cache .pytest_cache .import_linter_cache
+	@rm -rf $(VENV) build dist films productions .mypy_cache .hypothesis .ruff_cache .pytest_cache .import_linter_cache
 
 # pip says nothing but errors; --group needs pip 25.1.
 $(INSTALLED): pyproject.toml constraints.txt

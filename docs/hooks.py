@@ -17,7 +17,9 @@ from prefect_seedance.sandbox.faults.table import FAULTS
 
 REPOSITORY: Final = "https://github.com/prefect-seedance/prefect-seedance/blob/main"
 
-_TABLE: Final = re.compile(r"^<!-- (fields|options|faults) of ([\w.]+) -->$", re.MULTILINE)
+_TABLE: Final = re.compile(r"^<!-- (fields|options|faults) of ([\w.]+) -->\n(?:\n(?:\|.*\n)+)?", re.MULTILINE)
+"""A table from the code. A page may contain it too, for readers of its source; then a test compares both."""
+
 _LISTING: Final = re.compile(r"^\[`[^`]*`\]\(([^)]*\.py)\)$", re.MULTILINE)
 _PICTURE: Final = re.compile(r"^!\[[^\]]*\]\(([^):]*\.svg)\)$", re.MULTILINE)
 _LINK: Final = re.compile(r"(?<=\]\()([^):#\s]+)(?=[)#])")
@@ -26,10 +28,17 @@ _LINK: Final = re.compile(r"(?<=\]\()([^):#\s]+)(?=[)#])")
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, **_: object) -> str:
     """Complete a page. Its source stays readable, with links that work, outside of the site too."""
     file, root = Path(page.file.abs_src_path or ""), Path(config.docs_dir)
-    markdown = _TABLE.sub(lambda match: _TABLES[match[1]](match[2]), markdown)
+    markdown = insert_tables(markdown)
     markdown = _LISTING.sub(lambda match: _listing(file.parent / match[1]), markdown)
     markdown = _PICTURE.sub(lambda match: _picture(file.parent / match[1]), markdown)
     return _LINK.sub(lambda match: _link(match[1], file=file, root=root), markdown)
+
+
+def insert_tables(markdown: str) -> str:
+    """Return a page with its tables from the code, each below the comment that names it."""
+    return _TABLE.sub(
+        lambda match: f"<!-- {match[1]} of {match[2]} -->\n\n{_TABLES[match[1]](match[2])}\n", markdown
+    )
 
 
 def _link(path: str, *, file: Path, root: Path) -> str:

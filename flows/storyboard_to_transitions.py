@@ -45,6 +45,10 @@ async def storyboard_to_transitions(
     allow_outside: options.AllowOutside = False,
     retry_failed: options.RetryFailed = False,
     retry_rejected: options.RetryRejected = False,
+    duration: options.FolderDuration = None,
+    resolution: options.FolderResolution = "",
+    aspect_ratio: options.FolderRatio = "",
+    sound: options.FolderSound = False,
 ) -> State[Manifest]:
     """Make the clips of a storyboard that are not archived yet, and join all its clips into a film.
 
@@ -60,7 +64,14 @@ async def storyboard_to_transitions(
         archive=archive,
         name=name,
         credentials=credentials,
-        loading=Loading(prompt=prompt, allow_outside=allow_outside),
+        loading=Loading(
+            prompt=prompt,
+            allow_outside=allow_outside,
+            duration=duration,
+            resolution=resolution,
+            aspect_ratio=aspect_ratio,
+            sound=sound,
+        ),
         hosting=Hosting(images_url=images_url, images_lifetime_seconds=images_lifetime_seconds),
         retry=RetryPolicy(retry_failed=retry_failed, retry_rejected=retry_rejected),
         budget=Budget(max_seconds=max_seconds),

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from prefect_seedance.clips.archive import Clip as Clip
     from prefect_seedance.clips.history import ClipStatus as ClipStatus
     from prefect_seedance.errors import SeedanceError as SeedanceError
-    from prefect_seedance.film.join import Film as Film
+    from prefect_seedance.film.scenes import Film as Film
     from prefect_seedance.options import Budget as Budget
     from prefect_seedance.options import Hosting as Hosting
     from prefect_seedance.options import JoinStyle as JoinStyle
@@ -51,7 +51,7 @@ _HOMES = {
     "ClipSpec": "storyboard.schema",
     "ClipStatus": "clips.history",
     "Credentials": "api.credentials",
-    "Film": "film.join",
+    "Film": "film.scenes",
     "Hosting": "options",
     "JoinStyle": "options",
     "Loading": "options",

@@ -9,6 +9,8 @@ SeedanceError                     transient   outcome known
 │   │       └── ModelUnavailableError no          yes     404 or 410 to a submission: the model has ended
 │   ├── ContentRejectedError          no          yes     403, or a failCode about content
 │   ├── InsufficientFundsError        no          yes     402, or another 4xx with such words
+│   ├── BlockedError                  no          yes     4xx of a firewall or proxy, not of the API
+│   ├── RedirectedError               no          yes     3xx: the base URL leads elsewhere
 │   ├── RateLimitedError              yes         yes     429
 │   └── ServerError                   yes         no      5xx
 ├── ConnectionFailedError             yes         yes     nothing was sent
@@ -20,7 +22,7 @@ SeedanceError                     transient   outcome known
 ├── DeadlineError                     no          yes     the wait ended; the generation continues
 ├── ArchiveError                      no          yes     a video could not be fetched or stored
 │   ├── UnreadableRecordError         no          yes     a record is damaged, or of a newer version
-│   ├── LinkExpiredError              no          yes     the result's URL is no longer served
+│   ├── LinkExpiredError              no          yes     the result's URL is not served
 │   ├── IntegrityError                yes         yes     bytes incomplete or not decodable
 │   └── TemporaryFileError            no          yes     a local temporary file cannot be written
 ├── SeamError                         no          yes     less similar than required
@@ -95,6 +97,14 @@ class InsufficientFundsError(ApiError):
     """The account's balance is too low (402, or another refusal that says so)."""
 
 
+class BlockedError(ApiError):
+    """A firewall or proxy before the API refused a submission (4xx), which says nothing about its content."""
+
+
+class RedirectedError(ApiError):
+    """The base URL redirects (3xx); no redirect is followed, so the request did not reach the API."""
+
+
 class RateLimitedError(ApiError):
     """The account's request or concurrency limit is reached (429); nothing was started.
 
@@ -164,7 +174,7 @@ class UnreadableRecordError(ArchiveError):
 
 
 class LinkExpiredError(ArchiveError):
-    """The API no longer serves the video under this URL."""
+    """The API does not serve the video under this URL, no longer or not yet."""
 
 
 class IntegrityError(ArchiveError):

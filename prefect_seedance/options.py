@@ -67,9 +67,7 @@ Archive = Annotated[
         "or block:NAME for a Clip Archive block in Prefect. Default: SEEDANCE_ARCHIVE."
     ),
 ]
-CredentialsName = Annotated[
-    str, Help("Name of a Seedance Credentials block in Prefect. Default: the key in SEEDANCE_API_KEY.")
-]
+CredentialsName = Annotated[str, Help("Name of a Seedance Credentials block. Default: SEEDANCE_API_KEY.")]
 AllowHosts = Annotated[
     tuple[str, ...],
     Help(
@@ -78,14 +76,14 @@ AllowHosts = Annotated[
     ),
 ]
 ProductionName = Annotated[str, Help("Name of the production. Default: the title of the storyboard or list.")]
-ExistingProduction = Annotated[
-    str, Help("Name or title of the production. Not needed if the archive has only one.")
-]
-
+ExistingProduction = Annotated[str, Help("Name or title of the production, if the archive has several.")]
 Prompt = Annotated[str, Help("Prompt for every transition, if the storyboard is a folder of images.")]
-AllowOutside = Annotated[
-    bool, Help("Allow images outside the storyboard's folder if it names them by their absolute path.")
-]
+_OF_FOLDER = "if the storyboard is a folder of images."
+FolderDuration = Annotated[int | None, Help(f"Seconds of every clip, {_OF_FOLDER}")]
+FolderResolution = Annotated[str, Help(f"Resolution of every clip, {_OF_FOLDER}")]
+FolderRatio = Annotated[str, Help(f"Aspect ratio of every clip, or auto, {_OF_FOLDER}")]
+FolderSound = Annotated[bool, Help(f"Generate sound for every clip, {_OF_FOLDER}")]
+AllowOutside = Annotated[bool, Help("Allow images outside the storyboard's folder, by absolute paths.")]
 
 ImagesUrl = Annotated[
     str,
@@ -126,7 +124,7 @@ Settling = Annotated[
     Seconds,
     Help(
         "How long the API must report the same before it is believed, if it does not know an accepted "
-        "generation, or reports success without a URL."
+        "generation, or reports success without a URL or without serving the video."
     ),
 ]
 CallbackGrace = Annotated[
@@ -172,9 +170,7 @@ MinSimilarity = Annotated[
     ),
 ]
 WithReport = Annotated[bool, Help("Write the report page.")]
-Rescue = Annotated[
-    bool, Help("Archive clips that this production paid for before its storyboard was edited.")
-]
+Rescue = Annotated[bool, Help("Archive clips that it paid for before its storyboard was edited.")]
 PricePerSecond = Annotated[
     Decimal | None,
     Field(ge=0),
@@ -204,6 +200,15 @@ class Loading(_Options):
 
     prompt: Prompt = ""
     allow_outside: AllowOutside = False
+    duration: FolderDuration = None
+    resolution: FolderResolution = ""
+    aspect_ratio: FolderRatio = ""
+    sound: FolderSound = False
+
+    @property
+    def defaults(self) -> dict[str, object]:
+        """The settings of every clip of a folder of images, as far as they are given."""
+        return {name: value for name, value in self if value and name != "allow_outside"}
 
 
 class Hosting(_Options):
@@ -239,7 +244,7 @@ class Waiting(_Options):
     deadline_seconds: Deadline = 3600.0
     timeout_seconds: Timeout = 60.0
     first_poll_seconds: FirstPoll = None
-    poll_every_seconds: PollEvery = 2.0
+    poll_every_seconds: PollEvery = 1.5
     settling_seconds: Settling = 60.0
     callback_url: CallbackUrl = ""
     callback_grace_seconds: CallbackGrace = 60.0

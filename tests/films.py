@@ -5,7 +5,7 @@ import io
 import math
 import tempfile
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from fractions import Fraction
 from typing import Any, Literal, NamedTuple, TypedDict, Unpack
@@ -58,6 +58,8 @@ class Options(TypedDict, total=False):
         first: An image to show as the first frame.
         longer_seconds: How much longer the sound is than the video.
         later_seconds: How much later the video starts than the sound.
+        pixel_ratio: Width to height of a pixel.
+        times: When each frame is shown, in seconds, instead of a number of frames and a rate.
     """
 
     frames: int
@@ -70,14 +72,21 @@ class Options(TypedDict, total=False):
     codec: str
     longer_seconds: float
     later_seconds: float
+    pixel_ratio: Fraction
+    times: Sequence[float]
+
+
+_TICKS = 12_000
+"""Units of time in a second of a clip with a variable frame rate."""
 
 
 def clip(number: int, **options: Unpack[Options]) -> bytes:
     """Encode a clip that beeps after half a second; its frames encode its number, at most 15."""
-    frames, rate = options.get("frames", 24), options.get("rate", RATE)
+    times = options.get("times", ())
+    frames, rate = len(times) or options.get("frames", 24), options.get("rate", RATE)
     size, first = options.get("size", SIZE), options.get("first")
     container, layout = options.get("container", "mp4"), options.get("layout", "stereo")
-    seconds = frames / rate + options.get("longer_seconds", 0.0)
+    seconds = (times[-1] if times else frames / rate) + options.get("longer_seconds", 0.0)
     start = round(options.get("later_seconds", 0.0) * rate)
     with tempfile.NamedTemporaryFile() as file, av.open(file.name, "w", format=container) as out:
         encoding = {"crf": "20", "preset": "ultrafast"}
@@ -85,6 +94,9 @@ def clip(number: int, **options: Unpack[Options]) -> bytes:
         assert isinstance(video, av.VideoStream)
         video.width, video.height = size
         video.pix_fmt = "yuv420p"
+        video.codec_context.sample_aspect_ratio = options.get("pixel_ratio", Fraction(1))
+        if times:
+            video.codec_context.time_base = Fraction(1, _TICKS)
         kind = "libopus" if container == "webm" else "aac"
         audio = out.add_stream(kind, rate=SAMPLES, layout=layout) if options.get("sound", True) else None
         assert audio is None or isinstance(audio, av.AudioStream)
@@ -92,6 +104,8 @@ def clip(number: int, **options: Unpack[Options]) -> bytes:
             image = first if first and not index else picture(Mark(number, index), size=size)
             frame = video_frame(image)
             frame.pts, frame.time_base = start + index, Fraction(1, rate)
+            if times:
+                frame.pts, frame.time_base = round(times[index] * _TICKS), Fraction(1, _TICKS)
             out.mux(video.encode(frame))
         out.mux(video.encode(None))
         if audio:

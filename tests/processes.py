@@ -115,6 +115,25 @@ def serving_prefect(home: Path, *options: str) -> Iterator[str]:
             yield url
 
 
+class PatientTransport(httpx.HTTPTransport):
+    """Repeats requests that Prefect's server refuses while its database is busy, as Prefect's client does."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request until the server is not busy."""
+        latest = time.monotonic() + _SERVER_START_SECONDS
+        while (response := super().handle_request(request)).status_code == httpx.codes.SERVICE_UNAVAILABLE:
+            if time.monotonic() > latest:
+                break
+            response.close()
+            time.sleep(0.5)
+        return response
+
+
+def prefect_client(url: str) -> httpx.Client:
+    """Return a client of the API of Prefect's server."""
+    return httpx.Client(base_url=url, timeout=60, transport=PatientTransport())
+
+
 def _wait_until_ready(
     url: str, process: subprocess.Popen[str], *, name: str, log: Path, verify: ssl.SSLContext | bool = True
 ) -> None:
@@ -386,9 +405,11 @@ def write_board(folder: Path) -> Path:
     """Write a storyboard of three images, for two clips of 4 s, and return the file."""
     folder.mkdir()
     for name, colour in SHOTS.items():
-        Image.new("RGB", (320, 180), colour).save(folder / f"{name}.png")
-    shots = "".join(f"  - {{image: {name}.png, prompt: drifting clouds after {name}}}\n" for name in SHOTS)
+        Image.new("RGB", (864, 486), colour).save(folder / f"{name}.png")
+    *starts, end = SHOTS
+    shots = "".join(f"  - {{image: {name}.png, prompt: drifting clouds after {name}}}\n" for name in starts)
     text = f"title: Test board\ndefaults: {{resolution: 480p, aspect_ratio: '16:9'}}\nshots:\n{shots}"
+    text += f"  - {{image: {end}.png}}\n"
     (folder / "board.yaml").write_text(text, encoding="utf-8")
     return folder / "board.yaml"
 

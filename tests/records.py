@@ -13,7 +13,7 @@ from prefect_seedance.errors import FailKind, InvalidRequestError
 from prefect_seedance.report.manifest import Entry, Manifest
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.plan import PlannedClip
-from prefect_seedance.video.probe import VideoFacts
+from prefect_seedance.video.facts import VideoFacts
 
 NOW = datetime.now(UTC)
 

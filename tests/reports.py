@@ -14,14 +14,13 @@ from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.records import Intent, Outcome, Result, clip_prefix
 from prefect_seedance.errors import FailKind
-from prefect_seedance.film.join import Film
-from prefect_seedance.film.scenes import Gap
-from prefect_seedance.film.seams import Seams, Similarity, VideoInspection
+from prefect_seedance.film.inspections import Seams, Similarity, VideoInspection
+from prefect_seedance.film.scenes import Film, Gap
 from prefect_seedance.report.manifest import Entry, Manifest
 from prefect_seedance.report.render import render_report
 from prefect_seedance.storage.store import Store
-from prefect_seedance.video.probe import VideoFacts
-from prefect_seedance.video.scan import Interval
+from prefect_seedance.video.facts import VideoFacts
+from prefect_seedance.video.findings import Interval
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 SIZE = 320, 180

@@ -10,6 +10,7 @@ import yaml
 from cyclopts import App
 from PIL import Image
 
+from docs.hooks import insert_tables
 from prefect_seedance.api.capabilities import parse_models
 from prefect_seedance.api.models import CAPABILITIES
 from prefect_seedance.cli import app
@@ -17,6 +18,7 @@ from prefect_seedance.cli.exit_codes import ExitCode
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.report.verdict import Verdict
 from prefect_seedance.sandbox.faults import read_plan
+from prefect_seedance.sandbox.faults.table import FAULTS
 from prefect_seedance.storyboard.document import Document
 from prefect_seedance.storyboard.parser import parse_storyboard
 from tests.pages import PAGES, ROOT, blocks, name_of, pages_with
@@ -69,6 +71,14 @@ def test_model_file_is_valid() -> None:
     (model,) = parse_models(block.text, known=CAPABILITIES).values()
 
     assert (model.settings["sound"], len(model.prices)) == ("generate_audio", 2)
+
+
+def test_sandbox_page_is_complete() -> None:
+    """The page in the repository has every option and every fault, as the code defines them."""
+    text = (ROOT / "docs/reference/sandbox.md").read_text(encoding="utf-8")
+
+    assert insert_tables(text) == text
+    assert all(f"| `{name}` |" in text for faults in FAULTS.values() for name in faults)
 
 
 def command_lines() -> Iterator[object]:

@@ -75,9 +75,9 @@ _FAIL_CODES = {
         InputOutputSensitiveContentDetected NSFW NSFW_DETECTED ProhibitedContentDetected
     """,
     FailKind.input: """
-        INVALID_IMAGE_URL PromptLengthExceeded PROMPT_TOO_LONG INVALID_PROMPT IMAGE_TOO_LARGE
-        UNSUPPORTED_FORMAT IMAGE_DOWNLOAD_FAILED
+        PromptLengthExceeded PROMPT_TOO_LONG INVALID_PROMPT IMAGE_TOO_LARGE UNSUPPORTED_FORMAT
     """,
+    FailKind.image: "INVALID_IMAGE_URL IMAGE_DOWNLOAD_FAILED",
     FailKind.transient: "PROCESSING_TIMEOUT MODEL_UNAVAILABLE GENERATION_FAILED",
     FailKind.money: "INSUFFICIENT_CREDITS",
     FailKind.unknown: "SomethingNew content_violation UNKNOWN NO_RESULT",

@@ -54,6 +54,9 @@ NOT_IN_FLOW: Mapping[str, str] = {
 
 NOT_IN_BLOCK: Mapping[str, str] = {
     "prompt": "the block's own field is the prompt of its clip",
+    **dict.fromkeys(
+        ("duration", "resolution", "aspect_ratio", "sound"), "likewise: they are its clip's settings"
+    ),
     "on_unresolved": _DECISION,
     "settling_seconds": _TUNING,
     "callback_url": "a job block waits by itself",

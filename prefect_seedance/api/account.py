@@ -22,6 +22,7 @@ from prefect_seedance.errors import (
     InsufficientFundsError,
     ModelUnavailableError,
     RateLimitedError,
+    RedirectedError,
 )
 
 REQUESTS_PER_MINUTE = 10_000
@@ -29,7 +30,7 @@ GENERATIONS_IN_FLIGHT = 1_000
 """The account's limits. Source: the project's specification."""
 
 _REFUSAL_SECONDS = 60.0
-"""How long to remember that the API refused the key or the balance: afterwards one submission finds out."""
+"""How long to remember that every submission is refused: afterwards one of them finds out."""
 
 _EVERY_MODEL = ""
 """What a refusal concerns that is not about one model."""
@@ -69,7 +70,7 @@ class Account:
         """Wait until a submission may be recorded, and record and send it inside.
 
         Raises:
-            ApiError: If the API refused the key, the balance or the model within the last minute.
+            ApiError: If the API refused key, balance or model, or redirected, within the last minute.
         """
         async with self.submissions.admission():
             for subject in (_EVERY_MODEL, model):
@@ -82,7 +83,7 @@ class Account:
 
     @property
     def refused_seconds(self) -> float:
-        """How long to submit nothing, because the API refused the key or the balance; 0 if it did not."""
+        """How long to submit nothing, because every submission is refused; 0 if it is not."""
         return self._refused_seconds(_EVERY_MODEL)
 
     def _refused_seconds(self, subject: str) -> float:
@@ -92,7 +93,7 @@ class Account:
 
     def learn(self, error: ApiError, *, model: str) -> None:
         """Admit no submission for a minute if the API refused key or balance, or none of a refused model."""
-        if isinstance(error, AuthenticationError | InsufficientFundsError):
+        if isinstance(error, AuthenticationError | InsufficientFundsError | RedirectedError):
             self.refuse(error)
         elif isinstance(error, ModelUnavailableError):
             self.refuse(error, model=model)

@@ -9,6 +9,9 @@ import httpx
 _ENCODINGS: Final = {"gzip", "x-gzip", "deflate"}
 """The encodings that a server may use unasked, and whose decoder stops at a bound."""
 
+ACCEPT_ENCODING: Final = "gzip, deflate"
+"""What to request: httpx itself also offers encodings whose libraries are installed, such as ``br``."""
+
 _GZIP_OR_ZLIB: Final = 32 + zlib.MAX_WBITS
 
 

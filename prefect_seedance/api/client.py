@@ -11,9 +11,11 @@ import httpx
 
 from prefect_seedance.api.account import REQUESTS_PER_MINUTE, Account
 from prefect_seedance.api.announcements import note_announcement
+from prefect_seedance.api.bodies import ACCEPT_ENCODING
 from prefect_seedance.api.clip_check import problems
 from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.api.permit import Permit
+from prefect_seedance.api.proxies import proxy_for
 from prefect_seedance.api.refusals import explained
 from prefect_seedance.api.responses import balance_in, checked_id, parse_response, submitted_id
 from prefect_seedance.api.retry import retry
@@ -59,7 +61,7 @@ class SeedanceClient:
         transport: Replaces the network, for tests.
 
     Raises:
-        SetupError: If the key or the base URL is invalid.
+        SetupError: If the key, the base URL or a proxy is invalid.
     """
 
     def __init__(
@@ -78,7 +80,11 @@ class SeedanceClient:
         self.requests_per_minute = requests_per_minute
         self.account = account or Account.of(self.base_url, _checked_key(api_key))
         self._timeout_seconds = timeout_seconds
-        self._headers = {"Authorization": f"Bearer {_checked_key(api_key)}", "Accept": "application/json"}
+        self._headers = {
+            "Authorization": f"Bearer {_checked_key(api_key)}",
+            "Accept": "application/json",
+            "Accept-Encoding": ACCEPT_ENCODING,
+        }
         self._submit_gate = asyncio.Semaphore(_MAX_CONCURRENT)
         self._read_gate = asyncio.Semaphore(_MAX_CONCURRENT)
         # If a server closes an idle connection just as it is reused, it is unknown whether the request
@@ -91,12 +97,14 @@ class SeedanceClient:
     def _http(
         self, timeout_seconds: float, *, keepalive: int, transport: httpx.AsyncBaseTransport | None
     ) -> httpx.AsyncClient:
+        limits = httpx.Limits(max_connections=_MAX_CONCURRENT, max_keepalive_connections=keepalive)
+        url = httpx.URL(self.base_url)
+        proxy = proxy_for(url.scheme, url.host)
         return httpx.AsyncClient(
             headers=self._headers,
             timeout=timeouts(timeout_seconds),
-            limits=httpx.Limits(max_connections=_MAX_CONCURRENT, max_keepalive_connections=keepalive),
             follow_redirects=False,  # a redirect could send the key to another host
-            transport=transport,
+            transport=transport or httpx.AsyncHTTPTransport(limits=limits, proxy=proxy),
         )
 
     async def __aenter__(self) -> Self:
@@ -124,7 +132,7 @@ class SeedanceClient:
         Record the intent and submit inside. Then a recorded request is sent soon, or not at all.
 
         Raises:
-            ApiError: If the API refused the key, the balance or the model within the last minute.
+            ApiError: If the API refused key, balance or model, or redirected, within the last minute.
         """
         async with self._submit_gate:
             while True:

@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from types import MappingProxyType, TracebackType
 from typing import Final, Self
-from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
 from prefect_seedance.api.addresses import HostPolicy
+from prefect_seedance.api.proxies import proxy_for
 from prefect_seedance.api.transport import timeouts
 from prefect_seedance.api.urls import parse_url, shown_url
 from prefect_seedance.errors import ForbiddenHostError
@@ -40,9 +40,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
     def __init__(self, policy: HostPolicy) -> None:
         self._policy = policy
         self._direct = httpx.AsyncHTTPTransport(limits=_ONE_USE)
-        self._proxied = {
-            scheme: httpx.AsyncHTTPTransport(limits=_ONE_USE, proxy=url) for scheme, url in _proxies().items()
-        }
+        self._proxied: dict[httpx.URL, httpx.AsyncHTTPTransport] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request to the first address of its host that accepts the connection.
@@ -68,8 +66,12 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             await transport.aclose()
 
     def _proxy_to(self, scheme: str, host: str) -> httpx.AsyncBaseTransport | None:
-        found = self._proxied.get(scheme) or self._proxied.get("all")
-        return None if found is None or proxy_bypass(host) else found
+        proxy = proxy_for(scheme, host)
+        if proxy is None:
+            return None
+        if proxy.url not in self._proxied:
+            self._proxied[proxy.url] = httpx.AsyncHTTPTransport(limits=_ONE_USE, proxy=proxy)
+        return self._proxied[proxy.url]
 
     async def _addresses(self, host: str, request: httpx.Request) -> Sequence[str]:
         """Resolve a host, and return the addresses that may be read from, in the system's order."""
@@ -163,12 +165,6 @@ class GuardedClient:
             _HIDES_URLS.reset(hidden)
         _log.debug("GET %s: %d", shown_url(str(request.url)), response.status_code)
         return response
-
-
-def _proxies() -> Mapping[str, str]:
-    """Return the environment's proxies by scheme, as httpx does for clients without a transport."""
-    found = {scheme: getproxies().get(scheme) for scheme in ("http", "https", "all")}
-    return {scheme: url if "://" in url else f"http://{url}" for scheme, url in found.items() if url}
 
 
 def _is_loggable(_: logging.LogRecord) -> bool:

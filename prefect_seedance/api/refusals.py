@@ -11,6 +11,7 @@ from prefect_seedance.api.models import capabilities
 from prefect_seedance.errors import (
     MODEL_UNAVAILABLE,
     ApiError,
+    BlockedError,
     ContentRejectedError,
     InsufficientFundsError,
     ModelUnavailableError,
@@ -33,6 +34,8 @@ async def explained(
         model: Id of the model that was asked for.
         read_balance: Reads the balance, or raises SeedanceError.
     """
+    if isinstance(error, BlockedError):
+        return error  # not the API's answer
     is_unknown = error.code in {httpx.codes.NOT_FOUND, httpx.codes.GONE}
     if is_unknown or (error.outcome_known and is_out_of_order(error)):
         return unavailable(model, reason=str(error), code=error.code)

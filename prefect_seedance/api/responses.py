@@ -9,10 +9,12 @@ from decimal import Decimal
 import httpx
 
 from prefect_seedance.api import wall_clock
+from prefect_seedance.api.redirects import redirection
 from prefect_seedance.api.wire import Envelope, is_generation_id, parse_envelope
 from prefect_seedance.errors import (
     ApiError,
     AuthenticationError,
+    BlockedError,
     ContentRejectedError,
     InsufficientFundsError,
     InvalidRequestError,
@@ -32,23 +34,33 @@ _ERRORS: Mapping[int, type[ApiError]] = {
     404: NotFoundError,
     408: ServerError,  # sent by a gateway, which may have forwarded the request before its timeout
 }
-_CLASSES: Mapping[int, type[ApiError]] = {4: InvalidRequestError, 5: ServerError}
+_CLIENT_ERROR, _SERVER_ERROR = 4, 5
+"""Hundreds of codes."""
+
+_CLASSES: Mapping[int, type[ApiError]] = {_CLIENT_ERROR: InvalidRequestError, _SERVER_ERROR: ServerError}
+_OF_GATEWAYS = {408, 429}
+"""Refusals with the same meaning, whether the API sends them or a gateway before it."""
+
+_EXCERPT_CHARACTERS = 100
 _REMEDIES: Mapping[int, str] = {401: "; check the API key", 402: "; add credit to the account"}
 
 
 def parse_response(response: httpx.Response) -> object:
     """Return the ``data`` of a successful response.
 
-    A response is successful only if both its HTTP status and its envelope's code are.
+    A response is successful only if both its HTTP status and its envelope's code are. A refusal without an
+    envelope is not the API's: it shows that nothing was started, and nothing about key, balance or content.
 
     Raises:
         SeedanceError: The error that the response reports.
     """
-    envelope = parse_envelope(response.content)
-    if response.is_client_error and envelope and _may_have_started(envelope):
-        raise NoAnswerError(
-            f"The API answered with status {response.status_code}, but with code {envelope.code} in the body"
-        )
+    envelope, code = parse_envelope(response.content), response.status_code
+    if (response.is_client_error or response.is_redirect) and envelope and _may_have_started(envelope):
+        raise NoAnswerError(f"The API answered with status {code}, but with code {envelope.code} in the body")
+    if response.is_redirect:
+        raise redirection(response)
+    if response.is_client_error and code not in _OF_GATEWAYS and not _is_refusal(envelope):
+        raise _blocked(response)
     if not response.is_success:
         message = envelope.message if envelope else ""
         raise _error(response.status_code, message or response.reason_phrase, response)
@@ -96,7 +108,24 @@ def checked_id(generation_id: str) -> str:
 
 def _may_have_started(envelope: Envelope) -> bool:
     """Return whether a generation may have been started although the HTTP status is an error."""
-    return envelope.code == httpx.codes.OK or envelope.code >= httpx.codes.INTERNAL_SERVER_ERROR
+    return envelope.code == httpx.codes.OK or envelope.code // 100 == _SERVER_ERROR
+
+
+def _is_refusal(envelope: Envelope | None) -> bool:
+    return envelope is not None and envelope.code // 100 == _CLIENT_ERROR
+
+
+def _blocked(response: httpx.Response) -> SeedanceError:
+    """Return the error of a refusal that is not the API's; a read is repeated after it."""
+    excerpt = one_line(_without_key(response.text, response), limit=_EXCERPT_CHARACTERS)
+    answer = f"The answer {response.status_code} is not in the API's format, so a firewall or proxy refused"
+    if response.request.method != "POST":
+        return NoAnswerError(f"{answer} the request: {excerpt!r}")
+    return BlockedError(
+        f"{answer} the submission, and nothing was started. Check the base URL, and whether this machine may "
+        f"use the API; then run again. The answer begins with {excerpt!r}",
+        code=response.status_code,
+    )
 
 
 def _error(code: int, reason: str, response: httpx.Response) -> SeedanceError:

@@ -1,7 +1,9 @@
 """Requests to the API with bounded time and size, whose failures are errors of this package."""
 
 import asyncio
+import os
 import re
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -82,12 +84,32 @@ def translated_errors(action: str) -> Iterator[None]:
 def _reason(error: Exception) -> str:
     """Return the error's class and message, without bytes of the server that the message repeats.
 
-    httpx leaves the message empty for timeouts.
+    httpx leaves the message empty for timeouts, and does not say why no connection was accepted.
     """
     name = type(error).__name__
+    if isinstance(error, httpx.ConnectError) and (cause := _system_error(error)):
+        return f"{name}: {cause}"
     text = _FOREIGN_BYTES.split(str(error), maxsplit=1)[0]
     text = "".join(character for character in text if character.isprintable())[:_REASON_CHARACTERS].strip()
     return f"{name}: {text}" if text else name
+
+
+def _system_error(error: BaseException) -> str:
+    """Return the operating system's message in the innermost cause of an error; empty if there is none."""
+    seen: list[BaseException] = []
+    following: BaseException | None = error
+    while following and following not in seen:
+        seen.append(following)
+        group = following.exceptions if isinstance(following, BaseExceptionGroup) else ()
+        following = next(iter(group), None) or following.__cause__ or following.__context__
+    codes = (
+        (each.errno, each.strerror)
+        for each in reversed(seen)
+        if isinstance(each, OSError) and not isinstance(each, ssl.SSLError)  # whose codes are OpenSSL's
+    )
+    # Python's own text for an error of the system may be an address; resolvers have negative codes.
+    texts = (os.strerror(code) if code > 0 else text for code, text in codes if code)
+    return next((text for text in texts if text), "")
 
 
 def timeouts(answer_seconds: float) -> httpx.Timeout:

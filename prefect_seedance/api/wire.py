@@ -28,6 +28,7 @@ from pydantic_core import from_json, to_json
 
 from prefect_seedance.api.capabilities import SETTINGS
 from prefect_seedance.api.models import DEFAULT_MODEL, check_mode, facts_of, in_forms
+from prefect_seedance.api.result_urls import result_urls
 from prefect_seedance.printable import one_line
 
 JsonObject = Mapping[str, Any]
@@ -220,7 +221,7 @@ class Generation(BaseModel):
         return cls(
             generation_id=generation_id,
             state=_text(data.get("state")) or "",
-            result_urls=_result_urls(data.get("resultJson")),
+            result_urls=result_urls(data.get("resultJson")),
             fail_code=_text(data.get("failCode")),
             fail_message=_text(data.get("failMsg")),
             created_at=_moment(data.get("createTime")),
@@ -228,22 +229,6 @@ class Generation(BaseModel):
             processing_seconds=_seconds(data.get("costTime")),
             answer=_recordable(data),
         )
-
-
-def _result_urls(result_json: object) -> tuple[str, ...]:
-    """Return the URLs in ``resultJson``, which is JSON text; none if it has another format."""
-    try:
-        result = json.loads(result_json) if isinstance(result_json, str) else result_json
-    except (ValueError, RecursionError):
-        return ()
-    urls = result.get("resultUrls") if isinstance(result, dict) else None
-    if not isinstance(urls, list):
-        return ()
-    return tuple(url for url in urls if isinstance(url, str) and _is_usable(url))
-
-
-def _is_usable(url: str) -> bool:
-    return url.startswith(("https://", "http://")) and url.isprintable()
 
 
 def _recordable(data: JsonObject) -> dict[str, Any]:

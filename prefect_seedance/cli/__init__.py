@@ -9,7 +9,7 @@ from cyclopts import App, CycloptsError
 from prefect_seedance import __version__
 from prefect_seedance.cli.errors import complain, warn
 from prefect_seedance.cli.exit_codes import ExitCode
-from prefect_seedance.cli.printing import silence
+from prefect_seedance.cli.streams import tolerant_output
 from prefect_seedance.cli.usage import usage_message
 from prefect_seedance.errors import SeedanceError
 
@@ -29,6 +29,7 @@ _RENAMED = {"--first-look": "--first-poll", "--look-every": "--poll-every", "--m
 
 # A command's module is imported when it is called, so only commands that need Prefect load it.
 app.command("prefect_seedance.cli.demo:app", name="demo", help="Run an example without an account.")
+app.command("prefect_seedance.cli.init:app", name="init", help="Write a first storyboard.")
 app.command("prefect_seedance.cli.plan:app", name="plan", help="Show what a run would make, reuse and bill.")
 app.command("prefect_seedance.cli.models:app", name="models", help="List the models and what they accept.")
 app.command("prefect_seedance.cli.balance:app", name="balance", help="Show how much money is left.")
@@ -37,6 +38,11 @@ app.command(
 )
 app.command("prefect_seedance.cli.film:app", name="film", help="Join the clips of a production into a film.")
 app.command("prefect_seedance.cli.report:app", name="report", help="Write the report page of a production.")
+app.command(
+    "prefect_seedance.cli.export:app",
+    name="export",
+    help="Copy clips and film to a folder, under their names.",
+)
 app.command("prefect_seedance.cli.open:app", name="open", help="Open the report page in a browser.")
 app.command(
     "prefect_seedance.cli.ledger:app", name="ledger", help="List the submitted clips and their status."
@@ -49,6 +55,11 @@ app.command(
 )
 app.command("prefect_seedance.cli.deploy:app", name="deploy", help="Create or update Prefect deployments.")
 app.command("prefect_seedance.cli.callbacks:app", name="callbacks", help="Run the callback receiver.")
+app.command(
+    "prefect_seedance.cli.serve_images:app",
+    name="serve-images",
+    help="Serve an archive's images to the API, without a bucket.",
+)
 app.command("prefect_seedance.sandbox.__main__:main", name="sandbox", help="Serve a stand-in for the API.")
 app.register_install_completion_command(help="Install completion for this shell.")
 
@@ -59,19 +70,19 @@ def main(words: Sequence[str] | None = None) -> int:
     Args:
         words: The command line; by default the process's own.
     """
-    words = list(_with_new_names(_help_last(sys.argv[1:] if words is None else words)))
+    given = sys.argv[1:] if words is None else words
     if not sys.warnoptions:  # Pillow's warnings about an author's image have no remedy, and no line
         warnings.filterwarnings("ignore", module=r"PIL\.")
-    try:
-        return app(words) or 0
-    except BrokenPipeError:
-        silence(sys.stdout)
-        return ExitCode.failed
-    except (Exception, KeyboardInterrupt) as error:
-        kind, message, code = _explained(error)
-        if code == ExitCode.failed and "--verbose" in words:
-            raise
-        return complain(kind, message, code=code, json="--json" in words)
+    is_json = "--json" in given
+    with tolerant_output(json=is_json):
+        words = list(_with_new_names(_help_last(given)))
+        try:
+            return app(words) or 0
+        except (Exception, KeyboardInterrupt) as error:
+            kind, message, code = _explained(error)
+            if code == ExitCode.failed and "--verbose" in words:
+                raise
+            return complain(kind, message, code=code, json=is_json)
 
 
 def _commands() -> Sequence[str]:

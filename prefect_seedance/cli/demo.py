@@ -40,7 +40,7 @@ def demo(
     storyboard: Annotated[str, Parameter(help="Storyboard to use instead of the example.")] = "",
     /,
     *,
-    archive: Annotated[str, Parameter(help="Folder for the clips.")] = "productions",
+    archive: Annotated[str, Parameter(help="Folder for the clips.")] = "films",
     verbose: Verbose = False,
 ) -> int:
     """Produce an example with a stand-in for the API, as a flow run of Prefect."""

@@ -32,8 +32,9 @@ def complain(kind: str, message: str, *, code: int, json: bool) -> int:
 
 
 def warn(message: str) -> None:
-    """Print a warning; the command continues."""
-    _print(f"warning: {message}")
+    """Print a warning for each line of the message; the command continues."""
+    for line in message.splitlines():
+        _print(f"warning: {line}")
 
 
 def _print(message: str) -> None:

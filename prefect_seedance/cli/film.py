@@ -12,7 +12,7 @@ from rich.text import Text
 from prefect_seedance.cli.archives import open_existing
 from prefect_seedance.cli.options import PLAIN, Archive, JoinOptions, Json, Production
 from prefect_seedance.cli.printing import command, count, elapsed, program, show, unbroken
-from prefect_seedance.film.join import Film
+from prefect_seedance.film.scenes import Film
 from prefect_seedance.options import JoinStyle
 from prefect_seedance.production.steps import join_production
 from prefect_seedance.report.manifest import read_manifest, record

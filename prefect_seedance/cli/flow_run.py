@@ -48,7 +48,7 @@ async def _run(prepared: Prepared, screen: Screen) -> Manifest | None:
 
     @flow(name="produce", flow_run_name=f"produce {prepared.plan.name}")
     async def produce() -> State[Any]:
-        return await ending.of(stop.run(run_prepared(prepared, on_progress=screen.show)))
+        return await ending.of(stop.run(run_prepared(prepared, on_progress=screen.show, on_wait=screen.note)))
 
     try:
         with stop.handling():  # the flow's engine handles SIGTERM itself outside of our work

@@ -9,8 +9,10 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict
 
 from prefect_seedance.api.models import facts_of
+from prefect_seedance.api.wire import ClipSettings
 from prefect_seedance.clips.history import ClipHistory, ClipStatus
 from prefect_seedance.clips.retry import failure
+from prefect_seedance.clips.unresolved import submitting_message
 from prefect_seedance.options import RetryPolicy
 from prefect_seedance.storyboard.image import SourceImage
 from prefect_seedance.storyboard.plan import Plan
@@ -53,7 +55,7 @@ class ForecastImage(BaseModel):
         """Describe a source image."""
         sent = image.converted_size or (image.width, image.height)
         return cls(
-            source=image.source,
+            source=image.source if image.is_local else image.identity,
             width=image.width,
             height=image.height,
             changes=image.changes,
@@ -69,7 +71,7 @@ class ForecastClip(BaseModel):
         model: Id of the model that makes it.
         images: The start image and the end image, or fewer, and then the references.
         billed_seconds: Of video that making it would bill.
-        reason: Why the run would not make it.
+        reason: Why the run would not make it, or what it would wait for.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -80,6 +82,7 @@ class ForecastClip(BaseModel):
     model: str
     action: Action
     images: tuple[ForecastImage, ...]
+    settings: ClipSettings
     duration_seconds: int
     billed_seconds: int
     generation_id: str | None
@@ -109,6 +112,7 @@ class Forecast(BaseModel):
         model: Ids of the models that make its clips.
         archive: None if none was given, so that every clip would be made.
         cost: Of the billed seconds; None without a price.
+        warning: What the author may not expect; empty if there is nothing.
         refusals: Why a run would refuse the production, and the remedies; empty if it would not.
         instead_of: The bill without the replacement of all models; None if none are replaced.
         balance: US dollars that the account has left; None without a key.
@@ -124,6 +128,7 @@ class Forecast(BaseModel):
     billed_seconds: int
     cost: Decimal | None
     clips: tuple[ForecastClip, ...]
+    warning: str = ""
     refusals: tuple[str, ...] = ()
     instead_of: Comparison | None = None
     balance: Decimal | None = None
@@ -158,6 +163,7 @@ def foreseen(
             model=clip.model,
             action=action,
             images=tuple(map(ForecastImage.of, clip.sources)),
+            settings=clip.settings,
             duration_seconds=clip.settings.duration,
             billed_seconds=clip.settings.duration if is_bought else 0,
             generation_id=history.decisive.generation_id or None if history.decisive else None,
@@ -191,6 +197,8 @@ def _reason(history: ClipHistory, action: Action) -> str | None:
             "may already be paid for. Resolve the submission with: "
             f"prefect-seedance resolve ARCHIVE {last.intent.fingerprint[:12]}"
         )
+    if history.status is ClipStatus.submitting and last:
+        return submitting_message(last)
     return None
 
 

@@ -13,17 +13,22 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from prefect_seedance.cli.archives import open_existing
+from prefect_seedance.cli.clip_lookup import Places, find_clips
 from prefect_seedance.cli.options import PLAIN, Archive, Json
-from prefect_seedance.cli.printing import count, grid, show
+from prefect_seedance.cli.printing import count, show, width
 from prefect_seedance.clips.history import ClipHistory, ClipStatus, clip_histories
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.sources import expiry
-from prefect_seedance.storage.store import Store
+from prefect_seedance.clips.unresolved import submitting_message
+from prefect_seedance.printable import one_line
 
 app = App(name="ledger", default_parameter=PLAIN)
 
 _PREFIX_DIGITS = 12
 """Digits of a fingerprint that distinguish a million clips; `resolve` accepts them."""
+
+_PROMPT_CHARACTERS = 36
+"""The start of a prompt, which tells clips apart and leaves room for their settings in 80 columns."""
 
 _STYLES: Mapping[ClipStatus, str] = {
     ClipStatus.unresolved: "bold yellow",
@@ -42,6 +47,12 @@ class Line(BaseModel):
         attempts: How many can be read.
         asked_at: When its last attempt began; None if no attempt can be read.
         asked_by: Host, process and flow run that submitted it.
+        prompt: What happens in the clip; None, as its settings, if no attempt can be read.
+        take: None if an older version submitted it.
+        places: Where it is in storyboards now: the production and the clip's number.
+        in_storyboard: Whether the storyboard of its production has it; None if that is not known.
+        file: Key of its video; None if it is not archived.
+        named_file: Key of the same file under its name for people.
         reason: Why there is no video, or which record cannot be read.
     """
 
@@ -56,52 +67,68 @@ class Line(BaseModel):
     asked_at: datetime | None
     age_seconds: int | None
     asked_by: str
+    prompt: str | None
+    duration_seconds: int | None
+    resolution: str | None
+    take: int | None
+    places: tuple[str, ...]
+    in_storyboard: bool | None
+    file: str | None
+    named_file: str | None
     reason: str | None
 
 
 @app.default
 def ledger(
     archive: Archive,
+    clip: Annotated[
+        str, Parameter(help="List only this clip: its name, its number or its fingerprint.")
+    ] = "",
     /,
     *,
     unresolved: Annotated[bool, Parameter(help="List only unresolved submissions.")] = False,
     json: Json = False,
 ) -> int:
-    """List every submitted clip of an archive, with its attempts, status and age.
+    """List every submitted clip of an archive: its status and age, what it is, and where its file is.
 
     Unresolved clips come first: they were submitted, no answer is recorded, and a paid generation may exist.
     A clip with a record that cannot be read follows, with the reason and the remedy.
     """
-    lines = asyncio.run(_lines(archive))
+    lines = asyncio.run(_lines(archive, clip))
     chosen = [line for line in lines if line.status is ClipStatus.unresolved or not unresolved]
     if json:
         clips = [line.model_dump(mode="json") for line in chosen]
         show(jsons.dumps({"archive": archive, "clips": clips}, indent=2))
     else:
-        show(*_rendered(chosen))
+        open_ones = [line for line in lines if line.status is ClipStatus.submitting] if unresolved else []
+        notes = [f"{line.reason}; afterwards it may be unresolved" for line in open_ones]
+        show(*_rendered(chosen, width=width()), *notes)
     return 0
 
 
-async def _lines(archive: str) -> Sequence[Line]:
+async def _lines(archive: str, clip: str) -> Sequence[Line]:
     """Read the ledger: unresolved clips first, then unreadable ones, then the latest first."""
     store = await open_existing(archive)
-    now, histories = datetime.now(UTC), await _histories(store)
+    now, wanted = datetime.now(UTC), await find_clips(store, clip) if clip else None
+    histories = await clip_histories(store, wanted or await Ledger(store).fingerprints())
     known = {key: history for key, history in histories.items() if history.attempts or history.unreadable}
-    lines = [_line(name, history, now, archive=store.name) for name, history in known.items()]
+    places = await Places.of(store)
+    lines = [_line(history, now, archive=store.name, places=places) for history in known.values()]
     ranks = {ClipStatus.unresolved: 0, ClipStatus.unreadable: 1}
     return sorted(lines, key=lambda line: (ranks.get(line.status, 2), line.age_seconds or 0))
 
 
-async def _histories(store: Store) -> Mapping[str, ClipHistory]:
-    return await clip_histories(store, await Ledger(store).fingerprints())
-
-
-def _line(fingerprint: str, history: ClipHistory, now: datetime, *, archive: str) -> Line:
-    attempt = history.decisive
+def _line(history: ClipHistory, now: datetime, *, archive: str, places: Places) -> Line:
+    attempt, fingerprint = history.decisive, history.fingerprint
     intent, outcome = (attempt.intent, attempt.outcome) if attempt else (None, None)
     reasons = (*map(str, history.unreadable), *((outcome.code, outcome.message) if outcome else ()))
     if history.status is ClipStatus.not_archived:
         reasons = (expiry(outcome, archive=archive),)
+    if history.status is ClipStatus.submitting and attempt:
+        reasons = (submitting_message(attempt),)
+    found = places.by_fingerprint.get(fingerprint, ())
+    is_known = bool(found) or bool(intent and intent.production in places.productions)
+    submitted = intent.request.input if intent else None
     return Line(
         fingerprint=fingerprint,
         name=intent.name if intent else "",
@@ -112,20 +139,21 @@ def _line(fingerprint: str, history: ClipHistory, now: datetime, *, archive: str
         asked_at=intent.asked_at if intent else None,
         age_seconds=int((now - intent.asked_at).total_seconds()) if intent else None,
         asked_by=intent.asked_by if intent else "",
+        prompt=submitted.prompt if submitted else None,
+        duration_seconds=submitted.duration if submitted else None,
+        resolution=submitted.resolution if submitted else None,
+        take=intent.take if intent else None,
+        places=tuple(f"{place.production}/{place.number}" for place in found),
+        in_storyboard=bool(found) if is_known else None,
+        file=history.clip.key if history.clip else None,
+        named_file=next((place.file for place in found if place.file), None),
         reason=", ".join(filter(None, reasons)) or None,
     )
 
 
-def _rendered(lines: Sequence[Line]) -> Iterator[RenderableType]:
-    table = grid("fingerprint", "status", "age", "attempts", "clip", "production", "generation")
-    table.columns[-1].overflow = "fold"  # an id must not be cut
+def _rendered(lines: Sequence[Line], *, width: int) -> Iterator[RenderableType]:
     for line in lines:
-        status = Text(line.status, _STYLES.get(line.status, "cyan"))
-        age = "" if line.age_seconds is None else _age(line.age_seconds)
-        attempts, prefix = f"{line.attempts}", line.fingerprint[:_PREFIX_DIGITS]
-        table.add_row(prefix, status, age, attempts, line.name, line.production, line.generation_id or "")
-    if lines:
-        yield table
+        yield from _clip(line, width=width)
         yield ""
     for line in lines:
         if line.reason:
@@ -134,6 +162,35 @@ def _rendered(lines: Sequence[Line]) -> Iterator[RenderableType]:
     counts = Counter(line.status for line in lines)
     totals = ", ".join(f"{counts[status]:,} {status}" for status in ClipStatus if counts[status])
     yield f"{count(len(lines), 'clip')}{totals and ': '}{totals}"
+
+
+def _clip(line: Line, *, width: int) -> Iterator[Text]:
+    """Describe a clip in three lines: its status, what it is, and its file or generation."""
+    age = "" if line.age_seconds is None else _age(line.age_seconds)
+    first = Text(f"{line.fingerprint[:_PREFIX_DIGITS]}  ")
+    first.append(f"{line.status:<13}", _STYLES.get(line.status, "cyan")).append(f"  {age:>7}  {line.name}")
+    first.truncate(width, overflow="ellipsis")
+    yield first
+    if what := ", ".join(_what(line)):
+        yield Text(f"  {what}")
+    for file in (line.named_file or line.file, line.generation_id and f"generation {line.generation_id}"):
+        if file:
+            yield Text(f"  {file}", "dim", overflow="fold")
+
+
+def _what(line: Line) -> Iterator[str]:
+    where = " and ".join(line.places) or line.production
+    if where:
+        yield f"no longer in {where}" if line.in_storyboard is False else where
+    if line.duration_seconds is not None:
+        yield f"{line.duration_seconds} s"
+        yield f"{line.resolution}"
+    if line.take is not None:
+        yield f"take {line.take}"
+    if line.attempts != 1:
+        yield count(line.attempts, "attempt")
+    if line.prompt:
+        yield f"“{one_line(line.prompt, limit=_PROMPT_CHARACTERS)}”"
 
 
 def _age(seconds: int) -> str:

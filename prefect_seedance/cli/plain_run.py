@@ -32,4 +32,4 @@ async def _run(prepared: Prepared, screen: Screen) -> Manifest | None:
 async def _produce(prepared: Prepared, screen: Screen) -> Manifest:
     async with Session.open(prepared.settings, open_archive=open_archive) as session:
         steps = PlainSteps(session=session, settings=prepared.settings)
-        return await run(prepared, session=session, steps=steps, on_progress=screen.show)
+        return await run(prepared, session=session, steps=steps, on_progress=screen.show, on_wait=screen.note)

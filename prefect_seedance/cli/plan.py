@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -13,8 +13,12 @@ from rich.text import Text
 
 from prefect_seedance.api.addresses import HostPolicy
 from prefect_seedance.api.credentials import base_url_from_env
+from prefect_seedance.api.models import DEFAULT_MODEL
+from prefect_seedance.api.proxies import check_proxies
+from prefect_seedance.api.wire import ClipSettings
 from prefect_seedance.cli.archives import open_archive, open_if_exists
 from prefect_seedance.cli.balance import balance_if_known
+from prefect_seedance.cli.errors import warn
 from prefect_seedance.cli.exit_codes import ExitCode
 from prefect_seedance.cli.forecast import Action, Forecast, ForecastClip, compared, foreseen, notices
 from prefect_seedance.cli.options import (
@@ -22,6 +26,7 @@ from prefect_seedance.cli.options import (
     AllowHost,
     Archive,
     BudgetOptions,
+    HostingOptions,
     Json,
     LoadingOptions,
     Name,
@@ -30,14 +35,19 @@ from prefect_seedance.cli.options import (
     Storyboard,
 )
 from prefect_seedance.cli.printing import count, grid, show
+from prefect_seedance.clips.former import with_former_fingerprints
 from prefect_seedance.clips.history import ClipHistory, clip_histories
-from prefect_seedance.errors import StoryboardError
-from prefect_seedance.options import DEFAULT_MAX_SECONDS, Budget, Loading, RetryPolicy
+from prefect_seedance.clips.image_hosting import ImageHost
+from prefect_seedance.errors import SetupError, StoryboardError
+from prefect_seedance.options import DEFAULT_MAX_SECONDS, Budget, Hosting, Loading, RetryPolicy
 from prefect_seedance.production.limits import cost_to_buy, other_owner, over_budget, seconds_to_buy
+from prefect_seedance.storage.hard_links import check_hard_links
+from prefect_seedance.storage.objects import Objects
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard import plan as planning
 from prefect_seedance.storyboard.loader import load_storyboard
-from prefect_seedance.storyboard.plan import Plan
+from prefect_seedance.storyboard.parser import EveryClip
+from prefect_seedance.storyboard.plan import Plan, PlannedClip
 
 app = App(name="plan", default_parameter=PLAIN)
 
@@ -52,6 +62,16 @@ _STYLES: Mapping[Action, str] = {
     Action.keep_failed: "red",
 }
 
+_RESULTS: Mapping[Action, str] = {
+    Action.make: "made",
+    Action.reuse: "reused",
+    Action.archive: "archived",
+    Action.wait: "awaited",
+    Action.keep_unresolved: "left unresolved",
+    Action.keep_unreadable: "left unreadable",
+    Action.keep_failed: "left failed",
+}
+
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +79,7 @@ class PlanOptions:
     """Everything that decides what a run would do, besides storyboard and archive."""
 
     loading: LoadingOptions = Loading()
+    hosting: HostingOptions = Hosting()
     retry: RetryOptions = RetryPolicy()
     budget: BudgetOptions = Budget()
     price_per_second: Price = None
@@ -85,6 +106,8 @@ def plan(
     production.
     """
     forecast = asyncio.run(_Forecaster(archive=archive, options=options).compare(storyboard, name=name))
+    if forecast.warning:
+        warn(forecast.warning)
     show(*([forecast.model_dump_json(indent=2)] if json else _rendered(forecast)))
     return ExitCode.setup if forecast.refusals else 0
 
@@ -107,17 +130,23 @@ class _Forecaster:
     async def forecast(self, storyboard: str, *, name: str, model: str) -> Forecast:
         """Forecast a run, with all models replaced unless the name of the model is empty."""
         loading, retry, price = self.options.loading, self.options.retry, self.options.price_per_second
+        base_url = base_url_from_env()
+        check_proxies(base_url)
         parsed = await load_storyboard(
             storyboard,
-            replace_model=model,
-            prompt=loading.prompt,
+            model=EveryClip(model) if model else DEFAULT_MODEL,
+            defaults=loading.defaults,
             allow_outside=loading.allow_outside,
-            policy=HostPolicy.of(base_url_from_env(), allow_hosts=self.options.allow_host),
+            policy=HostPolicy.of(base_url, allow_hosts=self.options.allow_host),
             opener=open_archive,
         )
         planned = planning.plan(parsed.clips, title=parsed.title, name=name, model=model or parsed.model)
         store = await open_if_exists(self.archive) if self.archive else None
+        await _check_folder(self.archive, store)
+        if store:
+            planned = await with_former_fingerprints(planned, store)
         known = await _histories(store, planned)
+        bought = [clip for clip in planned.distinct if clip.fingerprint not in _archived(known)]
         billed_seconds = seconds_to_buy(planned, known, retry)
         refusals = (
             await other_owner(store, planned, is_named=bool(name)) if store else None,
@@ -131,9 +160,28 @@ class _Forecaster:
             billed_seconds=billed_seconds,
             cost=cost_to_buy(planned, known, retry, price=price),
             clips=tuple(foreseen(planned, known, retry)),
+            warning="\n".join(filter(None, (parsed.note, await self._hosting_problem(store, bought)))),
             refusals=tuple(filter(None, refusals)),
             notices=tuple(notices(planned)),
         )
+
+    async def _hosting_problem(self, store: Store | None, clips: Iterable[PlannedClip]) -> str:
+        """Return why the API could not fetch the local images, as far as an archive was given."""
+        images = [image for clip in clips for image in clip.sources if image.is_local]
+        hosting = self.options.hosting
+        if not images or not self.archive or hosting.images_url:
+            return ""
+        if store is None:
+            return (
+                "The API cannot fetch local images from a folder. Before produce, archive to a bucket, or "
+                "set --images-url to the public URL of the archive's images folder"
+            )
+        lifetime_seconds = hosting.images_lifetime_seconds
+        host = ImageHost(store=store, objects=Objects(open_archive), lifetime_seconds=lifetime_seconds)
+        try:
+            return await host.check(images)
+        except SetupError as error:
+            return str(error)
 
     @property
     def _max_seconds(self) -> int:
@@ -141,17 +189,37 @@ class _Forecaster:
         return DEFAULT_MAX_SECONDS if limit is None else limit
 
 
+async def _check_folder(archive: str, store: Store | None) -> None:
+    """Check what a run would require of a folder, also of one that it would create.
+
+    Raises:
+        SetupError: If a run could not create records in it.
+    """
+    if store:
+        await store.check_folder()
+    elif archive:
+        await asyncio.to_thread(check_hard_links, Path(archive))
+
+
+def _archived(known: Mapping[str, ClipHistory]) -> set[str]:
+    return {fingerprint for fingerprint, history in known.items() if history.clip}
+
+
 async def _histories(store: Store | None, planned: Plan) -> Mapping[str, ClipHistory]:
     return await clip_histories(store, [clip.fingerprint for clip in planned.distinct]) if store else {}
 
 
 def _rendered(forecast: Forecast) -> Iterator[RenderableType]:
-    table = grid("#", "clip", "action", "billed")
+    settings = [_settings(clip.settings) for clip in forecast.clips]
+    is_equal = len(set(settings)) == 1
+    table = grid("#", "clip", "action", "billed", *([] if is_equal else ["settings"]))
     table.columns[0].justify = table.columns[3].justify = "right"
-    for clip in forecast.clips:
+    for clip, shown in zip(forecast.clips, settings, strict=True):
         billed = f"{clip.billed_seconds} s" if clip.billed_seconds else ""
-        table.add_row(f"{clip.number}", clip.name, Text(clip.action, _STYLES[clip.action]), billed)
-    yield Text(f"{forecast.title}: {count(len(forecast.clips), 'clip')}\n", "bold")
+        others = [] if is_equal else [shown]
+        table.add_row(f"{clip.number}", clip.name, Text(clip.action, _STYLES[clip.action]), billed, *others)
+    of_all = f" of {settings[0]}" if is_equal else ""
+    yield Text(f"{forecast.title}: {count(len(forecast.clips), 'clip')}{of_all}\n", "bold")
     yield table
     yield from _changed(clip for clip in forecast.clips if clip.action is Action.make)
     for clip in forecast.clips:
@@ -176,6 +244,13 @@ def _remarks(forecast: Forecast) -> Iterator[RenderableType]:
         yield Text(f"\n{notice}", "yellow")
 
 
+def _settings(settings: ClipSettings) -> str:
+    """Return the settings of a clip in words."""
+    lens = ", fixed lens" if settings.fixed_lens else ""
+    sound = "with sound" if settings.sound else "silent"
+    return f"{settings.duration} s, {settings.resolution}, {settings.aspect_ratio}, {sound}{lens}"
+
+
 def _changed(clips: Iterable[ForecastClip]) -> Iterator[RenderableType]:
     """List the images that are changed before the API receives them."""
     images = dict.fromkeys(image for clip in clips for image in clip.images if image.changes)
@@ -190,6 +265,6 @@ def _changed(clips: Iterable[ForecastClip]) -> Iterator[RenderableType]:
 
 
 def _totals(forecast: Forecast) -> str:
-    counts = ", ".join(f"{action} {number:,}" for action, number in forecast.counts.items())
+    counts = ", ".join(f"{number:,} {_RESULTS[action]}" for action, number in forecast.counts.items())
     price = "" if forecast.cost is None else f", at a cost of {forecast.cost:,}"
     return f"{counts}. {forecast.billed_seconds:,} s of video would be billed{price}."

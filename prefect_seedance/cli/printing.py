@@ -1,11 +1,9 @@
 """Print to terminals in their width and colours, and to pipes line by line."""
 
-import os
 import shutil
 import sys
 from datetime import timedelta
 from pathlib import Path
-from typing import TextIO
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.segment import Segment
@@ -59,11 +57,6 @@ class _Printable:
         for segment in console.render(self._renderable, options):
             text = segment.text if segment.control else escape(segment.text, keep="\n")
             yield segment if text == segment.text else Segment(text, segment.style)
-
-
-def silence(out: TextIO) -> None:
-    """Discard further output of a closed pipe, so that Python does not complain at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
 
 
 def unbroken(text: str, style: str = "") -> Text:

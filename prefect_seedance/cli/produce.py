@@ -70,7 +70,7 @@ def produce(
     prepared = asyncio.run(_prepare(storyboard, archive, name, options))
     if prepared.warning:
         warn(prepared.warning)
-    with screen_for(prepared.plan.title, plain=verbose, error=json) as screen:
+    with screen_for(prepared.plan.title, plain=verbose) as screen:
         try:
             manifest = _run(prepared, screen, prefect=prefect or configures_server())
             manifest = manifest or asyncio.run(_stored_manifest(prepared, since=began_at))

@@ -14,7 +14,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from prefect_seedance.cli.printing import elapsed, grid, printable, silence, terminal
+from prefect_seedance.cli.printing import elapsed, grid, printable, terminal
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.printable import escape
 from prefect_seedance.production.progress import Progress
@@ -22,8 +22,8 @@ from prefect_seedance.production.progress import Progress
 _FRAME_LINES = 8
 """Lines around the rows of the table: title, headings, counts, note, gaps and the cursor."""
 
-_OTHER_COLUMNS = 30
-"""Columns for number, status and time beside a clip's name, which gets the rest, but at least:"""
+_OTHER_COLUMNS = 46
+"""Columns for number, status and times beside a clip's name, which gets the rest, but at least:"""
 _NAME_COLUMNS = 12
 
 _FRAMES_PER_SECOND = 4
@@ -68,18 +68,17 @@ class Screen(AbstractContextManager["Screen"], Protocol):
         """Show a remark."""
 
 
-def screen_for(title: str, *, plain: bool, error: bool) -> Screen:
-    """Return the screen that suits the terminal.
+def screen_for(title: str, *, plain: bool) -> Screen:
+    """Return the screen that suits standard error: standard output is for the result.
 
     Args:
         title: Of the production.
         plain: Print lines even on a terminal, because logs are printed between them.
-        error: Use standard error, because standard output belongs to a program.
     """
-    console = terminal(error=error)
+    console = terminal(error=True)
     if console.is_terminal and not plain:
         return Board(title, console=console)
-    return Lines(sys.stderr if error else sys.stdout)
+    return Lines(sys.stderr)
 
 
 class Lines:
@@ -102,22 +101,23 @@ class Lines:
         """Print the step, unless the clip only waits in the queue."""
         self.has_spent |= _may_spend(progress)
         if progress.status is not ClipStatus.queued:
-            self._print(f"{self._now():%H:%M:%S}  {progress.clip.name}  {_label(progress)}", self._out)
+            label, left = _label(progress), progress.seconds_left
+            if left is not None and label.startswith(progress.status):  # once, and not with every state
+                label = f"{label}, {_expected(left)}"
+            self._print(f"{self._now():%H:%M:%S}  {progress.clip.name}  {label}")
 
     def busy(self, doing: str) -> AbstractContextManager[object]:
-        """Print it to standard error."""
+        """Print it."""
         self.note(doing)
         return nullcontext()
 
     def note(self, text: str) -> None:
-        """Print it to standard error."""
-        self._print(text, sys.stderr)
+        """Print it, unless it is empty."""
+        if text:
+            self._print(text)
 
-    def _print(self, line: str, out: TextIO) -> None:
-        try:
-            print(escape(line), file=out, flush=True)
-        except BrokenPipeError:  # a closed pipe must not stop clips that are paid for
-            silence(out)
+    def _print(self, line: str) -> None:
+        print(escape(line), file=self._out, flush=True)
 
 
 @dataclass
@@ -127,6 +127,7 @@ class _Row:
     Attributes:
         label: The status, or the API's own word for it.
         began: When it left the queue, by the board's clock.
+        expected: When its generation probably ends; None if that is not known.
         ended: When the run finished with it.
     """
 
@@ -135,7 +136,13 @@ class _Row:
     status: ClipStatus
     label: str
     began: float | None = None
+    expected: float | None = None
     ended: float | None = None
+
+    @property
+    def is_queued(self) -> bool:
+        """Whether the clip waits for one of the account's slots."""
+        return self.status is ClipStatus.queued and self.ended is None
 
     @property
     def urgency(self) -> tuple[int, int]:
@@ -179,6 +186,8 @@ class Board:
         row.status, row.label = progress.status, _label(progress)
         if row.began is None and progress.status not in {ClipStatus.queued, ClipStatus.reused}:
             row.began = now
+        if progress.seconds_left is not None:
+            row.expected = now + progress.seconds_left
         if progress.is_final:
             row.ended = now
 
@@ -197,23 +206,44 @@ class Board:
         known = list(self._rows.values())  # a copy, because rich calls this in another thread
         rows = sorted(known, key=lambda row: row.urgency)
         shown = sorted(rows[: max(1, self._console.height - _FRAME_LINES)], key=lambda row: row.number)
-        table = grid("#", "clip", "status", "time")
-        table.columns[0].justify = table.columns[3].justify = "right"
-        table.columns[1].no_wrap = table.columns[2].no_wrap = True
-        table.columns[1].max_width = max(_NAME_COLUMNS, self._console.width - _OTHER_COLUMNS)
-        for row in shown:
-            label = Text(row.label, _STYLES.get(row.status, ""))
-            table.add_row(f"{row.number}", row.name, label, self._since(row.began, row.ended))
         title = Text.assemble((self._title, "bold"), f"  {self._since(self._began)}\n")
         counts = _counts(rows, hidden=len(rows) - len(shown))
-        return printable(title, table, counts, Text(self._note, "bold"))
+        return printable(title, self._table(shown, known), counts, Text(self._note, "bold"))
+
+    def _table(self, shown: list[_Row], known: list[_Row]) -> RenderableType:
+        table = grid("#", "clip", "status", "time", "left")
+        table.columns[0].justify = table.columns[3].justify = "right"
+        table.columns[1].no_wrap = table.columns[2].no_wrap = table.columns[4].no_wrap = True
+        table.columns[1].max_width = max(_NAME_COLUMNS, self._console.width - _OTHER_COLUMNS)
+        queue = {row.number: ahead for ahead, row in enumerate(row for row in known if row.is_queued)}
+        for row in shown:
+            label = Text(row.label, _STYLES.get(row.status, ""))
+            if row.number in queue:
+                label.append(f", {queue[row.number]:,} ahead")
+            time_taken = self._since(row.began, row.ended)
+            table.add_row(f"{row.number}", row.name, label, time_taken, self._left(row))
+        return table
+
+    def _left(self, row: _Row) -> str:
+        """Return how long a generation probably takes from now on."""
+        if row.expected is None or row.status is not ClipStatus.in_flight or row.ended is not None:
+            return ""
+        left = row.expected - self._clock()
+        return f"~{elapsed(left)}" if left > 0 else "late"
 
     def _since(self, began: float | None, ended: float | None = None) -> str:
         return "" if began is None else elapsed((self._clock() if ended is None else ended) - began)
 
 
 def _may_spend(progress: Progress) -> bool:
-    return progress.status is ClipStatus.submitting
+    return progress.status in {ClipStatus.submitting, ClipStatus.in_flight}
+
+
+def _expected(seconds_left: float) -> str:
+    """Describe when a generation probably ends."""
+    if seconds_left <= 0:
+        return f"{elapsed(-seconds_left)} longer than usual"
+    return f"about {elapsed(seconds_left)} left"
 
 
 def _label(progress: Progress) -> str:

@@ -16,7 +16,7 @@ from prefect_seedance.cli.printing import command, program, show, unbroken
 from prefect_seedance.production.steps import report_production
 from prefect_seedance.report.formatting import format_time
 from prefect_seedance.report.manifest import Manifest, read_manifest
-from prefect_seedance.report.render import Report
+from prefect_seedance.report.recipe import Report
 from prefect_seedance.storage.store import Store
 
 app = App(
@@ -40,7 +40,7 @@ def report(
 async def _write(archive: str, name: str, price: Decimal | None) -> tuple[Manifest, Store, Report]:
     store = await open_existing(archive)
     manifest = await read_manifest(store, name)
-    return manifest, store, await report_production(manifest, store, price_per_second=price)
+    return manifest, store, await report_production(manifest, store, price_per_second=price, keep=False)
 
 
 def _json(manifest: Manifest, store: Store, written: Report) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from prefect_seedance.cli.archives import open_existing
+from prefect_seedance.cli.clip_lookup import find_unresolved
 from prefect_seedance.cli.options import PLAIN, Account, Archive, Json
 from prefect_seedance.cli.printing import show
 from prefect_seedance.clips.ledger import Ledger
@@ -27,7 +28,12 @@ app = App(
 @app.default
 def resolve(
     archive: Archive,
-    clip: Annotated[str, Parameter(help="The clip's fingerprint, or its first digits.")],
+    clip: Annotated[
+        str,
+        Parameter(
+            help="The clip's name, its number or PRODUCTION/NUMBER, or its fingerprint or the first digits."
+        ),
+    ],
     /,
     *,
     adopt: Annotated[
@@ -49,6 +55,7 @@ def resolve(
 
 async def _resolve(archive: str, clip: str, *, adopt: str, account: Account) -> Attempt:
     store = await open_existing(archive)
+    clip = await find_unresolved(store, clip)
     resolver = Resolver(ledger=Ledger(store), resolved_by=f"{getpass.getuser()} on {this_process()}")
     if not adopt:
         return await resolver.declare_lost(clip)

@@ -46,7 +46,7 @@ class Stop:
 
     def _handle(self, *_: object) -> None:
         if self._is_stopping:
-            terminal().show_cursor()
+            terminal(error=True).show_cursor()
             os._exit(ExitCode.interrupted)
         self._is_stopping = True
         self._loop.call_soon_threadsafe(self._cancel)

@@ -15,8 +15,14 @@ from prefect_seedance.report.verdict import Verdict
 _MOST_REMARKS = 20
 """More would push the table off the screen; the manifest has all of them."""
 
-_OTHER_COLUMNS = 72
+_OTHER_COLUMNS = 84
 """Columns for number, status and file beside a clip's name."""
+
+_FILE_COLUMNS = 100
+"""A narrower terminal has no room for files, unless nothing else says where they are."""
+
+_STATUS_COLUMNS = 22
+"""Columns for number and status beside a clip's name."""
 
 _PAID_RETRIES: Mapping[str, str] = {
     GenerationFailedError.__name__: "--retry-failed",
@@ -46,19 +52,27 @@ def summary(manifest: Manifest, *, again: str, width: int) -> Iterator[Renderabl
         width: Of the terminal, in columns.
     """
     yield Text(f"{manifest.title}\n", "bold")
-    table = grid("#", "clip", "status", "file")
-    table.columns[0].justify = "right"
-    table.columns[1].no_wrap, table.columns[1].max_width = True, max(12, width - _OTHER_COLUMNS)
-    table.columns[3].overflow = "fold"
-    for entry in manifest.clips:
-        status = Text(entry.status, _STYLES.get(entry.status, ""))
-        table.add_row(f"{entry.number}", entry.name, status, entry.clip.key if entry.clip else "")
-    yield table
+    yield _table(manifest, width=width)
     yield from _remarks(manifest)
     yield Text(f"\n{_totals(manifest)}")
     yield from _left_behind(manifest)
     yield from _paths(manifest)
     yield from _next(manifest, again)
+
+
+def _table(manifest: Manifest, *, width: int) -> RenderableType:
+    """Return a table of the clips, without files where their names say the same as the table."""
+    folder = manifest.clips_folder if width < _FILE_COLUMNS else None
+    table = grid("#", "clip", "status", *(() if folder else ("file",)))
+    table.columns[0].justify = "right"
+    other = _STATUS_COLUMNS if folder else _OTHER_COLUMNS
+    table.columns[1].no_wrap, table.columns[1].max_width = True, max(12, width - other)
+    table.columns[-1].overflow = "fold"
+    for entry in manifest.clips:
+        status = Text(entry.status, _STYLES.get(entry.status, ""))
+        file = () if folder else (entry.clip.key if entry.clip else "",)
+        table.add_row(f"{entry.number}", entry.name, status, *file)
+    return table
 
 
 def _remarks(manifest: Manifest) -> Iterator[RenderableType]:
@@ -94,7 +108,8 @@ def _left_behind(manifest: Manifest) -> Iterator[RenderableType]:
 
 
 def _paths(manifest: Manifest) -> Iterator[RenderableType]:
-    yield unbroken(f"Clips     {manifest.archive}/")
+    folder = f"{manifest.clips_folder}/" if manifest.clips_folder else ""
+    yield unbroken(f"Clips     {manifest.archive}/{folder}")
     yield unbroken(f"Manifest  {manifest.archive}/{production_key(manifest.production, 'manifest.json')}")
     if manifest.film:
         yield unbroken(f"Film      {manifest.archive}/{manifest.film.stable_key}")

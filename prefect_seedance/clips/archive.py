@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from os import SEEK_END
 from typing import BinaryIO
 
@@ -20,11 +21,14 @@ from prefect_seedance.clips.record_format import Record, parse_record, serialize
 from prefect_seedance.clips.records import Attempt, clip_prefix
 from prefect_seedance.clips.sources import Sources, expiry, is_lost
 from prefect_seedance.errors import ArchiveError, DeadlineError, IntegrityError, TemporaryFileError
+from prefect_seedance.options import Waiting
 from prefect_seedance.printable import one_line
+from prefect_seedance.storage.file_names import download_name, safe_name
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storage.tempfiles import temporary_file, translated_errors
-from prefect_seedance.video.decoding import probe_foreign
-from prefect_seedance.video.probe import VideoFacts, detect_container
+from prefect_seedance.video.decoding import Examination, examine_foreign, probe_foreign
+from prefect_seedance.video.facts import VideoFacts, detect_container
+from prefect_seedance.video.kept_scans import KeptScans
 
 _RATIO_TOLERANCE = 0.025
 """Sizes are multiples of a block of pixels, so ratios are not exact: 864×496 for 16:9 is 2.02 % off."""
@@ -71,11 +75,18 @@ class Clip(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Archivist:
-    """Archives clips of one account in one store, eight at a time."""
+    """Archives clips of one account in one store, eight at a time.
+
+    Attributes:
+        scans: Keeps the scans of archived videos for their inspection, if they are wanted.
+        settling_seconds: As in `Sources`.
+    """
 
     store: Store
     client: SeedanceClient
     downloader: Downloader
+    scans: KeptScans = field(default_factory=KeptScans)
+    settling_seconds: float = Waiting().settling_seconds
     _gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_CONCURRENT_DOWNLOADS))
     _decoders: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="seedance-decoder")
@@ -93,7 +104,7 @@ class Archivist:
             deadline: By the event loop's clock.
 
         Raises:
-            LinkExpiredError: The API no longer serves the video.
+            LinkExpiredError: The API does not serve the video.
             IntegrityError: The video stays incomplete or undecodable.
             DeadlineError: The deadline came first; run again to continue.
             ArchiveError: No link serves the video, or the archive or a temporary file cannot be written.
@@ -104,7 +115,7 @@ class Archivist:
         try:
             async with asyncio.timeout_at(deadline), self._gate:
                 with temporary_file() as file:
-                    return await self._archive(attempt, file)
+                    return await self._archive(attempt, file, deadline=deadline)
         except TimeoutError:
             raise DeadlineError(
                 f"{attempt.intent.name} is generated and paid for, but was not archived before the deadline; "
@@ -115,13 +126,13 @@ class Archivist:
                 raise
             raise type(error)(f"{error}; {until}") from error
 
-    async def _archive(self, attempt: Attempt, file: BinaryIO) -> Clip:
+    async def _archive(self, attempt: Attempt, file: BinaryIO, *, deadline: float) -> Clip:
         intent = attempt.intent
-        if found := await self._recovered(intent.fingerprint, file):
-            sha256, facts = found
+        if found := await self._recovered(attempt, file):
+            sha256, (facts, scan, _) = found
         else:
-            sha256, facts = await self._verified(attempt, file)
-            await self._store(intent.fingerprint, file, sha256=sha256)
+            sha256, (facts, scan, _) = await self._verified(attempt, file, deadline=deadline)
+            await self._store(intent.fingerprint, file, sha256=sha256, name=intent.name)
         clip = Clip(
             fingerprint=intent.fingerprint,
             name=intent.name,
@@ -138,41 +149,55 @@ class Archivist:
             archived_at=wall_clock.now(),
         )
         if await self.store.create(_record_key(intent.fingerprint), serialize_record(clip)):
+            if scan:
+                self.scans.put(clip.key, scan)
             return clip
         return await find_clip(self.store, intent.fingerprint) or clip  # another process was first
 
-    async def _recovered(self, fingerprint: str, file: BinaryIO) -> tuple[str, VideoFacts] | None:
+    async def _recovered(self, attempt: Attempt, file: BinaryIO) -> tuple[str, Examination] | None:
         """Return a video that is stored already, because a run crashed before it wrote the record."""
+        fingerprint = attempt.intent.fingerprint
         for key in await self.store.keys(clip_prefix(fingerprint)):
             if not _VIDEO.search(key):
                 continue
             sha256 = await self.store.fetch(key, file)
             if sha256 and key == _video_key(fingerprint, sha256):
                 with suppress(IntegrityError):
-                    return sha256, await self._probe(file)
+                    return sha256, await self._decode(attempt, file)
         return None
 
-    async def _store(self, fingerprint: str, file: BinaryIO, *, sha256: str) -> None:
+    async def _store(self, fingerprint: str, file: BinaryIO, *, sha256: str, name: str) -> None:
         """Store a video under its digest, so that a run that was served other bytes does not replace it."""
-        key = _video_key(fingerprint, sha256)
-        await self.store.put(key, file, media_type="video/mp4", metadata={"sha256": sha256})
+        key, metadata = _video_key(fingerprint, sha256), {"sha256": sha256}
+        metadata |= download_name(f"{safe_name(name)}.mp4")
+        await self.store.put(key, file, media_type="video/mp4", metadata=metadata)
         if await self.store.size_bytes(key) != file.seek(0, SEEK_END):
             raise ArchiveError(
                 f"{self.store.link(key)} does not have the size of the video; run again to store it again"
             )
 
-    async def _probe(self, file: BinaryIO) -> VideoFacts:
+    async def _decode(self, attempt: Attempt, file: BinaryIO) -> Examination:
         """Decode the video in a child, whose thread has its own pool, so that ledger writes do not wait."""
-        return await probe_foreign(file, executor=self._decoders)
+        if not self.scans.are_wanted:
+            return Examination(await probe_foreign(file, executor=self._decoders))
+        has_images = bool(attempt.intent.request.input.image_urls)
+        return await examine_foreign(file, wants_ends=has_images, executor=self._decoders)
 
-    async def _verified(self, attempt: Attempt, file: BinaryIO) -> tuple[str, VideoFacts]:
+    async def _verified(
+        self, attempt: Attempt, file: BinaryIO, *, deadline: float
+    ) -> tuple[str, Examination]:
         """Download and verify the video; if that fails, store what arrived, because it was paid for.
 
         Only a video is stored: other bytes may be a page that is not for everyone who reads the archive.
         """
-        sources = Sources(client=self.client, downloader=self.downloader, decode=self._probe)
+        sources = Sources(
+            client=self.client,
+            downloader=self.downloader,
+            decode=partial(self._decode, attempt),
+            settling_seconds=self.settling_seconds,
+        )
         try:
-            return await sources.fetch(attempt, file)
+            return await sources.fetch(attempt, file, deadline=deadline)
         except TemporaryFileError:
             raise
         except ArchiveError as error:

@@ -8,7 +8,7 @@ from prefect_seedance.api import wall_clock
 from prefect_seedance.api.models import result_lifetime
 from prefect_seedance.api.wire import Generation
 from prefect_seedance.clips.records import Attempt, Outcome
-from prefect_seedance.errors import NotFoundError, SeedanceError, may_retry_read
+from prefect_seedance.errors import NotFoundError, RedirectedError, SeedanceError, may_retry_read
 
 Answer = Generation | SeedanceError
 """What a status read returns: a state, or the error of the API or the connection."""
@@ -24,12 +24,16 @@ class Oddity(StrEnum):
     """The API does not know the generation."""
     no_url = "no URL"
     """The API reports success without a usable URL."""
+    redirected = "redirected"
+    """Something before the API redirects the request."""
 
     @classmethod
     def of(cls, answer: Answer) -> "Oddity | None":
         """Return the oddity of an answer, or None."""
         if isinstance(answer, NotFoundError):
             return cls.not_found
+        if isinstance(answer, RedirectedError):
+            return cls.redirected
         if isinstance(answer, Generation) and answer.state == "success" and not answer.result_urls:
             return cls.no_url
         return None

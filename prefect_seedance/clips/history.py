@@ -98,12 +98,24 @@ class ClipHistory:
         return self.status is ClipStatus.new
 
 
-async def clip_histories(store: Store, fingerprints: Iterable[str]) -> Mapping[str, ClipHistory]:
-    """Read the records of these clips, by fingerprint."""
+async def clip_histories(
+    store: Store, fingerprints: Iterable[str], *, skip_archived: bool = False
+) -> Mapping[str, ClipHistory]:
+    """Read the records of these clips, by fingerprint.
+
+    Args:
+        store: The archive.
+        fingerprints: Of the clips.
+        skip_archived: Whether to read no attempts of archived clips, about which nothing is to be decided.
+    """
     ledger, readers = Ledger(store), asyncio.Semaphore(CONCURRENT_READS)
 
     async def read(fingerprint: str) -> tuple[str, ClipHistory]:
         async with readers:
+            if skip_archived:
+                found = await or_unreadable(find_clip, store, fingerprint)
+                if isinstance(found, Clip):
+                    return fingerprint, ClipHistory(fingerprint, clip=found)
             (attempts, unreadable), clip = await asyncio.gather(
                 ledger.readable_attempts(fingerprint), or_unreadable(find_clip, store, fingerprint)
             )

@@ -8,7 +8,8 @@ clips/<fingerprint>/attempt-001/accepted.json   the API's answer: the generation
 clips/<fingerprint>/attempt-001/outcome.json    how the attempt ended
 ```
 
-Two more correct a record that was created too early: ``late-accepted.json`` and ``late-outcome.json``.
+``no-answer.json`` notes that the run which submitted the attempt lost the answer. Two more correct a record
+that was created too early: ``late-accepted.json`` and ``late-outcome.json``.
 An empty ``productions/<name>/bought/<fingerprint>`` notes that a production has submitted a clip.
 
 A run claims an attempt by creating its intent: if several try, the store lets one succeed.
@@ -27,10 +28,12 @@ from prefect_seedance.clips.records import (
     INTENT_FILE,
     LATE_ACCEPTANCE_FILE,
     LATE_OUTCOME_FILE,
+    LOST_ANSWER_FILE,
     OUTCOME_FILE,
     Acceptance,
     Attempt,
     Intent,
+    LostAnswer,
     Outcome,
     Result,
     attempt_prefix,
@@ -93,9 +96,13 @@ class Ledger:
         unreadable = [result for result in results if isinstance(result, UnreadableRecordError)]
         return tuple(sorted(attempts, key=lambda attempt: attempt.intent.number)), tuple(unreadable)
 
+    async def intent(self, fingerprint: str, number: int = 1) -> Intent | None:
+        """Read the intent of an attempt, or return None if no run claimed it."""
+        return await self._find(attempt_prefix(fingerprint, number) + INTENT_FILE, Intent)
+
     async def attempt(self, fingerprint: str, number: int) -> Attempt | None:
         """Read one attempt, or return None if no run claimed it."""
-        intent = await self._find(attempt_prefix(fingerprint, number) + INTENT_FILE, Intent)
+        intent = await self.intent(fingerprint, number)
         return await self.refreshed(Attempt(intent=intent)) if intent else None
 
     async def refreshed(self, attempt: Attempt) -> Attempt:
@@ -106,7 +113,12 @@ class Ledger:
             acceptance = await self._find(attempt.key + LATE_ACCEPTANCE_FILE, Acceptance) or acceptance
         if acceptance and outcome and outcome.result is not Result.success:
             outcome = await self._find(attempt.key + LATE_OUTCOME_FILE, Outcome) or outcome
-        return Attempt.of(attempt.intent, acceptance, outcome)
+        latest = Attempt.of(attempt.intent, acceptance, outcome)
+        if not latest.undecided:
+            return latest
+        note = attempt.key + LOST_ANSWER_FILE
+        is_lost = attempt.has_lost_answer or await self._store.read(note) is not None
+        return latest.model_copy(update={"has_lost_answer": is_lost})
 
     async def fingerprints(self) -> tuple[str, ...]:
         """List every clip that was ever submitted."""
@@ -146,6 +158,12 @@ class Ledger:
         """Return whether this very intent is recorded, although the store reported otherwise."""
         recorded = await self._find(Attempt(intent=intent).key + INTENT_FILE, Intent)
         return recorded is not None and recorded.nonce == intent.nonce != ""
+
+    async def note_lost_answer(self, attempt: Attempt, reason: str) -> Attempt:
+        """Record that the run lost the answer to its own submission, and return the attempt with that."""
+        lost = LostAnswer(lost_at=wall_clock.now(), reason=reason.encode(errors="replace").decode())
+        await self._create(attempt.key + LOST_ANSWER_FILE, lost)
+        return attempt.model_copy(update={"has_lost_answer": True})
 
     async def accept(
         self, attempt: Attempt, generation_id: str, *, resolved_by: str | None = None

@@ -24,7 +24,7 @@ _log = get_logger(__name__)
 _CONCURRENT_POLLS = 16
 """Status reads under way at once, however many generations are in flight."""
 
-_SHARE_OF_BUDGET = 0.5
+_SHARE_OF_BUDGET = 0.75
 """Share of the account's requests that polls may use; the rest is for submissions and other programs."""
 
 _MIN_PAUSE_SECONDS = 1.0
@@ -45,13 +45,17 @@ class Poller:
 
     Attributes:
         listeners: Called for every new state of every generation.
+        failure: The error of the latest read; None if it succeeded.
     """
 
     def __init__(self, client: SeedanceClient, *, waiting: Waiting = Waiting()) -> None:
         self.listeners: set[Listener] = set()
+        self.failure: SeedanceError | None = None
         self._client = client
         self._waiting = waiting
         self._pending: set[PendingGeneration] = set()
+        self._due_soon: set[PendingGeneration] = set()
+        """Those that may have ended: only they use up requests."""
         self._queue: DelayQueue[PendingGeneration] = DelayQueue()
         self._callbacks_fail = False
         self._times = GenerationTimes()
@@ -98,6 +102,7 @@ class Poller:
         finally:
             is_late = pending.ended.cancel()
             self._pending.discard(pending)
+            self._due_soon.discard(pending)
             self._queue.drop(pending)
         if is_late:
             raise DeadlineError(str(pending))
@@ -218,6 +223,8 @@ class Poller:
         """Read the status, and end the wait if the answer is final."""
         clock = asyncio.get_running_loop().time
         sent, pending.last_read, pending.next_read = clock(), math.inf, math.inf
+        if not pending.ended.done():
+            self._due_soon.add(pending)
         answer = await self._answer(pending.attempt)
         received = pending.last_read = clock()
         lasted = pending.odd_answers.add(answer, sent=sent, received=received)
@@ -240,10 +247,11 @@ class Poller:
 
     def _note(self, pending: PendingGeneration, answer: Answer) -> None:
         if isinstance(answer, Generation):
-            pending.errors = 0
+            pending.errors, self.failure = 0, None
             self._notify(pending, answer)
         else:
             pending.errors += 1
+            self.failure = answer
             pending.last_error = str(answer)
 
     def _notify(self, pending: PendingGeneration, generation: Generation) -> None:
@@ -260,7 +268,7 @@ class Poller:
     def _pause_seconds(self, pending: PendingGeneration) -> float:
         """Return the time between two reads of the status."""
         reads_per_second = self._client.requests_per_minute / 60 * _SHARE_OF_BUDGET
-        interval = max(self._waiting.poll_every_seconds, len(self._pending) / reads_per_second)
+        interval = max(self._waiting.poll_every_seconds, len(self._due_soon) / reads_per_second)
         return max(interval, min(interval * 2.0 ** min(pending.errors, 10), _MAX_PAUSE_SECONDS))
 
 

@@ -39,7 +39,7 @@ class Purchase:
     """One attempt to buy a generation.
 
     Attributes:
-        request: The request to send: that of the intent, with the callback's token.
+        request: The request to send: as in the intent, with the callback's token and the images' signatures.
     """
 
     client: SeedanceClient
@@ -68,8 +68,7 @@ class Purchase:
             generation_id = await self.client.submit(self.request, model=self.intent.model, permit=permit)
         except SeedanceError as error:
             if not error.outcome_known:
-                message = f"{unresolved_message(self.ledger, self.intent)} ({error})"
-                raise SubmissionUnresolvedError(message) from error
+                raise SubmissionUnresolvedError(await self._lost(attempt, error)) from error
             await self._until_written(functools.partial(self._conclude, error))
             if may_retry_submission(error) or isinstance(error, NotSentError):
                 return None
@@ -98,6 +97,12 @@ class Purchase:
         """Record that nothing was started."""
         outcome = Outcome.of_refusal(error, kind=refusal_kind(error))
         return await self.ledger.conclude(Attempt(intent=self.intent), outcome)
+
+    async def _lost(self, attempt: Attempt, error: SeedanceError) -> str:
+        """Record that no answer will follow, if the archive can be written, and return a message about it."""
+        with suppress(ArchiveError):
+            attempt = await _bounded(self.ledger.note_lost_answer(attempt, str(error)))
+        return f"{unresolved_message(self.ledger, attempt)} ({error})"
 
     async def _record(self, attempt: Attempt, generation_id: str) -> Attempt:
         """Record the answer; the log has the id as soon as the first try fails."""

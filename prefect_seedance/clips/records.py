@@ -18,6 +18,8 @@ ACCEPTANCE_FILE: Final = "accepted.json"
 OUTCOME_FILE: Final = "outcome.json"
 NO_RESULT: Final = "NO_RESULT"
 """Code of an outcome without a video, although the API reported no failure."""
+LOST_ANSWER_FILE: Final = "no-answer.json"
+"""Recorded by the run that submitted it when the answer was lost, so that no one waits for it."""
 LATE_ACCEPTANCE_FILE: Final = "late-accepted.json"
 """The API's answer to the run, recorded after another generation was adopted by mistake."""
 LATE_OUTCOME_FILE: Final = "late-outcome.json"
@@ -42,11 +44,13 @@ class Intent(Record):
     Attributes:
         number: Counts the attempts at this clip, from 1.
         name: The clip's name in the storyboard.
+        take: The version of the clip; None in the oldest records.
         asked_by: Host, process and, within Prefect, the flow run that submits.
         run_id: Distinguishes the run that submits from all others; empty in the oldest records.
         nonce: Distinguishes this record from those of other runs that claim the same attempt.
         settles_by: The run that wrote this records the answer before this time, or never.
-        request: The request; its callback URL lacks the token, which only the API receives.
+        request: The request; its URLs lack the callback's token and the images' signatures, which only the
+            API receives.
         continued_by: Names of the Prefect resources to trigger once the generation has ended. Empty if
             the run waits for the generation itself.
     """
@@ -64,6 +68,7 @@ class Intent(Record):
     run_id: str = ""
     nonce: str = ""
     continued_by: tuple[str, ...] = ()
+    take: int | None = None
 
     @property
     def label(self) -> str:
@@ -81,6 +86,17 @@ class Acceptance(Record):
     generation_id: str
     accepted_at: AwareDatetime
     resolved_by: str | None = None
+
+
+class LostAnswer(Record):
+    """A submission whose answer did not arrive, or was not usable; only its existence counts.
+
+    Attributes:
+        reason: The error of the request.
+    """
+
+    lost_at: AwareDatetime
+    reason: str
 
 
 class Result(StrEnum):
@@ -194,13 +210,18 @@ class Outcome(Record):
 
 
 class Attempt(BaseModel):
-    """One paid try at a clip: its records so far."""
+    """One paid try at a clip: its records so far.
+
+    Attributes:
+        has_lost_answer: Whether the run that submitted it recorded that it has no answer.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     intent: Intent
     acceptance: Acceptance | None = None
     outcome: Outcome | None = None
+    has_lost_answer: bool = False
 
     @classmethod
     def of(cls, intent: Intent, acceptance: Acceptance | None, outcome: Outcome | None) -> Self:
@@ -250,6 +271,8 @@ class Attempt(BaseModel):
 
         Never longer than the run allowed itself, even if its clock is ahead of ours.
         """
+        if self.has_lost_answer:
+            return 0.0
         left = self.intent.settles_by - wall_clock.now()
         return max(0.0, min(left, self.intent.settles_by - self.intent.asked_at).total_seconds())
 

@@ -13,6 +13,7 @@ from prefect_seedance.api import wall_clock
 from prefect_seedance.api.callback_urls import AttemptRef, Callbacks
 from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.api.permit import Permit
+from prefect_seedance.api.signatures import unsigned
 from prefect_seedance.api.wire import GenerateRequest
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.purchase import Purchase
@@ -22,7 +23,9 @@ from prefect_seedance.clips.retry import decisive, failure, forbidding
 from prefect_seedance.clips.unresolved import wait_until_resolved
 from prefect_seedance.errors import (
     ArchiveError,
+    ConnectionFailedError,
     DeadlineError,
+    SeedanceError,
     SubmissionUnresolvedError,
 )
 from prefect_seedance.options import RetryPolicy
@@ -101,9 +104,16 @@ class Submitter:
                 if not self._expects_callback or isinstance(error.__cause__, ArchiveError):
                     raise  # a message with the id of an accepted generation must reach the author
                 unresolved = error
-        raise unresolved or DeadlineError(
-            f"{clip.name} was not submitted before the deadline and cost nothing; run again to continue"
-        )
+        raise unresolved or self._late(clip)
+
+    def _late(self, clip: PlannedClip) -> SeedanceError:
+        """Return the error of a clip that was not submitted in time, with what has prevented it."""
+        refusal = self.client.account.submissions.refusal
+        reason = f" ({refusal})" if refusal else ""
+        message = f"{clip.name} was not submitted before the deadline and cost nothing{reason}"
+        if isinstance(refusal, ConnectionFailedError):
+            return ConnectionFailedError(f"{message}. Check the base URL and the network, then run again")
+        return DeadlineError(f"{message}; run again to continue")
 
     def _paid(self, attempts: Sequence[Attempt]) -> Attempt | None:
         """Return an attempt that this run may have paid for: it pays for a clip once."""
@@ -143,9 +153,6 @@ class Submitter:
 
     def _intent(self, clip: PlannedClip, request: GenerateRequest, *, number: int) -> Intent:
         now = wall_clock.now()
-        if self.callbacks:
-            changes = {"request_type": "callback", "callback_url": self.callbacks.base}
-            request = request.model_copy(update=changes)
         return Intent(
             fingerprint=clip.fingerprint,
             number=number,
@@ -153,13 +160,14 @@ class Submitter:
             production=self.production,
             model=clip.model or self.client.model,
             base_url=self.client.base_url,
-            request=request,
+            request=_without_signatures(request),
             asked_by=self._run,
             asked_at=now,
             settles_by=now + timedelta(seconds=self._settling_seconds),
             run_id=self.run_id,
             nonce=secrets.token_hex(8),
             continued_by=self.continued_by,
+            take=clip.take,
         )
 
     @property
@@ -195,18 +203,32 @@ class Submitter:
             seconds_left = deadline - asyncio.get_running_loop().time()
             # Before the intent: a process that is stopped in between has less time to send.
             permit = Permit.lasting(min(self.client.timeout_seconds, seconds_left))
+            if self.callbacks:
+                changes = {"request_type": "callback", "callback_url": self.callbacks.base}
+                request = request.model_copy(update=changes)
             intent = self._intent(clip, request, number=number)
             purchase = Purchase(
-                client=self.client, ledger=self.ledger, intent=intent, request=self._with_callback_url(intent)
+                client=self.client,
+                ledger=self.ledger,
+                intent=intent,
+                request=self._with_callback_url(request, intent),
             )
             return await purchase.make(permit)
 
-    def _with_callback_url(self, intent: Intent) -> GenerateRequest:
+    def _with_callback_url(self, request: GenerateRequest, intent: Intent) -> GenerateRequest:
         """Return the request with the attempt's token, which is only sent to the API."""
         if self.callbacks is None:
-            return intent.request
+            return request
         url = self.callbacks.url(AttemptRef(intent.fingerprint, intent.number))
-        return intent.request.model_copy(update={"callback_url": url})
+        return request.model_copy(update={"callback_url": url})
+
+
+def _without_signatures(request: GenerateRequest) -> GenerateRequest:
+    """Return the request as it is recorded: a signature gives access to the image."""
+    clip_input = request.input.model_copy(
+        update={"image_urls": tuple(map(unsigned, request.input.image_urls))}
+    )
+    return request.model_copy(update={"input": clip_input})
 
 
 def _new_failure(attempts: Sequence[Attempt], known: Sequence[Attempt]) -> Attempt | None:

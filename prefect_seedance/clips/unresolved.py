@@ -46,24 +46,24 @@ async def wait_until_resolved(
     if not last.undecided:
         return last
     clock = asyncio.get_running_loop().time
-    over = clock() + (_callback_seconds(last) if expect_callback else last.settling_seconds)
+    latest, over = last, clock() + _settling_seconds(last, expect_callback=expect_callback)
     while clock() < min(over, deadline):
         await asyncio.sleep(_POLL_EVERY_SECONDS)
-        latest = await ledger.refreshed(last)
+        latest = await ledger.refreshed(latest)
         if not latest.undecided:
             return latest
+        over = min(over, clock() + _settling_seconds(latest, expect_callback=expect_callback))
     if over > deadline:
         raise DeadlineError(
-            f"{last.intent.name} is being submitted by {last.intent.asked_by}, and no answer was recorded "
-            "before the deadline; run again to continue"
+            f"{submitting_message(latest)}. No answer was recorded before the deadline; run again to continue"
         )
-    raise SubmissionUnresolvedError(unresolved_message(ledger, last.intent))
+    raise SubmissionUnresolvedError(unresolved_message(ledger, latest))
 
 
-def _callback_seconds(attempt: Attempt) -> float:
+def _settling_seconds(attempt: Attempt, *, expect_callback: bool) -> float:
     """Return how long the answer to an attempt may still be recorded, by its run or after a callback."""
     intent = attempt.intent
-    if not attempt.awaits_callback:
+    if not (expect_callback and attempt.awaits_callback):
         return attempt.settling_seconds
     _, slowest = generation_seconds(intent.model, intent.request.input.duration)
     called_by = intent.asked_at + timedelta(seconds=slowest + _CALLBACK_DELAY_SECONDS)
@@ -71,14 +71,31 @@ def _callback_seconds(attempt: Attempt) -> float:
     return max(0.0, min(latest - wall_clock.now(), latest - intent.asked_at).total_seconds())
 
 
-def unresolved_message(ledger: Ledger, intent: Intent) -> str:
+def submitting_message(attempt: Attempt) -> str:
+    """Return a message about an attempt whose run may still record the answer, and until when."""
+    intent = attempt.intent
+    return (
+        f"{intent.name} is being submitted by {intent.asked_by}, which may record an answer until "
+        f"{_end_of_settling(attempt)}"
+    )
+
+
+def unresolved_message(ledger: Ledger, attempt: Attempt) -> str:
     """Return a message about an unresolved attempt that ends with the command to resolve it."""
+    intent = attempt.intent
+    lost = f"from {_end_of_settling(attempt)} on, --lost" if attempt.settling_seconds else "--lost"
     return (
         f"{intent.name}: attempt {intent.number} was submitted at {intent.asked_at:%Y-%m-%d %H:%M:%S} UTC "
         f"by {intent.asked_by}, and no answer is recorded: a paid generation may exist, so the clip "
         f"is not submitted again. Find the generation in your account, then run: "
-        f"{resolve_command(ledger, intent)} --adopt TASKID (or --lost, if there is none)"
+        f"{resolve_command(ledger, intent)} --adopt TASKID (or {lost}, if there is none)"
     )
+
+
+def _end_of_settling(attempt: Attempt) -> str:
+    """Return when the time for an answer ends, by this machine's clock, rounded up to a second."""
+    end = wall_clock.now() + timedelta(seconds=attempt.settling_seconds + 1)
+    return f"{end:%H:%M:%S} UTC"
 
 
 def resolve_command(ledger: Ledger, intent: Intent) -> str:
@@ -104,6 +121,8 @@ class Resolver:
 
     async def adopt(self, clip: str, generation_id: str, *, client: SeedanceClient) -> Attempt:
         """Record that the API accepted an unresolved attempt under this id, if the API knows the id.
+
+        This needs no wait for the run's own answer, which overrules the adoption if it is recorded after all.
 
         Args:
             clip: The clip's fingerprint, or the beginning of it.
@@ -169,7 +188,7 @@ class Resolver:
         Raises:
             SetupError: No such clip is unresolved.
         """
-        attempt = await self._attempt(clip)
+        attempt = await self._settled(await self._attempt(clip))
         return await self.ledger.conclude(attempt, Outcome.of_loss(resolved_by=self.resolved_by))
 
     async def _attempt(self, clip: str) -> Attempt:
@@ -186,17 +205,22 @@ class Resolver:
             raise SetupError(
                 f"Clip {clip} has no unresolved submission; its status is in: prefect-seedance ledger"
             )
-        (attempt, *_), now = undecided, wall_clock.now()
-        if attempt.settling_seconds and attempt.intent.asked_at <= now + _CLOCKS_DIFFER:
-            raise SetupError(
-                f"{attempt.intent.asked_by} may still record an answer for {attempt.intent.name}; "
-                f"try again in {attempt.settling_seconds:.0f} s"
-            )
+        return undecided[0]
+
+    async def _settled(self, attempt: Attempt) -> Attempt:
+        """Return an attempt to which its run can no longer record an answer.
+
+        Raises:
+            SetupError: The run may still record one, or has just done so.
+        """
+        if attempt.settling_seconds and attempt.intent.asked_at <= wall_clock.now() + _CLOCKS_DIFFER:
+            raise SetupError(f"{submitting_message(attempt)}; declare it lost after that")
         await asyncio.sleep(attempt.settling_seconds)  # its clock is ahead, so its times tell only how long
         answered = await self.ledger.refreshed(attempt)
         if not answered.undecided:
             raise SetupError(
-                f"Clip {clip} has no unresolved submission; its status is in: prefect-seedance ledger"
+                f"Clip {attempt.intent.fingerprint[:12]} has no unresolved submission; "
+                "its status is in: prefect-seedance ledger"
             )
         return attempt
 

@@ -14,7 +14,8 @@ from prefect_seedance.film.scenes import Gap, Part, Scene
 from prefect_seedance.options import JoinStyle
 from prefect_seedance.storage.store import Store
 from prefect_seedance.video.concat import Concatenation, FormatMismatchError, index_bytes
-from prefect_seedance.video.probe import Segment, VideoFacts
+from prefect_seedance.video.facts import VideoFacts
+from prefect_seedance.video.probe import Segment
 from prefect_seedance.video.slate import draw_slate
 from prefect_seedance.video.transcode import Transcoder
 from prefect_seedance.video.transcode_sound import SAMPLE_RATE

@@ -4,63 +4,36 @@ import asyncio
 import hashlib
 import io
 import json
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from os import SEEK_END
-from typing import BinaryIO, Literal, cast
+from typing import BinaryIO, cast
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from prefect_seedance.errors import ArchiveError
 from prefect_seedance.film.assembly import assemble
-from prefect_seedance.film.scenes import Gap, Part, Scene
+from prefect_seedance.film.scenes import Film, Join, Scene
 from prefect_seedance.options import JoinStyle
+from prefect_seedance.storage.file_names import download_name, safe_name
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storage.tempfiles import GuardedFile, temporary_file
 from prefect_seedance.video.probe import open_video, tracks
 from prefect_seedance.video.transcode import Transcoder
 
-_RECIPE_VERSION = 1
+_RECIPE_VERSIONS = {"copied": 1, "exact": 2}
 """Raised whenever the same clips are joined in another way, so that films are joined again."""
 
 _TOLERANCE_SECONDS = 0.02
 """Half of a frame."""
 
 
-class Film(BaseModel):
-    """The record of a film: a production's clips in order, as one video.
+_NUMBERED = re.compile(r"film-[0-9a-f]{12}\.mp4")
+"""The name of a film with its digest."""
 
-    Attributes:
-        schema_version: Raised whenever an older reader would misread this version.
-        key: Key of the film; it contains the digest, so its content never changes.
-        stable_key: Key of the production's latest film, always the same.
-        join: ``copied``: without re-encoding. ``exact``: re-encoded to one size, frame rate and sample rate.
-        reason: Why the clips could not be copied; None if they were, or if exact was requested.
-        parts: The sections, in order, without gaps.
-        gaps: The missing clips.
-        recipe: Digest of everything that decides the film; the same recipe is not joined again.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    schema_version: Literal[1] = 1
-    production: str
-    title: str
-    key: str
-    stable_key: str
-    sha256: str
-    size_bytes: int
-    duration_seconds: float
-    width: int
-    height: int
-    frame_rate: float
-    has_sound: bool
-    join: Literal["copied", "exact"]
-    reason: str | None = None
-    parts: tuple[Part, ...]
-    gaps: tuple[Gap, ...] = ()
-    recipe: str
-    joined_at: datetime
+_POINTING = ("film.json", "manifest.json", "report.html")
+"""The files of a production that may point to a film by this name."""
 
 
 async def join_clips(
@@ -82,11 +55,12 @@ async def join_clips(
         ArchiveError: If there is no clip, or the archive or the temporary folder cannot be written.
     """
     last = await find_film(store, production)
-    if last and last.recipe == _recipe(scenes, style) and await _is_stored(store, last):
+    if last and last.recipe == _recipe(scenes, style, join=last.join) and await _is_stored(store, last):
         return last
     with temporary_file() as file:
         made = await assemble(store, scenes, style=style, out=cast(BinaryIO, GuardedFile(file)))
         sha256 = await asyncio.to_thread(_digest, file, seconds=made.end_seconds)
+        join: Join = "exact" if isinstance(made.joiner, Transcoder) else "copied"
         film = Film(
             production=production,
             title=title,
@@ -99,14 +73,15 @@ async def join_clips(
             height=made.model.height,
             frame_rate=made.model.frame_rate,
             has_sound=made.has_sound,
-            join="exact" if isinstance(made.joiner, Transcoder) else "copied",
+            join=join,
             reason=made.reason,
             parts=tuple(made.parts),
             gaps=tuple(made.gaps),
-            recipe=_recipe(made.scenes, style),
+            recipe=_recipe(made.scenes, style, join=join),
             joined_at=datetime.now(UTC),
         )
-        await store.put(film.key, file, media_type="video/mp4")
+        metadata = download_name(f"{safe_name(title) or production}.mp4")
+        await store.put(film.key, file, media_type="video/mp4", metadata=metadata)
     await store.copy(film.key, film.stable_key)
     await store.put(_key(production, "film.json"), film.model_dump_json(indent=2).encode())
     return film
@@ -121,6 +96,24 @@ async def find_film(store: Store, production: str) -> Film | None:
         return Film.model_validate_json(content)
     except ValidationError:
         return None
+
+
+async def prune_films(store: Store, production: str) -> None:
+    """Delete the production's former films, except those that its record, manifest or report points to.
+
+    A film can be joined again at no cost, from the clips.
+
+    Raises:
+        ArchiveError: If the archive cannot be read, or does not permit it.
+    """
+    names = await store.names(_key(production, "").rstrip("/"))
+    former = [name for name in names if _NUMBERED.fullmatch(name)]
+    if len(former) <= 1:
+        return
+    pointing = [await store.read(_key(production, file)) or b"" for file in _POINTING]
+    for name in former:
+        if not any(name.encode() in content for content in pointing):
+            await store.delete(_key(production, name))
 
 
 async def _is_stored(store: Store, film: Film) -> bool:
@@ -149,7 +142,7 @@ def _digest(file: BinaryIO, *, seconds: float) -> str:
     return hashlib.file_digest(cast(io.BufferedRandom, file), "sha256").hexdigest()
 
 
-def _recipe(scenes: Sequence[Scene], style: JoinStyle) -> str:
+def _recipe(scenes: Sequence[Scene], style: JoinStyle, *, join: Join) -> str:
     """Return a digest of everything that decides a film's bytes."""
     shown = [
         [scene.number, scene.name, scene.seconds, scene.clip and scene.clip.sha256, scene.reason]
@@ -157,4 +150,5 @@ def _recipe(scenes: Sequence[Scene], style: JoinStyle) -> str:
         else [scene.number, scene.clip and scene.clip.sha256]
         for scene in scenes
     ]
-    return hashlib.sha256(json.dumps([_RECIPE_VERSION, style.model_dump(), shown]).encode()).hexdigest()
+    recipe = [_RECIPE_VERSIONS[join], style.model_dump(), shown]
+    return hashlib.sha256(json.dumps(recipe).encode()).hexdigest()

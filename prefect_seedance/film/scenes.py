@@ -1,6 +1,8 @@
-"""The sections of a film, planned and made."""
+"""A film and its sections, planned and made."""
 
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -53,6 +55,46 @@ class Gap(_Value):
     at_seconds: float
     is_slated: bool
     reason: str | None = None
+
+
+Join = Literal["copied", "exact"]
+"""How clips were joined."""
+
+
+class Film(BaseModel):
+    """The record of a film: a production's clips in order, as one video.
+
+    Attributes:
+        schema_version: Raised whenever an older reader would misread this version.
+        key: Key of the film; it contains the digest, so its content never changes.
+        stable_key: Key of the production's latest film, always the same.
+        join: ``copied``: without re-encoding. ``exact``: re-encoded to one size, frame rate and sample rate.
+        reason: Why the clips could not be copied; None if they were, or if exact was requested.
+        parts: The sections, in order, without gaps.
+        gaps: The missing clips.
+        recipe: Digest of everything that decides the film; the same recipe is not joined again.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    schema_version: Literal[1] = 1
+    production: str
+    title: str
+    key: str
+    stable_key: str
+    sha256: str
+    size_bytes: int
+    duration_seconds: float
+    width: int
+    height: int
+    frame_rate: float
+    has_sound: bool
+    join: Join
+    reason: str | None = None
+    parts: tuple[Part, ...]
+    gaps: tuple[Gap, ...] = ()
+    recipe: str
+    joined_at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,16 +1,14 @@
 """Inspect archived clips, and compare their ends with their images and neighbours."""
 
 import asyncio
-import io
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal
 
 from PIL import Image, ImageOps
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from prefect_seedance.api.addresses import PUBLIC_HOSTS, HostPolicy
 from prefect_seedance.api.models import CAPABILITIES
@@ -18,13 +16,14 @@ from prefect_seedance.api.resource import fetch
 from prefect_seedance.clips.archive import Clip, fetch_video
 from prefect_seedance.clips.image_hosting import hosted_key
 from prefect_seedance.clips.records import clip_prefix
-from prefect_seedance.errors import SeedanceError, StoryboardError
+from prefect_seedance.errors import ArchiveError, SeedanceError, StoryboardError
+from prefect_seedance.film.inspections import ClipInspection, Similarity, VideoInspection
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.image import SourceImage
 from prefect_seedance.storyboard.image_reader import MAX_PIXELS, open_image
-from prefect_seedance.video.decoding import scan_foreign
-from prefect_seedance.video.scan import Interval, Scan
-from prefect_seedance.video.similarity import similarity
+from prefect_seedance.video.decoding import examine_foreign
+from prefect_seedance.video.findings import Scan
+from prefect_seedance.video.kept_scans import KeptScans
 
 _FETCH_SECONDS = 20.0
 """For an image from elsewhere, which only serves a comparison."""
@@ -38,80 +37,6 @@ _MAX_FOREIGN_PIXELS = 25_000_000
 _COMPARED_SIZE = (1280, 1280)
 """A JPEG is decoded at the smallest scale above it. Comparing needs 256 lines."""
 
-_JPEG = {"quality": 85}
-"""Measured with detailed frames of 640×360: a still takes about 40 kB and has a similarity of 0.987."""
-
-
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class VideoInspection(_Value):
-    """The findings of one pass over a video; they depend on its bytes alone.
-
-    Attributes:
-        schema_version: Raised whenever the findings for the same video would differ.
-        sha256: Digest of the video.
-        black: Intervals with black frames.
-        frozen: Intervals without motion.
-        silent: Intervals without sound; empty if there is no sound track.
-        has_sound: Whether there is a sound track.
-        start_still: Key of the first frame, a JPEG of at most 360 lines.
-        middle_still: Key of the frame at half the duration.
-        end_still: Key of the last frame.
-    """
-
-    schema_version: Literal[1] = 1
-    sha256: str
-    black: tuple[Interval, ...] = ()
-    frozen: tuple[Interval, ...] = ()
-    silent: tuple[Interval, ...] = ()
-    has_sound: bool
-    start_still: str
-    middle_still: str
-    end_still: str
-    inspected_at: datetime
-
-
-class Similarity(_Value):
-    """The similarity of two images that should be the same.
-
-    Attributes:
-        ssim: Structural similarity of brightness or colours, whichever is lower: 1.0 is identical; two
-            images of one place reach about 0.8. None if they could not be compared.
-        reason: Why they could not be compared.
-    """
-
-    ssim: float | None = None
-    reason: str | None = None
-
-
-class Seams(_Value):
-    """How well a clip's ends match; None where there is nothing to match.
-
-    Attributes:
-        start: Its first frame against its start image.
-        end: Its last frame against its end image.
-        next: Its last frame against the next clip's first.
-    """
-
-    start: Similarity | None = None
-    end: Similarity | None = None
-    next: Similarity | None = None
-
-
-class ClipInspection(_Value):
-    """The findings about one clip.
-
-    Attributes:
-        start: Its first frame against its start image; None without a start image.
-        end: Its last frame against its end image; None without an end image.
-    """
-
-    inspection: VideoInspection
-    start: Similarity | None = None
-    end: Similarity | None = None
-
 
 @dataclass(frozen=True, kw_only=True)
 class Inspector:
@@ -119,10 +44,12 @@ class Inspector:
 
     Attributes:
         policy: Which hosts may be read from, to compare a clip with an image at a URL.
+        scans: Of videos that were archived a moment ago, which are not decoded again.
     """
 
     store: Store
     policy: HostPolicy = PUBLIC_HOSTS
+    scans: KeptScans = field(default_factory=KeptScans)
     _gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(os.cpu_count() or 1))
     _scanners: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="seedance-scan")
@@ -143,26 +70,32 @@ class Inspector:
         if known and not _is_incomplete(known, images):
             return known
         async with self._gate:
-            with await fetch_video(self.store, clip) as file:
-                seconds = clip.facts.duration_seconds
-                scanned = await scan_foreign(file, duration_seconds=seconds, executor=self._scanners)
+            scanned = self.scans.take(clip.key)
+            if scanned is None or (images and not scanned.ends):
+                scanned = await self._scan(clip, wants_ends=bool(images))
             inspection = ClipInspection(
                 inspection=await self._store_stills(clip, scanned), **await self._compare(scanned, images)
             )
         await self.store.put(key, inspection.model_dump_json(indent=2).encode())
         return inspection
 
+    async def _scan(self, clip: Clip, *, wants_ends: bool) -> Scan:
+        """Decode a clip that this run has not verified itself."""
+        with await fetch_video(self.store, clip) as file:
+            found = await examine_foreign(file, wants_ends=wants_ends, executor=self._scanners)
+        if found.scan is None:
+            raise ArchiveError(f"{self.store.link(clip.key)} cannot be scanned: {found.scan_error}")
+        return found.scan
+
     async def compare_next(self, inspection: ClipInspection, following: ClipInspection) -> Similarity:
         """Compare a clip's last frame with the first frame of the following clip."""
         stills = inspection.inspection.end_still, following.inspection.start_still
-        try:
-            contents = await asyncio.gather(*[self.store.read(key) for key in stills])
-        except SeedanceError as error:
-            return Similarity(reason=str(error))
-        end, start = (_decoded(content) for content in contents)
-        if end is None or start is None:
-            return Similarity(reason="a still is missing in the archive")
-        return Similarity(ssim=await self._measure(end, start))
+        async with self._gate:  # or the images of all cuts would be in memory at once
+            try:
+                contents = await asyncio.gather(*map(self.store.read, stills))
+            except SeedanceError as error:
+                return Similarity(reason=str(error))
+            return await asyncio.to_thread(_compare_stills, *contents)
 
     async def _recall(self, key: str) -> ClipInspection | None:
         content = await self.store.read(key)
@@ -177,8 +110,8 @@ class Inspector:
         keys = {
             name: f"{clip_prefix(clip.fingerprint)}still-{clip.sha256[:12]}-{name}.jpg" for name in stills
         }
-        for name, image in stills.items():
-            await self.store.put(keys[name], _jpeg(image), media_type="image/jpeg")
+        puts = [self.store.put(keys[name], image, media_type="image/jpeg") for name, image in stills.items()]
+        await asyncio.gather(*puts)
         return VideoInspection(
             sha256=clip.sha256,
             black=scanned.black,
@@ -193,7 +126,7 @@ class Inspector:
 
     async def _compare(self, scanned: Scan, images: Sequence[SourceImage]) -> Mapping[str, Similarity]:
         """Compare both ends of a clip with its images."""
-        found = await asyncio.gather(*map(self._similarity, (scanned.start, scanned.end), images))
+        found = await asyncio.gather(*map(self._similarity, scanned.ends, images))
         return dict(zip(("start", "end"), found, strict=False))
 
     async def _similarity(self, still: Image.Image, image: SourceImage) -> Similarity:
@@ -202,10 +135,10 @@ class Inspector:
         except SeedanceError as error:
             return Similarity(reason=str(error))
         most = MAX_PIXELS if image.is_local else _MAX_FOREIGN_PIXELS
-        expected = await asyncio.to_thread(_decoded, content, max_pixels=most)
-        if expected is None:
+        ssim = await asyncio.to_thread(_compare_image, still, content, max_pixels=most)
+        if ssim is None:
             return Similarity(reason=f"the image {image.stem} is missing, too large, or cannot be decoded")
-        return Similarity(ssim=await self._measure(still, ImageOps.fit(expected, still.size)))
+        return Similarity(ssim=ssim)
 
     async def _hosted(self, image: SourceImage) -> bytes | None:
         """Return the image as the API got it."""
@@ -218,8 +151,25 @@ class Inspector:
         )
         return found.content if found.is_success and len(found.content) <= _MAX_FETCHED_BYTES else None
 
-    async def _measure(self, a: Image.Image, b: Image.Image) -> float:
-        return round(await asyncio.to_thread(similarity, a, b), 4)
+
+def _compare_image(still: Image.Image, content: bytes | None, *, max_pixels: int) -> float | None:
+    """Compare a frame with an image that is cropped to its ratio; return None without an image."""
+    expected = _decoded(content, max_pixels=max_pixels)
+    return None if expected is None else _rounded(still, ImageOps.fit(expected, still.size))
+
+
+def _compare_stills(end: bytes | None, start: bytes | None) -> Similarity:
+    a, b = _decoded(end), _decoded(start)
+    if a is None or b is None:
+        return Similarity(reason="a still is missing in the archive")
+    return Similarity(ssim=_rounded(a, b))
+
+
+def _rounded(a: Image.Image, b: Image.Image) -> float:
+    # Loads FFmpeg, which few commands need.
+    from prefect_seedance.video.similarity import similarity  # noqa: PLC0415 -- see above
+
+    return round(similarity(a, b), 4)
 
 
 def _is_incomplete(inspection: ClipInspection, images: Sequence[SourceImage]) -> bool:
@@ -237,9 +187,3 @@ def _decoded(content: bytes | None, *, max_pixels: int = MAX_PIXELS) -> Image.Im
             return image.convert("RGB")
     except StoryboardError:
         return None
-
-
-def _jpeg(image: Image.Image) -> bytes:
-    file = io.BytesIO()
-    image.save(file, "JPEG", **_JPEG)
-    return file.getvalue()

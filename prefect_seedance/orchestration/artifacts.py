@@ -20,7 +20,7 @@ from prefect_seedance.printable import get_logger, one_line
 from prefect_seedance.report.formatting import format_time
 from prefect_seedance.report.links import Links
 from prefect_seedance.report.manifest import Entry, Manifest
-from prefect_seedance.report.render import Report
+from prefect_seedance.report.recipe import Report
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.plan import Plan
 
@@ -120,7 +120,7 @@ async def show_report(manifest: Manifest, report: Report, *, store: Store) -> No
 async def _leaflet(manifest: Manifest, report: Report, links: Links) -> str:
     """Return Markdown with links to film and report, or with their paths where the archive signs no URLs."""
     film = manifest.film
-    shown = {"Film": film.key if film else None, "Report": report.key}
+    shown = {"Film": film.stable_key if film else None, "Report": report.key}
     lines = [f"# {_plain(manifest.title)}", "", _plain(manifest.summary()), ""]
     for name, key in shown.items():
         if key:

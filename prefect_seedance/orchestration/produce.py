@@ -20,6 +20,7 @@ from prefect_seedance.production.progress import OnProgress, Progress, ignore
 from prefect_seedance.production.run import run
 from prefect_seedance.production.settings import RunSettings, StoredArchive
 from prefect_seedance.production.steps import PlainSteps
+from prefect_seedance.production.waits import OnWait
 from prefect_seedance.report.manifest import Manifest
 from prefect_seedance.storyboard.loader import Source
 from prefect_seedance.storyboard.parser import ParsedStoryboard
@@ -90,8 +91,8 @@ async def produce(
         prepared = await prepare(
             storyboard, settings, name=name, loading=loading, output=output, open_archive=open_archive
         )
-        if prepared.warning:
-            warn(prepared.warning)
+        for line in prepared.warning.splitlines():
+            warn(line)
         return await run_prepared(prepared, on_progress=on_progress)
 
     manifest = await cancel_on_signal(make())
@@ -99,7 +100,9 @@ async def produce(
     return manifest.raise_for_status(in_flight=not waiting.wait) if raises else manifest
 
 
-async def run_prepared(prepared: Prepared, *, on_progress: OnProgress = ignore) -> Manifest:
+async def run_prepared(
+    prepared: Prepared, *, on_progress: OnProgress = ignore, on_wait: OnWait = lambda _: None
+) -> Manifest:
     """Run a prepared production, in a flow run as tasks."""
     in_flow = artifacts.in_flow_run()
     continued_by = () if prepared.settings.waiting.wait else events.continuation()
@@ -113,10 +116,17 @@ async def run_prepared(prepared: Prepared, *, on_progress: OnProgress = ignore) 
             finished.add(progress.clip.fingerprint)
         on_progress(progress)
 
+    def report_wait(text: str) -> None:
+        if text:
+            warn(text)
+        on_wait(text)
+
     async with shared_session(settings) as shared:
         steps = (TaskSteps if in_flow else PlainSteps)(session=shared.session, settings=settings)
         async with artifacts.progress(prepared.plan, lambda: len(finished)):
-            manifest = await run(prepared, session=shared.session, steps=steps, on_progress=count)
+            manifest = await run(
+                prepared, session=shared.session, steps=steps, on_progress=count, on_wait=report_wait
+            )
     for announcement in manifest.announcements:
         events.model_deprecated(announcement, production=manifest.production)
     return manifest

@@ -10,8 +10,8 @@ from prefect.cache_policies import NO_CACHE
 
 from prefect_seedance.clips.archive import Clip
 from prefect_seedance.clips.records import Attempt
-from prefect_seedance.film.join import Film
-from prefect_seedance.film.seams import ClipInspection
+from prefect_seedance.film.inspections import ClipInspection
+from prefect_seedance.film.scenes import Film
 from prefect_seedance.options import JoinStyle, Waiting
 from prefect_seedance.orchestration import assets, events
 from prefect_seedance.orchestration.blocks import open_archive
@@ -20,7 +20,7 @@ from prefect_seedance.orchestration.states import flow_run
 from prefect_seedance.production.settings import RunSettings, StoredArchive
 from prefect_seedance.production.steps import PlainSteps, join_production, report_production
 from prefect_seedance.report.manifest import Manifest
-from prefect_seedance.report.render import Report
+from prefect_seedance.report.recipe import Report
 from prefect_seedance.storyboard.image import SourceImage
 from prefect_seedance.storyboard.plan import PlannedClip
 
@@ -141,7 +141,7 @@ async def join_film(
 async def write_report(
     manifest: Manifest, *, archive: str | StoredArchive = "", price_per_second: Decimal | None = None
 ) -> Report:
-    """Write the report page of a production beside its manifest, replacing an older one.
+    """Write the report page of a production beside its manifest, unless the stored page shows the same.
 
     Args:
         manifest: With the clips.

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 
+from prefect_seedance.api import wall_clock
 from prefect_seedance.clips.archive import Clip, find_clip
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.clips.ledger import Ledger
@@ -23,12 +25,14 @@ class Bookkeeper:
     """Accounts for the clips of one run.
 
     Attributes:
+        began_at: When the run began.
         seen: Attempts of this run, by fingerprint, in case the ledger cannot be read later.
     """
 
     store: Store
     ledger: Ledger
     settings: RunSettings
+    began_at: datetime = field(default_factory=wall_clock.now)
     seen: dict[str, Attempt] = field(default_factory=dict)
 
     async def explain(self, clip: PlannedClip, error: BaseException) -> Entry:
@@ -47,18 +51,29 @@ class Bookkeeper:
             billed = self._billed(attempts)
             return Entry.of(clip, ClipStatus.made, attempt=last, archived=archived, billed_seconds=billed)
         if last and last.undecided and not isinstance(error, SubmissionUnresolvedError):
-            error = SubmissionUnresolvedError(unresolved_message(self.ledger, last.intent))
+            error = SubmissionUnresolvedError(unresolved_message(self.ledger, last))
         is_unreadable = isinstance(error, UnreadableRecordError)
         status = ClipStatus.unreadable if is_unreadable else status_of(last, error)
-        until = expiry(last.outcome, archive=self.ledger.archive) if last else ""
         return Entry.of(
             clip,
             status,
             attempt=last,
             error=error,
-            note=until if status is ClipStatus.not_archived and until not in str(error) else None,
+            note=self._note(last, status, error),
             billed_seconds=self._billed(attempts),
         )
+
+    def _note(self, last: Attempt | None, status: ClipStatus, error: BaseException) -> str | None:
+        """Return until when a video can be archived, or when a clip failed that this run did not submit."""
+        if last is None or last.outcome is None:
+            return None
+        until = expiry(last.outcome, archive=self.ledger.archive)
+        if status is ClipStatus.not_archived and until not in str(error):
+            return until
+        is_old = last.intent.run_id != self.settings.run_id and last.outcome.ended_at < self.began_at
+        if status is ClipStatus.failed and last.has_failed and is_old:
+            return f"it failed earlier, at {last.outcome.ended_at:%Y-%m-%d %H:%M} UTC"
+        return None
 
     async def _archived(self, clip: PlannedClip) -> Clip | None:
         """Return the clip if it was archived just before the run was stopped."""

@@ -21,7 +21,7 @@ class Faults:
             self._found.append(error)
 
     def raise_found(self) -> None:
-        """Raise what was found.
+        """Raise all mistakes found so far.
 
         Raises:
             StoryboardError: If the storyboard has the only mistakes.

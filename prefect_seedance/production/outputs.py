@@ -9,11 +9,15 @@ from typing import Self
 
 from prefect_seedance.clips.archive import Clip
 from prefect_seedance.errors import SeedanceError
-from prefect_seedance.film.seams import ClipInspection, Inspector, Similarity
+from prefect_seedance.film.inspections import ClipInspection, Similarity
+from prefect_seedance.film.join import prune_films
+from prefect_seedance.film.seams import Inspector
 from prefect_seedance.options import Output
 from prefect_seedance.printable import get_logger
 from prefect_seedance.production.settings import RunSettings
 from prefect_seedance.production.steps import Steps
+from prefect_seedance.report.clip_names import name_clips
+from prefect_seedance.report.known_findings import KnownFindings
 from prefect_seedance.report.manifest import Manifest
 from prefect_seedance.report.seam_check import check_seams
 from prefect_seedance.storyboard.plan import PlannedClip
@@ -35,12 +39,17 @@ class OutputMaker:
     """Inspects clips in the background, and makes film and report.
 
     Use as an async context manager; leaving it cancels the inspections that are not finished.
+
+    Attributes:
+        known: What the last run of the production found.
     """
 
     output: Output
     settings: RunSettings
     steps: Steps
     inspector: Inspector
+    known: KnownFindings = field(default_factory=KnownFindings)
+    _inspected: dict[str, ClipInspection] = field(default_factory=dict)
     _inspecting: dict[str, asyncio.Task[ClipInspection | None]] = field(default_factory=dict)
 
     async def __aenter__(self) -> Self:
@@ -56,7 +65,10 @@ class OutputMaker:
             await asyncio.wait(left, timeout=_CANCELLED_SECONDS)
 
     def begin_inspection(self, clip: Clip, planned: PlannedClip) -> None:
-        """Inspect a clip in the background, while others are made."""
+        """Inspect a clip in the background, while others are made, unless the last run has done so."""
+        if found := self.known.inspection(clip, images=len(planned.images)):
+            self._inspected[clip.fingerprint] = found
+            return
         self._inspecting[clip.fingerprint] = asyncio.create_task(self._inspect(clip, planned))
 
     async def _inspect(self, clip: Clip, planned: PlannedClip) -> ClipInspection | None:
@@ -75,16 +87,37 @@ class OutputMaker:
         """
         inspections = await self._inspections()
         following = await self._compare_neighbours(manifest, inspections) if self.output.film else {}
-        manifest = check_seams(manifest, inspections, following, min_similarity=self.output.min_similarity)
+        made = check_seams(manifest, inspections, following, min_similarity=self.output.min_similarity)
+        made = await self._name(made)
         if self.output.film:
-            manifest = await self._join(manifest)
+            made = await self._join(made)
         if self.output.report:
-            manifest = await self._report(manifest)
+            made = await self._report(made)
+        if made == manifest:
+            return manifest
         try:
-            await self.steps.record(manifest)
+            await self.steps.record(made)
         except SeedanceError:
-            _log.exception("Could not add film and report to the stored manifest of %s", manifest.production)
-        return manifest
+            _log.exception("Could not add film and report to the stored manifest of %s", made.production)
+            return made
+        if self.output.film:
+            await self._prune(made)
+        return made
+
+    async def _name(self, manifest: Manifest) -> Manifest:
+        """Give the clips names for people; without them the production is no less complete."""
+        try:
+            return await name_clips(manifest, self.inspector.store)
+        except SeedanceError as error:
+            _log.warning("The clips of %s have no names for people: %s", manifest.production, error)
+            return manifest
+
+    async def _prune(self, manifest: Manifest) -> None:
+        """Delete former films; the next run can do it too."""
+        try:
+            await prune_films(self.inspector.store, manifest.production)
+        except SeedanceError as error:
+            _log.info("Former films of %s could not be deleted: %s", manifest.production, error)
 
     async def _inspections(self) -> Mapping[str, ClipInspection]:
         """Wait for the inspections, and return those that were finished in time, by fingerprint."""
@@ -99,24 +132,31 @@ class OutputMaker:
             for fingerprint, task in self._inspecting.items()
             if task.done() and not task.cancelled()
         }
-        return {fingerprint: inspection for fingerprint, inspection in finished.items() if inspection}
+        return {
+            **self._inspected,
+            **{fingerprint: inspection for fingerprint, inspection in finished.items() if inspection},
+        }
 
     async def _compare_neighbours(
         self, manifest: Manifest, inspections: Mapping[str, ClipInspection]
     ) -> Mapping[int, Similarity]:
         """Compare the end of each clip with the start of the next, where both are archived."""
-        pairs = {
-            entry.number: (inspections[entry.fingerprint], inspections[following.fingerprint])
+        neighbours = [
+            (entry.number, inspections[entry.fingerprint], inspections[following.fingerprint])
             for entry, following in pairwise(manifest.clips)
             if entry.fingerprint in inspections and following.fingerprint in inspections
-        }
+        ]
         try:
-            async with asyncio.timeout(_inspection_seconds(len(pairs))):
-                found = await asyncio.gather(*[self.inspector.compare_next(*pair) for pair in pairs.values()])
+            async with asyncio.timeout(_inspection_seconds(len(neighbours))):
+                found = await asyncio.gather(*[self._compare(*pair) for _, *pair in neighbours])
         except TimeoutError:
             _log.warning("The cuts of %s could not be compared in time; run again", manifest.production)
-            return dict.fromkeys(pairs, Similarity(reason="not in time"))
-        return dict(zip(pairs, found, strict=True))
+            found = [Similarity(reason="not in time")] * len(neighbours)
+        return {number: similarity for (number, *_), similarity in zip(neighbours, found, strict=True)}
+
+    async def _compare(self, inspection: ClipInspection, following: ClipInspection) -> Similarity:
+        videos = inspection.inspection.sha256, following.inspection.sha256
+        return self.known.following.get(videos) or await self.inspector.compare_next(inspection, following)
 
     async def _join(self, manifest: Manifest) -> Manifest:
         try:

@@ -9,11 +9,19 @@ from typing import Final, NoReturn
 from prefect_seedance.api.addresses import PUBLIC_HOSTS, HostPolicy
 from prefect_seedance.api.credentials import Credentials
 from prefect_seedance.api.models import DEFAULT_MODEL
+from prefect_seedance.api.proxies import check_proxies
 from prefect_seedance.clips.archive import Clip
-from prefect_seedance.clips.history import ClipStatus, clip_histories
+from prefect_seedance.clips.former import with_former_fingerprints
+from prefect_seedance.clips.history import ClipHistory, ClipStatus, clip_histories
 from prefect_seedance.clips.hosting_check import check_again, check_hosting
 from prefect_seedance.clips.image_hosting import ImageHost
-from prefect_seedance.errors import AuthenticationError, SeedanceError, SetupError
+from prefect_seedance.errors import (
+    ArchiveError,
+    AuthenticationError,
+    RedirectedError,
+    SeedanceError,
+    SetupError,
+)
 from prefect_seedance.options import Loading, Output
 from prefect_seedance.production.faults import Faults
 from prefect_seedance.production.limits import other_owner, over_budget, seconds_to_buy, unfetched_urls
@@ -40,9 +48,10 @@ class Prepared:
         storyboard: As it was parsed.
         archived: The clips that the archive has, by fingerprint.
         statuses: Of all clips, as the ledger shows them, by fingerprint.
+        bought: The clips that the run would buy now, by fingerprint.
         settings: With the name of the production and the id of the run.
         output: With every open choice made.
-        warning: A doubt that does not stop the run; empty if there is none.
+        warning: Doubts that do not stop the run, one a line; empty if there are none.
     """
 
     storyboard: ParsedStoryboard
@@ -52,6 +61,7 @@ class Prepared:
     output: Output
     warning: str = ""
     statuses: Mapping[str, ClipStatus] = field(default_factory=dict)
+    bought: frozenset[str] = frozenset()
 
 
 async def prepare(
@@ -74,6 +84,8 @@ async def prepare(
     """
     credentials, faults = settings.credentials, Faults()
     with faults.collected():
+        check_proxies(credentials.base_url)
+    with faults.collected():
         credentials.callbacks(settings.waiting.callback_url)
     parsed, store = await _open(
         storyboard,
@@ -86,8 +98,8 @@ async def prepare(
         open_archive=open_archive,
     )
     planned = plan(parsed.clips, title=parsed.title, name=name, model=credentials.model)
-    await store.probe()
-    known = await clip_histories(store, [clip.fingerprint for clip in planned.distinct])
+    planned = await with_former_fingerprints(planned, store)
+    known = await _histories(store, planned)
     billed_seconds = seconds_to_buy(planned, known, settings.retry)
     refusals = (
         await other_owner(store, planned, is_named=bool(name)),
@@ -104,8 +116,11 @@ async def prepare(
         lifetime_seconds=settings.hosting.images_lifetime_seconds,
     )
     missing = [clip for clip in planned.distinct if clip.fingerprint not in archived]
+    if missing:
+        await store.probe()
     images = [image for clip in missing for image in clip.sources]
     warnings = (
+        parsed.note,
         await host.check(images),
         await check_hosting(host, images, credentials.host_policy),
     )
@@ -115,6 +130,7 @@ async def prepare(
         plan=planned,
         archived=archived,
         statuses={fingerprint: history.status for fingerprint, history in known.items()},
+        bought=frozenset(key for key, history in known.items() if history.is_bought(settings.retry)),
         settings=replace(settings, production=planned.name, run_id=secrets.token_hex(8)),
         output=_decided(output, parsed),
         warning="\n".join(filter(None, warnings)),
@@ -162,7 +178,7 @@ async def _open(
         parsed = await load_storyboard(
             storyboard,
             model=model,
-            prompt=loading.prompt,
+            defaults=loading.defaults,
             allow_outside=loading.allow_outside,
             policy=policy,
             timeout_seconds=min(DOWNLOAD_SECONDS, seconds),
@@ -173,15 +189,31 @@ async def _open(
 
 
 async def _refused_key(credentials: Credentials) -> str | None:
-    """Return why the API refuses the key, which a free request shows; None if it does not."""
+    """Return why the API refuses the key or the base URL, which a free request shows; None if it does not."""
     async with credentials.get_client(timeout_seconds=_KEY_SECONDS) as client:
         try:
             await client.balance(seconds=0)
         except AuthenticationError as error:
             return f"{error} (SEEDANCE_API_KEY, or the Seedance Credentials block). Nothing was spent"
+        except RedirectedError as error:
+            return f"{error}. Nothing was spent"
         except SeedanceError:
             return None  # submitting shows whether the API works
     return None
+
+
+async def _histories(store: Store, planned: Plan) -> Mapping[str, ClipHistory]:
+    """Read what the archive knows of the clips.
+
+    Raises:
+        SetupError: If the archive cannot be used.
+    """
+    fingerprints = [clip.fingerprint for clip in planned.distinct]
+    try:
+        return await clip_histories(store, fingerprints, skip_archived=True)
+    except ArchiveError:
+        await store.probe()  # its error names the remedy
+        raise
 
 
 def _decided(output: Output, parsed: ParsedStoryboard) -> Output:

@@ -93,7 +93,7 @@ class Rescuer:
         """
         session, ended = self.session, None
         if history.status is ClipStatus.unresolved:
-            raise SubmissionUnresolvedError(unresolved_message(session.ledger, attempt.intent))
+            raise SubmissionUnresolvedError(unresolved_message(session.ledger, attempt))
         if attempt.is_open:
             ended = await self._wait(attempt)
         elif attempt.has_video:

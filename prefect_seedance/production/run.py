@@ -15,22 +15,33 @@ from prefect_seedance.clips.supervision import supervise
 from prefect_seedance.errors import ArchiveError, DeadlineError, SeedanceError
 from prefect_seedance.printable import get_logger
 from prefect_seedance.production.entries import Bookkeeper
+from prefect_seedance.production.expected_times import ExpectedTimes
 from prefect_seedance.production.outputs import OutputMaker
 from prefect_seedance.production.prepare import Prepared
-from prefect_seedance.production.progress import OnProgress, Progress, ignore, notify
+from prefect_seedance.production.progress import OnProgress, Progress, earlier_words, ignore, notify
 from prefect_seedance.production.rescue import Rescuer
 from prefect_seedance.production.session import Session
 from prefect_seedance.production.slots import RunSlots
 from prefect_seedance.production.steps import Steps
-from prefect_seedance.report.manifest import Entry, Manifest, production_key
+from prefect_seedance.production.waits import OnWait, Waits, log_wait
+from prefect_seedance.report.known_findings import KnownFindings
+from prefect_seedance.report.manifest import Entry, Manifest, find_manifest, production_key
 from prefect_seedance.report.paid_clip import PaidClip
 from prefect_seedance.storyboard.plan import PlannedClip
 
 _log = get_logger(__name__)
 
+_ENDS = ("success", "failed")
+"""The last states of a generation, after which the run shows what it makes of them."""
+
 
 async def run(
-    prepared: Prepared, *, session: Session, steps: Steps, on_progress: OnProgress = ignore
+    prepared: Prepared,
+    *,
+    session: Session,
+    steps: Steps,
+    on_progress: OnProgress = ignore,
+    on_wait: OnWait = log_wait,
 ) -> Manifest:
     """Make the missing clips, and return the manifest.
 
@@ -38,6 +49,12 @@ async def run(
     """
     began_at, settings = datetime.now(UTC), prepared.settings
     deadline = asyncio.get_running_loop().time() + settings.waiting.deadline_seconds
+    slots = RunSlots(
+        slots=session.client.account.slots,
+        limit=settings.credentials.generations_in_flight,
+        deadline=deadline if settings.waiting.wait else 0.0,
+        statuses=prepared.statuses,
+    )
     production = Production(
         prepared=prepared,
         session=session,
@@ -46,11 +63,9 @@ async def run(
         deadline=deadline,
         began_at=began_at,
         books=Bookkeeper(store=session.store, ledger=session.ledger, settings=settings),
-        slots=RunSlots(
-            slots=session.client.account.slots,
-            limit=settings.credentials.generations_in_flight,
-            deadline=deadline if settings.waiting.wait else 0.0,
-            statuses=prepared.statuses,
+        slots=slots,
+        waits=Waits(
+            client=session.client, poller=session.poller, slots=slots, deadline=deadline, on_wait=on_wait
         ),
     )
     return await production.run()
@@ -73,31 +88,46 @@ class Production:
     began_at: datetime
     books: Bookkeeper
     slots: RunSlots
+    waits: Waits
     entries: dict[str, Entry] = field(default_factory=dict)
+    times: ExpectedTimes = field(default_factory=ExpectedTimes)
 
     async def run(self) -> Manifest:
         """Make the missing clips, and account for them even if the run is cancelled."""
         prepared, plan = self.prepared, self.prepared.plan
-        words = prepared.storyboard.storyboard.model_dump_json(indent=2, exclude_none=True)
-        await self.session.store.put(production_key(plan.name, "storyboard.json"), words.encode())
+        await self._store_storyboard()
+        self.session.inspector.scans.are_wanted |= prepared.output.needs_inspection
+        last = (
+            await find_manifest(self.session.store, plan.name) if prepared.output.needs_inspection else None
+        )
         async with OutputMaker(
             output=prepared.output,
             settings=prepared.settings,
             steps=self.steps,
             inspector=self.session.inspector,
+            known=KnownFindings.of(last),
         ) as outputs:
             self.slots.take_open()
             tasks = [asyncio.create_task(self._finish(clip, outputs)) for clip in plan.distinct]
             former = asyncio.create_task(self._rescue())
             try:
-                with self._listening():
-                    await asyncio.gather(*tasks, former)
+                async with self.waits.watched():
+                    with self._listening():
+                        await asyncio.gather(*tasks, former)
             finally:
                 former.cancel()
                 manifest = await supervise(
                     self._conclude(tasks, former), on_cancel=lambda: [task.cancel() for task in tasks]
                 )
             return await outputs.make(manifest)
+
+    async def _store_storyboard(self) -> None:
+        """Store the storyboard as it was parsed, unless the stored one is equal."""
+        storyboard = self.prepared.storyboard.storyboard.without_signatures()
+        words = storyboard.model_dump_json(indent=2, exclude_none=True).encode()
+        key = production_key(self.prepared.plan.name, "storyboard.json")
+        if await self.session.store.read(key) != words:
+            await self.session.store.put(key, words)
 
     async def _finish(self, clip: PlannedClip, outputs: OutputMaker) -> None:
         """Make or reuse a clip; a failure does not affect the other clips."""
@@ -149,14 +179,24 @@ class Production:
     async def _generate(self, clip: PlannedClip) -> Attempt:
         """Submit a clip, unless that has been done, and wait for its generation."""
         steps, left = self.steps, self._seconds_left
-        self._notify(clip, ClipStatus.submitting)
+        earlier = self.prepared.statuses.get(clip.fingerprint, ClipStatus.new)
+        if clip.fingerprint in self.prepared.bought or earlier in {ClipStatus.new, ClipStatus.submitting}:
+            self._notify(clip, ClipStatus.submitting)
         attempt = await steps.submit(clip, deadline_seconds=left())
         self.books.seen[clip.fingerprint] = attempt
-        self._notify(clip, ClipStatus.in_flight)
+        if attempt.is_open:
+            self._notify(clip, ClipStatus.in_flight, seconds_left=self.times.seconds_left(attempt))
         attempt = await steps.wait(attempt, deadline_seconds=left())
         while attempt.has_failed and (other := await self.books.open_attempt(clip)):
             attempt = await steps.wait(other, deadline_seconds=left())
+        self.times.observe(attempt)
         return attempt
+
+    def _words(self, clip: PlannedClip, status: ClipStatus) -> str:
+        """Return what progress says instead of a status that an earlier run left; else an empty string."""
+        if clip.fingerprint in self.prepared.bought:
+            return ""
+        return earlier_words(status, found=self.prepared.statuses.get(clip.fingerprint))
 
     async def _rescue(self) -> Sequence[PaidClip]:
         """Archive clips that were paid for before the storyboard was edited."""
@@ -232,8 +272,10 @@ class Production:
         clips = {clip.fingerprint: clip for clip in self.prepared.plan.distinct}
 
         def changed(attempt: Attempt, generation: Generation) -> None:
-            if clip := clips.get(attempt.intent.fingerprint):
-                self._notify(clip, ClipStatus.in_flight, detail=generation.state)
+            clip = clips.get(attempt.intent.fingerprint)
+            if clip and generation.state not in _ENDS:
+                left = self.times.seconds_left(attempt)
+                self._notify(clip, ClipStatus.in_flight, detail=generation.state, seconds_left=left)
 
         listeners = self.session.poller.listeners
         listeners.add(changed)
@@ -247,9 +289,18 @@ class Production:
         self._notify(clip, entry.status, is_final=True)
 
     def _notify(
-        self, clip: PlannedClip, status: ClipStatus, *, detail: str = "", is_final: bool = False
+        self,
+        clip: PlannedClip,
+        status: ClipStatus,
+        *,
+        detail: str = "",
+        is_final: bool = False,
+        seconds_left: float | None = None,
     ) -> None:
-        notify(self.on_progress, Progress(clip, status, detail, is_final))
+        self.waits.statuses[clip.fingerprint] = status
+        is_left = is_final and status is ClipStatus.in_flight
+        words = detail or ("" if is_left else self._words(clip, status))
+        notify(self.on_progress, Progress(clip, status, words, is_final, seconds_left))
 
     def _seconds_left(self) -> float:
         return self.deadline - asyncio.get_running_loop().time()

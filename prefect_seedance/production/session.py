@@ -19,6 +19,7 @@ from prefect_seedance.production.settings import RunSettings, StoredArchive
 from prefect_seedance.storage.locations import BLOCK_PREFIX
 from prefect_seedance.storage.objects import Objects
 from prefect_seedance.storage.store import Store
+from prefect_seedance.video.kept_scans import KeptScans
 
 ARCHIVE_VARIABLE = "SEEDANCE_ARCHIVE"
 
@@ -84,7 +85,7 @@ class Session:
         cls, settings: RunSettings, *, open_archive: OpenArchive = open_archive
     ) -> AsyncIterator["Session"]:
         """Open a session for one account and one archive."""
-        store, waiting = await open_archive(settings.archive), settings.waiting
+        store, waiting, scans = await open_archive(settings.archive), settings.waiting, KeptScans()
         async with (
             settings.credentials.get_client(timeout_seconds=waiting.timeout_seconds) as client,
             Downloader(settings.credentials.host_policy) as downloader,
@@ -99,8 +100,14 @@ class Session:
                 poller=poller,
                 store=store,
                 ledger=Ledger(store),
-                archivist=Archivist(store=store, client=client, downloader=downloader),
-                inspector=Inspector(store=store, policy=settings.credentials.host_policy),
+                archivist=Archivist(
+                    store=store,
+                    client=client,
+                    downloader=downloader,
+                    settling_seconds=waiting.settling_seconds,
+                    scans=scans,
+                ),
+                inspector=Inspector(store=store, policy=settings.credentials.host_policy, scans=scans),
                 hosting=asyncio.Semaphore(_IMAGES_AT_ONCE),
                 objects=Objects(open_archive),
             )

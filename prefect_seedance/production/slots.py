@@ -20,12 +20,14 @@ class RunSlots:
         limit: How many generations the account may have in flight, as the run's settings say.
         deadline: Of each wait for a slot, by the event loop's clock; 0 to wait for none.
         statuses: The clips' statuses when the run began, by fingerprint.
+        waiting: How many clips wait for a slot.
     """
 
     slots: Slots
     limit: int
     deadline: float
     statuses: Mapping[str, ClipStatus]
+    waiting: int = 0
     _taken: dict[str, Slot] = field(default_factory=dict)
 
     def take_open(self) -> None:
@@ -43,6 +45,7 @@ class RunSlots:
         has_ended = self.statuses.get(clip.fingerprint) is ClipStatus.not_archived
         if has_ended or clip.fingerprint in self._taken:
             return
+        self.waiting += 1
         try:
             slot = await self.slots.acquire(limit=self.limit, deadline=self.deadline)
         except TimeoutError:
@@ -50,6 +53,8 @@ class RunSlots:
                 f"{clip.name} was not submitted and cost nothing: the account's limit of concurrent "
                 "generations is reached. Run again when some have ended"
             ) from None
+        finally:
+            self.waiting -= 1
         self._taken[clip.fingerprint] = slot
 
     def release(self, fingerprint: str) -> None:

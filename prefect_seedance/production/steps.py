@@ -12,13 +12,15 @@ from prefect_seedance.clips.archive import Clip
 from prefect_seedance.clips.records import Attempt
 from prefect_seedance.clips.submit import Submitter
 from prefect_seedance.errors import ArchiveError
-from prefect_seedance.film.join import Film, join_clips
-from prefect_seedance.film.seams import ClipInspection
+from prefect_seedance.film.inspections import ClipInspection
+from prefect_seedance.film.join import join_clips
+from prefect_seedance.film.scenes import Film
 from prefect_seedance.options import JoinStyle
 from prefect_seedance.production.session import Session
 from prefect_seedance.production.settings import RunSettings
 from prefect_seedance.report.manifest import Manifest, record
-from prefect_seedance.report.render import Report, render_report
+from prefect_seedance.report.recipe import Report, find_report
+from prefect_seedance.report.render import render_report
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.image import SourceImage
 from prefect_seedance.storyboard.plan import PlannedClip
@@ -159,15 +161,24 @@ async def join_production(manifest: Manifest, store: Store, *, style: JoinStyle)
         ) from None
 
 
-async def report_production(manifest: Manifest, store: Store, *, price_per_second: Decimal | None) -> Report:
+async def report_production(
+    manifest: Manifest, store: Store, *, price_per_second: Decimal | None, keep: bool = True
+) -> Report:
     """Write a production's report page.
+
+    Args:
+        manifest: Of the production.
+        store: The archive of the clips.
+        price_per_second: Of video, in the account's currency.
+        keep: Whether to keep a page that shows all this already, with links that last for some days.
 
     Raises:
         ArchiveError: As `render_report` does, or if it takes longer than five minutes.
     """
     try:
         async with asyncio.timeout(_REPORT_SECONDS):
-            return await render_report(manifest, store, price_per_second=price_per_second)
+            found = await find_report(store, manifest, price_per_second=price_per_second) if keep else None
+            return found or await render_report(manifest, store, price_per_second=price_per_second)
     except TimeoutError:
         raise ArchiveError(
             f"Writing the report to {store.name} took more than {_REPORT_SECONDS:.0f} s; "

@@ -1,7 +1,6 @@
 """The receiver as an ASGI application, which trusts no callback and responds once a hint is stored."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
@@ -12,21 +11,18 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from prefect_seedance.api.callback_urls import Secrets
+from prefect_seedance.api.callback_urls import AttemptRef, Secrets
 from prefect_seedance.api.client import SeedanceClient
-from prefect_seedance.api.wire import is_generation_id
 from prefect_seedance.clips.ledger import Ledger, or_unreadable
 from prefect_seedance.clips.records import Attempt
-from prefect_seedance.errors import ArchiveError
+from prefect_seedance.errors import ArchiveError, UnreadableRecordError
 from prefect_seedance.printable import get_logger
+from prefect_seedance.receiver.callback_body import MAX_BODY_BYTES, find_generation_id
 from prefect_seedance.receiver.hints import Hints
 from prefect_seedance.receiver.recorder import OnOutcome, OutcomeRecorder, is_declared_lost
 from prefect_seedance.storage.store import Store
 
 _log = get_logger(__name__)
-
-_MAX_BODY_BYTES = 64 * 1024
-"""A callback is an envelope of some hundred bytes."""
 
 _BODY_SECONDS = 10.0
 _RECORDING_SECONDS = 20.0
@@ -82,37 +78,53 @@ class Receiver:
     def routes(self) -> Sequence[BaseRoute]:
         """Return the routes, to mount in another application that opens the receiver."""
         return [
-            Route("/callbacks/{token}", self.callback, methods=["POST"]),
+            Route("/callbacks/{token:path}", self.callback, methods=["POST", "HEAD"]),
             Route("/health", self.health, methods=["GET"]),
             Route("/ready", self.ready, methods=["GET"]),
         ]
 
     async def callback(self, request: Request) -> Response:
-        """Store a hint, then respond; without a valid token the response is 404 and nothing else happens."""
-        ref = self._secrets.verify(request.path_params["token"])
+        """Store a hint, then respond; without a valid token the response is 404 and nothing else happens.
+
+        Only a body with an id is acknowledged, because another delivery may have one. HEAD has no effect.
+        """
+        ref = self._secrets.verify(request.path_params["token"].rstrip("/"))
         if ref is None:
             return Response(status_code=404)
-        if self._recorder.poll_again(ref):
+        if request.method == "HEAD":
             return Response()
         try:
             async with asyncio.timeout(_BODY_SECONDS):
-                generation_id = _generation_id(await _body(request))
+                generation_id = await _generation_id(request)
         except (TimeoutError, ClientDisconnect):
             return Response(status_code=408)
+        if not generation_id:
+            _log.warning(
+                "A callback has no generation's id that can be read (Content-Type %s, Content-Encoding %s); "
+                "it is answered with 503, so that it is delivered again",
+                *(request.headers.get(name, "none") for name in ("Content-Type", "Content-Encoding")),
+            )
+        return Response(status_code=await self._receive(ref, generation_id))
+
+    async def _receive(self, ref: AttemptRef, generation_id: str | None) -> int:
+        """Follow a callback, after storing it if it has an id, and return the status of the response."""
+        understood = 200 if generation_id else 503
+        if self._recorder.poll_again(ref):
+            return understood
         try:
             async with asyncio.timeout(_RECORDING_SECONDS):
                 attempt = await or_unreadable(self._ledger.attempt, *ref)
-                if attempt is None:
-                    return Response(status_code=404)
-                if not isinstance(attempt, Attempt) or attempt.outcome is None or is_declared_lost(attempt):
+                if attempt and generation_id and not _is_finished(attempt):
                     await self._hints.record(ref, generation_id)
         except (TimeoutError, ArchiveError):
-            return Response(status_code=503)
-        if isinstance(attempt, Attempt):
+            return 503
+        if attempt is None:
+            return 404
+        if not isinstance(attempt, Attempt):
+            _log.error("A callback is not followed before the next start: %s", attempt)
+        elif generation_id or attempt.acceptance:
             self._recorder.follow(attempt)
-        else:
-            _log.error("A callback is stored, and followed after the next start: %s", attempt)
-        return Response()
+        return understood
 
     async def health(self, _: Request) -> Response:
         """Respond as long as the process runs."""
@@ -152,20 +164,20 @@ def create_app(receiver: Receiver) -> Starlette:
     return app
 
 
-async def _body(request: Request) -> bytes:
-    """Read the body; return nothing if it is too long for a callback."""
-    body = bytearray()
+def _is_finished(attempt: Attempt | UnreadableRecordError) -> bool:
+    """Return whether the recorded outcome needs no callback."""
+    return isinstance(attempt, Attempt) and attempt.outcome is not None and not is_declared_lost(attempt)
+
+
+async def _generation_id(request: Request) -> str | None:
+    """Read the body, and return the id in it; None if it has none, or is too long for a callback."""
+    body, headers = bytearray(), request.headers
     async for chunk in request.stream():
         body += chunk
-        if len(body) > _MAX_BODY_BYTES:
-            return b""
-    return bytes(body)
-
-
-def _generation_id(body: bytes) -> str | None:
-    """Return the id in a callback's body, the only part of it that is ever used."""
-    try:
-        found = json.loads(body)["data"]["taskId"]
-    except (ValueError, TypeError, LookupError, RecursionError):
-        return None
-    return found if is_generation_id(found) else None
+        if len(body) > MAX_BODY_BYTES:
+            return None
+    return find_generation_id(
+        bytes(body),
+        content_type=headers.get("Content-Type", ""),
+        content_encoding=headers.get("Content-Encoding", ""),
+    )

@@ -9,6 +9,7 @@ from prefect_seedance.api.prices import price_per_second
 from prefect_seedance.api.wire import ClipInput
 from prefect_seedance.clips.ledger import CONCURRENT_READS, Ledger
 from prefect_seedance.clips.records import Attempt
+from prefect_seedance.report.clip_names import clip_file
 from prefect_seedance.report.links import Link, Links
 from prefect_seedance.report.manifest import Entry, Manifest
 from prefect_seedance.report.timeline import Span
@@ -27,6 +28,8 @@ class Card:
             clip occurs earlier in it.
         video: None if there is none.
         cost: Of the billed seconds at the prices of the models' file; None if one is unknown.
+        file: The video under its name for people, if it has one.
+        file_name: This name.
     """
 
     entry: Entry
@@ -34,6 +37,8 @@ class Card:
     billed_seconds: int
     video: Link | None
     cost: Decimal | None = None
+    file: Link | None = None
+    file_name: str = ""
 
     @property
     def attempt(self) -> Attempt | None:
@@ -91,11 +96,22 @@ async def load_cards(manifest: Manifest, store: Store, links: Links) -> Sequence
         async with readers:
             attempts, _ = await ledger.readable_attempts(entry.fingerprint)
             video = await links.to(entry.clip.key) if entry.clip else None
+        name = clip_file(manifest, entry)
+        has_name = entry.clip and manifest.clips_folder
+        file = await links.to(f"{manifest.clips_folder}/{name}") if has_name else video
         is_first = firsts[entry.fingerprint] == entry.number
         ours = [each for each in attempts if each.intent.production == manifest.production]
         billed = sum(attempt.billed_seconds for attempt in ours) if is_first else 0
         cost = cost_of(ours) if is_first else Decimal(0)
-        return Card(entry=entry, attempts=attempts, billed_seconds=billed, video=video, cost=cost)
+        return Card(
+            entry=entry,
+            attempts=attempts,
+            billed_seconds=billed,
+            video=video,
+            cost=cost,
+            file=file,
+            file_name=name,
+        )
 
     return await asyncio.gather(*map(load, manifest.clips))
 

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from prefect_seedance.film.seams import Similarity
+from prefect_seedance.film.inspections import Similarity
 
 _SEAMLESS, _SLIGHT_CHANGE = 0.95, 0.8
 """Structural similarity from which no viewer sees a cut, and below which every viewer does."""

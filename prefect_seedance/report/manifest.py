@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from prefect_seedance.api.announcements import Announcement
 from prefect_seedance.clips.archive import Clip
@@ -14,24 +14,33 @@ from prefect_seedance.clips.record_format import parse_record
 from prefect_seedance.clips.records import Attempt, Result
 from prefect_seedance.clips.sources import is_lost
 from prefect_seedance.errors import (
+    ArchiveError,
     AuthenticationError,
+    BlockedError,
+    ConnectionFailedError,
     ContentRejectedError,
     DeadlineError,
     IncompleteError,
     ModelUnavailableError,
+    RedirectedError,
     SetupError,
     SubmissionUnresolvedError,
     UnreadableRecordError,
 )
-from prefect_seedance.film.join import Film
-from prefect_seedance.film.scenes import Scene
-from prefect_seedance.film.seams import Seams, VideoInspection
+from prefect_seedance.film.inspections import Seams, VideoInspection
+from prefect_seedance.film.scenes import Film, Scene
 from prefect_seedance.printable import one_line
 from prefect_seedance.report.paid_clip import PaidClip
 from prefect_seedance.report.reasons import reasons
 from prefect_seedance.report.verdict import Verdict
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.plan import PlannedClip, key_name
+
+_OF_SETUP = {
+    kind.__name__
+    for kind in (AuthenticationError, BlockedError, ModelUnavailableError, RedirectedError, SetupError)
+}
+"""Errors after which nothing was spent, and that the key, the base URL, the network or the model causes."""
 
 _SLATE_SECONDS = 4
 """Length of a slate where the clip's duration is unknown: the shortest that the model makes."""
@@ -132,6 +141,8 @@ class Manifest(BaseModel):
         film: The joined clips; None if no film was wanted or it could not be made.
         film_reason: Why the film could not be made.
         former: Clips that the production paid for and that are no longer in its storyboard.
+        clips_folder: Key of the folder in which the archived clips have names for people; None if there is
+            none, as in a bucket.
         report: Key of the report page; None if it was not wanted or could not be written.
         report_reason: Why the report could not be written.
         announcements: Of the end of its models.
@@ -148,6 +159,7 @@ class Manifest(BaseModel):
     ended_at: datetime
     clips: tuple[Entry, ...]
     former: tuple[PaidClip, ...] = ()
+    clips_folder: str | None = None
     film: Film | None = None
     film_reason: str | None = None
     report: str | None = None
@@ -199,24 +211,19 @@ class Manifest(BaseModel):
     @property
     def verdict(self) -> Verdict:
         """The most urgent thing left to do: resolve, then archive paid clips, then wait, then repair."""
-        if self.counts.get(ClipStatus.unresolved):
-            return Verdict.unresolved
-        if self.counts.get(ClipStatus.not_archived) or any(clip.is_stuck for clip in self.former):
-            return Verdict.failed
-        if self.is_complete:
-            return Verdict.complete
-        if self.counts.get(ClipStatus.in_flight) or any(
-            entry.cause == DeadlineError.__name__ for entry in self.clips
-        ):
-            return Verdict.in_flight
-        spent = self.billed_seconds or self.counts.get(ClipStatus.made)
-        fine = {ClipStatus.made, ClipStatus.reused}
-        refused = {entry.cause for entry in self.clips if entry.status not in fine} <= {
-            AuthenticationError.__name__,
-            ModelUnavailableError.__name__,
-            SetupError.__name__,
+        counts, fine = self.counts, {ClipStatus.made, ClipStatus.reused}
+        causes = {entry.cause for entry in self.clips if entry.status not in fine}
+        spent, unreached = self.billed_seconds or counts.get(ClipStatus.made), ConnectionFailedError.__name__
+        is_stuck = counts.get(ClipStatus.not_archived) or any(clip.is_stuck for clip in self.former)
+        applies = {
+            Verdict.unresolved: counts.get(ClipStatus.unresolved),
+            Verdict.failed: is_stuck,
+            Verdict.complete: self.is_complete,
+            Verdict.in_flight: counts.get(ClipStatus.in_flight)
+            or (causes & {DeadlineError.__name__, unreached} and (spent or unreached not in causes)),
+            Verdict.setup: not spent and (unreached in causes or causes <= _OF_SETUP),
         }
-        return Verdict.setup if refused and not spent else Verdict.failed
+        return next((verdict for verdict, does in applies.items() if does), Verdict.failed)
 
     def raise_for_status(self, *, in_flight: bool = False) -> Self:
         """Return the manifest if every clip is archived.
@@ -261,6 +268,15 @@ async def read_manifest(store: Store, name: str) -> Manifest:
         return parse_record(Manifest, content or b"", link=store.link(key), remedy=remedy)
     except UnreadableRecordError as error:
         raise SetupError(str(error)) from None
+
+
+async def find_manifest(store: Store, production: str) -> Manifest | None:
+    """Return the manifest of a production's last run; None if there is none, or if it cannot be read."""
+    try:
+        content = await store.read(production_key(production, "manifest.json"))
+        return Manifest.model_validate_json(content) if content else None
+    except (ArchiveError, ValidationError):  # it only saves work
+        return None
 
 
 async def record(manifest: Manifest, store: Store) -> None:

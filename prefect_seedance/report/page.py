@@ -2,17 +2,18 @@
 
 import base64
 import hashlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from prefect_seedance.printable import escape
 from prefect_seedance.report.cards import Card
+from prefect_seedance.report.clip_names import film_file
 from prefect_seedance.report.formatting import (
     format_duration,
     format_pause,
@@ -27,11 +28,13 @@ from prefect_seedance.report.timeline import Axis
 _HERE = Path(__file__).parent
 _STYLE = (_HERE / "page.css").read_text(encoding="utf-8")
 
+_CARDS = "<!-- cards -->"
+"""Where the cards belong; text of others cannot contain it, because it is escaped."""
+
 _templates = Environment(
     loader=FileSystemLoader(_HERE),
     autoescape=True,
     finalize=lambda value: escape(value, keep="\n") if type(value) is str else value,  # markup is our own
-    enable_async=True,
     undefined=StrictUndefined,
 )
 _templates.filters |= {
@@ -40,7 +43,6 @@ _templates.filters |= {
     "size": format_size,
     "pause": format_pause,
     "rating": rate_cut,
-    "name": lambda key: PurePosixPath(key).name,
 }
 
 
@@ -52,6 +54,11 @@ class Frames:
     start: str | None
     middle: str | None
     end: str | None
+
+
+def render_card(frames: Frames) -> str:
+    """Return the part of a page that shows one clip."""
+    return str(_templates.get_template("card.html").module.card_of(frames))  # type: ignore[attr-defined]  # a macro
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,14 +83,19 @@ class Page:
     renewal: str
     price_per_second: Decimal | None
 
-    def html(self, frames: AsyncIterator[Frames]) -> AsyncIterator[str]:
-        """Yield the page in chunks, and read each card's frames only when they are needed."""
-        return _templates.get_template("page.html").generate_async(
+    def around(self) -> tuple[str, str]:
+        """Return the page before and after the cards."""
+        before, _, after = self._html(Markup(_CARDS)).partition(_CARDS)  # noqa: S704 -- our own text
+        return before, after
+
+    def _html(self, rendered: Markup) -> str:
+        return _templates.get_template("page.html").render(
             manifest=self.manifest,
-            cards=self.cards,
-            frames=frames,
+            cards=rendered,
+            spans=[card for card in self.cards if card.span],
             film=self.manifest.film,
             film_link=self.film,
+            film_name=film_file(self.manifest),
             poster=self.poster,
             manifest_link=self.manifest_link,
             until=self.until,

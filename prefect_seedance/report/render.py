@@ -3,17 +3,15 @@
 import asyncio
 import shlex
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime
 from decimal import Decimal
 from statistics import median
-
-from pydantic import BaseModel, ConfigDict
 
 from prefect_seedance.report.cards import Card, Stills, load_cards, load_stills
 from prefect_seedance.report.contact_sheet import ContactSheet
 from prefect_seedance.report.links import Links
 from prefect_seedance.report.manifest import Manifest, production_key
-from prefect_seedance.report.page import Frames, Page
+from prefect_seedance.report.page import Frames, Page, render_card
+from prefect_seedance.report.recipe import Report, recipe, record_report
 from prefect_seedance.report.thumbnails import data_url, decode, max_width
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storage.tempfiles import temporary_file
@@ -25,24 +23,6 @@ _POSTER_WIDTH = 640
 
 _DEFAULT_RATIO = 16 / 9
 """Width to height if the production has no video."""
-
-
-class Report(BaseModel):
-    """A production's report in the archive.
-
-    Attributes:
-        key: Key of the page.
-        contact_sheet: Key of the contact sheet.
-        size_bytes: Size of the page.
-        links_until: When the page's signed links expire; None if the archive cannot sign.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    key: str
-    contact_sheet: str
-    size_bytes: int
-    links_until: datetime | None
 
 
 async def render_report(
@@ -76,12 +56,23 @@ async def render_report(
     )
     sheet = ContactSheet(len(cards), ratio=_ratio(manifest))
     with temporary_file() as file:
-        async for chunk in page.html(_frames(cards, store, sheet, ratio=_ratio(manifest))):
-            file.write(chunk.encode(errors="replace"))
+        before, after = await asyncio.to_thread(page.around)
+        file.write(before.encode(errors="replace"))
+        async for card in _rendered(cards, store, sheet, ratio=_ratio(manifest)):
+            file.write(card.encode(errors="replace"))
+        file.write(after.encode(errors="replace"))
         size_bytes = file.tell()
         await store.put(sheet_key, await asyncio.to_thread(sheet.jpeg), media_type="image/jpeg")
         await store.put(key, file, media_type="text/html; charset=utf-8")
-    return Report(key=key, contact_sheet=sheet_key, size_bytes=size_bytes, links_until=links.until)
+    report = Report(
+        key=key,
+        contact_sheet=sheet_key,
+        size_bytes=size_bytes,
+        links_until=links.until,
+        recipe=recipe(manifest, price_per_second=price_per_second),
+    )
+    await record_report(store, report, production=manifest.production)
+    return report
 
 
 async def _poster(cards: Sequence[Card], store: Store) -> str | None:
@@ -92,21 +83,21 @@ async def _poster(cards: Sequence[Card], store: Store) -> str | None:
     return data_url(image) if image else None
 
 
-async def _frames(
+async def _rendered(
     cards: Sequence[Card], store: Store, sheet: ContactSheet, *, ratio: float
-) -> AsyncIterator[Frames]:
-    """Yield the frames of each card, and draw them on the contact sheet."""
+) -> AsyncIterator[str]:
+    """Yield the HTML of each card, and draw its frames on the contact sheet."""
     width, index = max_width(3 * len(cards), ratio=ratio), 0
 
-    def prepare(card: Card, stills: Stills) -> Frames:
+    def render(card: Card, stills: Stills) -> str:
         images = [decode(still, width=width) for still in stills]
         number, status = card.entry.number, card.entry.status
         sheet.add(index, images, caption=f"{number}" if card.entry.clip else f"{number}  {status}")
         start, middle, end = (data_url(image) if image else None for image in images)
-        return Frames(card=card, start=start, middle=middle, end=end)
+        return render_card(Frames(card=card, start=start, middle=middle, end=end))
 
     async for card, stills in load_stills(cards, store):
-        yield await asyncio.to_thread(prepare, card, stills)
+        yield await asyncio.to_thread(render, card, stills)
         index += 1
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.errors import SeamError
-from prefect_seedance.film.seams import ClipInspection, Seams, Similarity
+from prefect_seedance.film.inspections import ClipInspection, Seams, Similarity
 from prefect_seedance.report.manifest import Entry, Manifest
 
 

@@ -35,7 +35,8 @@ def decode(content: bytes | None, *, width: int) -> Image.Image | None:
         return None
     try:
         with open_image(content, source="a still") as image:
-            image.thumbnail((width, _MAX_HEIGHT_RATIO * width), reducing_gap=_REDUCING_GAP)
+            size = width, _MAX_HEIGHT_RATIO * width
+            image.thumbnail(size, Image.Resampling.BILINEAR, reducing_gap=_REDUCING_GAP)
             return image.convert("RGB")
     except StoryboardError:
         return None

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont, ImageOps, PngImagePlugin
 
 Size = tuple[int, int]
 
@@ -31,6 +31,10 @@ _SIZES: Mapping[str, Mapping[str, Size]] = {
 """The contract gives exact sizes for 16:9 only; the others are even and within about 2 % of their ratio."""
 
 _FORMATS = ("JPEG", "PNG", "WEBP")
+
+
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
+"""Metadata of any size does not make an image unusable. The limit belongs to the process."""
 
 
 class UnusableImageError(Exception):

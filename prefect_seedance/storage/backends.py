@@ -98,6 +98,7 @@ class Backend:
                 reader, writer = (
                     kind.from_url(url, retry_config=retry) for retry in (_READ_RETRY, _WRITE_RETRY)
                 )
+                _check_prefix(url, reader.prefix or "")
                 expires_at = _environment_expiry() if scheme == "s3" else None
                 uploads = MultipartUploads.below(url) if scheme == "s3" else None
                 return cls(
@@ -169,6 +170,22 @@ class Backend:
     def bucket(self) -> S3Store | GCSStore | AzureStore | None:
         """The bucket; None for a folder or memory."""
         return self.reader if isinstance(self.reader, S3Store | GCSStore | AzureStore) else None
+
+
+def _check_prefix(url: str, kept: str) -> None:
+    """Refuse a URL whose prefix is not literally the one that objects would get.
+
+    Raises:
+        SetupError: If they would get another one: a URL ends at ``#`` or ``?``, and ``%20`` is a space in it.
+    """
+    bucket, _, prefix = url.partition("://")[2].partition("/")
+    if prefix.strip("/") == kept and not set(bucket) & set("#?%"):
+        return
+    raise SetupError(
+        f"{url!r} would be stored below {kept!r}, because # and ? end a URL and %20 means a space in it. "
+        "Name a prefix without #, ?, % codes, empty parts and dots; for objects that are stored below "
+        f"{kept!r}, name that"
+    )
 
 
 def _environment_expiry() -> datetime | None:

@@ -44,6 +44,10 @@ class Location(NamedTuple):
         """The folder that contains the object."""
         return self._replace(key=posixpath.dirname(self.key))
 
+    def child(self, name: str) -> Self:
+        """Return the object of this name in the folder."""
+        return self._replace(key=posixpath.join(self.key, name))
+
     def find(self, name: str, *, allow_outside: bool) -> Self:
         """Resolve an object's name in this folder.
 

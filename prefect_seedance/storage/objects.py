@@ -3,10 +3,10 @@
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 
 from prefect_seedance.errors import ArchiveError, StoryboardError
 from prefect_seedance.storage.locations import Location
+from prefect_seedance.storage.names import same_letters, suggestion
 from prefect_seedance.storage.store import Store
 
 Opener = Callable[[str], Awaitable[Store]]
@@ -41,14 +41,21 @@ class Objects:
         store = await self._store(location)
         with _translated_errors():
             content = await store.read(location.key)
+            same = (
+                None
+                if content is not None
+                else same_letters(location.name, await store.names(location.folder.key))
+            )
+            if same:
+                content = await store.read(location.folder.child(same).key)
         if content is None:
             raise await self.missing(location)
         return content
 
     async def missing(self, location: Location) -> StoryboardError:
         """Return the error of a missing object, with the most similar name in its folder."""
-        close = get_close_matches(location.name, await self.names(location.folder), n=1)
-        return StoryboardError(f"there is no {location}{f'; did you mean {close[0]!r}?' if close else ''}")
+        similar = suggestion(location.name, await self.names(location.folder))
+        return StoryboardError(f"there is no {location}{similar}")
 
     async def names(self, location: Location) -> tuple[str, ...]:
         """Return the names of the objects directly in a folder; none if there is no such folder.

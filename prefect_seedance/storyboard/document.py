@@ -1,7 +1,8 @@
 """A parsed file that knows its lines."""
 
+import codecs
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, NamedTuple, NoReturn, Self
@@ -9,8 +10,12 @@ from urllib.parse import quote, urljoin
 
 from prefect_seedance.errors import StoryboardError
 from prefect_seedance.storage.locations import Location
+from prefect_seedance.storage.names import composed, path_suggestion
 from prefect_seedance.storyboard.files import read_regular
-from prefect_seedance.storyboard.yaml_lines import Loc, ParsedYaml, SyntaxIssue, UnreadableError, parse_yaml
+from prefect_seedance.storyboard.image_kinds import HEAD_BYTES, kind_of
+from prefect_seedance.storyboard.schema import FIELDS
+from prefect_seedance.storyboard.typos import layout_typos, value_typo
+from prefect_seedance.storyboard.yaml_lines import Loc, SyntaxIssue, UnreadableError, parse_yaml
 
 MAX_DOCUMENT_BYTES: Final = 1_000_000
 """The largest storyboard file: a thousand shots with long prompts fit."""
@@ -18,11 +23,14 @@ MAX_DOCUMENT_BYTES: Final = 1_000_000
 _MAX_ISSUES: Final = 20
 """Errors in one message; more do not help, and a file can have a hundred thousand."""
 
-_MAX_ISSUE_CHARACTERS: Final = 300
+_MAX_ISSUE_CHARACTERS: Final = 400
 _MAX_POSITION_CHARACTERS: Final = 100
 _MAX_LOC_CHARACTERS: Final = 60
 _MAX_PART_CHARACTERS: Final = 5000
 """Far more than is shown of a part; the name of a field can have a million."""
+
+_UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_NO_STORYBOARD: Final = "name a YAML or JSON file with 'shots:', or a folder of images with --prompt"
 
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
@@ -57,8 +65,16 @@ def raise_issues(issues: Sequence[Issue]) -> NoReturn:
 
 
 def format_loc(loc: Loc) -> str:
-    """Format the path of a field: ``shots[1].prompt``."""
-    return "".join(map(_format_key, loc)).removeprefix(".")
+    """Format the path of a field, with positions from 1, as plans number clips: ``shot 2, prompt``."""
+    parts: list[str] = []
+    for key in loc:
+        if not isinstance(key, int):
+            parts.append(key if _PLAIN_NAME.fullmatch(key) else repr(key))
+        elif parts:
+            parts[-1] = f"{parts[-1].removesuffix('s')} {key + 1}"
+        else:
+            parts.append(f"entry {key + 1}")
+    return ", ".join(parts)
 
 
 def _printable(text: str) -> str:
@@ -73,12 +89,6 @@ def _cut(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
-def _format_key(key: str | int) -> str:
-    if isinstance(key, int):
-        return f"[{key}]"
-    return f".{key}" if _PLAIN_NAME.fullmatch(key) else f"[{key!r}]"
-
-
 @dataclass(frozen=True, kw_only=True)
 class Document:
     """The data of an author's file, with the line of each value.
@@ -91,6 +101,9 @@ class Document:
             that a downloaded document cannot name local files.
         lines: The line at which each value begins; empty if the document was not parsed from text.
         issues: Syntax problems that did not stop the parser.
+        is_folder: Whether it was made from a folder of images.
+        note: What the author may not expect about a document that is in order; empty if there is nothing.
+        typos: Lines that look mistyped. They are reported only if there are issues, because they may be text.
     """
 
     value: object
@@ -99,6 +112,9 @@ class Document:
     base_url: str | None = None
     lines: Mapping[Loc, int] = field(default_factory=dict, repr=False)
     issues: tuple[Issue, ...] = ()
+    typos: tuple[Issue, ...] = ()
+    note: str = ""
+    is_folder: bool = False
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -108,11 +124,13 @@ class Document:
             StoryboardError: The file is missing, irregular, too large, not UTF-8, or not YAML or JSON.
         """
         try:
-            data = read_regular(path, max_bytes=MAX_DOCUMENT_BYTES)
+            data = read_regular(composed(path), max_bytes=MAX_DOCUMENT_BYTES)
         except (OSError, ValueError) as error:
+            full = path.absolute()
             reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+            similar = path_suggestion(full) if isinstance(error, FileNotFoundError) else ""
             raise_issues(
-                [Issue(str(path), (), f"cannot be read ({reason}); the full path is {path.absolute()}")]
+                [Issue(str(path), (), f"cannot be read ({reason}); the full path is {full}{similar}")]
             )
         return cls.parse(data, name=path.name, folder=path.absolute().parent)
 
@@ -130,29 +148,40 @@ class Document:
         Raises:
             StoryboardError: The bytes are too large, not UTF-8, or not YAML or JSON.
         """
+        mistyped: tuple[SyntaxIssue, ...] = ()
         try:
-            parsed = _parse_bytes(data)
+            text = _decode(data)
+            mistyped = layout_typos(text, fields=FIELDS)
+            parsed = parse_yaml(text)
         except UnreadableError as error:
-            raise_issues([Issue(_position(name, error.issue.line), (), error.issue.message)])
-        issues = tuple(
-            Issue(_position(name, duplicate.line), loc, duplicate.message)
-            for loc, duplicate in parsed.duplicates.items()
-        )
+            if not error.is_unclear:
+                mistyped = (error.issue,)
+            mistyped = mistyped or (value_typo(text, error.issue.line) or error.issue,)
+            raise_issues([_issue(name, typo) for typo in mistyped])
+        swallowed = [_issue(name, typo) for typo in layout_typos(text, fields=FIELDS, lines=parsed.continued)]
+        issues = [_issue(name, issue, loc=loc) for loc, issue in parsed.issues.items()]
         return cls(
             value=parsed.value,
             name=name,
             folder=folder,
             base_url=base_url,
             lines=parsed.lines,
-            issues=issues,
+            issues=(*swallowed, *issues),
+            typos=tuple(_issue(name, typo) for typo in mistyped),
         )
 
     @classmethod
     def inline(
-        cls, value: object, *, name: str = "storyboard", folder: Path | Location | None = None
+        cls,
+        value: object,
+        *,
+        name: str = "storyboard",
+        folder: Path | Location | None = None,
+        note: str = "",
+        is_folder: bool = False,
     ) -> Self:
         """Wrap data that does not come from a file."""
-        return cls(value=value, name=name, folder=folder)
+        return cls(value=value, name=name, folder=folder, note=note, is_folder=is_folder)
 
     def line(self, loc: Loc) -> int | None:
         """Return the line of a value or, if it is absent, of the nearest value that encloses it."""
@@ -166,6 +195,11 @@ class Document:
     def issue(self, loc: Loc, message: str) -> Issue:
         """Create an issue about the value at this path."""
         return Issue(self.position(loc), loc, message)
+
+    def refuse(self, issues: Iterable[Issue]) -> NoReturn:
+        """Raise the issues as one StoryboardError, after the lines that look mistyped."""
+        mistyped = {typo.position for typo in self.typos}
+        raise_issues([*self.typos, *(issue for issue in issues if issue.position not in mistyped)])
 
     def locate(self, name: str, *, allow_outside: bool) -> Path | Location | str:
         """Return the local path, stored object or URL that a file name in this document refers to.
@@ -191,14 +225,14 @@ class Document:
 
 def _resolve_inside(folder: Path | None, path: Path, *, allow_outside: bool) -> Path:
     if path.is_absolute() and allow_outside:
-        return path.resolve()
+        return composed(path).resolve()
     if folder is None:
         raise StoryboardError(
             f"'{path}' is a local file, and this storyboard is not in a folder; "
             "use an https URL, or an absolute path with --allow-outside"
         )
     root = folder.resolve()
-    resolved = (root / path).resolve()
+    resolved = composed(root / path).resolve()
     if not resolved.is_relative_to(root):
         raise StoryboardError(
             f"'{path}' leads out of the storyboard's folder {root}; "
@@ -211,15 +245,22 @@ def _position(name: str, line: int | None) -> str:
     return name if line is None else f"{name}:{line}"
 
 
-def _parse_bytes(data: bytes) -> ParsedYaml:
+def _issue(name: str, issue: SyntaxIssue, *, loc: Loc = ()) -> Issue:
+    return Issue(_position(name, issue.line), loc, issue.message)
+
+
+def _decode(data: bytes) -> str:
     if len(data) > MAX_DOCUMENT_BYTES:
         raise UnreadableError(
             SyntaxIssue(
                 None, f"is larger than {MAX_DOCUMENT_BYTES // 1000} kB; name images instead of embedding them"
             )
         )
+    is_binary = b"\0" in data[:HEAD_BYTES] and not data.startswith(_UTF_16)
+    if is_binary and (kind := kind_of(data)):
+        raise UnreadableError(SyntaxIssue(None, f"is {kind.name}, not a storyboard; {_NO_STORYBOARD}"))
     try:
-        text = data.decode("utf-8-sig")
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UnreadableError(
             SyntaxIssue(
@@ -227,4 +268,3 @@ def _parse_bytes(data: bytes) -> ParsedYaml:
                 f"is not UTF-8 (byte 0x{data[error.start]:02X}); save the file as UTF-8",
             )
         ) from error
-    return parse_yaml(text)

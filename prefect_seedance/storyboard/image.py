@@ -7,6 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from prefect_seedance.api.signatures import unsigned
 from prefect_seedance.api.urls import is_loopback
 from prefect_seedance.errors import StoryboardError
 
@@ -81,13 +82,20 @@ class SourceImage(BaseModel):
     def identity(self) -> str:
         """The image's part of a fingerprint: the digest of its content, wherever it is stored, or its URL.
 
+        A URL counts without its signature, which changes although the image stays the same.
+
         A fitted image adds how it is fitted, never the digest of the converted bytes: another release of the
         encoder would produce other bytes and buy every clip again. Rotating an image upright and reducing
         its size do not count, because the author's image stays the same.
         """
         if self.sha256 is None:
-            return self.source
+            return unsigned(self.source)
         return f"sha256:{self.sha256}{f'#{self.fitting}' if self.fitting else ''}"
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether it is at a URL that is signed, and therefore changes."""
+        return not self.is_local and self.identity != self.source
 
     @property
     def is_local(self) -> bool:
@@ -133,6 +141,14 @@ class SourceImage(BaseModel):
             return Path(self.source).stem
         url = urlsplit(self.source)
         return PurePosixPath(unquote(url.path)).stem or url.netloc
+
+    def deviation(self, aspect_ratio: str) -> float:
+        """Return by which factor the shape differs from a ratio; 1.0 if it is the same or unknown."""
+        if ":" not in aspect_ratio or not (self.width and self.height):  # the model chooses the ratio
+            return 1.0
+        width, height = _lowest_terms(aspect_ratio)
+        quotient = self.width * height / (self.height * width)
+        return max(quotient, 1 / quotient)
 
     def fitted(self, fit: Fit, *, aspect_ratio: str, resolution: str = "") -> Self:
         """Return the image as a clip of this ratio needs it.

@@ -2,7 +2,6 @@
 
 import hashlib
 import struct
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +9,7 @@ from PIL import Image
 
 from prefect_seedance.api.models import facts_of
 from prefect_seedance.errors import StoryboardError
+from prefect_seedance.storage.names import path_suggestion
 from prefect_seedance.storyboard.files import read_regular
 from prefect_seedance.storyboard.image import SourceImage
 from prefect_seedance.storyboard.image_reader import format_of, open_image
@@ -82,19 +82,12 @@ def read_image(path: Path) -> bytes:
         if len(content) > MAX_IMAGE_BYTES:
             check_size(path.stat().st_size, source=str(path))
     except FileNotFoundError as error:
-        raise StoryboardError(f"there is no image {path}{_suggestion(path)}") from error
+        raise StoryboardError(f"there is no image {path}{path_suggestion(path)}") from error
     except OSError as error:
         raise StoryboardError(
             f"{path} cannot be read ({error.strerror}); check its name and its permissions"
         ) from error
     return content
-
-
-def _suggestion(path: Path) -> str:
-    """Suggest a file of a similar name in the same folder."""
-    siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-    close = get_close_matches(path.name, siblings, n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _orientation(image: Image.Image) -> int:

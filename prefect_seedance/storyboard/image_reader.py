@@ -13,6 +13,8 @@ from PIL import Image
 
 from prefect_seedance.api.models import CAPABILITIES, DEFAULT_MODEL
 from prefect_seedance.errors import StoryboardError
+from prefect_seedance.storyboard.image_kinds import kind_of
+from prefect_seedance.storyboard.png_metadata import reduced
 
 MAX_PIXELS: Final = 64_000_000
 """The most pixels we decode: a quarter of a gigabyte of memory, and far more than any clip shows."""
@@ -55,7 +57,7 @@ def open_image(content: bytes, *, source: str, max_pixels: int = MAX_PIXELS) -> 
         except _ERRORS as error:
             reason = " ".join(str(error).split())[:200]
             raise StoryboardError(
-                f"{source} is a damaged {format_of(image)} ({reason}); export it again"
+                f"{source} is a damaged {format_of(image)}, broken or cut off ({reason}); export it again"
             ) from error
 
 
@@ -69,10 +71,24 @@ def _identified(content: bytes, *, source: str) -> Image.Image:
     try:
         with _WARNINGS, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return Image.open(io.BytesIO(content), formats=_FORMATS)
+            bare, profile = reduced(content)
+            image = Image.open(io.BytesIO(bare), formats=_FORMATS)
+            if profile:
+                image.info["icc_profile"] = profile
+            return image
     except _BOMBS as error:
         raise StoryboardError(f"{source} has more than {MAX_PIXELS:,} pixels; scale it down") from error
     except _ERRORS as error:
-        *others, last = _FORMATS
-        listed = f"{', '.join(others)} or {last}"
-        raise StoryboardError(f"{source} is not an image that can be decoded; save it as {listed}") from error
+        raise StoryboardError(f"{source} {_unreadable(content)}") from error
+
+
+def _unreadable(content: bytes) -> str:
+    """Name a file that is not identified as an image, with the remedy."""
+    *others, last = _FORMATS
+    listed = f"{', '.join(others)} or {last}"
+    kind = kind_of(content)
+    if kind is None:
+        return f"is not an image that can be decoded; save it as {listed}"
+    if any(accepted in kind.name.upper() for accepted in _FORMATS) and not kind.remedy and kind.is_picture:
+        return f"is damaged: it begins as {kind.name} and cannot be decoded; copy or export it again"
+    return f"is {kind.name}; {kind.remedy or f'save the image as {listed}'}"

@@ -3,9 +3,11 @@
 import asyncio
 import re
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from prefect_seedance.api.addresses import PUBLIC_HOSTS, HostPolicy
@@ -15,21 +17,17 @@ from prefect_seedance.api.urls import shown_url
 from prefect_seedance.api.wire import is_unicode
 from prefect_seedance.errors import SetupError, StoryboardError
 from prefect_seedance.storage.locations import Location
+from prefect_seedance.storage.names import composed
 from prefect_seedance.storage.objects import Objects, Opener
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.document import MAX_DOCUMENT_BYTES, Document
+from prefect_seedance.storyboard.folder import Folder, list_folder, list_stored
 from prefect_seedance.storyboard.image_inspection import check_size
 from prefect_seedance.storyboard.parser import ParsedStoryboard, parse_storyboard
 from prefect_seedance.storyboard.schema import ClipList, Storyboard
 
 DOWNLOAD_SECONDS: Final = 30.0
 """Bound of downloading a storyboard."""
-
-_IMAGE_SUFFIXES: Final = frozenset(
-    {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".heic", ".heif", ".avif"}
-)
-"""Suffixes of image files, including formats that no model accepts: skipping such a file silently would
-produce a film without it."""
 
 Source = Storyboard | ClipList | Mapping[str, Any] | Path | str
 """The path of a file or folder, a URL, the location of a stored object, or the storyboard itself, also as a
@@ -44,8 +42,8 @@ async def load_storyboard(
     source: Source | ParsedStoryboard,
     *,
     model: str = DEFAULT_MODEL,
-    replace_model: str = "",
     prompt: str = "",
+    defaults: Mapping[str, object] = MappingProxyType({}),
     allow_outside: bool = False,
     policy: HostPolicy = PUBLIC_HOSTS,
     timeout_seconds: float = DOWNLOAD_SECONDS,
@@ -55,9 +53,9 @@ async def load_storyboard(
 
     Args:
         source: Where to load it from, or the storyboard itself. A parsed storyboard is returned unchanged.
-        model: Id of the model of clips that choose none.
-        replace_model: Id of the model of all clips, whatever they choose; empty to keep their choice.
+        model: Id of the model of clips that choose none, or as `EveryClip` of all.
         prompt: Prompt for every clip, if the source is a folder of images.
+        defaults: More settings of every clip, if the source is a folder of images.
         allow_outside: Permit absolute paths outside the storyboard's folder.
         policy: Which hosts may be read from, if the source is a URL. Default: public ones.
         timeout_seconds: Bound of downloading it, if the source is a URL.
@@ -74,23 +72,26 @@ async def load_storyboard(
                 f"load it with model={model!r}"
             )
         return source
-    objects = Objects(opener)
+    objects, defaults = Objects(opener), {**defaults, **({"prompt": prompt} if prompt else {})}
     if isinstance(source, str) and source.startswith(("https://", "http://")):
         document = await _download(source, policy, timeout_seconds=timeout_seconds)
     else:
-        document = await _load_document(source, objects=objects, prompt=prompt)
-    parse = partial(parse_storyboard, document, model=model, replace_model=replace_model)
+        document = await _load_document(source, objects=objects, defaults=defaults)
+    if defaults and not document.is_folder:
+        note = f"Not used, because it is for folders of images and this is a file: {', '.join(defaults)}"
+        document = replace(document, note=note)
+    parse = partial(parse_storyboard, document, model=model)
     return await _parse(parse, objects=objects, allow_outside=allow_outside)
 
 
-async def _load_document(source: Source, *, objects: Objects, prompt: str) -> Document:
+async def _load_document(source: Source, *, objects: Objects, defaults: Mapping[str, object]) -> Document:
     if isinstance(source, Storyboard | ClipList):
         return Document.inline(source.model_dump(mode="json", exclude_none=True))
     if isinstance(source, Mapping):
         return Document.inline(dict(source))
     if isinstance(source, str) and (location := Location.parse(source)):
-        return await _load_stored(location, objects=objects, prompt=prompt)
-    return await asyncio.to_thread(_load_local, Path(source), prompt=prompt)
+        return await _load_stored(location, objects=objects, defaults=defaults)
+    return await asyncio.to_thread(_load_local, Path(source), defaults=defaults)
 
 
 async def _parse(
@@ -110,20 +111,20 @@ async def _parse(
         is_cancelled.set()
 
 
-def _load_local(path: Path, *, prompt: str) -> Document:
-    path = path.expanduser()
+def _load_local(path: Path, *, defaults: Mapping[str, object]) -> Document:
+    path = composed(path.expanduser())
     if path.is_dir():
-        folder = path.absolute()
-        return document_from_folder(folder, list_names(folder), prompt=prompt)
+        return document_from_folder(list_folder(path.absolute()), defaults=defaults)
     return Document.load(path)
 
 
-async def _load_stored(location: Location, *, objects: Objects, prompt: str) -> Document:
+async def _load_stored(location: Location, *, objects: Objects, defaults: Mapping[str, object]) -> Document:
     """Load an object or, if there is none of this name, a folder of images."""
     size_bytes = await objects.size_bytes(location)
     names = await objects.names(location) if size_bytes is None else ()
     if names or not location.key:
-        return document_from_folder(location, names, prompt=prompt)
+        folder = await list_stored(location, names, objects=objects)
+        return document_from_folder(folder, defaults=defaults)
     if size_bytes is not None and size_bytes > MAX_DOCUMENT_BYTES:
         raise StoryboardError(
             f"{location} is larger than {MAX_DOCUMENT_BYTES // 1000} kB; "
@@ -146,50 +147,32 @@ async def _download(url: str, policy: HostPolicy, *, timeout_seconds: float) -> 
     return Document.parse(found.content, name=shown_url(url), base_url=found.url)
 
 
-def list_names(folder: Path) -> tuple[str, ...]:
-    """Return the names of all entries of a local folder.
-
-    Raises:
-        StoryboardError: The folder cannot be listed.
-    """
-    try:
-        return tuple(entry.name for entry in folder.iterdir())
-    except OSError as error:
-        raise StoryboardError(
-            f"{folder} cannot be listed ({error.strerror}); name a folder of images"
-        ) from error
-
-
-def document_from_folder(folder: Path | Location, names: Iterable[str], *, prompt: str) -> Document:
+def document_from_folder(folder: Folder, *, defaults: Mapping[str, object]) -> Document:
     """Return a storyboard of a folder's images, with one prompt for all.
 
     The images are in natural order: ``2.png`` before ``10.png``.
 
     Args:
         folder: The folder, local or in a store.
-        names: Names of all its entries. Hidden files and files that are not images are skipped.
-        prompt: What happens from each image to the next.
+        defaults: The settings of every clip, with the prompt: what happens from each image to the next.
 
     Raises:
         StoryboardError: There are no images, a name is not valid UTF-8, or there is no prompt.
     """
-    images = sorted(filter(_is_image, names), key=_natural_key)
+    place, images = folder.place, sorted(folder.images, key=_natural_key)
     if not images:
-        raise StoryboardError(f"{folder} contains no images; add two or more")
-    if wrong := [name for name in (folder.name, *images) if not is_unicode(name)]:
+        found = f"; {note}" if (note := folder.note) else ""
+        raise StoryboardError(f"{place} contains no images; add two or more{found}")
+    if wrong := [name for name in (place.name, *images) if not is_unicode(name)]:
         raise StoryboardError(f"The name {wrong[0]!a} is not valid UTF-8; rename the file or folder")
-    if not prompt.strip():
-        raise StoryboardError(f"{folder} needs a prompt; describe what happens between its images")
+    if not str(defaults.get("prompt", "")).strip():
+        raise StoryboardError(f"{place} needs a prompt; describe what happens between its images")
     storyboard = {
-        "title": folder.name,
-        "defaults": {"prompt": prompt},
+        "title": place.name,
+        "defaults": dict(defaults),
         "shots": [{"image": name} for name in images],
     }
-    return Document.inline(storyboard, name=folder.name, folder=folder)
-
-
-def _is_image(name: str) -> bool:
-    return Path(name).suffix.lower() in _IMAGE_SUFFIXES and not name.startswith(".")
+    return Document.inline(storyboard, name=place.name, folder=place, note=folder.note, is_folder=True)
 
 
 def _natural_key(name: str) -> tuple[list[str | int], str]:

@@ -1,8 +1,8 @@
 """Parse a document into clip requests, reporting all errors at once."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -13,12 +13,21 @@ from prefect_seedance.api.models import DEFAULT_MODEL, capabilities, facts_of, u
 from prefect_seedance.api.wire import ClipInput
 from prefect_seedance.errors import SetupError, StoryboardError
 from prefect_seedance.storage.locations import Location
-from prefect_seedance.storyboard.clip_names import MAX_NAME_LENGTH, printable_line, shorten, unique_names
-from prefect_seedance.storyboard.document import Document, raise_issues
+from prefect_seedance.storyboard.clip_names import as_line, clip_name, unique
+from prefect_seedance.storyboard.document import Document
 from prefect_seedance.storyboard.image import SourceImage
 from prefect_seedance.storyboard.image_inspection import inspect_bytes, inspect_file
+from prefect_seedance.storyboard.notes import notes
 from prefect_seedance.storyboard.references import LocatedReferences, locate_references
-from prefect_seedance.storyboard.schema import ClipList, ClipOverrides, ClipRequest, Defaults, Storyboard
+from prefect_seedance.storyboard.schema import (
+    AUTO,
+    ClipList,
+    ClipOverrides,
+    ClipRequest,
+    Defaults,
+    Storyboard,
+)
+from prefect_seedance.storyboard.typos import TYPOGRAPHIC_QUOTES
 from prefect_seedance.storyboard.validation import Placeholders, validate
 from prefect_seedance.storyboard.yaml_lines import Loc
 
@@ -51,6 +60,12 @@ _Finding: TypeAlias = tuple[Loc, str]
 """The path of an invalid field, and the message."""
 
 
+class EveryClip(str):
+    """Id of a model for every clip, whatever the author chooses, to see what would change."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class ParsedStoryboard:
     """A storyboard or list of clips without errors, with its clips.
@@ -60,12 +75,14 @@ class ParsedStoryboard:
         title: Its title, or else the name of its file.
         model: Id of the account's model, for clips that choose none.
         clips: Its clips in order.
+        note: What the author may not expect, a sentence a line; empty if there is nothing.
     """
 
     storyboard: Storyboard | ClipList
     title: str
     model: str
     clips: tuple[ClipRequest, ...]
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +121,6 @@ def parse_storyboard(
     document: Document,
     *,
     model: str = DEFAULT_MODEL,
-    replace_model: str = "",
     allow_outside: bool = False,
     read_object: ObjectReader = _reject_objects,
 ) -> ParsedStoryboard:
@@ -112,8 +128,7 @@ def parse_storyboard(
 
     Args:
         document: The author's document.
-        model: Id of the model of clips that choose none.
-        replace_model: Id of the model of all clips, whatever they choose; empty to keep their choice.
+        model: Id of the model of clips that choose none, or as `EveryClip` of all.
         allow_outside: Permit absolute paths outside the document's folder.
         read_object: Returns the content of an image in a store; called from worker threads.
 
@@ -121,12 +136,11 @@ def parse_storyboard(
         StoryboardError: The document has errors; the message lists all of them, one per line.
         SetupError: The model is unknown.
     """
-    for name in filter(None, (model, replace_model)):
-        if capabilities(name) is None:
-            raise SetupError(unknown_model(name))
+    if capabilities(model) is None:
+        raise SetupError(unknown_model(model))
     validated = validate(document, schema=_schema_for(document.value), placeholders=_PLACEHOLDERS)
     storyboard = validated.value
-    drafts = tuple(_drafts(storyboard, model=model, replace_model=replace_model))
+    drafts = tuple(_drafts(storyboard, model=model))
     strictest = min((draft.model for draft in drafts), key=_image_limit, default=model)
     inspect = partial(
         _inspect, document, model=strictest, allow_outside=allow_outside, read_object=read_object
@@ -134,6 +148,8 @@ def parse_storyboard(
     names = dict.fromkeys(name for draft in drafts for _, name in draft.sources)
     with ThreadPoolExecutor(_PARALLEL_INSPECTIONS, thread_name_prefix="seedance-inspect") as executor:
         inspected = dict(zip(names, executor.map(inspect, names), strict=True))
+    unused = [draft.overrides for draft in drafts if not draft.is_clip]
+    drafts, chosen = _with_ratios(drafts, storyboard, inspected)
     findings = (
         *_check_counts(storyboard),
         *_check_images(drafts, inspected),
@@ -143,13 +159,16 @@ def parse_storyboard(
     )
     found = [document.issue(loc, message) for loc, message in findings if not validated.is_invalid(loc)]
     if issues := dict.fromkeys((*document.issues, *validated.issues, *found)):
-        raise_issues(sorted(issues, key=lambda issue: (document.line(issue.loc) or 0, issue.loc)))
+        document.refuse(sorted(issues, key=lambda issue: (document.line(issue.loc) or 0, issue.loc)))
     images = {name: image for name, image in inspected.items() if isinstance(image, SourceImage)}
+    clips = tuple(_requests(drafts, images, storyboard.defaults))
+    noted = notes(clips, unused=unused, is_film=isinstance(storyboard, Storyboard))
     return ParsedStoryboard(
         storyboard=storyboard,
-        title=printable_line(storyboard.title or Path(document.name).stem),
+        title=as_line(storyboard.title or Path(document.name).stem),
         model=model,
-        clips=tuple(_requests(drafts, images, storyboard.defaults)),
+        clips=clips,
+        note="\n".join(filter(None, (document.note, *chosen, *noted))),
     )
 
 
@@ -163,9 +182,9 @@ def _image_limit(model: str) -> int:
     return facts_of(model).max_image_bytes
 
 
-def _drafts(storyboard: Storyboard | ClipList, *, model: str, replace_model: str) -> Iterator[_Draft]:
+def _drafts(storyboard: Storyboard | ClipList, *, model: str) -> Iterator[_Draft]:
     def model_of(overrides: ClipOverrides) -> str:
-        return replace_model or overrides.model_for(storyboard.defaults, model)
+        return model if isinstance(model, EveryClip) else overrides.model_for(storyboard.defaults, model)
 
     if isinstance(storyboard, ClipList):
         for number, clip in enumerate(storyboard.clips):
@@ -209,7 +228,33 @@ def _inspect(
             return inspect_file(target, model=model)
         return SourceImage.from_url(target)
     except StoryboardError as error:
-        return str(error)
+        is_quoted = name[0] in TYPOGRAPHIC_QUOTES
+        return f"{error}; leave out its quotes, or use straight ones" if is_quoted else str(error)
+
+
+def _with_ratios(
+    drafts: Sequence[_Draft], storyboard: Storyboard | ClipList, inspected: _Inspected
+) -> tuple[tuple[_Draft, ...], tuple[str, ...]]:
+    """Choose each aspect ratio that is left to an image: that of the film's first one, or of the clip's."""
+    resolved, chosen = [], dict[str, None]()
+    lead = drafts[0].images[:1] if drafts and isinstance(storyboard, Storyboard) else ()
+    for draft in drafts:
+        own = draft.overrides.aspect_ratio
+        images = draft.images if own else lead or draft.images
+        image = inspected[images[0][1]] if images else None
+        if (
+            (own or storyboard.defaults.aspect_ratio) != AUTO
+            or isinstance(image, str | None)
+            or not image.width
+            or AUTO in facts_of(draft.model).aspect_ratios  # the model chooses
+        ):
+            resolved.append(draft)
+            continue
+        ratio = min(facts_of(draft.model).aspect_ratios, key=image.deviation)
+        overrides = draft.overrides.model_copy(update={"aspect_ratio": ratio})
+        resolved.append(replace(draft, overrides=overrides))
+        chosen[f"aspect_ratio: auto is {ratio}, after {image.stem} ({image.width}×{image.height})"] = None
+    return tuple(resolved), tuple(chosen)
 
 
 def _check_counts(storyboard: Storyboard | ClipList) -> Iterator[_Finding]:
@@ -261,6 +306,10 @@ def _check_settings(drafts: Iterable[_Draft], defaults: Defaults) -> Iterator[_F
                         (*draft.loc, "prompt"),
                         "is missing; describe what happens, here or under 'defaults'",
                     )
+            elif field == "aspect_ratio" and clip.aspect_ratio == AUTO:
+                listed = ", ".join(facts_of(draft.model).aspect_ratios)
+                where = draft.loc if draft.overrides.aspect_ratio else ("defaults",)
+                yield (*where, field), f"auto needs an image that is a local file; choose one of {listed}"
             elif draft.overrides.overrides(field) or field not in defaults.model_fields_set:
                 yield (*draft.loc, field), message
             else:
@@ -271,7 +320,8 @@ def _requests(
     drafts: Iterable[_Draft], images: Mapping[str, SourceImage], defaults: Defaults
 ) -> Iterator[ClipRequest]:
     clips = [draft for draft in drafts if draft.is_clip]
-    names = unique_names(_name(draft, images) for draft in clips)
+    stems = ([images[image].stem for _, image in draft.images] for draft in clips)
+    names = unique(clip_name(draft.name, stems=each) for draft, each in zip(clips, stems, strict=True))
     for draft, name in zip(clips, names, strict=True):
         fit, settings = draft.overrides.fit or defaults.fit, draft.overrides.settings(defaults)
         yield ClipRequest(
@@ -288,8 +338,3 @@ def _requests(
             take=draft.overrides.take,
             model=draft.model,
         )
-
-
-def _name(draft: _Draft, images: Mapping[str, SourceImage]) -> str:
-    stems = (shorten(images[image].stem, length=MAX_NAME_LENGTH // 2 - 2) for _, image in draft.images)
-    return shorten(draft.name, length=MAX_NAME_LENGTH) or " → ".join(stems)

@@ -89,8 +89,13 @@ def fingerprint(request: ClipRequest, *, model: str) -> str:
     A change in the digested data buys every clip again. Therefore every setting is included, even if it
     equals the current default, and None is left out: a later optional field changes no fingerprint.
     """
+    return fingerprint_of(request, (image.identity for image in request.sources), model=model)
+
+
+def fingerprint_of(request: ClipRequest, identities: Iterable[str], *, model: str) -> str:
+    """Return the fingerprint of a clip whose images have these identities."""
     model = request.model or model
-    clip_input = request.input((image.identity for image in request.sources), model=model)
+    clip_input = request.input(identities, model=model)
     canonical = json.dumps(
         {
             "model": model,

@@ -1,7 +1,7 @@
 """The models of a storyboard file and of a list of clips."""
 
 from collections.abc import Iterable
-from typing import Annotated, Any
+from typing import Annotated, Any, Final, Self
 
 from pydantic import (
     BaseModel,
@@ -14,13 +14,20 @@ from pydantic import (
 )
 
 from prefect_seedance.api.clip_check import mode_for
-from prefect_seedance.api.models import DEFAULT_MODEL
+from prefect_seedance.api.models import CAPABILITIES, DEFAULT_MODEL
+from prefect_seedance.api.signatures import unsigned
 from prefect_seedance.api.wire import ClipInput, ClipSettings
 from prefect_seedance.printable import one_line
 from prefect_seedance.storyboard.image import Fit, SourceImage
 
 Text = Annotated[StrictStr, StringConstraints(strip_whitespace=True)]
 """Text without surrounding whitespace: YAML's block scalars end with a line break."""
+
+AUTO: Final = "auto"
+"""An aspect ratio that is chosen by an image."""
+
+_RATIOS: Final = [AUTO, *CAPABILITIES[DEFAULT_MODEL].aspect_ratios]
+_AUTO_HELP: Final = "auto: that of the first image, or the nearest one."
 
 _INHERITED = "If omitted, the value under `defaults` applies."
 
@@ -54,6 +61,11 @@ _REFERENCES = "Files that the prompt refers to, for models with the mode omni_re
 class Defaults(ClipSettings):
     """Settings for every clip that does not override them."""
 
+    aspect_ratio: str = Field(
+        default=ClipSettings.model_fields["aspect_ratio"].default,
+        description=f"Width to height; {_AUTO_HELP}",
+        json_schema_extra={"enum": [*_RATIOS]},
+    )
     prompt: Text = Field(default="", description="Prompt for clips that have none of their own.")
     fit: Fit = Field(
         default="none",
@@ -82,7 +94,9 @@ class ClipOverrides(_Strict):
     )
     duration: Annotated[StrictInt, _choices("duration")] | None = _override("duration")
     resolution: Annotated[StrictStr, _choices("resolution")] | None = _override("resolution")
-    aspect_ratio: Annotated[StrictStr, _choices("aspect_ratio")] | None = _override("aspect_ratio")
+    aspect_ratio: Annotated[StrictStr, Field(json_schema_extra={"enum": [*_RATIOS]})] | None = Field(
+        default=None, description=f"Width to height; {_AUTO_HELP} {_INHERITED}"
+    )
     sound: StrictBool | None = _override("sound")
     fixed_lens: StrictBool | None = _override("fixed_lens")
     web_search: StrictBool | None = _override("web_search")
@@ -125,6 +139,11 @@ class Storyboard(_Strict):
     loop: StrictBool = Field(default=False, description="Add a clip from the last image to the first.")
     shots: tuple[Shot, ...] = Field(description="The images in order, two or more.")
 
+    def without_signatures(self) -> Self:
+        """Return the storyboard without the signatures of its URLs, to store it."""
+        shots = (shot.model_copy(update={"image": unsigned(shot.image)}) for shot in self.shots)
+        return self.model_copy(update={"shots": tuple(shots)})
+
 
 class _HasImages(_Strict):
     name: Text = Field(
@@ -147,6 +166,17 @@ class ClipList(_Strict):
     title: Text = Field(default="", description="Title, which also names the production.")
     defaults: Defaults = Field(default=Defaults(), description="Settings for every clip.")
     clips: tuple[ClipSpec, ...] = Field(description="The clips, one or more.")
+
+    def without_signatures(self) -> Self:
+        """Return the list without the signatures of its URLs, to store it."""
+        clips = (clip.model_copy(update={"images": tuple(map(unsigned, clip.images))}) for clip in self.clips)
+        return self.model_copy(update={"clips": tuple(clips)})
+
+
+FIELDS: Final = frozenset(
+    name for model in (Storyboard, Shot, ClipList, ClipSpec, Defaults) for name in model.model_fields
+)
+"""The names of all fields that an author can write."""
 
 
 class ClipRequest(BaseModel):

@@ -12,7 +12,8 @@ from typing import Any, Final, Generic, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from prefect_seedance.storyboard.document import Document, Issue, raise_issues
+from prefect_seedance.storyboard.document import Document, Issue
+from prefect_seedance.storyboard.remedies import remedy
 from prefect_seedance.storyboard.yaml_lines import Loc
 
 SchemaT = TypeVar("SchemaT", bound=BaseModel)
@@ -79,31 +80,40 @@ def validate(document: Document, *, schema: type[SchemaT], placeholders: Placeho
     invalid = {error["loc"] for error in errors}
     reported = tuple(issue for issue in issues if issue.loc not in misspelt)
     if () in invalid:
-        raise_issues(reported)
+        document.refuse(reported)
     repaired = _repair(document.value, invalid=invalid, misspelt=misspelt, placeholders=placeholders)
     try:
         value = schema.model_validate(repaired)
     except ValidationError:
-        raise_issues(reported)
+        document.refuse(reported)
     return Validated(value=value, issues=reported, invalid=frozenset(invalid | misspelt))
 
 
 def _message(error: ErrorDetails, schema: type[BaseModel], *, intended: Loc | None) -> str:
     *parents, name = error["loc"] or ("",)
     if error["type"] == "extra_forbidden":
-        known = ", ".join(_model_at(schema, parents).model_fields)
-        return (
-            f"unknown field; did you mean {intended[-1]!r}?"
-            if intended
-            else f"unknown field; known fields: {known}"
-        )
+        return _unknown(error, _model_at(schema, parents), intended=intended)
     if error["type"] == "missing":
         return f"is missing: {_model_at(schema, parents).model_fields[str(name)].description}"
     if error["type"] not in _EXPECTED:
         return error["msg"]
-    expected, remedy = _EXPECTED[error["type"]]
+    expected, fallback = _EXPECTED[error["type"]]
     found = _describe(error["input"])
-    return f"expected {expected.format(**error.get('ctx', {}))}, found {found}; {remedy}"
+    field = next((key for key in reversed(error["loc"]) if isinstance(key, str)), "")
+    better = remedy(error["type"], field=field, value=error["input"])
+    return f"expected {expected.format(**error.get('ctx', {}))}, found {found}; {better or fallback}"
+
+
+def _unknown(error: ErrorDetails, model: type[BaseModel], *, intended: Loc | None) -> str:
+    """Return the message about a field that the model does not have."""
+    name = error["loc"][-1]
+    if intended:
+        return f"unknown field; did you mean {intended[-1]!r}?"
+    if name == "clips" and "shots" in model.model_fields:
+        return "a file has either 'shots' or 'clips'; move the clips to a file of their own"
+    if error["input"] is None:
+        return "is no field; if it belongs to the text before it, put that whole text in quotes"
+    return f"unknown field; known fields: {', '.join(model.model_fields)}"
 
 
 def _intended_loc(error: ErrorDetails, schema: type[BaseModel]) -> Loc | None:

@@ -15,28 +15,19 @@ import time
 from os import SEEK_CUR, SEEK_END, SEEK_SET
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, NamedTuple, cast
 
-from PIL import Image
-
 from prefect_seedance.errors import IntegrityError
+from prefect_seedance.video.limits import (
+    LENGTH_BYTES,
+    MARKS,
+    MAX_MEMORY_BYTES,
+    MAX_SECONDS,
+    REQUEST_BYTES,
+)
 from prefect_seedance.video.probe import probe
-from prefect_seedance.video.scan import scan
+from prefect_seedance.video.scan import Scanner
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
-
-MAX_MEMORY_BYTES: Final = 1_000_000_000
-"""Memory for one file. Measured, with the imports: inspecting 720p takes 80 MB, and H.264 in 4K with 16
-reference frames 520 MB."""
-
-MAX_SECONDS: Final = 120.0
-"""Processor time for one file. Measured: 12 s of 720p at 30 Mbit/s take 3.5 s; a busy processor has a tenth
-of its time for us."""
-
-REQUEST_BYTES: Final = 4096
-LENGTH_BYTES: Final = 8
-
-MARKS: Final = ("black", "frozen", "silent")
-"""Fields of a scan that are intervals."""
 
 _READ_BYTES: Final = 1 << 16
 
@@ -80,24 +71,30 @@ def limit_memory() -> None:
 def _answer(request: dict[str, Any], descriptor: int) -> Answer:
     file = cast(BinaryIO, io.BufferedReader(_Positioned(descriptor), _READ_BYTES))
     try:
-        if request["task"] == "probe":
+        if not request["scan"]:
             return Answer({"facts": probe(file).model_dump(mode="json")})
-        return _scanned(file, duration_seconds=request["duration_seconds"])
+        return _scanned(file, wants_ends=request["ends"])
     except (IntegrityError, MemoryError) as error:
         cause = error.__cause__ if isinstance(error, IntegrityError) else error
         needs_memory = isinstance(cause, MemoryError) or getattr(cause, "errno", None) == errno.ENOMEM
         return Answer({"error": str(error), "needs_memory": needs_memory})
 
 
-def _scanned(file: BinaryIO, *, duration_seconds: float) -> Answer:
-    found = scan(file, duration_seconds=duration_seconds)
-    stills: tuple[Image.Image, ...] = (found.start, found.middle, found.end)
-    fields = {
-        "sizes": [still.size for still in stills],
+def _scanned(file: BinaryIO, *, wants_ends: bool) -> Answer:
+    """Verify and scan a video in one pass. A video that cannot be scanned may still be whole."""
+    scanner = Scanner(wants_ends=wants_ends)
+    facts = probe(file, observer=scanner)
+    fields: dict[str, Any] = {"facts": facts.model_dump(mode="json")}
+    try:
+        found = scanner.result(duration_seconds=facts.duration_seconds)
+    except Exception as error:  # noqa: BLE001 -- foreign code, and the facts stand
+        return Answer({**fields, "scan_error": f"{type(error).__name__}: {error}"})
+    fields |= {
+        "sizes": [image.size for image in found.ends],
         "has_sound": found.has_sound,
         **{name: [interval.model_dump() for interval in getattr(found, name)] for name in MARKS},
     }
-    return Answer(fields, tuple(still.convert("RGB").tobytes() for still in stills))
+    return Answer(fields, (found.start, found.middle, found.end, *(each.tobytes() for each in found.ends)))
 
 
 class _Positioned(io.RawIOBase):

@@ -16,25 +16,38 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor
-from typing import Any, BinaryIO, Final, Generic, TypeVar
+from typing import Any, BinaryIO, Final, NamedTuple
 
 from PIL import Image
 
 from prefect_seedance.errors import IntegrityError
-from prefect_seedance.video.child import LENGTH_BYTES, MARKS, MAX_MEMORY_BYTES, MAX_SECONDS
-from prefect_seedance.video.probe import VideoFacts
-from prefect_seedance.video.scan import Interval, Scan
+from prefect_seedance.video.facts import VideoFacts
+from prefect_seedance.video.findings import Interval, Scan
+from prefect_seedance.video.limits import LENGTH_BYTES, MARKS, MAX_MEMORY_BYTES, MAX_SECONDS
 
 _MAX_IDLE: Final = os.cpu_count() or 1
 """Children that are kept for the next files."""
 
 _MAX_ANSWER_BYTES: Final = 128_000_000
-"""Three stills of 360 lines and any width take less than half of it."""
+"""Three stills, and two images to compare, of any width take less than half of it."""
 
 _ENVIRONMENT: Final = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "LANG", "LC_ALL")
 """Variables that a child receives, which hold no secrets."""
+
+
+class Examination(NamedTuple):
+    """The facts of a verified video, and what else one pass over it found.
+
+    Attributes:
+        scan: None if it was not wanted, or failed.
+        scan_error: Why the scan failed.
+    """
+
+    facts: VideoFacts
+    scan: Scan | None = None
+    scan_error: str = ""
 
 
 async def probe_foreign(file: BinaryIO, *, executor: Executor) -> VideoFacts:
@@ -47,46 +60,46 @@ async def probe_foreign(file: BinaryIO, *, executor: Executor) -> VideoFacts:
     Raises:
         IntegrityError: As `probe` does, or if the file needs more memory or time than a child has.
     """
-    return await _run(_Job(file, {"task": "probe"}, _facts), executor)
+    return (await _run(_Job(file, {"scan": False}), executor)).facts
 
 
-async def scan_foreign(file: BinaryIO, *, duration_seconds: float, executor: Executor) -> Scan:
-    """Decode a whole video, and return its findings and stills.
+async def examine_foreign(file: BinaryIO, *, wants_ends: bool, executor: Executor) -> Examination:
+    """Decode a whole video once, and return its facts, its findings and stills.
 
     Args:
         file: As for `probe_foreign`.
-        duration_seconds: Duration of the video.
+        wants_ends: Whether the scan has the images of the first and the last frame.
         executor: Whose thread waits for the child.
 
     Raises:
-        IntegrityError: As `scan` does, or if the file needs more memory or time than a child has.
+        IntegrityError: As `probe` does, or if the file needs more memory or time than a child has.
     """
-    request = {"task": "scan", "duration_seconds": duration_seconds}
-    return await _run(_Job(file, request, _scan), executor)
+    return await _run(_Job(file, {"scan": True, "ends": wants_ends}), executor)
 
 
-_T = TypeVar("_T")
 _Fields = dict[str, Any]
 
 
-def _facts(fields: _Fields, _: Sequence[bytes]) -> VideoFacts:
-    return VideoFacts.model_validate(fields["facts"])
-
-
-def _scan(fields: _Fields, blobs: Sequence[bytes]) -> Scan:
-    start, middle, end = (
-        Image.frombytes("RGB", tuple(size), blob) for size, blob in zip(fields["sizes"], blobs, strict=True)
-    )
-    return Scan(
+def _parse(fields: _Fields, blobs: Sequence[bytes]) -> Examination:
+    facts = VideoFacts.model_validate(fields["facts"])
+    if not blobs:
+        return Examination(facts, scan_error=fields.get("scan_error", ""))
+    start, middle, end, *ends = blobs
+    scan = Scan(
         start,
         middle,
         end,
+        ends=tuple(
+            Image.frombytes("RGB", tuple(size), blob)
+            for size, blob in zip(fields["sizes"], ends, strict=True)
+        ),
         has_sound=fields["has_sound"],
         **{name: tuple(map(Interval.model_validate, fields[name])) for name in MARKS},
     )
+    return Examination(facts, scan)
 
 
-async def _run(job: "_Job[_T]", executor: Executor) -> _T:
+async def _run(job: "_Job", executor: Executor) -> Examination:
     """Wait for a child in a thread; if cancelled, kill the child, so that the thread ends."""
     try:
         return await asyncio.get_running_loop().run_in_executor(executor, job.run)
@@ -189,18 +202,15 @@ class _Children:
 _CHILDREN: Final = _Children()
 
 
-class _Job(Generic[_T]):
+class _Job:
     """One file, on its way to a child and back."""
 
     _descriptor = -1
 
-    def __init__(
-        self, file: BinaryIO, request: _Fields, parse: Callable[[_Fields, Sequence[bytes]], _T]
-    ) -> None:
+    def __init__(self, file: BinaryIO, request: _Fields) -> None:
         file.flush()
         self._descriptor = os.dup(file.fileno())
         self._request = json.dumps(request).encode()
-        self._parse = parse
         self._lock = threading.Lock()
         self._child: _Child | None = None
         self._is_cancelled = False
@@ -208,7 +218,7 @@ class _Job(Generic[_T]):
     def __del__(self) -> None:
         self._close()  # a job that was cancelled before its turn never runs
 
-    def run(self) -> _T:
+    def run(self) -> Examination:
         """Decode the file in a child, from a thread.
 
         Raises:
@@ -225,7 +235,7 @@ class _Job(Generic[_T]):
             if "error" in fields:
                 is_reusable = not fields["needs_memory"]
                 raise _failure(fields)
-            parsed = self._parse(fields, blobs)
+            parsed = _parse(fields, blobs)
             is_reusable = True
         except TimeoutError:
             raise IntegrityError(

@@ -17,7 +17,15 @@ Filter: TypeAlias = tuple[str, str]
 class FilterChain:
     """A chain of filters for the frames of one stream."""
 
-    def __init__(self, stream: VideoStream | AudioStream, *filters: Filter) -> None:
+    def __init__(self, stream: VideoStream | AudioStream, *filters: Filter, batch: int = 1) -> None:
+        """Prepare the filters.
+
+        Args:
+            stream: Of the frames.
+            filters: In order.
+            batch: Frames to push before the ready ones are pulled; to find that none is left is slow.
+        """
+        self._batch, self._pushed = batch, 0
         graph = Graph()
         is_video = isinstance(stream, VideoStream)
         self._source = (graph.add_buffer if is_video else graph.add_abuffer)(template=stream)  # type: ignore[arg-type]  # of one kind each
@@ -30,7 +38,9 @@ class FilterChain:
     def push(self, frame: VideoFrame | AudioFrame | None) -> Iterator[VideoFrame | AudioFrame]:
         """Filter a frame, or None after the last one, and yield the frames that are ready."""
         self._source.push(frame)
-        yield from pull_frames(self._sink)
+        self._pushed += 1
+        if frame is None or self._pushed % self._batch == 0:
+            yield from pull_frames(self._sink)
 
 
 def pull_frames(sink: FilterContext) -> Iterator[VideoFrame | AudioFrame]:

@@ -5,20 +5,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, NamedTuple, cast
+from typing import Any, BinaryIO, Final, NamedTuple, Protocol, cast
 
 import av
 from av import AudioFrame, AudioStream, Packet, VideoFrame, VideoStream
 from av.container import InputContainer
-from pydantic import BaseModel, ConfigDict
 
 from prefect_seedance.errors import IntegrityError
 from prefect_seedance.video.boxes import check_boxes
-
-_EBML = b"\x1a\x45\xdf\xa3"
-"""First bytes of every WebM. Source: RFC 8794, section 11.2.1."""
-
-_HEAD_BYTES = 12
+from prefect_seedance.video.facts import VideoFacts, detect_container
 
 _LENIENT: Mapping[str, Any] = (
     {"metadata_errors": "replace"} if hasattr(InputContainer, "metadata_errors") else {}
@@ -41,30 +36,8 @@ _ROUNDING_SECONDS = 0.03
 frame is longer: 0.042 s at 24 a second."""
 
 
-class VideoFacts(BaseModel):
-    """Format, size and duration of a video, found by decoding all of it.
-
-    Attributes:
-        container: ``mp4`` or ``webm``, including related formats.
-        duration_seconds: From the start of the first frame to the end of the last.
-        frame_rate: Frames a second, on average.
-        frames: Number of decoded frames.
-        audio_codec: None if there is no sound track.
-        audio_sample_rate: Samples a second; None if there is no sound track.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    container: str
-    width: int
-    height: int
-    duration_seconds: float
-    frame_rate: float
-    frames: int
-    video_codec: str
-    pixel_format: str | None = None
-    audio_codec: str | None = None
-    audio_sample_rate: int | None = None
+_MAX_PIXEL_RATIO: Final = 4
+"""The most that a pixel is wider than high, or higher than wide; formats of television reach 2."""
 
 
 class Segment(NamedTuple):
@@ -79,7 +52,17 @@ class Segment(NamedTuple):
     dropped_frames: int = 0
 
 
-def probe(file: BinaryIO | Path) -> VideoFacts:
+class Observer(Protocol):
+    """Receives every frame of a video while it is decoded. It raises nothing."""
+
+    def begin(self, container: InputContainer) -> None:
+        """Prepare for the frames of a video."""
+
+    def add(self, frame: VideoFrame | AudioFrame) -> None:
+        """Receive the next frame."""
+
+
+def probe(file: BinaryIO | Path, *, observer: Observer | None = None) -> VideoFacts:
     """Decode a whole video, and return its facts.
 
     MP4 has no checksums, so only the decoder detects damage. It detects 88 % of 1,000 single bits flipped at
@@ -89,6 +72,7 @@ def probe(file: BinaryIO | Path) -> VideoFacts:
 
     Args:
         file: A path, or a seekable file; it stays open, and its position is undefined afterwards.
+        observer: Sees all frames, so that the video need not be decoded again for it.
 
     Raises:
         IntegrityError: The file is incomplete, damaged, or not a video.
@@ -96,8 +80,12 @@ def probe(file: BinaryIO | Path) -> VideoFacts:
     with open_video(file) as container:
         video, audio = tracks(container)
         decoded = {stream.index: _Track(stream) for stream in (video, audio) if stream}
+        if observer:
+            observer.begin(container)
         for packet in container.demux(*(track.stream for track in decoded.values())):
-            decoded[packet.stream.index].decode(packet)
+            for frame in decoded[packet.stream.index].decode(packet):
+                if observer:
+                    observer.add(frame)
         _require_all(container, tracks=tuple(decoded.values()))
         return _facts(container, decoded=decoded[video.index], audio=audio)
 
@@ -118,14 +106,15 @@ class _Track:
         """Duration of the decoded part."""
         return max(self.end_seconds - self.start_seconds, 0.0)
 
-    def decode(self, packet: "Packet[Any]") -> None:
-        """Decode a packet; the empty one at the end flushes the decoder."""
+    def decode(self, packet: "Packet[Any]") -> Iterator[VideoFrame | AudioFrame]:
+        """Decode a packet, and yield its frames; the empty packet at the end flushes the decoder."""
         self._require(not packet.is_corrupt, otherwise="is cut off")
         self.packets += packet.size > 0
         self.discarded += packet.is_discard
         for frame in self.stream.decode(packet):
             self._require(not frame.is_corrupt, otherwise="is damaged")
             self._count(frame)
+            yield frame
 
     def require_all(self) -> None:
         """Raise IntegrityError if packets are missing, or if a packet gave no frame."""
@@ -140,7 +129,7 @@ class _Track:
         self.frames += 1
         if frame.time is not None and frame.time_base is not None:
             self.start_seconds = min(self.start_seconds, frame.time)
-            self.end_seconds = frame.time + float(frame.duration * frame.time_base)
+            self.end_seconds = frame.time + frame.duration * float(frame.time_base)
 
     def _require(self, condition: bool, *, otherwise: str) -> None:  # noqa: FBT001 -- reads as a sentence
         if not condition:
@@ -191,18 +180,12 @@ def tracks(container: InputContainer) -> tuple[VideoStream, AudioStream | None]:
     return _video(container), audio
 
 
-def detect_container(file: BinaryIO) -> Literal["mp4", "webm"] | None:
-    """Detect the container of a video by its first bytes; return None if it is neither MP4 nor WebM.
-
-    FFmpeg itself would also open a playlist, and the files in it.
-    """
-    file.seek(0)
-    head = file.read(_HEAD_BYTES)
-    if head.startswith(_EBML):
-        return "webm"
-    if head[4:8] == b"ftyp":
-        return "mp4"
-    return None
+def shown_size(video: VideoStream) -> tuple[int, int]:
+    """Return width and height as players show a video, whose pixels may not be square."""
+    ratio = float(video.sample_aspect_ratio or 1)
+    if not 1 / _MAX_PIXEL_RATIO <= ratio <= _MAX_PIXEL_RATIO:  # absurd, so players ignore it
+        ratio = 1.0
+    return round(video.width * max(ratio, 1.0)), round(video.height / min(ratio, 1.0))
 
 
 def _video(container: InputContainer) -> VideoStream:
@@ -252,10 +235,11 @@ def _is_webm(container: InputContainer) -> bool:
 
 def _facts(container: InputContainer, *, decoded: _Track, audio: AudioStream | None) -> VideoFacts:
     video = cast(VideoStream, decoded.stream)
+    width, height = shown_size(video)
     return VideoFacts(
         container="webm" if _is_webm(container) else "mp4",
-        width=video.width,
-        height=video.height,
+        width=width,
+        height=height,
         duration_seconds=round(decoded.duration_seconds, 6),
         frame_rate=round(decoded.frames / decoded.duration_seconds, 6) if decoded.duration_seconds else 0.0,
         frames=decoded.frames,

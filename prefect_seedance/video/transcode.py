@@ -10,7 +10,7 @@ from av.container import OutputContainer
 from PIL import Image
 
 from prefect_seedance.video.filters import Filter, FilterChain
-from prefect_seedance.video.probe import Segment, open_video, tracks
+from prefect_seedance.video.probe import Segment, open_video, shown_size, tracks
 from prefect_seedance.video.similarity import similarity
 from prefect_seedance.video.transcode_sound import SAMPLE_RATE, SoundTrack
 
@@ -127,7 +127,8 @@ class _VideoTrack:
 
     def __init__(self, out: OutputContainer, model: VideoStream) -> None:
         self.rate = model.average_rate or Fraction(24)
-        self.size = model.width // 2 * 2, model.height // 2 * 2
+        wide, high = shown_size(model)
+        self.size = wide // 2 * 2, high // 2 * 2
         self.count = 0
         self.last: VideoFrame | None = None
         self._out = out
@@ -139,14 +140,18 @@ class _VideoTrack:
         codec.color_primaries, codec.color_trc = like.color_primaries, like.color_trc
 
     def filters(self, video: VideoStream) -> Iterator[Filter]:
-        """Yield the filters that convert a clip to this track; bars fill another aspect ratio."""
-        wide, high = self.size
-        if (video.width, video.height) != self.size:
-            yield "scale", f"{wide}:{high}:force_original_aspect_ratio=decrease:force_divisible_by=2"
-            yield "pad", f"{wide}:{high}:-1:-1"
-        if video.average_rate != self.rate:
-            yield "fps", f"{self.rate}:start_time={float((video.start_time or 0) * (video.time_base or 0))}"
+        """Yield the filters that convert a clip to this track; bars fill another aspect ratio.
+
+        The times of the frames decide which of them are shown: a clip may have a variable frame rate that is
+        the track's on average.
+        """
+        fitted = _fitted(shown_size(video), self.size)
+        if fitted != (video.width, video.height):
+            yield "scale", "{}:{}".format(*fitted)
         yield "setsar", "1"
+        if fitted != self.size:
+            yield "pad", "{}:{}:-1:-1".format(*self.size)
+        yield "fps", f"{self.rate}:start_time={float((video.start_time or 0) * (video.time_base or 0))}"
         yield "format", "yuv420p"
 
     def add(self, frame: VideoFrame) -> None:
@@ -193,6 +198,13 @@ class _ClipFrames:
         if self._repeated:
             self._video.add(self._repeated)
         return self._dropped
+
+
+def _fitted(size: tuple[int, int], room: tuple[int, int]) -> tuple[int, int]:
+    """Return the size, even in both directions, at which a picture fills the room in its own ratio."""
+    scale = min(room[0] / size[0], room[1] / size[1])
+    wide, high = (max(round(length * scale / 2) * 2, 2) for length in size)
+    return min(wide, room[0]), min(high, room[1])
 
 
 def _show_the_same(a: VideoFrame, b: VideoFrame) -> bool:

@@ -1,14 +1,17 @@
 import asyncio
 import errno
+import gzip
 import hashlib
 import io
 import logging
+import random
+import zlib
 from collections.abc import AsyncIterator, Callable
 
 import httpx
 import pytest
 
-from prefect_seedance.api import download
+from prefect_seedance.api import transfer
 from prefect_seedance.api.addresses import HostPolicy
 from prefect_seedance.api.download import Downloader
 from prefect_seedance.errors import (
@@ -235,13 +238,47 @@ async def test_accepts_unknown_totals() -> None:
     assert await fetch(script) == VIDEO
 
 
-@pytest.mark.parametrize("tag", [None, 'W/"a"'], ids=["none", "weak"])
-async def test_starts_over_without_tag(tag: str | None) -> None:
-    """Without a strong validator, parts are not combined."""
-    script = Script(whole(upto=3000, error=LOST, ETag=tag), whole())
+WEAK, DATE = 'W/"a"', "Sun, 22 Nov 2026 13:00:00 GMT"
+
+
+async def test_weak_tag_resumes_by_date() -> None:
+    """With a weak ETag, the file's date is the condition, which servers accept."""
+    script = Script(
+        whole(upto=3000, error=LOST, ETag=WEAK, Last_Modified=DATE),
+        part(first=3000, ETag=WEAK, Last_Modified=DATE),
+    )
+
+    assert await fetch(script) == VIDEO
+    assert script.ranges == [None, "bytes=3000-"]
+    assert script.requests[1].headers["If-Range"] == DATE
+
+
+@pytest.mark.parametrize("tag", [None, WEAK], ids=["none", "weak"])
+async def test_resumes_by_length(tag: str | None) -> None:
+    """Without a condition that servers accept, a part is used if the size of the file is the same."""
+    script = Script(whole(upto=3000, error=LOST, ETag=tag), part(first=3000, ETag=tag or ""))
+
+    assert await fetch(script) == VIDEO
+    assert script.ranges == [None, "bytes=3000-"]
+    assert "If-Range" not in script.requests[1].headers
+
+
+async def test_starts_over_without_length() -> None:
+    """Without a tag, a date and a size, parts are not combined."""
+    script = Script(whole(upto=3000, error=LOST, ETag=None, Content_Length=None), whole())
 
     assert await fetch(script) == VIDEO
     assert script.ranges == [None, None]
+
+
+async def test_ignored_condition_is_omitted() -> None:
+    """If a server sends an unchanged file again instead of a part, the next request has no condition."""
+    unchanged = whole(upto=3000, error=LOST, ETag=WEAK, Last_Modified=DATE)
+    script = Script(unchanged, unchanged, part(first=3000, ETag=WEAK, Last_Modified=DATE))
+
+    assert await fetch(script) == VIDEO
+    assert script.ranges == [None, "bytes=3000-", "bytes=3000-"]
+    assert [request.headers.get("If-Range") for request in script.requests] == [None, DATE, None]
 
 
 async def test_changed_file_starts_over() -> None:
@@ -317,13 +354,13 @@ async def test_retries_transient_errors(answer: Answer, kind: type[SeedanceError
     assert asyncio.get_running_loop().time() - began < 60
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 410], ids=str)
+@pytest.mark.parametrize("status", [202, 204, 400, 401, 403, 404, 409, 410, 423, 425], ids=str)
 async def test_expired_links_are_final(status: int) -> None:
-    """A link that is no longer served is not requested again."""
+    """A link that is not served is not requested again."""
     script = Script(responds(status))
 
     with pytest.raises(
-        LinkExpiredError, match=rf"^The API no longer serves https://cdn\.example/clip\.mp4 \({status}\)$"
+        LinkExpiredError, match=rf"^https://cdn\.example/clip\.mp4 is not served \({status}\)$"
     ):
         await fetch(script)
 
@@ -349,6 +386,54 @@ async def test_other_refusals_are_final(status: int) -> None:
         await fetch(script)
 
     assert len(script.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("encoding", "encode"),
+    [
+        ("gzip", gzip.compress),
+        ("deflate", zlib.compress),
+        ("", gzip.compress),
+        ("aws-chunked", bytes),
+        ("br", bytes),
+    ],
+    ids=["gzip", "deflate", "gzip without header", "foreign word", "video in spite of header"],
+)
+async def test_decodes_compressed_files(encoding: str, encode: Callable[[bytes], bytes]) -> None:
+    """A file that a server compresses unasked is decoded, and its digest is that of the video."""
+    video = b"\0\0\0\x18ftypisom" + VIDEO
+    body = encode(video)
+    script = Script(whole(body, Content_Encoding=encoding, ETag=None))
+
+    assert await fetch(script) == video
+    assert script.requests[0].headers["Accept-Encoding"] == "identity"
+
+
+async def test_resumes_compressed_files() -> None:
+    """The parts of a compressed file are combined before it is decoded."""
+    body = gzip.compress(random.Random(7).randbytes(9000))  # noqa: S311 -- bytes that hardly compress
+    script = Script(
+        whole(body, upto=3000, error=LOST, Content_Encoding="gzip"),
+        part(body, first=3000, Content_Encoding="gzip"),
+    )
+
+    assert await fetch(script) == gzip.decompress(body)
+
+
+async def test_damaged_compression_is_incomplete() -> None:
+    """A compressed file that ends early is an error."""
+    with pytest.raises(IntegrityError, match="compressed, and it is incomplete"):
+        await fetch(Script(whole(gzip.compress(VIDEO)[:-9], Content_Encoding="gzip")))
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+async def test_stops_compressed_bombs(monkeypatch: pytest.MonkeyPatch, encoding: str) -> None:
+    """A small file that expands beyond the size of any clip is refused."""
+    monkeypatch.setattr(transfer, "MAX_CLIP_BYTES", 50_000)
+    bomb = (gzip.compress if encoding == "gzip" else zlib.compress)(bytes(10**7))
+
+    with pytest.raises(ArchiveError, match="cannot be a clip"):
+        await fetch(Script(whole(bomb, Content_Encoding=encoding)))
 
 
 async def test_follows_redirects() -> None:
@@ -384,7 +469,7 @@ async def test_rejects_invalid_urls(url: str) -> None:
 @pytest.mark.parametrize("length", [None, str(10**9)], ids=["no length", "length"])
 async def test_stops_endless_files(monkeypatch: pytest.MonkeyPatch, length: str | None) -> None:
     """An endless stream does not fill the disk."""
-    monkeypatch.setattr(download, "MAX_CLIP_BYTES", 5000)
+    monkeypatch.setattr(transfer, "MAX_CLIP_BYTES", 5000)
     script = Script(whole(Content_Length=length))
 
     with pytest.raises(ArchiveError, match="cannot be a clip"):

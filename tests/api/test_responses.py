@@ -10,12 +10,14 @@ from prefect_seedance.api.responses import parse_response
 from prefect_seedance.errors import (
     ApiError,
     AuthenticationError,
+    BlockedError,
     ContentRejectedError,
     InsufficientFundsError,
     InvalidRequestError,
     NoAnswerError,
     NotFoundError,
     RateLimitedError,
+    RedirectedError,
     SeedanceError,
     ServerError,
 )
@@ -40,8 +42,11 @@ _CODES: dict[int, type[ApiError]] = {
 }
 
 
-def _received(response: httpx.Response) -> httpx.Response:
-    response.request = httpx.Request("GET", "https://api.example", headers={"Authorization": "Bearer secret"})
+_URL = "https://api.example/api/v1/generateTask/seedance-1-5-pro"
+
+
+def _received(response: httpx.Response, *, method: str = "GET") -> httpx.Response:
+    response.request = httpx.Request(method, _URL, headers={"Authorization": "Bearer secret"})
     return response
 
 
@@ -50,14 +55,10 @@ def _envelope(code: int, message: object = "why", data: object = None) -> dict[s
 
 
 @pytest.mark.parametrize(("code", "kind"), _CODES.items(), ids=map(str, _CODES))
-@pytest.mark.parametrize(
-    "body",
-    [_envelope(0), None],
-    ids=["envelope", "no envelope"],
-)
-def test_http_status_decides(code: int, kind: type[ApiError], body: dict[str, object] | None) -> None:
-    """An error status gives its error, whatever the body contains."""
-    response = httpx.Response(code, json=body) if body else httpx.Response(code, html="<h1>Oops</h1>")
+@pytest.mark.parametrize("inside", [None, 418], ids=["same code", "other code"])
+def test_http_status_decides(code: int, kind: type[ApiError], inside: int | None) -> None:
+    """An error status with an envelope of a refusal gives the error of the status."""
+    response = httpx.Response(code, json=_envelope(inside or code))
 
     with pytest.raises(ApiError) as caught:
         parse_response(_received(response))
@@ -65,6 +66,41 @@ def test_http_status_decides(code: int, kind: type[ApiError], body: dict[str, ob
     assert type(caught.value) is kind
     assert caught.value.code == code
     assert str(caught.value).startswith(f"The API answered {code}: ")
+
+
+_FOREIGN: dict[str, dict[str, Any]] = {
+    "HTML": {"html": "<!DOCTYPE html><title>Attention Required!</title>"},
+    "text": {"text": "Forbidden"},
+    "empty": {},
+    "other JSON": {"json": {"message": "Forbidden"}},
+    "other code": {"json": _envelope(1020)},
+    "code 0": {"json": _envelope(0)},
+    "list": {"json": []},
+}
+
+foreign_bodies = pytest.mark.parametrize("body", _FOREIGN.values(), ids=_FOREIGN)
+
+
+@pytest.mark.parametrize("code", sorted({*range(400, 452)} - {408, 429}), ids=str)
+@foreign_bodies
+def test_foreign_refusal_is_no_verdict(code: int, body: dict[str, Any]) -> None:
+    """Without the API's envelope, a refusal shows only that nothing was started; a read is repeated."""
+    with pytest.raises(BlockedError, match=f"{code} .* firewall or proxy .* nothing was started") as caught:
+        parse_response(_received(httpx.Response(code, **body), method="POST"))
+    with pytest.raises(NoAnswerError, match=f"{code} .* firewall or proxy"):
+        parse_response(_received(httpx.Response(code, **body)))
+
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize("code", [408, 429, 500, 502, 524], ids=str)
+@foreign_bodies
+def test_gateways_may_pause_or_fail(code: int, body: dict[str, Any]) -> None:
+    """Limits and failures of a gateway mean the same as those of the API."""
+    with pytest.raises(ApiError) as caught:
+        parse_response(_received(httpx.Response(code, **body), method="POST"))
+
+    assert type(caught.value) is _CODES[code]
 
 
 @pytest.mark.parametrize(("code", "kind"), _CODES.items(), ids=map(str, _CODES))
@@ -86,11 +122,38 @@ def test_account_error_has_remedy(code: int, remedy: str) -> None:
         parse_response(_received(httpx.Response(code, json=_envelope(code))))
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308, 304], ids=str)
-def test_redirects_are_no_answer(status: int) -> None:
-    """A redirect is no answer, and its effect is unknown."""
-    with pytest.raises(NoAnswerError, match=str(status)):
-        parse_response(_received(httpx.Response(status, headers={"Location": "https://elsewhere.example"})))
+_ELSEWHERE = "https://new.example/v2/api/v1/generateTask/seedance-1-5-pro?token=hidden"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(
+    ("location", "target"),
+    [
+        (_ELSEWHERE, "to https://new.example/v2"),
+        ("https://login.example/sso?back=api", "to https://login.example/sso"),
+        (f"{_URL}/", "to https://api.example"),
+        (None, "without a target"),
+    ],
+    ids=["other host", "login", "slash", "nowhere"],
+)
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 305, 307, 308], ids=str)
+def test_redirects_name_the_target(status: int, location: str | None, target: str, method: str) -> None:
+    """A redirect shows that the request did not reach the API, and the message names both URLs."""
+    headers = {"Location": location} if location else {}
+
+    with pytest.raises(RedirectedError) as caught:
+        parse_response(_received(httpx.Response(status, headers=headers, html="<p>moved"), method=method))
+
+    said = f"The base URL https://api.example redirects {target} ({status}), so the request did not reach"
+    assert str(caught.value).startswith(said)
+
+
+def test_see_other_may_follow_execution() -> None:
+    """A 303 to another path of the API may refer to a generation that was started."""
+    response = httpx.Response(303, headers={"Location": "/api/v1/statusTask/x?taskId=task_1"})
+
+    with pytest.raises(NoAnswerError, match="303"):
+        parse_response(_received(response, method="POST"))
 
 
 @pytest.mark.parametrize("code", [-1, 0, 1, 201, 302, 600, 1001, 40001], ids=str)
@@ -203,7 +266,7 @@ def test_long_messages_are_cut() -> None:
 
 
 @pytest.mark.parametrize("inside", [200, 500, 503], ids=str)
-@pytest.mark.parametrize("status", [400, 401, 429], ids=str)
+@pytest.mark.parametrize("status", [302, 400, 401, 429], ids=str)
 def test_contradictions_are_no_answer(status: int, inside: int) -> None:
     """If only the HTTP status is an error, a generation may have been started."""
     response = httpx.Response(status, json=_envelope(inside, data={"taskId": "task_1"}))

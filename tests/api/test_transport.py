@@ -1,5 +1,8 @@
+import errno
 import gzip
 import inspect
+import socket
+import ssl
 import traceback
 from collections.abc import Callable
 
@@ -127,3 +130,26 @@ async def test_exchange_accepts_the_bound() -> None:
     response = await answer_of(httpx.Response(200, stream=body))
 
     assert len(response.content) == MAX_ANSWER_BYTES
+
+
+@pytest.mark.parametrize(
+    ("cause", "said"),
+    [
+        (OSError(errno.ECONNREFUSED, "Connect call failed ('127.0.0.1', 9)"), "Connection refused"),
+        (socket.gaierror(-2, "Name or service not known"), "Name or service not known"),
+        (ExceptionGroup("all", [OSError(errno.ENETUNREACH, "x"), OSError("y")]), "Network is unreachable"),
+        (ValueError("odd"), "All connection attempts failed"),
+        (ssl.SSLCertVerificationError(1, "expired"), "All connection attempts failed"),
+    ],
+    ids=["refused", "name", "several addresses", "unknown", "certificate"],
+)
+def test_names_why_connections_fail(cause: Exception, said: str) -> None:
+    """A connection that fails is explained by the system's own reason, if there is one."""
+    error = httpx.ConnectError("All connection attempts failed")
+    error.__cause__ = cause
+
+    with (
+        pytest.raises(ConnectionFailedError, match=f"^GET x: ConnectError: {said}$"),
+        translated_errors("GET x"),
+    ):
+        raise error

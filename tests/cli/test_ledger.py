@@ -1,15 +1,29 @@
 """The list of submitted clips."""
 
 import asyncio
+import re
 from pathlib import Path
 
 import pytest
 
 from prefect_seedance.cli import main
+from prefect_seedance.clips.history import ClipStatus
+from prefect_seedance.clips.ledger import Ledger
+from prefect_seedance.report.clip_names import name_clips
+from prefect_seedance.report.manifest import Entry, read_manifest, record
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.plan import PlannedClip
 from tests.cli.conftest import Run
-from tests.records import FAILED, record_in_flight, record_outcome, record_unreadable, record_unresolved
+from tests.records import (
+    FAILED,
+    intent_of,
+    manifest_of,
+    record_in_flight,
+    record_outcome,
+    record_submitting,
+    record_unreadable,
+    record_unresolved,
+)
 
 
 def test_unresolved_comes_first(
@@ -21,12 +35,70 @@ def test_unresolved_comes_first(
     assert main(["ledger", str(archive)]) == 0
 
     lines = capsys.readouterr().out.splitlines()
-    first = f"{clips[1].fingerprint[:12]} unresolved 3 h 1 noon → dusk test-board"
-    assert " ".join(lines[1].split()) == first
-    assert lines[2].split()[1] == "failed"
-    assert "task_1" in lines[2]
+    assert " ".join(lines[0].split()) == f"{clips[1].fingerprint[:12]} unresolved 3 h noon → dusk"
+    assert lines[3].split()[1] == "failed"
+    assert "  generation task_1" in lines
     assert "dawn → noon: PROCESSING_TIMEOUT" in lines
     assert lines[-1] == "2 clips: 1 unresolved, 1 failed"
+
+
+def test_shows_what_a_clip_is(lighthouse: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each clip has its place, settings, prompt and file, under its name for people if it has one."""
+    asyncio.run(_archive(lighthouse, named=False))
+    assert main(["ledger", str(lighthouse)]) == 0
+    before = capsys.readouterr().out
+    asyncio.run(_archive(lighthouse, named=True))
+    assert main(["ledger", str(lighthouse), "lighthouse/2"]) == 0
+    after = capsys.readouterr().out
+
+    assert "  lighthouse/1, 4 s, 720p, “" in before
+    assert re.search(r"^  clips/\w+/clip-\w+\.mp4$", before, re.MULTILINE)
+    assert "  productions/lighthouse/clips/02 noon.mp4\n" in after
+    assert after.endswith("1 clip: 1 archived\n")
+
+
+def test_former_clip_is_marked(
+    archive: Path, clips: tuple[PlannedClip, ...], capsys: pytest.CaptureFixture[str], run_json: Run
+) -> None:
+    """A clip that its storyboard no longer has says so, and its take is known."""
+    asyncio.run(_record_edit(archive, clips))
+
+    assert main(["ledger", str(archive)]) == 0
+    out = capsys.readouterr().out
+    lines = {line["name"]: line for line in run_json("ledger", archive)["clips"]}
+
+    assert "  no longer in test-board, 4 s, 480p, take 3, “drifting clouds after dawn”\n" in out
+    assert (lines["dawn → noon"]["in_storyboard"], lines["dawn → noon"]["places"]) == (False, [])
+    assert (lines["noon → dusk"]["in_storyboard"], lines["noon → dusk"]["places"]) == (True, ["test-board/2"])
+
+
+def test_damaged_manifest_has_no_places(archive: Path, clips: tuple[PlannedClip, ...], run_json: Run) -> None:
+    """Without a readable manifest, it is unknown whether a storyboard still has a clip."""
+    asyncio.run(_record_edit(archive, clips))
+    (archive / "productions/test-board/manifest.json").write_bytes(b"{")
+
+    lines = run_json("ledger", archive)["clips"]
+
+    assert [line["in_storyboard"] for line in lines] == [None, None]
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_lines_fit_terminals(
+    columns: int,
+    archive: Path,
+    clips: tuple[PlannedClip, ...],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """On ordinary terminals no line is longer than the terminal is wide."""
+    long = clips[0].model_copy(update={"name": "a long name " * 20, "prompt": "a long prompt " * 20})
+    asyncio.run(_record(archive, (long, clips[1])))
+    for name, value in {"TTY_COMPATIBLE": "1", "COLUMNS": f"{columns}", "TERM": "dumb"}.items():
+        monkeypatch.setenv(name, value)
+
+    assert main(["ledger", str(archive)]) == 0
+
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= columns
 
 
 def test_lists_unresolved_only(archive: Path, clips: tuple[PlannedClip, ...], run_json: Run) -> None:
@@ -38,6 +110,22 @@ def test_lists_unresolved_only(archive: Path, clips: tuple[PlannedClip, ...], ru
     assert (line["status"], line["name"]) == ("unresolved", "noon → dusk")
     assert line["asked_by"] == "host process 7"
     assert line["age_seconds"] >= 3 * 3600
+
+
+def test_says_until_when_to_wait(
+    archive: Path, clips: tuple[PlannedClip, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With --unresolved a person reads until when a submission may still be answered."""
+    asyncio.run(_record_submitting(archive, clips[0]))
+
+    assert main(["ledger", str(archive), "--unresolved"]) == 0
+
+    out = " ".join(capsys.readouterr().out.split())
+    assert re.fullmatch(
+        r"0 clips dawn → noon is being submitted by host process 7, which may record an answer until "
+        r"\d\d:\d\d:\d\d UTC; afterwards it may be unresolved",
+        out,
+    )
 
 
 def test_status_follows_records(archive: Path, clips: tuple[PlannedClip, ...], run_json: Run) -> None:
@@ -59,7 +147,8 @@ def test_bad_record_is_a_row(
 
     out = " ".join(capsys.readouterr().out.split())
     prefix = clips[0].fingerprint[:12]
-    assert f"{prefix} unreadable 0" in out
+    assert f"{prefix} unreadable" in out
+    assert "0 attempts" in out
     assert f"{prefix}: The record {archive}/clips/{clips[0].fingerprint}/attempt-001/intent.json is" in out
     assert "restore it from a backup" in out
     assert "2 clips: 1 unreadable, 1 in flight" in out
@@ -86,6 +175,30 @@ async def _record(archive: Path, clips: tuple[PlannedClip, ...]) -> None:
     store = Store.open(str(archive))
     await record_outcome(store, clips[0], FAILED)
     await record_unresolved(store, clips[1])
+
+
+async def _record_submitting(archive: Path, clip: PlannedClip) -> None:
+    await record_submitting(Store.open(str(archive)), clip)
+
+
+async def _archive(folder: Path, *, named: bool) -> None:
+    """Store the records of a production's clips, and give them names for people."""
+    store = Store.open(str(folder))
+    manifest = await read_manifest(store, "lighthouse")
+    for entry in manifest.clips:
+        assert entry.clip
+        await store.put(f"clips/{entry.fingerprint}/clip.json", entry.clip.model_dump_json().encode())
+    if named:
+        await name_clips(manifest, store)
+
+
+async def _record_edit(archive: Path, clips: tuple[PlannedClip, ...]) -> None:
+    """Record two clips, of which the storyboard has only the second one now."""
+    store = Store.open(str(archive))
+    intent = intent_of(clips[0]).model_copy(update={"take": 3})
+    await Ledger(store).claim(intent)
+    await record_in_flight(store, clips[1])
+    await record(manifest_of(Entry.of(clips[1], ClipStatus.in_flight)), store)
 
 
 async def _record_in_flight(archive: Path, clip: PlannedClip) -> None:

@@ -14,16 +14,19 @@ from prefect_seedance.cli import app, main
 
 COMMANDS = (
     "demo",
+    "init",
     "plan",
     "produce",
     "film",
     "report",
     "open",
+    "export",
     "ledger",
     "resolve",
     "rescue",
     "deploy",
     "callbacks",
+    "serve-images",
     "sandbox",
 )
 
@@ -165,3 +168,13 @@ def test_does_not_load_prefect(words: list[str], board: Path) -> None:
 
     assert "prefect_seedance.cli" in run.stdout.split()
     assert "prefect" not in run.stdout.split()
+
+
+def test_plan_loads_no_decoder(board: Path) -> None:
+    """A plan needs neither FFmpeg nor templates, so it starts without them."""
+    words = ["plan", str(board)]
+    program = f"import sys; from prefect_seedance.cli import main; main({words}); print(*sys.modules)"
+
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert not {"av", "jinja2"} & set(run.stdout.split())

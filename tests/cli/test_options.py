@@ -46,7 +46,7 @@ def test_defaults_are_readable() -> None:
     for default in (
         "[default: 1h]",
         "[default: 24h]",
-        "[default: 2s]",
+        "[default: 1.5s]",
         "[default: report]",
         "[default: yes]",
     ):

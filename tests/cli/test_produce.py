@@ -33,15 +33,16 @@ def words(board: Path, archive: Path, sandbox: Sandbox) -> tuple[object, ...]:
 def test_prints_steps_and_summary(
     words: tuple[object, ...], capsys: pytest.CaptureFixture[str], archive: Path
 ) -> None:
-    """The output has every step and then the summary; nothing goes to standard error."""
+    """Every step goes to standard error, and only the summary to the output."""
     assert main(list(map(str, words))) == 0
 
     out, err = capsys.readouterr()
-    steps = [line.split("  ")[1:] for line in out.splitlines() if "dawn → noon  " in line]
+    steps = [line.split("  ")[1:] for line in err.splitlines() if "dawn → noon  " in line]
     assert ["dawn → noon", "submitting"] in steps
     assert ["dawn → noon", "made"] in steps
     assert f"Manifest  {archive}/productions/test-board/manifest.json" in out
-    assert err == ""
+    assert f"Clips     {archive}/productions/test-board/clips/\n" in out
+    assert "submitting" not in out
 
 
 def test_json_is_manifest(words: tuple[object, ...], run_json: Run, sandbox: Sandbox) -> None:
@@ -52,6 +53,34 @@ def test_json_is_manifest(words: tuple[object, ...], run_json: Run, sandbox: San
     assert [clip["status"] for clip in first["clips"]] == ["made", "made"]
     assert [clip["status"] for clip in second["clips"]] == ["reused", "reused"]
     assert sandbox.totals()["accepted"] == 2
+
+
+def test_author_finds_clips_by_name(
+    archive: Path, tmp_path: Path, sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Clips have their names after each edit, in archive, ledger and export, and no clip is bought twice."""
+    board, names = tmp_path / "board.yaml", archive / "productions/board/clips"
+    words = ("produce", board, "--archive", archive, *_POLLS, "--film")
+    found = []
+
+    for clips in (
+        "[{name: bell, prompt: a bell rings}, {name: sea, prompt: waves break}]",
+        "[{name: sea, prompt: waves break}, {name: gong, prompt: a gong sounds}]",
+    ):
+        board.write_text(f"defaults: {{resolution: 480p}}\nclips: {clips}", encoding="utf-8")
+        assert main(list(map(str, words))) == 0
+        found.append(sorted(path.name for path in names.iterdir()))
+    capsys.readouterr()
+    assert main(["ledger", str(archive)]) == 0
+    ledger = capsys.readouterr().out
+    assert main(["export", str(archive), "board", "--to", str(tmp_path / "to")]) == 0
+
+    assert found == [["01 bell.mp4", "02 sea.mp4"], ["01 sea.mp4", "02 gong.mp4"]]
+    assert "  no longer in board, 4 s, 480p, take 1, “a bell rings”\n" in ledger
+    assert "  productions/board/clips/01 sea.mp4\n" in ledger
+    assert sorted(path.name for path in (tmp_path / "to").iterdir()) == [*found[1], "board.mp4"]
+    assert len(list(archive.glob("productions/board/film-*.mp4"))) == 1
+    assert len(list(archive.glob("clips/*/clip-*.mp4"))) == sandbox.totals()["accepted"] == 3
 
 
 @pytest.mark.parametrize(

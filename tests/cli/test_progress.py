@@ -1,7 +1,6 @@
 """Progress on a terminal and in a pipe."""
 
 import io
-import os
 from datetime import datetime
 
 import pytest
@@ -15,10 +14,12 @@ from prefect_seedance.storyboard.plan import PlannedClip
 FINAL = {ClipStatus.made, ClipStatus.reused, ClipStatus.failed, ClipStatus.unresolved}
 
 
-def show(screen: Screen, clip: PlannedClip, *statuses: str, detail: str = "") -> None:
+def show(
+    screen: Screen, clip: PlannedClip, *statuses: str, detail: str = "", left: float | None = None
+) -> None:
     """Show steps of a clip."""
     for status in map(ClipStatus, statuses):
-        screen.show(Progress(clip, status, detail, is_final=status in FINAL))
+        screen.show(Progress(clip, status, detail, is_final=status in FINAL, seconds_left=left))
 
 
 def test_lines_show_every_step(clips: tuple[PlannedClip, ...]) -> None:
@@ -38,19 +39,31 @@ def test_lines_show_every_step(clips: tuple[PlannedClip, ...]) -> None:
     ]
 
 
-def test_lines_survive_closed_pipe(clips: tuple[PlannedClip, ...]) -> None:
-    """A closed pipe does not raise, so paid work continues."""
-    reader, writer = os.pipe()
-    os.close(reader)
+@pytest.mark.parametrize(
+    ("left", "said"),
+    [(50.0, "in flight, about 0:50 left"), (-65.0, "in flight, 1:05 longer than usual")],
+    ids=["usual", "late"],
+)
+def test_lines_show_expected_time(left: float, said: str, clips: tuple[PlannedClip, ...]) -> None:
+    """A line says when a generation probably ends."""
+    out = io.StringIO()
 
-    with open(writer, "w") as pipe:  # noqa: PTH123  # a file descriptor
-        lines = Lines(pipe)
-        show(lines, clips[0], "submitting", "made")
+    show(Lines(out), clips[0], "in flight", left=left)
 
-    assert lines.has_spent
+    assert out.getvalue().rstrip().endswith(f"  dawn → noon  {said}")
 
 
-def test_only_submitting_spends(clips: tuple[PlannedClip, ...]) -> None:
+def test_states_repeat_no_time(clips: tuple[PlannedClip, ...]) -> None:
+    """The expected time is said once, and not with every state of the generation."""
+    out = io.StringIO()
+
+    show(Lines(out), clips[0], "in flight", detail="processing", left=50.0)
+
+    assert out.getvalue().rstrip().endswith("  dawn → noon  processing")
+
+
+@pytest.mark.parametrize("status", ["submitting", "in flight"])
+def test_submissions_spend(status: str, clips: tuple[PlannedClip, ...]) -> None:
     """Before a submission may have been sent, nothing counts as spent."""
     lines = Lines(io.StringIO())
     board = Board("Test board", console=console())
@@ -59,7 +72,7 @@ def test_only_submitting_spends(clips: tuple[PlannedClip, ...]) -> None:
         show(lines, clips[0], "queued", "reused")
         show(board, clips[0], "queued", "reused")
         before = (lines.has_spent, board.has_spent)
-        show(board, clips[0], "submitting")
+        show(board, clips[0], status)
 
     assert before == (False, False)
     assert board.has_spent
@@ -101,8 +114,62 @@ def test_board_shows_status_and_time(clips: tuple[PlannedClip, ...]) -> None:
 
     assert lines[0] == "Test board  1:10"
     assert lines[3].split() == ["1", "dawn", "→", "noon", "made", "1:05"]
-    assert lines[4].split() == ["2", "noon", "→", "dusk", "queued"]
+    assert lines[4].split() == ["2", "noon", "→", "dusk", "queued,", "0", "ahead"]
     assert lines[6] == "1\N{NO-BREAK SPACE}queued · 1\N{NO-BREAK SPACE}made"
+
+
+def test_board_counts_down(clips: tuple[PlannedClip, ...]) -> None:
+    """A generation's row shows the time left, through all its states, and says if it is late."""
+    screen, clock = console(width=80), Clock()
+    board = Board("Test board", console=screen, clock=clock)
+
+    with board:
+        show(board, clips[0], "in flight", left=50.0)
+        clock.now = 20.0
+        show(board, clips[0], "in flight", detail="processing")
+        early = rendered(board, screen)[3]
+        clock.now = 51.0
+        late = rendered(board, screen)[3]
+        show(board, clips[0], "made")
+        made = rendered(board, screen)[3]
+
+    assert early.split()[4:] == ["processing", "0:20", "~0:30"]
+    assert late.split()[4:] == ["processing", "0:51", "late"]
+    assert made.split()[4:] == ["made", "0:51"]
+
+
+def test_board_shows_queue(clips: tuple[PlannedClip, ...]) -> None:
+    """A clip that waits for a slot shows how many clips are before it, and moves up."""
+    screen = console(width=80)
+    board = Board("Test board", console=screen)
+    queue = [clips[0].model_copy(update={"number": number, "name": "x"}) for number in (1, 2, 3)]
+
+    with board:
+        for clip in queue:
+            show(board, clip, "queued")
+        before = rendered(board, screen)
+        show(board, queue[0], "submitting")
+        after = rendered(board, screen)
+
+    assert [line.split()[2:] for line in before[3:6]] == [["queued,", f"{n}", "ahead"] for n in range(3)]
+    assert [line.split()[2:] for line in after[4:6]] == [["queued,", f"{n}", "ahead"] for n in range(2)]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_board_lines_are_whole(width: int, clips: tuple[PlannedClip, ...]) -> None:
+    """On ordinary terminals, the longest status and long names take one line."""
+    screen = console(width=width)
+    board = Board("Test board", console=screen)
+
+    with board:
+        clip = clips[0].model_copy(update={"name": "a long name " * 20, "number": 1000})
+        show(board, clip, "submitting", detail="submitted by another run", left=3700.0)
+        show(board, clip, "in flight", detail="in flight, resumed", left=3700.0)
+        lines = rendered(board, screen)
+
+    assert "in flight, resumed" in lines[3]
+    assert lines[4] == ""
+    assert all(len(line) <= width for line in lines)
 
 
 @pytest.mark.parametrize("height", [10, 24, 50])
@@ -150,8 +217,8 @@ def test_board_shows_note(clips: tuple[PlannedClip, ...]) -> None:
 
 
 def test_pipe_gets_lines(capsys: pytest.CaptureFixture[str], clips: tuple[PlannedClip, ...]) -> None:
-    """Without a terminal, steps are lines, on standard error if a program reads the output."""
-    with screen_for("Test board", plain=False, error=True) as screen:
+    """Without a terminal, steps are lines on standard error, and nothing mixes with the result."""
+    with screen_for("Test board", plain=False) as screen:
         show(screen, clips[0], "submitting")
         with screen.busy("Starting"):
             pass

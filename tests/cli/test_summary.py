@@ -108,3 +108,19 @@ def test_fits_eighty_columns(clips: tuple[PlannedClip, ...]) -> None:
     text = printed(manifest_of(entry), width=80)
 
     assert f"a name that…  made    clips/{clips[0].fingerprint}/clip.mp4\n" in text
+
+
+@pytest.mark.parametrize(("width", "has_file"), [(80, False), (120, True), (1000, True)])
+def test_file_needs_room(width: int, *, has_file: bool, clips: tuple[PlannedClip, ...]) -> None:
+    """Where files have names in a folder, a narrow table shows more of the clip's name instead."""
+    key = f"clips/{clips[0].fingerprint}/clip-{'0' * 12}.mp4"
+    archived = archived_clip(clips[0]).model_copy(update={"key": key})
+    clip = clips[0].model_copy(update={"name": "a name that goes on and on and on " * 3})
+    manifest = manifest_of(Entry.of(clip, ClipStatus.made, archived=archived))
+
+    text = printed(manifest.model_copy(update={"clips_folder": "productions/x/clips"}), width=width)
+
+    row = text.splitlines()[3]
+    assert (key in row) == has_file
+    assert len(row) <= width
+    assert "Clips     /films/productions/x/clips/" in text

@@ -3,7 +3,7 @@ import hashlib
 import json
 import resource
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,7 +33,7 @@ from prefect_seedance.errors import (
 from prefect_seedance.report.manifest import status_of
 from prefect_seedance.storage.backends import Backend
 from prefect_seedance.storage.store import Store
-from prefect_seedance.video.probe import VideoFacts
+from prefect_seedance.video.facts import VideoFacts
 
 FINGERPRINT = "f" * 32
 OLD, FRESH = "https://cdn/old.mp4?signature=1", "https://cdn/fresh.mp4?signature=2"
@@ -81,8 +81,8 @@ class Web(httpx.AsyncBaseTransport):
         return [request.url.path for request in self.requests if not request.url.path.startswith("/api")]
 
 
-def succeeded(fingerprint: str = FINGERPRINT) -> Attempt:
-    now = datetime.now(UTC)
+def succeeded(fingerprint: str = FINGERPRINT, *, age: timedelta = timedelta()) -> Attempt:
+    now = datetime.now(UTC) - age
     clip_input = ClipInput(
         mode="text-to-video", prompt="a blue screen", aspect_ratio="16:9", resolution="480p"
     )
@@ -116,9 +116,10 @@ async def archivist(web: Web, store: Store) -> AsyncIterator[Archivist]:
         yield Archivist(store=store, client=client, downloader=downloader)
 
 
-async def archived(web: Web, store: Store, *, seconds: float = 600) -> Clip:
+async def archived(web: Web, store: Store, *, seconds: float = 600, age: timedelta = timedelta()) -> Clip:
     async with archivist(web, store) as archiving:
-        return await archiving.archive(succeeded(), deadline=asyncio.get_running_loop().time() + seconds)
+        deadline = asyncio.get_running_loop().time() + seconds
+        return await archiving.archive(succeeded(age=age), deadline=deadline)
 
 
 async def test_archives_with_digest_and_facts(video: bytes, store: Store) -> None:
@@ -165,11 +166,11 @@ async def test_expired_link_is_renewed(video: bytes, store: Store, code: int) ->
 
 
 async def test_reads_fresh_links_once(store: Store) -> None:
-    """If a fresh link fails too, the API is not asked for more links."""
+    """If a fresh link of an old video fails too, the API is not asked for more links."""
     web = Web(old=[403], fresh=[403])
 
     with pytest.raises(LinkExpiredError, match="2 sources tried"):
-        await archived(web, store)
+        await archived(web, store, age=timedelta(hours=1))
 
     assert web.downloads == ["/old.mp4", "/fresh.mp4"]
     assert len(web.requests) == 3
@@ -182,6 +183,37 @@ async def test_raises_without_working_link(store: Store, files: dict[str, list[b
         await archived(Web(**files), store)
 
     assert await store.keys("clips/") == ()
+
+
+_MISSING: Mapping[str, bytes | int] = {"404": 404, "403": 403, "202": 202, "page": HTML, "empty": b""}
+
+
+@pytest.mark.parametrize("answer", _MISSING.values(), ids=_MISSING)
+async def test_waits_for_new_video(answer: bytes | int, video: bytes, store: Store) -> None:
+    """If the file of a new video appears only after a while, it is archived."""
+    clip = await archived(Web(old=[answer] * 4 + [video], fresh=[answer]), store)
+
+    assert await store.read(clip.key) == video
+
+
+async def test_waits_for_whole_video(video: bytes, store: Store) -> None:
+    """If a new file is still being written, it is archived once it is whole."""
+    clip = await archived(Web(old=[video[:600], video[:900], video], fresh=[video[:700]]), store)
+
+    assert await store.read(clip.key) == video
+
+
+@pytest.mark.parametrize("seconds", [600, 20], ids=["settled", "deadline"])
+async def test_missing_video_ends_the_wait(seconds: float, store: Store) -> None:
+    """If it does not appear within a minute and the deadline, the error does not say that it was served."""
+    web, clock = Web(old=[404], fresh=[404]), asyncio.get_running_loop().time
+    began = clock()
+
+    with pytest.raises(LinkExpiredError, match=r"is not served \(404\) \(2 sources tried\)"):
+        await archived(web, store, seconds=seconds)
+
+    assert min(seconds, 60) / 2 < clock() - began < min(seconds, 60) + 1
+    assert 8 <= len(web.downloads) <= 24
 
 
 BROKEN = [pytest.param(slice(0, 0), id="empty"), pytest.param(slice(0, 600), id="truncated")]

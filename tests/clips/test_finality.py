@@ -5,7 +5,13 @@ import pytest
 from prefect_seedance.api.wire import Generation
 from prefect_seedance.clips.finality import Answer, OddAnswers, Oddity, is_final, outcome_of
 from prefect_seedance.clips.records import NO_RESULT, Result
-from prefect_seedance.errors import AuthenticationError, NoAnswerError, NotFoundError, ServerError
+from prefect_seedance.errors import (
+    AuthenticationError,
+    NoAnswerError,
+    NotFoundError,
+    RedirectedError,
+    ServerError,
+)
 from tests.status_api import accepted
 
 NOT_FOUND = NotFoundError("no", code=404)
@@ -28,6 +34,7 @@ PROCESSING = generation("processing")
         pytest.param(generation("success", "https://cdn/clip.mp4"), None, id="success"),
         pytest.param(generation("failed"), None, id="failed"),
         pytest.param(generation("dreaming"), None, id="unknown state"),
+        pytest.param(RedirectedError("moved", code=308), Oddity.redirected, id="308"),
         pytest.param(OUTAGE, None, id="503"),
         pytest.param(AuthenticationError("no", code=401), None, id="401"),
     ],

@@ -18,14 +18,18 @@ from prefect_seedance.api.wire import ClipSettings, GenerateRequest, Generation
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.records import Attempt, Outcome, Result
 from prefect_seedance.clips.submit import Submitter
+from prefect_seedance.clips.unresolved import Resolver
 from prefect_seedance.errors import (
     ArchiveError,
     AuthenticationError,
+    BlockedError,
+    ConnectionFailedError,
     ContentRejectedError,
     DeadlineError,
     FailKind,
     GenerationFailedError,
     InsufficientFundsError,
+    RedirectedError,
     SeedanceError,
     SubmissionUnresolvedError,
 )
@@ -107,6 +111,24 @@ async def test_records_intent_before_sending(ledger: Ledger) -> None:
     assert await ledger.attempts(CLIP.fingerprint) == (attempt,)
 
 
+async def test_signature_is_not_recorded(ledger: Ledger) -> None:
+    """The API receives the images' URLs as they are signed; the ledger keeps them without signatures."""
+    url = "https://b.s3.amazonaws.com/a.png"
+    clip_input = CLIP.input([]).model_copy(
+        update={"mode": "image-to-video", "image_urls": (f"{url}?X-Amz-Signature=ab",)}
+    )
+    api = Api()
+
+    async def signed() -> GenerateRequest:
+        return GenerateRequest(input=clip_input)
+
+    deadline = asyncio.get_running_loop().time() + 600
+    attempt = await submitter(api, ledger).submit(CLIP, compose=signed, deadline=deadline)
+
+    assert json.loads(api.sent[0].content)["input"]["image_urls"] == [f"{url}?X-Amz-Signature=ab"]
+    assert attempt.intent.request.input.image_urls == (url,)
+
+
 async def test_submits_only_once(ledger: Ledger) -> None:
     """A clip that was accepted once is never sent again."""
     first = await submit(submitter(Api(), ledger))
@@ -155,6 +177,23 @@ async def test_unknown_outcome_stays_unresolved(ledger: Ledger, answer: httpx.Re
     assert len(api.sent) == 1
     (attempt,) = await ledger.attempts(CLIP.fingerprint)
     assert attempt.undecided
+    assert attempt.settling_seconds == 0
+    assert (await Resolver(ledger=ledger, resolved_by="ada").declare_lost(CLIP.fingerprint)).outcome
+
+
+async def test_says_from_when_to_resolve() -> None:
+    """If the loss of the answer cannot be recorded, the error names the time at which it can be resolved."""
+
+    class Failing(Store):
+        async def create(self, key: str, content: bytes) -> bool:
+            if key.endswith("no-answer.json"):
+                raise ArchiveError("read-only file system")
+            return await super().create(key, content)
+
+    ledger = Ledger(Failing.open("memory://no note"))
+
+    with pytest.raises(SubmissionUnresolvedError, match=r"or from \d\d:\d\d:\d\d UTC on, --lost, if"):
+        await submit(submitter(Api(httpx.ReadTimeout("")), ledger))
 
 
 NOTHING_STARTED = [
@@ -196,6 +235,7 @@ REFUSED = [
     pytest.param(402, InsufficientFundsError, FailKind.money, id="402"),
     pytest.param(403, ContentRejectedError, FailKind.content, id="403"),
     pytest.param(404, SeedanceError, FailKind.input, id="404"),
+    pytest.param(308, RedirectedError, FailKind.transient, id="308"),
 ]
 
 
@@ -215,12 +255,23 @@ async def test_refusal_is_final(
     assert (attempt.outcome.result, attempt.outcome.kind) == (Result.not_started, kind)
 
 
-@pytest.mark.parametrize("code", [400, 401, 402, 404])
+@pytest.mark.parametrize("code", [400, 401, 402, 404, 308])
 async def test_next_run_retries_refused(ledger: Ledger, code: int) -> None:
     """A refused submission cost nothing, so a run submits again a minute later."""
     with pytest.raises(SeedanceError):
         await submit(submitter(Api(refusal(code)), ledger))
     await asyncio.sleep(61)
+
+    attempt = await submit(submitter(Api(), ledger))
+
+    assert attempt.intent.number == 2
+
+
+@pytest.mark.parametrize("code", [400, 401, 402, 403, 404, 451])
+async def test_firewall_is_no_verdict(ledger: Ledger, code: int) -> None:
+    """A firewall's page is recorded as having started nothing, and the next run submits at once."""
+    with pytest.raises(BlockedError):
+        await submit(submitter(Api(httpx.Response(code, html="<title>Blocked</title>")), ledger))
 
     attempt = await submit(submitter(Api(), ledger))
 
@@ -444,6 +495,30 @@ async def test_late_claim_is_not_sent() -> None:
     assert len(api.sent) == 1
 
 
+@pytest.mark.parametrize(
+    ("answer", "kind", "said"),
+    [
+        (httpx.ConnectError("refused"), ConnectionFailedError, "refused.*Check the base URL and the network"),
+        (refusal(429), DeadlineError, "answered 429: no.*run again"),
+    ],
+    ids=["unreachable", "429"],
+)
+async def test_deadline_names_the_cause(
+    ledger: Ledger, answer: httpx.Response | Exception, kind: type[SeedanceError], said: str
+) -> None:
+    """A clip that could not be submitted in time has the error of the API, and the deadline is kept."""
+    clock = asyncio.get_running_loop().time
+    began = clock()
+
+    with pytest.raises(
+        kind, match=f"was not submitted before the deadline and cost nothing .*{said}"
+    ) as caught:
+        await submit(submitter(Api(*[answer] * 1000), ledger), seconds=100)
+
+    assert type(caught.value) is kind
+    assert clock() - began == pytest.approx(100, abs=1)
+
+
 async def test_submits_nothing_after_deadline(ledger: Ledger) -> None:
     """After the deadline nothing is submitted."""
     api = Api()
@@ -470,9 +545,11 @@ async def test_cancelled_submission_is_recorded(ledger: Ledger) -> None:
     assert attempt.generation_id == "task_1"
 
 
-@pytest.mark.parametrize("code", [401, 402])
-async def test_refused_account_stops_batch(ledger: Ledger, code: int) -> None:
-    """Once the API refuses the account, the other clips are not submitted."""
+@pytest.mark.parametrize(
+    ("code", "kind"), [(401, AuthenticationError), (402, InsufficientFundsError), (308, RedirectedError)]
+)
+async def test_refused_account_stops_batch(ledger: Ledger, code: int, kind: type[SeedanceError]) -> None:
+    """Once the API refuses the account, or redirects, the other clips are not submitted."""
     api = Api(*[refusal(code)] * 100)
     shared = submitter(api, ledger)
     clips = [CLIP.model_copy(update={"fingerprint": f"{number:032}"}) for number in range(100)]
@@ -482,7 +559,7 @@ async def test_refused_account_stops_batch(ledger: Ledger, code: int) -> None:
         *[shared.submit(clip, compose=compose, deadline=deadline) for clip in clips], return_exceptions=True
     )
 
-    assert {type(end) for end in ends} == {AuthenticationError if code == 401 else InsufficientFundsError}
+    assert {type(end) for end in ends} == {kind}
     assert len(api.sent) <= 16
 
 

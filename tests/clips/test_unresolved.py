@@ -167,8 +167,55 @@ async def test_refuses_while_settling(ledger: Ledger, resolver: Resolver) -> Non
     """While the run may still record an answer, a person cannot resolve the attempt."""
     await claimed(ledger, "abcd", settles_in=HOUR)
 
-    with pytest.raises(SetupError, match="may still record an answer"):
+    until = r"may record an answer until \d\d:\d\d:\d\d UTC; declare it lost after that"
+    with pytest.raises(SetupError, match=until):
         await resolver.declare_lost("abcd")
+
+
+async def test_adopts_while_settling(ledger: Ledger, resolver: Resolver) -> None:
+    """A known id can be adopted at once, and an answer of the run itself overrules it."""
+    claim = await claimed(ledger, "abcd", settles_in=HOUR)
+
+    async with client() as api:
+        adopted = await resolver.adopt("abcd", "task_1", client=api)
+    await ledger.accept(claim, "task_7")
+
+    assert adopted.generation_id == "task_1"
+    assert (await ledger.attempts("abcd"))[0].generation_id == "task_7"
+
+
+async def test_lost_answer_needs_no_wait(ledger: Ledger, resolver: Resolver) -> None:
+    """Once the run recorded that it lost the answer, the attempt is unresolved for everyone."""
+    await ledger.note_lost_answer(await claimed(ledger, "abcd", settles_in=HOUR), "timed out \udcff")
+
+    (listed,) = await resolver.unresolved()
+    attempt = await resolver.declare_lost("abcd")
+
+    assert (listed.undecided, listed.settling_seconds) == (True, 0)
+    assert attempt.outcome
+    assert attempt.outcome.result is Result.lost
+
+
+async def test_damaged_note_counts(ledger: Ledger, resolver: Resolver, store: Store) -> None:
+    """The note of a lost answer needs no content."""
+    attempt = await claimed(ledger, "abcd", settles_in=HOUR)
+    await store.create(f"{attempt.key}no-answer.json", b"")
+
+    assert [each.intent for each in await resolver.unresolved()] == [attempt.intent]
+
+
+async def test_lost_answer_ends_the_wait(ledger: Ledger) -> None:
+    """A process that waits for another one's answer ends when that one has lost it."""
+    attempt = await claimed(ledger, "abcd", settles_in=HOUR)
+    began = soon(0)
+    waiting = asyncio.create_task(wait_until_resolved(ledger, attempt, deadline=soon()))
+    await asyncio.sleep(20)
+
+    await ledger.note_lost_answer(attempt, "timed out")
+
+    with pytest.raises(SubmissionUnresolvedError, match=r"--adopt TASKID \(or --lost"):
+        await waiting
+    assert soon(0) - began < 30
 
 
 async def test_refuses_accepted_attempt(ledger: Ledger, resolver: Resolver) -> None:

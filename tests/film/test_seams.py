@@ -9,7 +9,8 @@ from prefect_seedance.api.addresses import HostPolicy
 from prefect_seedance.clips.archive import Clip
 from prefect_seedance.clips.image_hosting import hosted_key
 from prefect_seedance.errors import IntegrityError
-from prefect_seedance.film.seams import ClipInspection, Inspector, Similarity
+from prefect_seedance.film.inspections import ClipInspection, Similarity
+from prefect_seedance.film.seams import Inspector
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.image import SourceImage
 from prefect_seedance.storyboard.image_inspection import inspect_file

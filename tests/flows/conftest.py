@@ -17,7 +17,7 @@ from prefect.settings import (
 from pydantic import SecretStr
 
 from prefect_seedance import SeedanceCredentials
-from tests.processes import Sandbox
+from tests.processes import Sandbox, prefect_client
 
 _WAIT_SECONDS = 60.0
 """Prefect stores events some seconds after they occur, and later on a busy machine."""
@@ -57,7 +57,7 @@ class Api:
     """A client of Prefect's API, to check the traces of a flow run."""
 
     def __init__(self, url: str) -> None:
-        self._http = httpx.Client(base_url=url, timeout=30)
+        self._http = prefect_client(url)
 
     def close(self) -> None:
         """Close the connections."""
@@ -118,6 +118,12 @@ def eventually(read: Callable[[], _T], *, seconds: float = _WAIT_SECONDS) -> _T:
     while not (result := read()) and time.monotonic() < latest:
         time.sleep(0.3)
     return result
+
+
+def completed(server: Api, run_id: str, *, count: int) -> list[dict[str, Any]]:
+    """Return the completed task runs of a flow run, once there are as many as expected."""
+    runs = [run for run in server.task_runs(run_id) if run["state_name"] == "Completed"]
+    return runs if len(runs) == count else []
 
 
 def account(sandbox: Sandbox) -> SeedanceCredentials:

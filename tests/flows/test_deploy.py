@@ -29,10 +29,15 @@ def pool(api: Api) -> str:
 
 @pytest.fixture(autouse=True)
 def _empty_server(api: Api, monkeypatch: pytest.MonkeyPatch, prefect_server: str) -> Iterator[None]:
-    """Use the tests' server, and leave no deployments to the tests of `prefect.yaml`."""
+    """Use the tests' server without deployments of other tests, and leave none to them."""
     monkeypatch.setenv("PREFECT_API_URL", prefect_server)
     monkeypatch.delenv("SEEDANCE_ARCHIVE", raising=False)
+    _delete_deployments(api)
     yield
+    _delete_deployments(api)
+
+
+def _delete_deployments(api: Api) -> None:
     for each in api.filter("/deployments"):
         api.delete(f"/deployments/{each['id']}")
 

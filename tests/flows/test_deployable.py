@@ -79,7 +79,7 @@ async def test_inline_images_outside(board: Path, archive: Path, sandbox: Sandbo
         return_state=True,
     )
 
-    assert "shots[0].image: " in str(refused.message)
+    assert "shot 1, image: " in str(refused.message)
     assert "--allow-outside" in str(refused.message)
     assert state.message == "Inline sea: 1 in flight; 4 s billed"
     assert name_of(state, api) == "produce Inline sea"

@@ -9,7 +9,7 @@ from prefect import flow
 from flows.join_film import join_production
 from prefect_seedance import Hosting, Manifest, Waiting, produce
 from prefect_seedance.errors import SetupError
-from prefect_seedance.film.join import Film
+from prefect_seedance.film.scenes import Film
 from tests import films
 from tests.flows.conftest import Api
 from tests.processes import Sandbox

@@ -200,7 +200,7 @@ class TestOneRun:
         assert set(artifacts) == {"table", "progress", "markdown"}
         folder = f"{shared_setup.archive}/productions/made"
         assert f"- Report: `{folder}/report.html`" in artifacts["markdown"]["data"]
-        assert f"- Film: `{folder}/film-" in artifacts["markdown"]["data"]
+        assert f"- Film: `{folder}/film.mp4`" in artifacts["markdown"]["data"]
 
     def test_progress_ends_full(self, made: State[Manifest], api: Api) -> None:
         """The progress artifact ends at 100 %."""

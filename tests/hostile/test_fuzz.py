@@ -22,13 +22,13 @@ from prefect_seedance.clips.record_format import parse_record, serialize_record
 from prefect_seedance.clips.records import Outcome
 from prefect_seedance.errors import IntegrityError, SeedanceError, StoryboardError
 from prefect_seedance.printable import MAX_CHARACTERS, escape
-from prefect_seedance.receiver.app import _generation_id
+from prefect_seedance.receiver.callback_body import find_generation_id
 from prefect_seedance.storage.locations import Location
 from prefect_seedance.storyboard.document import Document
 from prefect_seedance.storyboard.parser import parse_storyboard
 from prefect_seedance.storyboard.plan import plan
 from prefect_seedance.video.boxes import check_boxes
-from prefect_seedance.video.decoding import _facts, _Job
+from prefect_seedance.video.decoding import _Job
 from tests import films
 
 # Threads that other tests have left may draw random numbers, which Hypothesis takes for the strategy's.
@@ -90,7 +90,7 @@ def test_answers(status: int, body: bytes, retry_after: str) -> None:
     except SeedanceError as error:
         assert str(error) == escape(str(error))
         assert len(str(error)) < 3 * MAX_CHARACTERS
-    _generation_id(body)
+    find_generation_id(body)
 
 
 @given(STATUSES)
@@ -178,7 +178,7 @@ def test_videos(content: bytes) -> None:
             check_boxes(io.BytesIO(content))
         with tempfile.TemporaryFile() as file:
             file.write(content)
-            _Job(file, {"task": "probe"}, _facts).run()
+            _Job(file, {"scan": True, "ends": True}).run()
     except IntegrityError as error:
         assert "\n" not in str(error)
 

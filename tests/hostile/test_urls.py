@@ -121,7 +121,7 @@ CASES = [
     Case(
         "signed-refused",
         _file("signed-refused"),
-        "no longer serves http://127.0.0.1",
+        "clip.mp4 is not served (403)",
         lambda *_: {"clip.mp4": response(403, SECRET)},
     ),
     Case("signed-down", lambda *_: [f"http://127.0.0.1:9/clip.mp4?sig={SIGNATURE}"], _LATE),

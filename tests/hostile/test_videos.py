@@ -18,9 +18,10 @@ import pytest
 
 from prefect_seedance.errors import IntegrityError
 from prefect_seedance.video import decoding
-from prefect_seedance.video.child import MAX_MEMORY_BYTES
-from prefect_seedance.video.decoding import probe_foreign, scan_foreign
-from prefect_seedance.video.probe import VideoFacts, probe
+from prefect_seedance.video.decoding import examine_foreign, probe_foreign
+from prefect_seedance.video.facts import VideoFacts
+from prefect_seedance.video.limits import MAX_MEMORY_BYTES
+from prefect_seedance.video.probe import probe
 from tests import films
 from tests.hostile.conftest import Produce, Run
 from tests.hostile.wire import Web, response, success
@@ -189,11 +190,12 @@ async def test_child_finds_same(clip: bytes) -> None:
     (child,) = decoding._CHILDREN._idle[-1:]
     with ThreadPoolExecutor(1) as executor, tempfile.TemporaryFile() as file:
         file.write(clip)
-        found = await scan_foreign(file, duration_seconds=facts.duration_seconds, executor=executor)
+        same, found, _ = await examine_foreign(file, wants_ends=True, executor=executor)
 
-    assert facts == probe(io.BytesIO(clip))
-    assert (found.start.size, found.has_sound) == (films.SIZE, True)
-    assert films.read(found.end) == films.Mark(1, 5)
+    assert facts == same == probe(io.BytesIO(clip))
+    assert found
+    assert (films.still(found.start).size, found.has_sound) == (films.SIZE, True)
+    assert films.read(films.still(found.end)) == films.read(found.ends[1]) == films.Mark(1, 5)
     assert decoding._CHILDREN._idle[-1] is child
 
 

@@ -1,5 +1,6 @@
 """The code of the documentation and the examples, executed against the sandbox."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -8,12 +9,11 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.flows.conftest import eventually
 from tests.pages import ROOT, blocks, name_of, pages_with
-from tests.processes import BIN, S3, Sandbox, environment, running
+from tests.processes import BIN, S3, Sandbox, environment, prefect_client, running
 
 _SECONDS = 180.0
 """A script takes 3 to 10 s, and longer on a busy machine."""
@@ -25,7 +25,8 @@ _WITH_COMMANDS = ("README.md", "docs/tutorial.md", "docs/how-to/cost.md", "docs/
 """Pages whose commands are executed in order. The commands of other pages need a person, a server that runs
 on, or a bucket with a policy, which has its own test."""
 
-_EXECUTED = re.compile(r"prefect-seedance +(plan|produce|film|report|open|ledger|rescue)\b")
+_EXECUTED = re.compile(r"prefect-seedance +(plan|produce|film|report|open|export|ledger|rescue)\b")
+_SERVED = re.compile(r"prefect-seedance +serve-images\b")
 
 _BLOCKS = """
 from prefect_seedance import ClipArchive, SeedanceCredentials
@@ -98,6 +99,23 @@ def execute(env: dict[str, str], folder: Path) -> Callable[..., str]:
     return run
 
 
+@pytest.fixture
+def start_server(env: dict[str, str], folder: Path) -> Iterator[Callable[[str], str]]:
+    """Return a function that runs a command that serves images, if a page has one, and returns their URL."""
+    with contextlib.ExitStack() as stack:
+
+        def start(command: str) -> str:
+            if not command:
+                return ""
+            words = ("bash", "-euc", f"exec {command} --port 0")
+            server = stack.enter_context(running(*words, env=env, cwd=folder, stdout=subprocess.PIPE))
+            assert server.stdout
+            option = [server.stdout.readline() for _ in range(3)][-1]
+            return option.split()[1]
+
+        yield start
+
+
 def quick(code: str) -> str:
     """Let a script poll at once: by default it first polls after 40 s, as the real API is never faster."""
     options = f"prefect_seedance.Waiting({_QUICK})"
@@ -129,7 +147,13 @@ def test_python_runs(
 
 @pytest.mark.parametrize("page", _WITH_COMMANDS)
 def test_commands_run(
-    page: str, execute: Callable[..., str], folder: Path, archive: Path, bucket: str, sandbox: Sandbox
+    page: str,
+    execute: Callable[..., str],
+    start_server: Callable[[str], str],
+    folder: Path,
+    archive: Path,
+    bucket: str,
+    sandbox: Sandbox,
 ) -> None:
     """The commands of a page, with its files, run in order, and buy each clip once."""
     shutil.copytree(folder / "images", archive / "images", dirs_exist_ok=True)  # the images on the web
@@ -141,7 +165,9 @@ def test_commands_run(
     commands = [line for line in lines if _EXECUTED.match(line)]
     assert commands
 
-    for line in commands:
+    images_url = start_server(next(filter(_SERVED.match, lines), ""))
+    for each in commands:
+        line = each.replace("http://127.0.0.1:8766/images", images_url)
         command = re.sub(r"^(prefect-seedance +produce)\b", rf"\1 {_QUICK_OPTIONS}", line)
         command = re.sub(r"ARCHIVE|s3://(bucket|BUCKET)/films", f"s3://{bucket}/films", command)
         execute("bash", "-euc", command, PREFECT_API_URL="")
@@ -196,7 +222,7 @@ def test_scheduled_example_serves(
     script = example("scheduled.py", folder)
 
     with (
-        httpx.Client(base_url=prefect_server, timeout=30) as api,
+        prefect_client(prefect_server) as api,
         running(
             sys.executable, script, env=env, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT
         ),

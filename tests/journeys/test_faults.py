@@ -253,7 +253,7 @@ FILE = [
     unarchived(file("redirect", to="http://127.0.0.1:9/video.mp4"), "ArchiveError", "2 sources tried"),
     unarchived_in_time(file("truncate", at_byte=0)),
     unarchived_in_time(file("answer", status=503)),
-    unarchived(file("expired"), "LinkExpiredError", "no longer serves"),
+    unarchived(file("expired"), "LinkExpiredError", "is not served (403)"),
 ]
 
 _CONTENT = (

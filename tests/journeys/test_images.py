@@ -108,7 +108,7 @@ def test_storyboard_in_block(
         pytest.param("boards/bord.yaml", "did you mean 'board.yaml'?", id="missing"),
         pytest.param("boards/", "needs a prompt", id="folder without a prompt"),
         pytest.param(
-            "boards/climbing.yaml", "climbing.yaml:1: shots[0].image: '../a.png' leads out", id="escape"
+            "boards/climbing.yaml", "climbing.yaml:1: shot 1, image: '../a.png' leads out", id="escape"
         ),
     ],
 )

@@ -106,7 +106,7 @@ def test_plan_names_refused_settings(run_cli: Command, tmp_path: Path) -> None:
     done = run_cli("plan", clips, "--model", NEW)
 
     assert done.returncode == 2
-    assert "defaults.fixed_lens: is not a setting of seedance-2-0" in done.stderr
+    assert "defaults, fixed_lens: is not a setting of seedance-2-0" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 import prefect_seedance
-from tests.processes import Sandbox, environment, running
+from tests.processes import Sandbox, environment, prefect_client, running
 from tests.pythons import build, create_environment, find_pythons, install
 
 ROOT = Path(__file__).parents[2]
@@ -161,9 +161,9 @@ def test_demo_works(run: Run, prefect_server: str, tmp_path: Path) -> None:
     """The demo works from the installed wheel."""
     ran = run("prefect-seedance", "demo", PREFECT_API_URL=prefect_server)
 
-    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.returncode == 0
     assert "3 made" in ran.stdout
-    folder = tmp_path / "productions/productions/lighthouse"
+    folder = tmp_path / "films/productions/lighthouse"
     assert all((folder / file).is_file() for file in ("manifest.json", "film.mp4", "report.html"))
     assert all(f"{folder}/{file}" in ran.stdout for file in ("film.mp4", "report.html"))
 
@@ -171,7 +171,7 @@ def test_demo_works(run: Run, prefect_server: str, tmp_path: Path) -> None:
 @pytest.fixture
 def pool(prefect_server: str) -> Iterator[str]:
     """Create a work pool on a server without deployments: an existing one would keep its folder."""
-    with httpx.Client(base_url=prefect_server) as server:
+    with prefect_client(prefect_server) as server:
         _delete_deployments(server)
         server.post("/work_pools/", json={"name": "wheel", "type": "process"}).raise_for_status()
         yield "wheel"

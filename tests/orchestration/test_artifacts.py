@@ -16,7 +16,7 @@ from prefect_seedance.orchestration import artifacts
 from prefect_seedance.orchestration.artifacts import _best_effort, _leaflet, _plain
 from prefect_seedance.report.links import Links
 from prefect_seedance.report.manifest import Entry, Manifest
-from prefect_seedance.report.render import Report
+from prefect_seedance.report.recipe import Report
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.plan import Plan
 from tests.flows.conftest import Api

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from prefect import flow
+from prefect import flow, runtime
 
 from prefect_seedance import (
     ClipArchive,
@@ -21,7 +21,7 @@ from prefect_seedance.errors import SetupError
 from prefect_seedance.orchestration.produce import run_prepared, warn
 from prefect_seedance.production.prepare import prepare
 from prefect_seedance.production.progress import Progress
-from tests.flows.conftest import Api
+from tests.flows.conftest import Api, completed, eventually
 from tests.orchestration.conftest import QUICK
 from tests.processes import Sandbox, environment
 
@@ -93,6 +93,22 @@ def test_flow_run_is_in_ledger(server: Api, settings: RunSettings) -> None:
     archive = Path(str(settings.archive))
     (intent,) = archive.glob("clips/*/*/intent.json")
     assert "flow run dawn over the sea" in intent.read_text(encoding="utf-8")
+
+
+def test_clip_takes_three_task_runs(server: Api, settings: RunSettings) -> None:
+    """A clip takes three task runs however often it is polled, and one that exists takes none."""
+
+    @flow
+    async def film() -> str:
+        await run_prepared(await prepare(SOUNDS, settings, output=Output(film=True)))
+        return str(runtime.flow_run.id)
+
+    first, second = asyncio.run(film()), asyncio.run(film())
+
+    names = sorted(run["name"] for run in eventually(lambda: completed(server, first, count=5)))
+    assert names == ["archive bell", "join Sounds", "report on Sounds", "submit bell", "wait for bell"]
+    names = sorted(run["name"] for run in eventually(lambda: completed(server, second, count=2)))
+    assert names == ["join Sounds", "report on Sounds"]
 
 
 @pytest.mark.usefixtures("no_server")

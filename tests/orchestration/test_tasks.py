@@ -22,10 +22,10 @@ from prefect_seedance import (
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.records import Attempt
-from prefect_seedance.film.seams import ClipInspection
+from prefect_seedance.film.inspections import ClipInspection
 from prefect_seedance.report.manifest import Entry
 from prefect_seedance.storage.store import Store
-from tests.flows.conftest import Api, eventually
+from tests.flows.conftest import Api, completed, eventually
 from tests.orchestration.conftest import CLIP
 from tests.processes import Sandbox
 from tests.records import manifest_of
@@ -63,7 +63,7 @@ def test_tasks_make_a_film(server: Api, settings: RunSettings, sandbox: Sandbox)
 
     run_id, clip, inspection, manifest = asyncio.run(film())
 
-    runs = eventually(lambda: _completed(server, run_id, count=6))
+    runs = eventually(lambda: completed(server, run_id, count=6))
     assert {run["name"] for run in runs} == {
         "submit bell",
         "wait for bell",
@@ -92,11 +92,6 @@ def test_task_runs_outside_of_flow(server: Api, settings: RunSettings, sandbox: 
     assert attempt.generation_id
     assert "flow run" not in attempt.intent.asked_by
     assert sandbox.totals()["accepted"] == 1
-
-
-def _completed(server: Api, run_id: str, *, count: int) -> list[dict[str, Any]]:
-    runs = [run for run in server.task_runs(run_id) if run["state_name"] == "Completed"]
-    return runs if len(runs) == count else []
 
 
 async def _attempts(settings: RunSettings) -> tuple[Attempt, ...]:

@@ -19,6 +19,7 @@ from prefect_seedance.errors import (
     ArchiveError,
     AuthenticationError,
     DeadlineError,
+    GenerationFailedError,
     LinkExpiredError,
     SubmissionUnresolvedError,
 )
@@ -97,6 +98,20 @@ async def test_unarchived_clip_says_until_when(error: Exception, books: Bookkeep
         f"{error}; its link expires at 2099-12-12 10:00 UTC; "
         f"run again or run prefect-seedance rescue '{store.url}' before then"
     )
+
+
+@pytest.mark.parametrize("run_id", ["", "dawn"], ids=["another run", "this run"])
+async def test_old_failure_has_date(run_id: str, books: Bookkeeper) -> None:
+    """A clip that failed before the run began says when, unless the run submitted it itself."""
+    intent = intent_of(CLIP).model_copy(update={"run_id": run_id})
+    attempt = await books.ledger.claim(intent)
+    assert attempt
+    await books.ledger.conclude(await books.ledger.accept(attempt, "task_1"), FAILED)
+
+    entry = await books.explain(CLIP, GenerationFailedError("bell: PROCESSING_TIMEOUT"))
+
+    note = f"; it failed earlier, at {FAILED.ended_at:%Y-%m-%d %H:%M} UTC"
+    assert entry.reason == "bell: PROCESSING_TIMEOUT" + ("" if run_id else note)
 
 
 async def test_archiving_error_says_it_once(books: Bookkeeper, store: Store) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from prefect_seedance.clips.archive import Clip
 from prefect_seedance.clips.history import ClipStatus
-from prefect_seedance.film.seams import ClipInspection
+from prefect_seedance.film.inspections import ClipInspection
 from prefect_seedance.options import JoinStyle, Output
 from prefect_seedance.production import outputs
 from prefect_seedance.production import steps as steps_module
@@ -199,6 +199,47 @@ async def test_slow_film_is_cut_off(cutting: Cutting, monkeypatch: pytest.Monkey
     assert manifest.film is None
     assert "prefect-seedance film" in (manifest.film_reason or "")
     assert manifest.is_complete
+
+
+async def test_clips_get_names(cutting: Cutting, archive: Path) -> None:
+    """Clips have names for people beside their film, and the report offers them under these names."""
+    manifest = await cutting.make(report=True)
+
+    folder = archive / "productions/test-board/clips"
+    assert manifest.clips_folder == "productions/test-board/clips"
+    assert sorted(path.name for path in folder.iterdir()) == ["01 scene 1.mp4", "02 scene 2.mp4"]
+    page = (archive / "productions/test-board/report.html").read_text(encoding="utf-8")
+    assert '<a href="clips/01%20scene%201.mp4" download="01 scene 1.mp4">' in page
+
+
+async def test_names_are_optional(cutting: Cutting, archive: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A folder of names that cannot be written only is a warning."""
+    (archive / "productions/test-board").mkdir(parents=True)
+    (archive / "productions/test-board/clips").write_bytes(b"")
+
+    with caplog.at_level(logging.WARNING):
+        manifest = await cutting.make(report=True)
+
+    assert manifest.is_complete
+    assert manifest.report
+    assert manifest.clips_folder is None
+    assert "have no names for people" in caplog.text
+
+
+async def test_former_film_is_pruned(cutting: Cutting, archive: Path) -> None:
+    """A film that was replaced is deleted once neither manifest nor report points to it."""
+    folder = archive / "productions/test-board"
+    first = await cutting.make(film=True, report=True)
+    kept = await cutting.make(film=True, join="exact")  # the report points to the first one
+    films_kept = sorted(path.name for path in folder.glob("film-*.mp4"))
+
+    last = await cutting.make(film=True, join="exact", report=True)
+
+    assert first.film
+    assert kept.film
+    assert last.film
+    assert films_kept == sorted(Path(each.key).name for each in (first.film, kept.film))
+    assert [path.name for path in folder.glob("film-*.mp4")] == [Path(last.film.key).name]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.records import Attempt, clip_prefix
 from prefect_seedance.errors import DeadlineError
-from prefect_seedance.film.seams import ClipInspection
+from prefect_seedance.film.inspections import ClipInspection
 from prefect_seedance.options import Output, RetryPolicy
 from prefect_seedance.production import outputs
 from prefect_seedance.production.prepare import prepare
@@ -312,9 +312,39 @@ async def test_reports_every_step(settings: RunSettings) -> None:
     steps = [each for each in seen if each.clip.name == "bell"]
     names = list(dict.fromkeys(str(each.status) for each in steps))
     assert names == ["queued", "submitting", "in flight", "archiving", "made"]
-    assert {each.detail for each in steps if each.detail} <= {"pending", "processing", "success"}
+    assert {each.detail for each in steps if each.detail} <= {"pending", "processing"}
     assert any(each.detail for each in steps)
     assert [each.is_final for each in steps] == [False] * (len(steps) - 1) + [True]
+
+
+async def steps_of(settings: RunSettings) -> list[tuple[str, str]]:
+    """Run the production, and return status and detail of each step of its first clip."""
+    seen: list[Progress] = []
+    await make(await prepare_sounds(settings), on_progress=seen.append)
+    return [(str(each.status), each.detail) for each in seen if each.clip.name == "bell"]
+
+
+async def test_failure_is_shown_once(settings: RunSettings, sandbox: Sandbox) -> None:
+    """A clip that fails shows it once, and in later runs that it failed earlier."""
+    sandbox.faults({"kind": "generation", "fault": "fail", "code": "PROCESSING_TIMEOUT"})
+
+    first, second = await steps_of(settings), await steps_of(settings)
+
+    assert [status for status, detail in first if "failed" in (status, detail)] == ["failed"]
+    assert second == [("queued", ""), ("failed", "failed earlier")]
+
+
+async def test_restart_is_resumed(settings: RunSettings, sandbox: Sandbox) -> None:
+    """A generation that an earlier run submitted is shown as resumed, never as submitting."""
+    sandbox.faults({"kind": "generation", "fault": "never-end"})
+    short = replace(settings, waiting=settings.waiting.model_copy(update={"deadline_seconds": 1.0}))
+
+    first, second = await steps_of(short), await steps_of(short)
+
+    assert ("submitting", "") in first
+    assert second[:2] == [("queued", ""), ("in flight", "in flight, resumed")]
+    assert "submitting" not in dict(second)
+    assert second[-1] == ("in flight", "")
 
 
 async def test_cancelled_run_stores_manifest(settings: RunSettings, archive: Path, sandbox: Sandbox) -> None:

@@ -45,15 +45,42 @@ async def test_attempt_elsewhere_is_not_found(store: Store) -> None:
     ids=["empty", "text", "list", "null", "number", "large"],
 )
 async def test_any_body_is_a_hint(store: Store, body: bytes) -> None:
-    """Any request to an attempt's URL is a hint, whatever its body."""
+    """A body without an id makes the receiver poll, and is delivered again each time."""
     async with receiving(store, succeeding()) as setup:
         path = await setup.submit(accepted_as="task_1")
 
+        answers = [await setup.http.post(path, content=body)]
+        attempt = await setup.attempt()
+        answers.append(await setup.http.post(path, content=body))
+
+    assert [answer.status_code for answer in answers] == [503, 503]
+    assert attempt.outcome
+
+
+@pytest.mark.parametrize("body", [b"", b"no JSON", b"x" * 100_000], ids=["empty", "text", "large"])
+async def test_id_may_come_later(store: Store, body: bytes) -> None:
+    """After a body without an id, another delivery with it resolves a submission whose answer was lost."""
+    async with receiving(store, succeeding()) as setup:
+        path = await setup.submit()
+
         answer = await setup.http.post(path, content=body)
+        again = await setup.call(f"{path}/")
         attempt = await setup.attempt()
 
-    assert answer.status_code == 200
-    assert attempt.outcome
+    assert (answer.status_code, again) == (503, 200)
+    assert (attempt.generation_id, attempt.outcome is not None) == ("task_1", True)
+
+
+async def test_head_has_no_effect(store: Store) -> None:
+    """A gateway may check the URL with HEAD before it delivers; the callback follows."""
+    async with receiving(store, succeeding()) as setup:
+        path = await setup.submit()
+
+        answers = [await setup.http.head(path), await setup.http.head(f"{path}x")]
+
+    assert [answer.status_code for answer in answers] == [200, 404]
+    assert setup.api.reads == []
+    assert await Hints(store).pending() == ()
 
 
 async def test_refuses_slow_body(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,12 +155,15 @@ async def test_not_ready_if_read_only(tmp_path: Path) -> None:
     assert [first, second, third] == [503, 503, 200]
 
 
-async def test_no_redirect_carries_the_token(store: Store) -> None:
-    """A slash after the token is not found, instead of a redirect to a URL with the token."""
+@pytest.mark.parametrize("slashes", ["/", "//"])
+async def test_slash_needs_no_redirect(store: Store, slashes: str) -> None:
+    """A slash after the token is accepted, without a redirect to a URL with the token."""
     async with receiving(store, succeeding()) as setup:
-        answer = await setup.http.post(f"{path(intent())}/")
+        path = await setup.submit(accepted_as="task_1")
 
-    assert (answer.status_code, answer.headers.get("Location")) == (404, None)
+        status = await setup.call(path + slashes)
+
+    assert status == 200
 
 
 async def deliver(application: ASGIApp, path: str) -> int:

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from prefect_seedance.film.seams import Similarity
+from prefect_seedance.film.inspections import Similarity
 from prefect_seedance.report.formatting import (
     format_duration,
     format_pause,

@@ -22,7 +22,7 @@ from prefect_seedance.report.manifest import Entry, Manifest, status_of
 from prefect_seedance.report.paid_clip import PaidClip
 from prefect_seedance.report.verdict import Verdict
 from prefect_seedance.storyboard.plan import PlannedClip
-from prefect_seedance.video.probe import VideoFacts
+from prefect_seedance.video.facts import VideoFacts
 from tests.records import archived_clip, manifest_of
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -148,6 +148,10 @@ MADE, REUSED, FAILED = (
 UNRESOLVED, IN_FLIGHT = entry(ClipStatus.unresolved), entry(ClipStatus.in_flight)
 REFUSED = entry(ClipStatus.not_submitted, cause="AuthenticationError")
 NOT_ARCHIVED = entry(ClipStatus.not_archived, cause="DeadlineError", billed_seconds=4)
+BLOCKED = entry(ClipStatus.not_submitted, cause="BlockedError")
+REDIRECTED = entry(ClipStatus.not_submitted, cause="RedirectedError")
+LATE = entry(ClipStatus.not_submitted, cause="DeadlineError")
+UNREACHED = entry(ClipStatus.not_submitted, cause="ConnectionFailedError")
 POOR = entry(ClipStatus.not_submitted, cause="InsufficientFundsError")
 
 EXITS = [
@@ -160,6 +164,14 @@ EXITS = [
     pytest.param([NOT_ARCHIVED, UNRESOLVED], Verdict.unresolved, id="unresolved before not archived"),
     pytest.param([REFUSED, REUSED], Verdict.setup, id="key refused, nothing spent"),
     pytest.param([REFUSED, MADE], Verdict.failed, id="key refused, something spent"),
+    pytest.param([BLOCKED, REUSED], Verdict.setup, id="firewall, nothing spent"),
+    pytest.param([BLOCKED, MADE], Verdict.failed, id="firewall, something spent"),
+    pytest.param([REDIRECTED, REFUSED], Verdict.setup, id="redirect"),
+    pytest.param([LATE, REUSED], Verdict.in_flight, id="not in time"),
+    pytest.param([UNREACHED, REUSED], Verdict.setup, id="API unreachable, nothing spent"),
+    pytest.param([UNREACHED, LATE], Verdict.setup, id="API unreachable, others wait for a slot"),
+    pytest.param([UNREACHED, MADE], Verdict.in_flight, id="API unreachable later"),
+    pytest.param([UNREACHED, IN_FLIGHT], Verdict.in_flight, id="API unreachable, one in flight"),
     pytest.param([POOR], Verdict.failed, id="balance too low"),
 ]
 

@@ -41,6 +41,7 @@ async def test_files_are_beside_manifest(store: Store) -> None:
     assert {key for key in keys if "/bought/" not in key} == {
         "productions/film/contact-sheet.jpg",
         "productions/film/report.html",
+        "productions/film/report.json",
     }
     assert report.key == "productions/film/report.html"
     assert await store.size_bytes(report.key) == report.size_bytes

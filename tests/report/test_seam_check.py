@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from prefect_seedance.clips.history import ClipStatus
-from prefect_seedance.film.seams import ClipInspection, Similarity, VideoInspection
+from prefect_seedance.film.inspections import ClipInspection, Similarity, VideoInspection
 from prefect_seedance.report.manifest import Entry, Manifest
 from prefect_seedance.report.seam_check import check_seams
 from prefect_seedance.report.verdict import Verdict

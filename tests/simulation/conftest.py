@@ -43,7 +43,7 @@ def _simulated() -> Iterator[None]:
     log.addHandler(handler)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(wall_clock, "now", _time_of_day)
-        patch.setattr("httpx._client.AsyncHTTPTransport", _network)
+        patch.setattr("httpx.AsyncHTTPTransport", _network)
         patch.setattr("prefect_seedance.api.guarded.GuardedTransport", lambda _: _network())
         yield
     log.removeHandler(handler)

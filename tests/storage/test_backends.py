@@ -68,6 +68,48 @@ def test_opens_buckets(url: str, opened: str, monkeypatch: pytest.MonkeyPatch) -
     assert (backend.uploads is not None) == url.startswith("s3://")
 
 
+@pytest.mark.parametrize("scheme", ["s3", "gs", "az"])
+@pytest.mark.parametrize(
+    "prefix", ["films", "Été 1", "50%", "a+b=c&d", "x/y z", "100%z", 'a~[b]{c}|^`"<d>*\\e']
+)
+def test_keeps_prefixes_literally(prefix: str, scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A prefix with unusual characters is that of the objects."""
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
+
+    bucket = Backend.open(f"{scheme}://bucket/{prefix}/").bucket
+
+    assert bucket is not None
+    assert bucket.prefix == prefix
+
+
+@pytest.mark.parametrize("scheme", ["s3", "gs", "az"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "b/cut#1",
+        "b/shot%20one",
+        "b/a?b",
+        "b/a%2Fb",
+        "b/a/../c",
+        "b/./c",
+        "b/a\tb",
+        "b/a ",
+        "b#1/a",
+        "b?c",
+        "b/a//c",
+    ],
+)
+def test_refuses_other_prefixes(path: str, scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A prefix that would become another one is an error of one line, with a remedy."""
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
+
+    with pytest.raises(SetupError) as caught:
+        Backend.open(f"{scheme}://{path}")
+
+    assert "\n" not in str(caught.value)
+    assert "would be stored below" in str(caught.value) or "empty path segment" in str(caught.value)
+
+
 def test_folders_are_no_buckets(tmp_path: Path) -> None:
     """A folder and a memory are not buckets."""
     assert Backend.open(str(tmp_path)).bucket is None

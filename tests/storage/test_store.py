@@ -296,6 +296,34 @@ async def test_writes_reach_the_disk(
     assert synced == [path.stat().st_ino for path in paths]
 
 
+async def test_known_folder_is_flushed_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folders above one that is on disk are not flushed again, until something is deleted."""
+    store, synced = Store.open(str(tmp_path)), list[int]()
+    await store.create("clips/a/one", b"1")
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+
+    await store.create("clips/a/two", b"2")
+    await store.create("clips/b/one", b"3")
+
+    paths = ("clips/a/two", "clips/a", "clips/b/one", "clips/b", "clips")
+    assert synced == [(tmp_path / path).stat().st_ino for path in paths]
+
+
+async def test_deleting_forgets_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a half write was removed, its folder may be a new one, so all folders are flushed again."""
+    store, synced = Store.open(str(tmp_path)), list[int]()
+    await store.create("a/b/one", b"1")
+    spoil = failing_fsync(errno.ENOSPC, of_folders=False, then=lambda: os.truncate(tmp_path / "a/b/two", 0))
+    monkeypatch.setattr(os, "fsync", spoil)
+    with pytest.raises(ArchiveError):
+        await store.create("a/b/two", b"2")
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_ino))
+
+    await store.create("a/b/two", b"2")
+
+    assert synced == [(tmp_path / path).stat().st_ino for path in ("a/b/two", "a/b", "a", ".")]
+
+
 _CREATOR = """
 import asyncio, json, os, sys
 from pathlib import Path
@@ -399,3 +427,14 @@ async def test_fetches_into_file(tmp_path: Path) -> None:
     assert file.getvalue() == b"video"
     assert await store.fetch("missing.mp4", file) is None
     assert file.getvalue() == b"video"
+
+
+async def test_delete_needs_no_object(tmp_path: Path) -> None:
+    """A deleted object is gone, and deleting it again is no error."""
+    store = Store.open(str(tmp_path))
+    await store.put("films/former.mp4", b"film")
+
+    for _ in range(2):
+        await store.delete("films/former.mp4")
+
+    assert await store.read("films/former.mp4") is None

@@ -40,7 +40,7 @@ def test_inline_has_no_lines() -> None:
     """Issues in data without a file name the field only."""
     document = Document.inline({"shots": []})
 
-    assert str(document.issue(("shots", 2, "prompt"), "is short")) == "storyboard: shots[2].prompt: is short"
+    assert str(document.issue(("shots", 2, "prompt"), "is short")) == "storyboard: shot 3, prompt: is short"
 
 
 def test_byte_order_mark_is_skipped() -> None:
@@ -53,7 +53,7 @@ def test_duplicate_fields_become_issues() -> None:
     document = Document.parse(b"title: a\ntitle: b\n", name="board.yaml")
 
     assert [str(issue) for issue in document.issues] == [
-        "board.yaml:2: title: is a duplicate of line 1; keep one of them"
+        "board.yaml:2: title: appears again, after line 1; keep one of the two"
     ]
 
 
@@ -64,6 +64,7 @@ def test_duplicate_fields_become_issues() -> None:
         pytest.param("title: été".encode("latin-1"), "board.yaml:1: is not UTF-8 (byte 0xE9)", id="Latin-1"),
         pytest.param(b"a: 1\nb: \xff\n", "board.yaml:2: is not UTF-8", id="line of a wrong byte"),
         pytest.param("title: x".encode("utf-16"), "board.yaml:1: is not UTF-8", id="UTF-16"),
+        pytest.param(b"\x89PNG\r\n\x1a\n\0\0", "board.yaml: is a PNG image, not a storyboard", id="image"),
         pytest.param(b"#" * (MAX_DOCUMENT_BYTES + 1), "board.yaml: is larger than 1000 kB", id="too large"),
         pytest.param(b"a: [1\n", "board.yaml:2: is neither YAML nor JSON", id="syntax"),
         pytest.param(b"a: &x [1]\nb: *x\n", "board.yaml:2: the alias *x", id="alias"),
@@ -175,10 +176,10 @@ def test_issue_is_printable() -> None:
     """Control characters of a file name or a field neither break the line nor control the terminal."""
     issue = Issue("b\n.yaml", ("a\x1b",), "is \x1b[31m wrong\r\udcff → so")
 
-    assert str(issue) == r"b\n.yaml: ['a\x1b']: is \x1b[31m wrong\r\udcff → so"
+    assert str(issue) == r"b\n.yaml: 'a\x1b': is \x1b[31m wrong\r\udcff → so"
 
 
 def test_format_loc_quotes_odd_names() -> None:
     """Names with spaces or control characters are quoted."""
-    assert format_loc(("shots", 1, "aspect_ratio")) == "shots[1].aspect_ratio"
-    assert format_loc(("a b", "c\nd")) == r"['a b']['c\nd']"
+    assert format_loc(("shots", 1, "aspect_ratio")) == "shot 2, aspect_ratio"
+    assert format_loc(("a b", "c\nd")) == r"'a b', 'c\nd'"

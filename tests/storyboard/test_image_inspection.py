@@ -10,6 +10,7 @@ from PIL import Image
 
 from prefect_seedance.api.models import CAPABILITIES, DEFAULT_MODEL
 from prefect_seedance.errors import StoryboardError
+from prefect_seedance.storyboard import image_fit
 from prefect_seedance.storyboard.image import SourceImage
 from prefect_seedance.storyboard.image_inspection import (
     MAX_IMAGE_BYTES,
@@ -67,10 +68,10 @@ def test_inspection_records_the_facts(tmp_path: Path, written_as: str, format_: 
 @pytest.mark.parametrize(
     ("content", "parts"),
     [
-        pytest.param(encode("GIF"), ["is not an image", "JPEG, PNG or WEBP", "save it"], id="GIF"),
-        pytest.param(encode("BMP"), ["is not an image"], id="BMP"),
-        pytest.param(b"", ["is not an image"], id="empty"),
-        pytest.param(b"<html>404</html>", ["is not an image"], id="HTML"),
+        pytest.param(encode("GIF"), ["is a GIF image; save the image as JPEG, PNG or WEBP"], id="GIF"),
+        pytest.param(encode("BMP"), ["is a BMP image"], id="BMP"),
+        pytest.param(b"", ["is an empty file"], id="empty"),
+        pytest.param(b"<html>404</html>", ["is a web page (HTML); download the image"], id="HTML"),
         pytest.param(encode("JPEG")[:-200], ["damaged JPEG", "export it again"], id="truncated JPEG"),
         pytest.param(encode("PNG")[:-200], ["damaged PNG"], id="truncated PNG"),
         pytest.param(encode("WEBP")[:-200], ["image"], id="truncated WebP"),
@@ -79,8 +80,8 @@ def test_inspection_records_the_facts(tmp_path: Path, written_as: str, format_: 
             ["has 100,00", "the limit is 100,000,000", "Save a smaller file"],
             id="more than 100 MB",
         ),
-        pytest.param(encode("GIF") + bytes(11_000_000), ["is not an image"], id="11 MB of another format"),
-        pytest.param(bytes(11_000_000), ["is not an image"], id="11 MB of zeros"),
+        pytest.param(encode("GIF") + bytes(11_000_000), ["is a GIF image"], id="11 MB of another format"),
+        pytest.param(bytes(11_000_000), ["is a file of zeros"], id="11 MB of zeros"),
         pytest.param(
             encode("WEBP", frames=2),
             ["is animated", "save the one frame"],
@@ -141,6 +142,45 @@ def test_decompression_bomb_is_refused(tmp_path: Path, width: int) -> None:
 
     with pytest.raises(StoryboardError, match=r"more than 64,000,000|not an image"):
         inspect_file(file, model=DEFAULT_MODEL)
+
+
+def _png_with(*chunks: bytes) -> bytes:
+    whole = encode("PNG")
+    return whole[:33] + b"".join(chunks) + whole[33:]
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        pytest.param([chunk(b"zTXt", b"workflow\0\0" + zlib.compress(bytes(3_000_000)))], id="packed text"),
+        pytest.param([chunk(b"tEXt", b"workflow\0" + b"x" * 3_000_000)], id="text"),
+        pytest.param([chunk(b"iTXt", b"w\0\1\0\0\0" + zlib.compress(bytes(3_000_000)))], id="Unicode text"),
+        pytest.param([chunk(b"tEXt", b"w\0" + b"x" * 400_000)] * 200, id="many texts"),
+        pytest.param([chunk(b"zTXt", b"w\0\0" + zlib.compress(bytes(400_000)))] * 200, id="packed texts"),
+        pytest.param([chunk(b"iCCP", b"icc\0\0" + zlib.compress(bytes(3_000_000)))], id="profile"),
+        pytest.param([chunk(b"iCCP", b"icc\0\0" + zlib.compress(bytes(50_000_000)))], id="huge profile"),
+        pytest.param([chunk(b"iCCP", b"icc\0\0" + bytes(99))], id="damaged profile"),
+        pytest.param([chunk(b"eXIf", b"MM\0*" + bytes(3_000_000))], id="EXIF"),
+    ],
+)
+def test_large_metadata_does_not_matter(chunks: list[bytes]) -> None:
+    """Programs store whole workflows in an image, and viewers show it."""
+    content = _png_with(*chunks)
+
+    image = inspect_bytes(content, source="dawn.png", model=DEFAULT_MODEL)
+
+    assert (image.width, image.height, image.size_bytes) == (32, 18, len(content))
+    assert image_fit.render(image, content).size == (image.converted_size or (32, 18))
+
+
+def test_small_metadata_stays() -> None:
+    """The orientation in a text, which is small, counts, although a large text is removed."""
+    orientation = b"XML:com.adobe.xmp\0\0\0\0\0<x tiff:Orientation='6'/>".replace(b"'", b'"')
+    content = _png_with(chunk(b"tEXt", b"w\0" + b"x" * 3_000_000), chunk(b"iTXt", orientation))
+
+    image = inspect_bytes(content, source="dawn.png", model=DEFAULT_MODEL)
+
+    assert (image.is_rotated, image.width, image.height) == (True, 18, 32)
 
 
 def test_missing_file_gets_a_suggestion(tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ from PIL import Image
 from prefect_seedance.api.addresses import HostPolicy
 from prefect_seedance.errors import SetupError, StoryboardError
 from prefect_seedance.storage.store import Store
+from prefect_seedance.storyboard.folder import Folder, list_folder
 from prefect_seedance.storyboard.image_inspection import MAX_IMAGE_BYTES
-from prefect_seedance.storyboard.loader import document_from_folder, list_names, load_storyboard
+from prefect_seedance.storyboard.loader import document_from_folder, load_storyboard
 from prefect_seedance.storyboard.parser import parse_storyboard
 from prefect_seedance.storyboard.schema import ClipList, ClipSpec
 
@@ -171,7 +172,7 @@ async def test_stored_storyboard_stays_in_its_folder(bucket: str) -> None:
     board = BOARD.replace("noon.png", "'/elsewhere/dusk 1#%.png'").encode()
     await Store.open(bucket).put("boards/board.yaml", board)
 
-    with pytest.raises(StoryboardError, match=r"board.yaml:5: shots\[1\].image: .* leads out of"):
+    with pytest.raises(StoryboardError, match=r"board.yaml:5: shot 2, image: .* leads out of"):
         await load_storyboard(f"{bucket}/boards/board.yaml")
     (clip,) = (await load_storyboard(f"{bucket}/boards/board.yaml", allow_outside=True)).clips
 
@@ -186,7 +187,7 @@ async def test_stored_storyboard_stays_in_its_folder(bucket: str) -> None:
         pytest.param("boards", "needs a prompt", id="folder without a prompt"),
         pytest.param("", "contains no images", id="whole store"),
         pytest.param("elsewhere/huge.yaml", "is larger than 1000 kB", id="too large"),
-        pytest.param("elsewhere/dusk 1#%.png", "is not UTF-8", id="image"),
+        pytest.param("elsewhere/dusk 1#%.png", "is a PNG image, not a storyboard", id="image"),
     ],
 )
 async def test_missing_object_is_an_error(bucket: str, path: str, message: str) -> None:
@@ -210,7 +211,7 @@ async def test_stored_images_are_inspected(bucket: str) -> None:
 
     errors = str(raised.value).splitlines()
     assert [line.split(": ")[:2] for line in errors] == [
-        [f"{bucket}/boards/board.yaml:{number + 2}", f"shots[{number}].image"] for number in range(3)
+        [f"{bucket}/boards/board.yaml:{number + 2}", f"shot {number + 1}, image"] for number in range(3)
     ]
     assert errors[0].endswith("did you mean 'dawn.png'?")
     assert "has 100,000,001 bytes" in errors[1]
@@ -231,7 +232,7 @@ def test_folder_is_in_natural_order(tmp_path: Path) -> None:
         Image.new("RGB", (16, 9)).save(folder / name)
     (folder / "notes.txt").touch()
 
-    parsed = parse_storyboard(document_from_folder(folder, list_names(folder), prompt="walking on"))
+    parsed = parse_storyboard(document_from_folder(list_folder(folder), defaults={"prompt": "walking on"}))
 
     assert parsed.title == "Night Walk"
     assert [clip.name for clip in parsed.clips] == [
@@ -244,26 +245,29 @@ def test_folder_is_in_natural_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "prompt", "message"),
     [
-        pytest.param(["notes.txt"], "waves", "contains no images", id="no images"),
+        pytest.param(["notes.txt"], "waves", r"contains no images.*notes.txt \(a text", id="no images"),
         pytest.param(["a.png"], "waves", "has one shot", id="one image"),
         pytest.param(["a.png", "b.png"], " ", "needs a prompt", id="no prompt"),
-        pytest.param(["a.png", "b.gif", "c.png"], "waves", "b.gif is not an image", id="another format"),
+        pytest.param(["a.png", "b.gif", "c.png"], "waves", "b.gif is a GIF image", id="another format"),
         pytest.param(["a.png", "b.png"], "ab", "has 2 characters", id="short prompt"),
     ],
 )
 def test_folder_errors(tmp_path: Path, files: list[str], prompt: str, message: str) -> None:
     """A folder that gives no film is an error, and no image is skipped silently."""
     for name in files:
-        Image.new("RGB", (16, 9)).save(tmp_path / name, Path(name).suffix[1:].replace("txt", "png"))
+        if name.endswith(".txt"):
+            (tmp_path / name).write_text("sea")
+        else:
+            Image.new("RGB", (16, 9)).save(tmp_path / name)
 
     with pytest.raises(StoryboardError, match=message):
-        parse_storyboard(document_from_folder(tmp_path, list_names(tmp_path), prompt=prompt))
+        parse_storyboard(document_from_folder(list_folder(tmp_path), defaults={"prompt": prompt}))
 
 
 def test_missing_folder_is_an_error(tmp_path: Path) -> None:
     """A folder that cannot be listed is an error with the reason."""
     with pytest.raises(StoryboardError, match="No such file"):
-        list_names(tmp_path / "absent")
+        list_folder(tmp_path / "absent")
 
 
 @pytest.mark.parametrize(
@@ -272,7 +276,9 @@ def test_missing_folder_is_an_error(tmp_path: Path) -> None:
 def test_refuses_names_without_encoding(folder: str, image: str) -> None:
     """A file or folder whose name is not UTF-8 is refused with the remedy: it would name a clip."""
     with pytest.raises(StoryboardError, match=r"The name '.*\\udcff.*' is not valid UTF-8; rename the file"):
-        document_from_folder(Path(folder), [image, "b.png"], prompt="waves")
+        document_from_folder(
+            Folder(place=Path(folder), images=(image, "b.png"), others={}), defaults={"prompt": "waves"}
+        )
 
 
 async def test_dict_is_a_storyboard() -> None:

@@ -7,7 +7,7 @@ import pytest
 from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.errors import StoryboardError
 from prefect_seedance.storyboard.document import Document
-from prefect_seedance.storyboard.parser import ParsedStoryboard, parse_storyboard
+from prefect_seedance.storyboard.parser import EveryClip, ParsedStoryboard, parse_storyboard
 from prefect_seedance.storyboard.plan import plan
 from prefect_seedance.storyboard.schema import ClipRequest
 
@@ -15,9 +15,9 @@ NEW, FAST = "seedance-2-0", "seedance-2-0-fast"
 FRAMES = ["https://example.com/1.png", "https://example.com/2.png"]
 
 
-def parsed(*clips: dict[str, Any], replace_model: str = "", **defaults: object) -> ParsedStoryboard:
+def parsed(*clips: dict[str, Any], account: str = DEFAULT_MODEL, **defaults: object) -> ParsedStoryboard:
     content = {"title": "t", "defaults": defaults, "clips": [{"prompt": "waves", **clip} for clip in clips]}
-    return parse_storyboard(Document.inline(content), replace_model=replace_model)
+    return parse_storyboard(Document.inline(content), model=account)
 
 
 def test_clip_then_defaults_then_account() -> None:
@@ -51,7 +51,7 @@ def test_plan_names_all_models() -> None:
 
 def test_replacement_overrides_choices() -> None:
     """Another model can replace all choices, to see what would change."""
-    clips = parsed({}, {"model": FAST}, replace_model=NEW).clips
+    clips = parsed({}, {"model": FAST}, account=EveryClip(NEW)).clips
 
     assert {clip.model for clip in clips} == {NEW}
 
@@ -59,16 +59,16 @@ def test_replacement_overrides_choices() -> None:
 @pytest.mark.parametrize(
     ("clip", "message"),
     [
-        ({"model": "seedance-9"}, "clips[0].model: unknown model 'seedance-9'; known: seedance-1-5-pro"),
+        ({"model": "seedance-9"}, "clip 1, model: unknown model 'seedance-9'; known: seedance-1-5-pro"),
         (
             {"model": NEW, "fixed_lens": True},
-            "clips[0].fixed_lens: is not a setting of seedance-2-0; ",
+            "clip 1, fixed_lens: is not a setting of seedance-2-0; ",
         ),
-        ({"web_search": True}, "clips[0].web_search: is not a setting of seedance-1-5-pro; remove it"),
-        ({"model": NEW, "duration": 16}, "clips[0].duration: 16 is not offered; choose one of 4 to 15"),
+        ({"web_search": True}, "clip 1, web_search: is not a setting of seedance-1-5-pro; remove it"),
+        ({"model": NEW, "duration": 16}, "clip 1, duration: 16 is not offered; choose one of 4 to 15"),
         ({"model": FAST, "resolution": "1080p"}, "'1080p' is not offered; choose one of 480p, 720p"),
-        ({"aspect_ratio": "auto"}, "clips[0].aspect_ratio: 'auto' is not offered"),
-        ({"duration": 5}, "clips[0].duration: 5 is not offered; choose one of 4, 8, 12"),
+        ({"aspect_ratio": "auto"}, "clip 1, aspect_ratio: auto needs an image that is a local file"),
+        ({"duration": 5}, "clip 1, duration: 5 is not offered; choose one of 4, 8, 12"),
     ],
 )
 def test_limits_follow_the_model(clip: dict[str, Any], message: str) -> None:
@@ -87,7 +87,7 @@ def test_refused_setting_is_optional() -> None:
 
 
 def fingerprint_of(clip: ClipRequest) -> str:
-    return plan([clip], title="t").clips[0].fingerprint
+    return plan([clip], title="t").clip 1, fingerprint
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_fingerprint_covers_the_model() -> None:
 
     assert fingerprint_of(old) != fingerprint_of(new)
     unchosen = new.model_copy(update={"model": ""})
-    assert plan([unchosen], title="t", model=NEW).clips[0].fingerprint == fingerprint_of(new)
+    assert plan([unchosen], title="t", model=NEW).clip 1, fingerprint == fingerprint_of(new)
 
 
 def test_absent_setting_changes_nothing() -> None:

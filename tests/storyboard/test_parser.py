@@ -97,7 +97,7 @@ def test_loop_returns_to_the_first(folder: Path) -> None:
     looping = _BOARD.replace("loop: false", "loop: true")
 
     assert errors(load(folder, looping)) == [
-        "board.yaml:15: shots[2].prompt: is missing; describe what happens, here or under 'defaults'"
+        "board.yaml:15: shot 3, prompt: is missing; describe what happens, here or under 'defaults'"
     ]
 
     with_prompt = looping.replace("duration: 8", "duration: 8\n      prompt: the day goes by")
@@ -209,7 +209,7 @@ def _shots(first: str, *others: str) -> str:
             "image: images/dawn.png\nprompt: waves\nduration: '8'",
             5,
             "duration",
-            "expected a whole number, found the text '8'; write it without quotes",
+            "expected a whole number, found the text '8'; write 8 without quotes",
             id="wrong type",
         ),
         pytest.param(
@@ -273,11 +273,11 @@ def _shots(first: str, *others: str) -> str:
             "image: images/old.gif\nprompt: waves",
             3,
             "image",
-            "is not an image that can be decoded",
+            "is a GIF image; save the image as JPEG, PNG or WEBP",
             id="wrong format",
         ),
         pytest.param(
-            "image: images/notes.txt\nprompt: waves", 3, "image", "is not an image", id="not an image"
+            "image: images/notes.txt\nprompt: waves", 3, "image", "is a text file", id="not an image"
         ),
         pytest.param("image: images/big.png\nprompt: waves", 3, "image", "has 100,000,", id="over 100 MB"),
         pytest.param("image: images/cut.png\nprompt: waves", 3, "image", "is a damaged PNG", id="truncated"),
@@ -311,7 +311,7 @@ def _shots(first: str, *others: str) -> str:
             "image: images/dawn.png\nprompt: waves\nprompt: gulls",
             5,
             "prompt",
-            "is a duplicate of line 4",
+            "appears again, after line 4",
             id="duplicate",
         ),
     ],
@@ -322,7 +322,7 @@ def test_error_names_position_and_remedy(
     """One error is one line with the file, line, field, problem and remedy."""
     (error,) = errors(load(folder, _shots(shot)))
 
-    assert error.startswith(f"board.yaml:{line}: shots[0].{field}: ")
+    assert error.startswith(f"board.yaml:{line}: shot 1, {field}: ")
     assert message.format(folder=folder) in error
 
 
@@ -357,43 +357,43 @@ def test_error_names_position_and_remedy(
         ),
         pytest.param(
             "defaults:\n  durations: 8\nclips: [{prompt: waves}]",
-            "board.yaml:2: defaults.durations: unknown field; did you mean 'duration'?",
+            "board.yaml:2: defaults, durations: unknown field; did you mean 'duration'?",
             id="misspelt default",
         ),
         pytest.param(
             "defaults:\n  promt: waves\nclips: [{name: a}, {name: b}]",
-            "board.yaml:2: defaults.promt: unknown field; did you mean 'prompt'?",
+            "board.yaml:2: defaults, promt: unknown field; did you mean 'prompt'?",
             id="misspelt default prompt, reported once",
         ),
         pytest.param(
             "defaults:\n  prompt: 5\nclips: [{name: a}, {name: b}]",
-            "board.yaml:2: defaults.prompt: expected text, found the number 5; put it in quotes",
+            "board.yaml:2: defaults, prompt: expected text, found the number 5; put it in quotes",
             id="wrong default prompt, reported once",
         ),
         pytest.param(
             "defaults:\n  duration: 5\nclips: [{prompt: waves}, {prompt: gulls}]",
-            "board.yaml:2: defaults.duration: 5 is not offered; choose one of 4, 8, 12",
+            "board.yaml:2: defaults, duration: 5 is not offered; choose one of 4, 8, 12",
             id="default out of range, reported once",
         ),
         pytest.param(
             "defaults:\n  duration: 8\nclips: [{prompt: waves, duration: 5}]",
-            "board.yaml:3: clips[0].duration: 5 is not offered; choose one of 4, 8, 12",
+            "board.yaml:3: clip 1, duration: 5 is not offered; choose one of 4, 8, 12",
             id="override out of range",
         ),
         pytest.param(
             "clips:\n - prompt: waves\n   images: [images/dawn.png, images/noon.jpg, images/dusk.webp]",
-            "board.yaml:3: clips[0].images: has 3 images; image-to-video accepts 1 to 2",
+            "board.yaml:3: clip 1, images: has 3 images; image-to-video accepts 1 to 2",
             id="three images",
         ),
         pytest.param(
             "clips:\n - prompt: waves\n   images:\n     - images/dawn.png\n     - images/dask.webp",
-            "board.yaml:5: clips[0].images[1]: there is no image {folder}/images/dask.webp; "
+            "board.yaml:5: clip 1, image 2: there is no image {folder}/images/dask.webp; "
             "did you mean 'dusk.webp'?",
             id="missing second image",
         ),
         pytest.param(
             "- image: images/dawn.png\n- image: images/noon.jpg",
-            "board.yaml:1: expected fields, found a list; write them as 'name: value'",
+            "board.yaml:1: expected fields, found a list; write 'shots:' before its first line",
             id="list at the top",
         ),
     ],
@@ -434,20 +434,20 @@ def test_all_errors_are_reported_at_once(folder: Path) -> None:
 
     assert [line.split(": ")[:2] for line in found] == [
         ["board.yaml:1", "titel"],
-        ["board.yaml:3", "defaults.duration"],
-        ["board.yaml:5", "shots[0].image"],
-        ["board.yaml:6", "shots[0].promt"],
-        ["board.yaml:7", "shots[1].image"],
-        ["board.yaml:9", "shots[1].resolution"],
-        ["board.yaml:10", "shots[1].duration"],
-        ["board.yaml:11", "shots[2]"],
-        ["board.yaml:12", "shots[3].image"],
-        ["board.yaml:13", "shots[3].prompt"],
-        ["board.yaml:14", "shots[4].imgae"],
-        ["board.yaml:15", "shots[4].prompt"],
-        ["board.yaml:17", "shots[4].sound"],
-        ["board.yaml:18", "shots[5].image"],
-        ["board.yaml:19", "shots[5].take"],
+        ["board.yaml:3", "defaults, duration"],
+        ["board.yaml:5", "shot 1, image"],
+        ["board.yaml:6", "shot 1, promt"],
+        ["board.yaml:7", "shot 2, image"],
+        ["board.yaml:9", "shot 2, resolution"],
+        ["board.yaml:10", "shot 2, duration"],
+        ["board.yaml:11", "shot 3"],
+        ["board.yaml:12", "shot 4, image"],
+        ["board.yaml:13", "shot 4, prompt"],
+        ["board.yaml:14", "shot 5, imgae"],
+        ["board.yaml:15", "shot 5, prompt"],
+        ["board.yaml:17", "shot 5, sound"],
+        ["board.yaml:18", "shot 6, image"],
+        ["board.yaml:19", "shot 6, take"],
     ]
 
 
@@ -458,8 +458,8 @@ def test_inline_errors_name_the_field() -> None:
     found = errors(Document.inline(board))
 
     assert [line.split("; ")[0] for line in found] == [
-        "storyboard: shots[0].prompt: is missing",
-        "storyboard: shots[1].image: 'b.png' is a local file, and this storyboard is not in a folder",
+        "storyboard: shot 1, prompt: is missing",
+        "storyboard: shot 2, image: 'b.png' is a local file, and this storyboard is not in a folder",
     ]
 
 
@@ -519,3 +519,58 @@ def test_last_shots_fit_is_ignored(folder: Path) -> None:
     (clip,) = parse_storyboard(Document.inline({"shots": shots}, folder=folder)).clips
 
     assert clip.images[0].fitting is None
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        pytest.param("shots:\n- images/dawn.png\n", "write '- image: images/dawn.png'", id="bare path"),
+        pytest.param("clips:\n- waves break\n", "write '- prompt: waves break'", id="bare prompt"),
+        pytest.param("clips:\n- prompt: abc\n  images: a.png\n", "write 'images: [a.png]'", id="one image"),
+        pytest.param("shots:\n- image: [a.png]\n", "write 'image: a.png'", id="list of one"),
+        pytest.param("clips:\n- prompt: abc\n  duration: 8 s\n", "write 8 without quotes", id="unit"),
+        pytest.param("clips:\n- prompt: abc\n  duration: 8.0\n", "write 8", id="fraction"),
+        pytest.param("clips:\n- prompt: abc\n  duration: \uff18\n", "write 8", id="full-width digit"),
+        pytest.param("clips:\n- prompt: abc\n  duration: long\n", "write a number", id="word"),
+        pytest.param("clips:\n- prompt: abc\n  resolution: 720\n", "write 720p", id="resolution"),
+        pytest.param("clips:\n- prompt: abc\n  sound: on\n", "write true", id="on"),
+        pytest.param("clips:\n- prompt: abc\n  sound: 0\n", "write false", id="zero"),
+        pytest.param("clips:\n- prompt:\n", "say what happens", id="empty prompt"),
+        pytest.param("shots:\n- image:\n  prompt: abc\n", "name an image", id="empty image"),
+        pytest.param("shots: []\nclips: []\n", "either 'shots' or 'clips'", id="shots and clips"),
+        pytest.param("- image: a.png\n", "write 'shots:' before", id="list at the top"),
+        pytest.param("waves break\n", "begins with 'shots:'", id="only text"),
+        pytest.param("clips:\n- {prompt: abc, gulls crying}\n", "put that whole text in quotes", id="comma"),
+    ],
+)
+def test_remedy_follows_value(text: str, remedy: str) -> None:
+    """A message says what to write instead of the very value."""
+    with pytest.raises(StoryboardError) as raised:
+        parse_storyboard(Document.parse(text.encode(), name="board.yaml"))
+
+    assert remedy in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        pytest.param(
+            "shots:\n- {image: images/dawn.png, prompt: abc}\n"
+            "- {image: images/noon.jpg, prompt: abd, duration: 8}\n",
+            "No clip begins at the last shot, so this has no effect there: prompt, duration.",
+            id="last shot",
+        ),
+        pytest.param(
+            "clips:\n- prompt: abc\n- prompt: abd\n- {prompt: abc, name: other}\n",
+            "Clips 1 and 3 are the same",
+            id="duplicate",
+        ),
+        pytest.param("clips:\n- prompt: abc\n- {prompt: abc, take: 2}\n", "", id="takes"),
+    ],
+)
+def test_ineffective_words_are_noted(folder: Path, text: str, note: str) -> None:
+    """What has no effect is not silent."""
+    parsed = parse_storyboard(Document.parse(text.encode(), name="board.yaml", folder=folder))
+
+    lines = [line for line in parsed.note.splitlines() if "(16×9)" not in line]  # of the tiny images
+    assert [line.startswith(note) for line in lines] == [True] * bool(note)

@@ -66,17 +66,17 @@ def test_frames_come_before_references() -> None:
 @pytest.mark.parametrize(
     ("references", "message"),
     [
-        ({"images": ["none.png"]}, "defaults.references.images[0]: there is no image"),
+        ({"images": ["none.png"]}, "defaults, references, image 1: there is no image"),
         (
             {"videos": ["a.mp4"]},
-            "defaults.references.videos[0]: 'a.mp4' is not a URL; of references, only images",
+            "defaults, references, video 1: 'a.mp4' is not a URL; of references, only images",
         ),
-        ({"videos": ["ftp://a/b"]}, "defaults.references.videos[0]: 'ftp://a/b' is not an https URL"),
-        ({"audios": [f"{URL}/a.mp3"]}, "defaults.references: has audio alone"),
+        ({"videos": ["ftp://a/b"]}, "defaults, references, video 1: 'ftp://a/b' is not an https URL"),
+        ({"audios": [f"{URL}/a.mp3"]}, "defaults, references: has audio alone"),
         ({"images": [f"{URL}/{n}.png" for n in range(10)]}, "has 10 images; omni_reference accepts up to 9"),
         ({"videos": [f"{URL}/{n}.mp4" for n in range(4)]}, "has 4 videos; omni_reference accepts up to 3"),
-        ({"image": [f"{URL}/a.png"]}, "defaults.references.image: unknown field; did you mean 'images'?"),
-        ({"images": "a.png"}, "defaults.references.images: expected a list"),
+        ({"image": [f"{URL}/a.png"]}, "defaults, references, image: unknown field; did you mean 'images'?"),
+        ({"images": "a.png"}, "defaults, references, images: expected a list"),
     ],
 )
 def test_mistakes_are_located(references: dict[str, Any], message: str, folder: Path) -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from prefect_seedance.storyboard.yaml_lines import UnreadableError, parse_yaml
+from prefect_seedance.storyboard.yaml_lines import Loc, UnreadableError, parse_yaml
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_duplicate_key_keeps_the_first() -> None:
 
     assert parsed.value == {"a": 1, "b": 2}
     assert parsed.lines["a",] == 1
-    assert [(loc, duplicate.line) for loc, duplicate in parsed.duplicates.items()] == [(("a",), 3)]
+    assert [(loc, duplicate.line) for loc, duplicate in parsed.issues.items()] == [(("a",), 3)]
 
 
 @pytest.mark.parametrize(
@@ -74,16 +74,20 @@ def test_duplicate_key_keeps_the_first() -> None:
     [
         pytest.param("", None, "is empty", id="empty"),
         pytest.param("# only a comment\n", None, "is empty", id="comment"),
-        pytest.param("a: 1\nb: &x y\nc: *x\n", 3, "alias *x", id="alias"),
+        pytest.param("a: 1\nb: &x [y]\nc: *x\n", 3, "alias *x", id="alias"),
+        pytest.param("a: 1\nb: &beat drop\n", 2, "anchor &beat", id="text that begins with &"),
         pytest.param("a: 1\n*x : 2\n", 2, "a field name", id="alias as key"),
         pytest.param("a: 1\nb: !!python/object/apply:os.getcwd []\n", 2, "tag", id="tag that runs code"),
         pytest.param("a: !important\n", 1, "tag !important", id="text that begins with !"),
         pytest.param("a: 1\n? [b]\n: 2\n", 2, "a field name", id="list as key"),
         pytest.param("a: 1\n---\nb: 2\n", 2, "second document", id="two documents"),
-        pytest.param("a: 1\nb: the keeper: he waits\n", 2, "quote text", id="colon in text"),
-        pytest.param("a: 1\n\tb: 2\n", 2, "indent with spaces", id="tab in YAML"),
+        pytest.param("a: 1\nb: the keeper: he waits\n", 2, "put text in quotes", id="colon in text"),
+        pytest.param("a: 1\n\tb: 2\n", 2, "equally, with spaces", id="tab in YAML"),
         pytest.param('{"a": 1,\n"b": ', 2, "neither YAML nor JSON", id="JSON cut short"),
         pytest.param("a: 1\nb: x\x07\n", 2, "U+0007", id="control character"),
+        pytest.param("a: 1\nb: x\u2028y\n", 2, "line separator U+2028", id="line separator"),
+        pytest.param("a: 1\nb: 'x\u2029y'\n", 2, "U+2029", id="paragraph separator in quotes"),
+        pytest.param("a: 1\nb: x\x85y\n", 2, "next line U+0085", id="next line"),
         pytest.param("a: 1\nb: " + "[" * 1000, 2, "deeper than 16", id="deep nesting"),
     ],
 )
@@ -113,3 +117,56 @@ def test_bombs_are_refused_quickly(text: str) -> None:
     """A file made to exhaust memory, time or the stack is refused quickly."""
     with pytest.raises(UnreadableError):
         parse_yaml(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "loc", "line"),
+    [
+        pytest.param("prompt: car #7 drifts\n", ("prompt",), 1, id="number sign"),
+        pytest.param("title: x\nprompt: car # 7\n", ("prompt",), 2, id="one blank"),
+        pytest.param("prompt: car  #7 drifts\n", ("prompt",), 1, id="two blanks before a word"),
+        pytest.param("prompt: #7 drifts\n", ("prompt",), 1, id="at the beginning"),
+        pytest.param("prompt: car\n  #7 drifts\n", ("prompt",), 1, id="in the next line"),
+        pytest.param("prompt: a slow\n  car #7\n", ("prompt",), 2, id="after two lines"),
+        pytest.param("title: Race #2\n", ("title",), 1, id="title"),
+        pytest.param("prompt: > #1 fan\n  waves\n", ("prompt",), 1, id="behind the head of a block"),
+        pytest.param("clips:\n- name: cut #2\n", ("clips", 0, "name"), 2, id="name"),
+        pytest.param("image: shot #3.png\n", ("image",), 1, id="image"),
+        pytest.param("images:\n- a.png\n- b #3.png\n", ("images", 1), 3, id="one of the images"),
+    ],
+)
+def test_lost_words_are_reported(text: str, loc: Loc, line: int) -> None:
+    """A comment that may be the end of a sentence or a name is an issue that says to use quotes."""
+    issues = parse_yaml(text).issues
+
+    assert {loc: issue.line for loc, issue in issues.items()} == {loc: line}
+    assert "put the whole text in quotes" in issues[loc].message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("# all\nprompt: car\n#end\n", id="lines of their own"),
+        pytest.param("prompt: car\n#duration: 4\n", id="disabled field"),
+        pytest.param("prompt: car  # fast\n", id="two blanks and one"),
+        pytest.param("prompt: 'car #7' # fast\n", id="after quotes"),
+        pytest.param("prompt: |\n  car #7\n", id="in a block"),
+        pytest.param("prompt: > # folded\n  car #7\n", id="behind the head of a block"),
+        pytest.param("prompt: car#7\n", id="without a blank"),
+        pytest.param("image: a.png # dawn\n", id="after an image"),
+        pytest.param("duration: 4 #seconds\n", id="after a number"),
+        pytest.param("aspect_ratio: 16:9 #wide\n", id="after a choice"),
+        pytest.param("defaults: {duration: 4} # all\n", id="after fields in braces"),
+        pytest.param('{"prompt": "car #7"}', id="JSON"),
+    ],
+)
+def test_comments_stay_allowed(text: str) -> None:
+    """A comment that is set apart, or follows a value of a closed set, loses no words."""
+    assert not parse_yaml(text).issues
+
+
+def test_lines_are_those_of_editors() -> None:
+    """A line separator in JSON does not shift the lines after it."""
+    parsed = parse_yaml('{"a": "x\u2028y",\r\n"b": 1,\r"c": 2}')
+
+    assert [parsed.lines[name,] for name in "abc"] == [1, 2, 3]

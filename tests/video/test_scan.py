@@ -4,13 +4,17 @@ import io
 import math
 from array import array
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 
 import av
 import pytest
 from PIL import Image
 
 from prefect_seedance.errors import IntegrityError
-from prefect_seedance.video.scan import Interval, Scan, scan
+from prefect_seedance.video import scan
+from prefect_seedance.video.findings import Interval, Scan
+from prefect_seedance.video.probe import probe
+from prefect_seedance.video.scan import Scanner
 from prefect_seedance.video.similarity import similarity
 from tests import films
 from tests.films import RATE, Mark
@@ -50,8 +54,10 @@ def _moving(index: int) -> Image.Image:
     return films.picture(Mark(1, index))
 
 
-def _scanned(video: bytes) -> Scan:
-    return scan(io.BytesIO(video), duration_seconds=_SECONDS)
+def _scanned(video: bytes, *, wants_ends: bool = False) -> Scan:
+    scanner = Scanner(wants_ends=wants_ends)
+    facts = probe(io.BytesIO(video), observer=scanner)
+    return scanner.result(duration_seconds=facts.duration_seconds)
 
 
 def _times(intervals: Sequence[Interval]) -> list[float]:
@@ -70,7 +76,8 @@ def test_stills_are_first_middle_and_last() -> None:
     """The stills are the frames at the start, at half the duration and at the end."""
     found = _scanned(_video(_moving))
 
-    assert [films.read(still).frame for still in (found.start, found.middle, found.end)] == [0, 48, 95]
+    stills = map(films.still, (found.start, found.middle, found.end))
+    assert [films.read(still).frame for still in stills] == [0, 48, 95]
 
 
 @pytest.mark.parametrize(
@@ -82,8 +89,32 @@ def test_stills_are_small(size: tuple[int, int], still: tuple[int, int]) -> None
 
     found = _scanned(_video(lambda _: image, size=size))
 
-    assert found.start.size == pytest.approx(still, abs=1)
-    assert similarity(found.start, image) > 0.9
+    start = films.still(found.start)
+    assert start.size == pytest.approx(still, abs=1)
+    assert similarity(start, image) > 0.9
+
+
+def test_ends_are_exact() -> None:
+    """The ends to compare are the first and the last frame, without the loss of a JPEG file."""
+    video = _video(_moving)
+
+    found = _scanned(video, wants_ends=True)
+
+    frames = films.frames(video)
+    for end, frame in zip(found.ends, (frames[0], frames[-1]), strict=True):
+        assert similarity(end, frame) > 0.995
+
+
+def test_failed_scan_leaves_facts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If a filter fails, the video still has its facts, and the scan reports the error."""
+    scanner = Scanner(wants_ends=False)
+    monkeypatch.setattr(scan, "_VIDEO_FILTERS", (("nullsink", ""),))
+
+    facts = probe(io.BytesIO(_video(_moving)), observer=scanner)
+
+    assert facts.frames == _SECONDS * RATE
+    with pytest.raises(Exception):  # noqa: B017, PT011 -- FFmpeg's own
+        scanner.result(duration_seconds=_SECONDS)
 
 
 @pytest.mark.parametrize(
@@ -124,3 +155,10 @@ def test_damaged_video_is_refused() -> None:
     """A video that cannot be decoded is refused."""
     with pytest.raises(IntegrityError):
         _scanned(_video(_moving)[:2000])
+
+
+def test_stills_have_square_pixels() -> None:
+    """A still has the shape in which players show the video."""
+    video = films.clip(1, size=(240, 180), pixel_ratio=Fraction(4, 3), frames=2, sound=False)
+
+    assert Image.open(io.BytesIO(_scanned(video).start)).size == (320, 180)

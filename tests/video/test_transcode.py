@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from fractions import Fraction
 
 import pytest
 from PIL import Image, ImageFilter
@@ -137,3 +138,33 @@ def test_crossfade_keeps_segments() -> None:
 
     assert segments[2] == pytest.approx(Segment(1.125, 1.0))
     assert films.seen(film).beeps == pytest.approx([BEEP_AT, 1.125 + BEEP_AT], abs=0.002)
+
+
+def test_times_decide_not_counts() -> None:
+    """A clip whose frame rate varies, and is the film's on average, keeps its frames at their times."""
+    times = [*(frame / 12 for frame in range(12)), *(1 + frame / 36 for frame in range(36))]
+    varying = films.clip(1, times=times, sound=False)
+
+    film, _ = _transcoded(varying, films.clip(2), sound=False)
+
+    seen = films.seen(film)
+    second = [mark for mark, time in zip(seen.marks, seen.times, strict=True) if 1 <= time < 1.04]
+    assert second[0].clip == 1
+    assert second[0].frame in {12, 13}
+    assert seen.times[seen.marks.index(Mark(2, 0))] == pytest.approx(2.0, abs=0.05)
+
+
+@pytest.mark.parametrize("is_model", [True, False], ids=["of the model", "of another clip"])
+def test_pixels_need_not_be_square(is_model: bool) -> None:  # noqa: FBT001 -- a column
+    """A clip is shown in its own shape, also if its pixels are wide."""
+    wide, high = films.SIZE
+    narrow = films.clip(1, size=(wide * 3 // 4, high), pixel_ratio=Fraction(4, 3))
+    square = films.clip(2)
+
+    film, _ = _transcoded(*((narrow, square) if is_model else (square, narrow)))
+
+    facts = probe(io.BytesIO(film))
+    assert (facts.width, facts.height) == films.SIZE
+    marks = films.seen(film).marks
+    assert {mark.clip for mark in marks} == {1, 2}
+    assert len(marks) == 48

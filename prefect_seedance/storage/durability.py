@@ -1,0 +1,59 @@
+"""Keep the files of a folder through a power failure, and remove those of killed processes."""
+
+import errno
+import os
+import re
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+_STAGED = re.compile(r"#\d+$")
+"""Suffix of incomplete files in a folder. Source: object_store, the library below obstore."""
+
+_CANNOT_FLUSH = {errno.EINVAL, errno.ENOTSUP}
+"""The answers to fsync of file systems without it."""
+
+_ABANDONED_SECONDS = 600.0
+"""Far longer than any write to a folder takes."""
+
+
+def remove_abandoned(folders: Iterable[Path]) -> None:
+    """Remove the incomplete files that killed processes left in these folders."""
+    latest = time.time() - _ABANDONED_SECONDS
+    for folder in folders:
+        for path in folder.rglob("*#*"):
+            with suppress(FileNotFoundError):  # another process has completed it meanwhile
+                if _STAGED.search(path.name) and path.stat().st_mtime < latest:
+                    path.unlink()
+
+
+def flush(path: Path, *, upto: Path, durable: set[Path]) -> None:
+    """Flush a file and its parent folders to disk, so that a power failure does not undo the write.
+
+    Some file systems, such as network shares, cannot flush a folder.
+
+    Args:
+        path: The file.
+        upto: The highest folder.
+        durable: Folders whose own entries are on disk, so that those above need not be flushed; extended.
+    """
+    _flush_one(path)
+    flushed: list[Path] = []
+    for folder in path.parents:
+        _flush_one(folder, is_folder=True)
+        if folder == upto or folder in durable:
+            break
+        flushed.append(folder)
+    durable.update(flushed)
+
+
+def _flush_one(path: Path, *, is_folder: bool = False) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if not is_folder or error.errno not in _CANNOT_FLUSH:
+            raise
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,51 @@
+"""Describe a video, without loading FFmpeg."""
+
+from typing import BinaryIO, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+_EBML = b"\x1a\x45\xdf\xa3"
+"""First bytes of every WebM. Source: RFC 8794, section 11.2.1."""
+
+_HEAD_BYTES = 12
+
+
+class VideoFacts(BaseModel):
+    """Format, size and duration of a video, found by decoding all of it.
+
+    Attributes:
+        container: ``mp4`` or ``webm``, including related formats.
+        width: In square pixels, as players show the video.
+        duration_seconds: From the start of the first frame to the end of the last.
+        frame_rate: Frames a second, on average.
+        frames: Number of decoded frames.
+        audio_codec: None if there is no sound track.
+        audio_sample_rate: Samples a second; None if there is no sound track.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    container: str
+    width: int
+    height: int
+    duration_seconds: float
+    frame_rate: float
+    frames: int
+    video_codec: str
+    pixel_format: str | None = None
+    audio_codec: str | None = None
+    audio_sample_rate: int | None = None
+
+
+def detect_container(file: BinaryIO) -> Literal["mp4", "webm"] | None:
+    """Detect the container of a video by its first bytes; return None if it is neither MP4 nor WebM.
+
+    FFmpeg itself would also open a playlist, and the files in it.
+    """
+    file.seek(0)
+    head = file.read(_HEAD_BYTES)
+    if head.startswith(_EBML):
+        return "webm"
+    if head[4:8] == b"ftyp":
+        return "mp4"
+    return None

@@ -1,0 +1,152 @@
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+
+import httpx
+import pytest
+
+from prefect_seedance.api.client import SeedanceClient
+from prefect_seedance.api.wire import ClipInput, ClipSettings, GenerateRequest
+from prefect_seedance.clips.history import ClipStatus
+from prefect_seedance.clips.poll import Poller
+from prefect_seedance.errors import DeadlineError, NoAnswerError, SeedanceError
+from prefect_seedance.production import waits
+from prefect_seedance.production.slots import RunSlots
+from prefect_seedance.production.waits import Waits
+from prefect_seedance.storyboard.plan import PlannedClip
+
+REQUEST = GenerateRequest(input=ClipInput(mode="text-to-video", prompt="waves"))
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waits, "_LOOK_EVERY_SECONDS", 0.01)
+    monkeypatch.setattr(waits, "_OVER_AFTER_SECONDS", 0.05)
+
+
+def clip(number: int) -> PlannedClip:
+    return PlannedClip(
+        name=f"clip {number}",
+        prompt="waves",
+        images=(),
+        settings=ClipSettings(),
+        number=number,
+        fingerprint=f"{number:032}",
+    )
+
+
+class Api(httpx.AsyncBaseTransport):
+    """Answers every request in the same way."""
+
+    def __init__(self, answer: Callable[[], httpx.Response]) -> None:
+        self.answer = answer
+
+    async def handle_async_request(self, _: httpx.Request) -> httpx.Response:
+        return self.answer()
+
+
+def _refused() -> httpx.Response:
+    raise httpx.ConnectError("refused")
+
+
+def _limited() -> httpx.Response:
+    return httpx.Response(429, json={"code": 429, "message": "slow down"})
+
+
+@dataclass
+class Watched:
+    """A watch, and the texts that it reported."""
+
+    client: SeedanceClient
+    poller: Poller
+    waits: Waits
+    said: list[str] = field(default_factory=list)
+
+    async def until(self, count: int) -> list[str]:
+        """Wait until so many texts were reported, and return them without their ends."""
+        async with asyncio.timeout(10):
+            while len(self.said) < count:
+                await asyncio.sleep(0.01)
+        return [text.partition("; trying until ")[0] for text in self.said]
+
+
+@asynccontextmanager
+async def watched(api: Api, *, limit: int = 1) -> AsyncIterator[Watched]:
+    now = asyncio.get_running_loop().time()
+    async with SeedanceClient("key", transport=api, timeout_seconds=0.1) as client, Poller(client) as poller:
+        slots = RunSlots(slots=client.account.slots, limit=limit, deadline=now + 0.3, statuses={})
+        said: list[str] = []
+        watch = Waits(client=client, poller=poller, slots=slots, deadline=now + 60, on_wait=said.append)
+        async with watch.watched():
+            yield Watched(client, poller, watch, said)
+
+
+async def submit(client: SeedanceClient) -> None:
+    with suppress(SeedanceError, TimeoutError):
+        async with asyncio.timeout(1), client.admission():
+            await client.submit(REQUEST)
+
+
+def broken(_: str) -> None:
+    raise ValueError("broken")
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [(_refused, "cannot reach api.apixo.ai: refused"), (_limited, "The API answered 429: slow down")],
+    ids=["unreachable", "429"],
+)
+async def test_names_what_delays_submissions(answer: Callable[[], httpx.Response], said: str) -> None:
+    """While clips are submitted, a dead API and its limits are reported once, with the end of the wait."""
+    async with watched(Api(answer)) as setup:
+        setup.waits.statuses["a"] = ClipStatus.submitting
+        await submit(setup.client)
+        await submit(setup.client)
+
+        assert await setup.until(1) == [said]
+        assert setup.said[0].startswith(f"{said}; trying until ")
+
+
+async def test_reports_other_causes_and_the_end() -> None:
+    """Each change of cause is reported once, and an empty text when the run goes on."""
+    async with watched(Api(_refused)) as setup:
+        setup.waits.statuses["a"] = ClipStatus.in_flight
+        setup.poller.failure = NoAnswerError("GET https://api.apixo.ai/x: ReadTimeout")
+        await setup.until(1)
+        setup.poller.failure = NoAnswerError("GET https://api.apixo.ai/y: ReadError: reset")
+        await asyncio.sleep(0.1)
+        setup.poller.failure = None
+
+        assert await setup.until(2) == ["no answer from api.apixo.ai: ReadTimeout", ""]
+
+
+async def test_healthy_runs_report_nothing() -> None:
+    """A refusal that delays no clip is not reported."""
+    async with watched(Api(_refused)) as setup:
+        setup.waits.statuses["a"] = ClipStatus.archiving
+        await submit(setup.client)
+        await asyncio.sleep(0.1)
+
+        assert setup.said == []
+
+
+async def test_names_missing_slots() -> None:
+    """A clip that waits for one of the account's slots is reported with the limit."""
+    async with watched(Api(_limited)) as setup:
+        await setup.waits.slots.take(clip(1))
+        with pytest.raises(DeadlineError):
+            await setup.waits.slots.take(clip(2))
+
+        assert (await setup.until(1))[0] == "1 clip waits, because 1 generations may be in flight at a time"
+
+
+async def test_faulty_listener_harms_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """An exception in the callback is logged."""
+    async with watched(Api(_refused)) as setup:
+        setup.waits.on_wait = broken
+        setup.waits.statuses["a"] = ClipStatus.submitting
+        await submit(setup.client)
+        await asyncio.sleep(0.1)
+
+    assert "the run continues" in caplog.text
