@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from decimal import Decimal
 
@@ -23,6 +23,7 @@ from prefect_seedance.errors import (
     ModelUnavailableError,
     RateLimitedError,
     RedirectedError,
+    SetupError,
 )
 
 REQUESTS_PER_MINUTE = 10_000
@@ -90,6 +91,11 @@ class Account:
         if subject not in self._refusals:
             return 0.0
         return max(0.0, self._refusals[subject][1] - asyncio.get_running_loop().time())
+
+    def announced(self, models: Iterable[str]) -> tuple[Announcement, ...]:
+        """Return what the API announces about these models."""
+        known = self.announcements
+        return tuple(known[model] for model in dict.fromkeys(models) if model in known)
 
     def learn(self, error: ApiError, *, model: str) -> None:
         """Admit no submission for a minute if the API refused key or balance, or none of a refused model."""
@@ -167,3 +173,17 @@ class Slots:
 
 class Slot:
     """The room of one generation in flight."""
+
+
+def checked_key(api_key: str) -> str:
+    """Return an API key unchanged, if it can be one.
+
+    Raises:
+        SetupError: If it cannot.
+    """
+    if not api_key or not api_key.isascii() or not api_key.isprintable() or " " in api_key:
+        raise SetupError(
+            "The API key is empty or contains invalid characters; "
+            "check SEEDANCE_API_KEY or the credentials block"
+        )
+    return api_key

@@ -9,7 +9,7 @@ from typing import Self, TypeVar
 
 import httpx
 
-from prefect_seedance.api.account import REQUESTS_PER_MINUTE, Account
+from prefect_seedance.api.account import REQUESTS_PER_MINUTE, Account, checked_key
 from prefect_seedance.api.announcements import note_announcement
 from prefect_seedance.api.bodies import ACCEPT_ENCODING
 from prefect_seedance.api.clip_check import problems
@@ -78,10 +78,10 @@ class SeedanceClient:
         self.base_url = checked_base_url(base_url)
         self.model = model
         self.requests_per_minute = requests_per_minute
-        self.account = account or Account.of(self.base_url, _checked_key(api_key))
+        self.account = account or Account.of(self.base_url, checked_key(api_key))
         self._timeout_seconds = timeout_seconds
         self._headers = {
-            "Authorization": f"Bearer {_checked_key(api_key)}",
+            "Authorization": f"Bearer {checked_key(api_key)}",
             "Accept": "application/json",
             "Accept-Encoding": ACCEPT_ENCODING,
         }
@@ -296,12 +296,3 @@ class SeedanceClient:
         response = await exchange(http, request)
         note_announcement(response, known=self.account.announcements)
         return parse_response(response)
-
-
-def _checked_key(api_key: str) -> str:
-    if not api_key or not api_key.isascii() or not api_key.isprintable() or " " in api_key:
-        raise SetupError(
-            "The API key is empty or contains invalid characters; "
-            "check SEEDANCE_API_KEY or the credentials block"
-        )
-    return api_key

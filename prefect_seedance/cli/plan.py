@@ -45,8 +45,8 @@ from prefect_seedance.storage.hard_links import check_hard_links
 from prefect_seedance.storage.objects import Objects
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard import plan as planning
+from prefect_seedance.storyboard.drafts import EveryClip
 from prefect_seedance.storyboard.loader import load_storyboard
-from prefect_seedance.storyboard.parser import EveryClip
 from prefect_seedance.storyboard.plan import Plan, PlannedClip
 
 app = App(name="plan", default_parameter=PLAIN)

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from prefect_seedance.api.announcements import Announcement
 from prefect_seedance.api.wire import Generation
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.clips.records import Attempt, clip_prefix
@@ -240,7 +239,7 @@ class Production:
             began_at=self.began_at,
             ended_at=datetime.now(UTC),
             clips=tuple(self.entries[clip.fingerprint].at(clip) for clip in plan.clips),
-            announcements=self._announcements,
+            announcements=self.session.client.account.announced(clip.model for clip in plan.clips),
             former=() if former.cancelled() else tuple(former.result()),
         )
         try:
@@ -249,13 +248,6 @@ class Production:
             _log.exception("Could not store the manifest of %s; the next run stores it", plan.name)
         await self._sweep()
         return manifest
-
-    @property
-    def _announcements(self) -> tuple[Announcement, ...]:
-        """What the API announces about the models of the clips."""
-        models = dict.fromkeys(clip.model for clip in self.prepared.plan.clips)
-        known = self.session.client.account.announcements
-        return tuple(known[model] for model in models if model in known)
 
     async def _sweep(self) -> None:
         """Remove what killed runs left half written; the next run can do it too."""

@@ -1,8 +1,8 @@
 """Parse a document into clip requests, reporting all errors at once."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
@@ -15,14 +15,13 @@ from prefect_seedance.errors import SetupError, StoryboardError
 from prefect_seedance.storage.locations import Location
 from prefect_seedance.storyboard.clip_names import as_line, clip_name, unique
 from prefect_seedance.storyboard.document import Document
+from prefect_seedance.storyboard.drafts import Draft, Inspected, drafts_of, with_ratios
 from prefect_seedance.storyboard.image import SourceImage
 from prefect_seedance.storyboard.image_inspection import inspect_bytes, inspect_file
 from prefect_seedance.storyboard.notes import notes
-from prefect_seedance.storyboard.references import LocatedReferences, locate_references
 from prefect_seedance.storyboard.schema import (
     AUTO,
     ClipList,
-    ClipOverrides,
     ClipRequest,
     Defaults,
     Storyboard,
@@ -53,17 +52,8 @@ of memory, two from phones 0.2 GB."""
 ObjectReader = Callable[[Location], bytes]
 """Returns the content of an image in a store, or raises StoryboardError."""
 
-_Inspected: TypeAlias = Mapping[str, SourceImage | str]
-"""By the name in the document: the image, or an error message."""
-
 _Finding: TypeAlias = tuple[Loc, str]
 """The path of an invalid field, and the message."""
-
-
-class EveryClip(str):
-    """Id of a model for every clip, whatever the author chooses, to see what would change."""
-
-    __slots__ = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,34 +73,6 @@ class ParsedStoryboard:
     model: str
     clips: tuple[ClipRequest, ...]
     note: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Draft:
-    """A clip before its images and settings are checked.
-
-    Attributes:
-        loc: The path of its shot or clip.
-        overrides: Its settings.
-        model: Id of its model.
-        images: The path and the name of each image that is a frame.
-        references: The path and the name of each image, video and audio file that is a reference.
-        name: Its name for display; empty to derive one from its images.
-        is_clip: False for the last shot unless the storyboard loops: no clip begins there.
-    """
-
-    loc: Loc
-    overrides: ClipOverrides
-    model: str
-    images: tuple[tuple[Loc, str], ...]
-    references: LocatedReferences
-    name: str = ""
-    is_clip: bool = True
-
-    @property
-    def sources(self) -> tuple[tuple[Loc, str], ...]:
-        """All images, in the order in which they are sent."""
-        return (*self.images, *self.references.images)
 
 
 def _reject_objects(location: Location) -> bytes:
@@ -140,7 +102,7 @@ def parse_storyboard(
         raise SetupError(unknown_model(model))
     validated = validate(document, schema=_schema_for(document.value), placeholders=_PLACEHOLDERS)
     storyboard = validated.value
-    drafts = tuple(_drafts(storyboard, model=model))
+    drafts = tuple(drafts_of(storyboard, model=model))
     strictest = min((draft.model for draft in drafts), key=_image_limit, default=model)
     inspect = partial(
         _inspect, document, model=strictest, allow_outside=allow_outside, read_object=read_object
@@ -149,7 +111,7 @@ def parse_storyboard(
     with ThreadPoolExecutor(_PARALLEL_INSPECTIONS, thread_name_prefix="seedance-inspect") as executor:
         inspected = dict(zip(names, executor.map(inspect, names), strict=True))
     unused = [draft.overrides for draft in drafts if not draft.is_clip]
-    drafts, chosen = _with_ratios(drafts, storyboard, inspected)
+    drafts, chosen = with_ratios(drafts, storyboard, inspected)
     findings = (
         *_check_counts(storyboard),
         *_check_images(drafts, inspected),
@@ -182,38 +144,6 @@ def _image_limit(model: str) -> int:
     return facts_of(model).max_image_bytes
 
 
-def _drafts(storyboard: Storyboard | ClipList, *, model: str) -> Iterator[_Draft]:
-    def model_of(overrides: ClipOverrides) -> str:
-        return model if isinstance(model, EveryClip) else overrides.model_for(storyboard.defaults, model)
-
-    if isinstance(storyboard, ClipList):
-        for number, clip in enumerate(storyboard.clips):
-            loc: Loc = ("clips", number)
-            images = tuple(((*loc, "images", index), image) for index, image in enumerate(clip.images))
-            name = clip.name or clip.prompt or storyboard.defaults.prompt
-            yield _Draft(
-                loc=loc,
-                overrides=clip,
-                model=model_of(clip),
-                images=images,
-                references=locate_references(clip, storyboard.defaults, loc=loc),
-                name=name,
-            )
-        return
-    starts = tuple((("shots", number, "image"), shot.image) for number, shot in enumerate(storyboard.shots))
-    ends = starts[1:] + starts[:1]
-    for number, (shot, start, end) in enumerate(zip(storyboard.shots, starts, ends, strict=True)):
-        is_clip = storyboard.loop or number + 1 < len(starts)
-        yield _Draft(
-            loc=("shots", number),
-            overrides=shot,
-            model=model_of(shot),
-            images=(start, end) if is_clip else (start,),
-            references=locate_references(shot, storyboard.defaults, loc=("shots", number)),
-            is_clip=is_clip,
-        )
-
-
 def _inspect(
     document: Document, name: str, *, model: str, allow_outside: bool, read_object: ObjectReader
 ) -> SourceImage | str:
@@ -232,31 +162,6 @@ def _inspect(
         return f"{error}; leave out its quotes, or use straight ones" if is_quoted else str(error)
 
 
-def _with_ratios(
-    drafts: Sequence[_Draft], storyboard: Storyboard | ClipList, inspected: _Inspected
-) -> tuple[tuple[_Draft, ...], tuple[str, ...]]:
-    """Choose each aspect ratio that is left to an image: that of the film's first one, or of the clip's."""
-    resolved, chosen = [], dict[str, None]()
-    lead = drafts[0].images[:1] if drafts and isinstance(storyboard, Storyboard) else ()
-    for draft in drafts:
-        own = draft.overrides.aspect_ratio
-        images = draft.images if own else lead or draft.images
-        image = inspected[images[0][1]] if images else None
-        if (
-            (own or storyboard.defaults.aspect_ratio) != AUTO
-            or isinstance(image, str | None)
-            or not image.width
-            or AUTO in facts_of(draft.model).aspect_ratios  # the model chooses
-        ):
-            resolved.append(draft)
-            continue
-        ratio = min(facts_of(draft.model).aspect_ratios, key=image.deviation)
-        overrides = draft.overrides.model_copy(update={"aspect_ratio": ratio})
-        resolved.append(replace(draft, overrides=overrides))
-        chosen[f"aspect_ratio: auto is {ratio}, after {image.stem} ({image.width}×{image.height})"] = None
-    return tuple(resolved), tuple(chosen)
-
-
 def _check_counts(storyboard: Storyboard | ClipList) -> Iterator[_Finding]:
     if isinstance(storyboard, ClipList):
         if not storyboard.clips:
@@ -266,14 +171,14 @@ def _check_counts(storyboard: Storyboard | ClipList) -> Iterator[_Finding]:
         yield ("shots",), f"has {count}; list two or more, or list separate clips under 'clips:'"
 
 
-def _check_images(drafts: Iterable[_Draft], inspected: _Inspected) -> Iterator[_Finding]:
+def _check_images(drafts: Iterable[Draft], inspected: Inspected) -> Iterator[_Finding]:
     for draft in drafts:
         for loc, name in draft.sources:
             if isinstance(message := inspected[name], str):
                 yield loc, message
 
 
-def _check_fits(drafts: Iterable[_Draft], inspected: _Inspected) -> Iterator[_Finding]:
+def _check_fits(drafts: Iterable[Draft], inspected: Inspected) -> Iterator[_Finding]:
     """Report a clip's own fit if one of its images is at a URL; the defaults' fit skips such images."""
     for draft in drafts:
         if not draft.is_clip or draft.overrides.fit in {None, "none"}:
@@ -285,7 +190,7 @@ def _check_fits(drafts: Iterable[_Draft], inspected: _Inspected) -> Iterator[_Fi
                 yield (*draft.loc, "fit"), message
 
 
-def _check_settings(drafts: Iterable[_Draft], defaults: Defaults) -> Iterator[_Finding]:
+def _check_settings(drafts: Iterable[Draft], defaults: Defaults) -> Iterator[_Finding]:
     """Report prompts and settings that the model would reject, where they are written."""
     for draft in drafts:
         references = draft.references
@@ -317,7 +222,7 @@ def _check_settings(drafts: Iterable[_Draft], defaults: Defaults) -> Iterator[_F
 
 
 def _requests(
-    drafts: Iterable[_Draft], images: Mapping[str, SourceImage], defaults: Defaults
+    drafts: Iterable[Draft], images: Mapping[str, SourceImage], defaults: Defaults
 ) -> Iterator[ClipRequest]:
     clips = [draft for draft in drafts if draft.is_clip]
     stems = ([images[image].stem for _, image in draft.images] for draft in clips)

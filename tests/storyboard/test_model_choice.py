@@ -7,7 +7,8 @@ import pytest
 from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.errors import StoryboardError
 from prefect_seedance.storyboard.document import Document
-from prefect_seedance.storyboard.parser import EveryClip, ParsedStoryboard, parse_storyboard
+from prefect_seedance.storyboard.drafts import EveryClip
+from prefect_seedance.storyboard.parser import ParsedStoryboard, parse_storyboard
 from prefect_seedance.storyboard.plan import plan
 from prefect_seedance.storyboard.schema import ClipRequest
 
@@ -87,7 +88,7 @@ def test_refused_setting_is_optional() -> None:
 
 
 def fingerprint_of(clip: ClipRequest) -> str:
-    return plan([clip], title="t").clip 1, fingerprint
+    return plan([clip], title="t").clips[0].fingerprint
 
 
 @pytest.mark.parametrize(
@@ -118,7 +119,7 @@ def test_fingerprint_covers_the_model() -> None:
 
     assert fingerprint_of(old) != fingerprint_of(new)
     unchosen = new.model_copy(update={"model": ""})
-    assert plan([unchosen], title="t", model=NEW).clip 1, fingerprint == fingerprint_of(new)
+    assert plan([unchosen], title="t", model=NEW).clips[0].fingerprint == fingerprint_of(new)
 
 
 def test_absent_setting_changes_nothing() -> None:
