@@ -10,6 +10,7 @@ from typing import Final, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from prefect_seedance.api.models import DEFAULT_MODEL
+from prefect_seedance.api.signatures import unsigned
 from prefect_seedance.api.wire import is_unicode
 from prefect_seedance.errors import SetupError
 from prefect_seedance.storyboard.schema import ClipRequest
@@ -95,7 +96,8 @@ def fingerprint(request: ClipRequest, *, model: str) -> str:
 def fingerprint_of(request: ClipRequest, identities: Iterable[str], *, model: str) -> str:
     """Return the fingerprint of a clip whose images have these identities."""
     model = request.model or model
-    clip_input = request.input(identities, model=model)
+    files = {field: tuple(map(unsigned, getattr(request, field))) for field in ("video_urls", "audio_urls")}
+    clip_input = request.model_copy(update=files).input(identities, model=model)
     canonical = json.dumps(
         {
             "model": model,

@@ -54,6 +54,15 @@ class References(_Strict):
     videos: tuple[Text, ...] = Field(default=(), description="The https URLs of videos of 2 to 15 s.")
     audios: tuple[Text, ...] = Field(default=(), description="The https URLs of audio files of 2 to 15 s.")
 
+    def without_signatures(self) -> Self:
+        """Return the references without the signatures of their URLs."""
+        kinds = ("images", "videos", "audios")
+        return self.model_copy(update={kind: tuple(map(unsigned, getattr(self, kind))) for kind in kinds})
+
+
+def _stored(references: References | None) -> dict[str, References | None]:
+    return {"references": references.without_signatures() if references else None}
+
 
 _REFERENCES = "Files that the prompt refers to, for models with the mode omni_reference."
 
@@ -141,8 +150,12 @@ class Storyboard(_Strict):
 
     def without_signatures(self) -> Self:
         """Return the storyboard without the signatures of its URLs, to store it."""
-        shots = (shot.model_copy(update={"image": unsigned(shot.image)}) for shot in self.shots)
-        return self.model_copy(update={"shots": tuple(shots)})
+        shots = (
+            shot.model_copy(update={"image": unsigned(shot.image), **_stored(shot.references)})
+            for shot in self.shots
+        )
+        defaults = self.defaults.model_copy(update=_stored(self.defaults.references))
+        return self.model_copy(update={"shots": tuple(shots), "defaults": defaults})
 
 
 class _HasImages(_Strict):
@@ -169,8 +182,12 @@ class ClipList(_Strict):
 
     def without_signatures(self) -> Self:
         """Return the list without the signatures of its URLs, to store it."""
-        clips = (clip.model_copy(update={"images": tuple(map(unsigned, clip.images))}) for clip in self.clips)
-        return self.model_copy(update={"clips": tuple(clips)})
+        clips = (
+            clip.model_copy(update={"images": tuple(map(unsigned, clip.images)), **_stored(clip.references)})
+            for clip in self.clips
+        )
+        defaults = self.defaults.model_copy(update=_stored(self.defaults.references))
+        return self.model_copy(update={"clips": tuple(clips), "defaults": defaults})
 
 
 FIELDS: Final = frozenset(

@@ -93,6 +93,17 @@ def test_older_model_has_no_references() -> None:
         parsed(None, {"model": "seedance-1-5-pro", "references": {"images": [f"{URL}/a.png"]}})
 
 
+def test_signatures_are_not_stored() -> None:
+    """A new signature of a reference's URL neither buys the clip again nor is stored."""
+    boards = [
+        parsed(None, {"references": {"videos": [f"{URL}/a.mp4?X-Amz-Signature={number * 64}"]}})
+        for number in "12"
+    ]
+
+    assert len({plan(board.clips, title="t").clips[0].fingerprint for board in boards}) == 1
+    assert "Signature" not in boards[0].storyboard.without_signatures().model_dump_json()
+
+
 def test_fingerprint_covers_references(folder: Path) -> None:
     """Other references make another clip: by the content of an image, and by the URLs of other files."""
     given: list[dict[str, Any]] = [
