@@ -6,8 +6,9 @@ SeedanceError                     transient   outcome known
 │   ├── AuthenticationError           no          yes     401
 │   ├── InvalidRequestError           no          yes     400 and every other 4xx
 │   │   └── NotFoundError             no          yes     404
+│   │       └── ModelUnavailableError no          yes     404 or 410 to a submission: the model has ended
 │   ├── ContentRejectedError          no          yes     403, or a failCode about content
-│   ├── InsufficientFundsError        no          yes     402
+│   ├── InsufficientFundsError        no          yes     402, or another 4xx with such words
 │   ├── BlockedError                  no          yes     4xx of a firewall or proxy, not of the API
 │   ├── RedirectedError               no          yes     3xx: the base URL leads elsewhere
 │   ├── RateLimitedError              yes         yes     429
@@ -31,9 +32,10 @@ SeedanceError                     transient   outcome known
 ```
 """
 
+import re
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Final
 
 
 class SeedanceError(Exception):
@@ -83,12 +85,16 @@ class NotFoundError(InvalidRequestError):
     """The API does not know the model or generation (404); a new generation may not be visible yet."""
 
 
+class ModelUnavailableError(NotFoundError):
+    """The API does not serve the model, no longer or not under this id (404 or 410 to a submission)."""
+
+
 class ContentRejectedError(ApiError):
     """The content violates the API's policy, or the key lacks access (403)."""
 
 
 class InsufficientFundsError(ApiError):
-    """The account's balance is too low (402)."""
+    """The account's balance is too low (402, or another refusal that says so)."""
 
 
 class BlockedError(ApiError):
@@ -247,6 +253,29 @@ _FAIL_CODES: Mapping[FailKind, frozenset[str]] = {
 """Source: the provider's public pages and the project's specification, read 2026-11."""
 
 
-def fail_kind(fail_code: str) -> FailKind:
-    """Return the kind of failure that a ``failCode`` of the API denotes."""
-    return next((kind for kind, codes in _FAIL_CODES.items() if fail_code in codes), FailKind.unknown)
+MODEL_UNAVAILABLE: Final = "MODEL_UNAVAILABLE"
+"""The ``failCode`` of a model that has ended, or is out of order."""
+
+_MONEY: Final = r"(credits?|balance|funds?|money|quota)"
+_LACK: Final = r"(insufficient|not enough|too low|exhausted|depleted|used up|r[au]n out|out of|no remaining)"
+_NO_MONEY: Final = re.compile(
+    rf"\b{_LACK}\W+(\w+\W+){{0,2}}{_MONEY}\b"
+    rf"|\b{_MONEY}\W+(\w+\W+){{0,3}}{_LACK}"
+    r"|\b(payment required|top[ -]?up|recharge)\b|余额不足|欠费",
+    re.IGNORECASE,
+)
+"""What gateways say instead of answering 402. Source: the provider's public pages, read 2026-11-25, show
+``Insufficient credits`` with 400; the variants are a precaution."""
+
+
+def means_no_money(text: str) -> bool:
+    """Return whether a message or code of the API means that the balance is too low."""
+    return _NO_MONEY.search(text.replace("_", " ")) is not None
+
+
+def fail_kind(fail_code: str, message: str = "") -> FailKind:
+    """Return the kind of failure that a ``failCode`` of the API denotes, or else its message."""
+    known = next((kind for kind, codes in _FAIL_CODES.items() if fail_code in codes), FailKind.unknown)
+    if known is FailKind.unknown and means_no_money(f"{fail_code}: {message}"):
+        return FailKind.money
+    return known

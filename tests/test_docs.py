@@ -11,6 +11,8 @@ from cyclopts import App
 from PIL import Image
 
 from docs.hooks import insert_tables
+from prefect_seedance.api.capabilities import parse_models
+from prefect_seedance.api.models import CAPABILITIES
 from prefect_seedance.cli import app
 from prefect_seedance.cli.exit_codes import ExitCode
 from prefect_seedance.clips.history import ClipStatus
@@ -43,7 +45,7 @@ STORYBOARDS = [
     pytest.param(block.text, id=f"{name_of(page)} {number}")
     for page in pages_with("yaml")
     for number, block in enumerate(blocks(page, "yaml"))
-    if block.title != "faults.yaml"
+    if block.title not in {"faults.yaml", "models.yaml"}
 ]
 
 
@@ -60,6 +62,15 @@ def test_fault_plan_is_valid() -> None:
     (plan,) = (block for block in blocks(ROOT / "docs/reference/sandbox.md", "yaml") if block.title)
 
     assert read_plan(yaml.safe_load(plan.text))
+
+
+def test_model_file_is_valid() -> None:
+    """The file of models on its page is accepted, with prices and other names of settings."""
+    (block,) = (each for each in blocks(ROOT / "docs/how-to/change-model.md", "yaml") if each.title)
+
+    (model,) = parse_models(block.text, known=CAPABILITIES).values()
+
+    assert (model.settings["sound"], len(model.prices)) == ("generate_audio", 2)
 
 
 def test_sandbox_page_is_complete() -> None:

@@ -13,6 +13,7 @@ from prefect_seedance.errors import (
     fail_kind,
     may_retry_read,
     may_retry_submission,
+    means_no_money,
 )
 
 _ROW = re.compile(r"^(?P<tree>[│ ]*[├└]── )(?P<name>\w+)(?: +(?P<transient>yes|no) +(?P<known>yes|no) +\S)?")
@@ -91,6 +92,36 @@ def test_sorts_fail_codes(code: str, kind: FailKind) -> None:
     assert fail_kind(code) is kind
 
 
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("INSUFFICIENT_BALANCE", ""),
+        ("UNKNOWN", "insufficient credits"),
+        ("QUOTA_EXHAUSTED", ""),
+        ("E7", "余额不足"),
+    ],
+)
+def test_words_of_money_count(code: str, message: str) -> None:
+    """A failure without a documented code is for lack of money if its words say so."""
+    assert fail_kind(code, message) is FailKind.money
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "image has insufficient contrast",
+        "the balance of colours is wrong",
+        "a credit roll at the end",
+        "prompt is too low in detail",
+        "resolution too low",
+        "invalid parameters",
+    ],
+)
+def test_other_words_are_not_money(text: str) -> None:
+    """A refusal about the content is not mistaken for one about the balance."""
+    assert not means_no_money(text)
+
+
 def test_facts_survive_pickling() -> None:
     """An error that is passed between processes keeps its code and pause."""
     error = RateLimitedError("slow down", code=429, retry_after_seconds=7.0)
@@ -114,5 +145,5 @@ def test_pins_public_names() -> None:
     }
 
     assert public - {row[0] for row in _rows()} == {
-        "SeedanceError", "FailKind", "fail_kind", "may_retry_read", "may_retry_submission",
+        "SeedanceError", "FailKind", "fail_kind", "may_retry_read", "may_retry_submission", "means_no_money",
     }  # fmt: skip

@@ -1,7 +1,6 @@
 """A client of the API: one method per endpoint, and the only retries of its requests."""
 
 import asyncio
-import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from decimal import Decimal
@@ -10,24 +9,25 @@ from typing import Self, TypeVar
 
 import httpx
 
-from prefect_seedance.api.account import REQUESTS_PER_MINUTE, Account
+from prefect_seedance.api.account import REQUESTS_PER_MINUTE, Account, checked_key
+from prefect_seedance.api.announcements import note_announcement
 from prefect_seedance.api.bodies import ACCEPT_ENCODING
+from prefect_seedance.api.clip_check import problems
 from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.api.permit import Permit
 from prefect_seedance.api.proxies import api_proxy
-from prefect_seedance.api.responses import checked_id, parse_response, submitted_id
+from prefect_seedance.api.refusals import explained
+from prefect_seedance.api.responses import balance_in, checked_id, parse_response, submitted_id
 from prefect_seedance.api.retry import retry
 from prefect_seedance.api.transport import exchange, timeouts
 from prefect_seedance.api.urls import checked_base_url, origin
-from prefect_seedance.api.wire import DEFAULT_BASE_URL, GenerateRequest, Generation, problems
+from prefect_seedance.api.wire import DEFAULT_BASE_URL, GenerateRequest, Generation
 from prefect_seedance.errors import (
-    AuthenticationError,
+    ApiError,
     ConnectionFailedError,
-    InsufficientFundsError,
     InvalidRequestError,
     NoAnswerError,
     RateLimitedError,
-    RedirectedError,
     SeedanceError,
     SetupError,
     may_retry_read,
@@ -78,10 +78,10 @@ class SeedanceClient:
         self.base_url = checked_base_url(base_url)
         self.model = model
         self.requests_per_minute = requests_per_minute
-        self.account = account or Account.of(self.base_url, _checked_key(api_key))
+        self.account = account or Account.of(self.base_url, checked_key(api_key))
         self._timeout_seconds = timeout_seconds
         self._headers = {
-            "Authorization": f"Bearer {_checked_key(api_key)}",
+            "Authorization": f"Bearer {checked_key(api_key)}",
             "Accept": "application/json",
             "Accept-Encoding": ACCEPT_ENCODING,
         }
@@ -124,17 +124,17 @@ class SeedanceClient:
         return self._timeout_seconds
 
     @asynccontextmanager
-    async def admission(self) -> AsyncIterator[None]:
+    async def admission(self, *, model: str | None = None) -> AsyncIterator[None]:
         """Wait until a request may be submitted, and the API can be reached.
 
         Record the intent and submit inside. Then a recorded request is sent soon, or not at all.
 
         Raises:
-            ApiError: If the API refused key or balance, or its base URL redirected, within the last minute.
+            ApiError: If the API refused key, balance or model, or redirected, within the last minute.
         """
         async with self._submit_gate:
             while True:
-                async with self.account.admission():
+                async with self.account.admission(model=model or self.model):
                     if await self._is_reachable():
                         yield
                         return
@@ -153,7 +153,9 @@ class SeedanceClient:
             return True
         return True
 
-    async def submit(self, request: GenerateRequest, *, permit: Permit | None = None) -> str:
+    async def submit(
+        self, request: GenerateRequest, *, model: str | None = None, permit: Permit | None = None
+    ) -> str:
         """Start a generation, which costs money, and return its id.
 
         Retries only what cannot have started a generation: failed connections and 429. Call it inside
@@ -161,6 +163,7 @@ class SeedanceClient:
 
         Args:
             request: What to generate.
+            model: The model that generates it. Default: this client's.
             permit: Ends the tries, and records whether a generation may have been started. Default: one that
                 lasts as long as one request.
 
@@ -172,7 +175,8 @@ class SeedanceClient:
             ApiError: If the API refused the request; no generation was started.
             ConnectionFailedError: If the API could not be reached; no generation was started.
         """
-        if found := problems(request.input, model=self.model):
+        model = model or self.model
+        if found := problems(request.input, model=model):
             raise InvalidRequestError("; ".join(f"{field} {message}" for field, message in found))
         permit, lane = permit or Permit.lasting(self._timeout_seconds), self.account.submissions
 
@@ -180,7 +184,7 @@ class SeedanceClient:
             async with AsyncExitStack() as turn:
                 async with permit.waiting():
                     await turn.enter_async_context(lane.request(self.requests_per_minute))
-                return await self._post(request, permit)
+                return await self._post(request, permit, model=model)
 
         async def pause(seconds: float) -> None:
             async with permit.waiting():
@@ -189,21 +193,22 @@ class SeedanceClient:
         seconds = permit.deadline - asyncio.get_running_loop().time()
         try:
             data = await retry(post, may_retry=may_retry_submission, seconds=seconds, lane=lane, sleep=pause)
-        except (AuthenticationError, InsufficientFundsError, RedirectedError) as error:
-            self.account.refuse(error)
-            raise
+        except ApiError as error:
+            understood = await explained(error, model=model, read_balance=self._read_balance)
+            self.account.learn(understood, model=model)
+            raise understood from None
         return submitted_id(data)
 
-    async def _post(self, request: GenerateRequest, permit: Permit) -> object:
+    async def _post(self, request: GenerateRequest, permit: Permit, *, model: str) -> object:
         """Send a submission, unless its permit has ended when the connection is ready."""
 
         async def trace(event: str, _: object) -> None:
             if event == "http11.send_request_headers.started":
                 permit.begin()
 
-        url, http = self._url("generateTask", base_url=self.base_url, model=self.model), self._submissions
+        url, http = self._url("generateTask", base_url=self.base_url, model=model), self._submissions
         permit.begin()  # also before connecting, because a transport without a network calls no trace
-        message = http.build_request("POST", url, json=request.body(), extensions={"trace": trace})
+        message = http.build_request("POST", url, json=request.body(model=model), extensions={"trace": trace})
         try:
             return await self._exchange(http, message)
         except SeedanceError as error:
@@ -251,16 +256,12 @@ class SeedanceClient:
         Raises:
             SeedanceError: If no successful response arrived in this time.
         """
-
-        async def get() -> Decimal:
-            data = await self._get(self._balance_request())
-            if isinstance(data, bool) or not isinstance(data, int | float) or not math.isfinite(data):
-                raise NoAnswerError(f"The response to the balance is not a number: {str(data)[:200]}")
-            return Decimal(str(data))
-
-        balance = await self._retry_read(get, seconds)
-        self.account.forgive()
+        balance = await self._retry_read(self._read_balance, seconds)
+        self.account.forgive(balance)
         return balance
+
+    async def _read_balance(self) -> Decimal:
+        return balance_in(await self._get(self._balance_request()))
 
     def _url(self, endpoint: str, *, base_url: str, model: str) -> str:
         return f"{base_url}/api/v1/{endpoint}/{model}"
@@ -290,13 +291,6 @@ class SeedanceClient:
 
     async def _exchange(self, http: httpx.AsyncClient, request: httpx.Request) -> object:
         """Send one request, and return the ``data`` of a successful response."""
-        return parse_response(await exchange(http, request))
-
-
-def _checked_key(api_key: str) -> str:
-    if not api_key or not api_key.isascii() or not api_key.isprintable() or " " in api_key:
-        raise SetupError(
-            "The API key is empty or contains invalid characters; "
-            "check SEEDANCE_API_KEY or the credentials block"
-        )
-    return api_key
+        response = await exchange(http, request)
+        note_announcement(response, known=self.account.announcements)
+        return parse_response(response)

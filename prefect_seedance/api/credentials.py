@@ -10,7 +10,7 @@ from prefect_seedance.api.account import GENERATIONS_IN_FLIGHT, REQUESTS_PER_MIN
 from prefect_seedance.api.addresses import HostPolicy
 from prefect_seedance.api.callback_urls import CALLBACK_SECRET_VARIABLE, Callbacks, Secrets
 from prefect_seedance.api.client import REQUEST_TIMEOUT_SECONDS, SeedanceClient
-from prefect_seedance.api.models import DEFAULT_MODEL
+from prefect_seedance.api.models import DEFAULT_MODEL, use_models
 from prefect_seedance.api.urls import checked_base_url
 from prefect_seedance.api.wire import DEFAULT_BASE_URL, Provider
 from prefect_seedance.errors import SetupError
@@ -43,7 +43,7 @@ class Credentials(BaseModel):
     provider: Provider = Field(
         default="auto", description="Routing strategy: auto, value (cheaper) or official."
     )
-    model: str = Field(default=DEFAULT_MODEL, description="Id of the model, as in the API's paths.")
+    model: str = Field(default=DEFAULT_MODEL, description="Id of the model of clips that choose none.")
     requests_per_minute: int = Field(
         default=REQUESTS_PER_MINUTE, gt=0, description="The account's limit of requests per minute."
     )
@@ -68,6 +68,20 @@ class Credentials(BaseModel):
     )
 
     allow_hosts: AllowHosts = Field(default=(), description=help_text(AllowHosts))
+
+    models: str = Field(
+        default="",
+        description="Path of a YAML file of further models where runs can read it. Default: SEEDANCE_MODELS.",
+    )
+
+    @field_validator("models")
+    @classmethod
+    def _is_file_of_models(cls, models: str) -> str:
+        try:
+            use_models(models)
+        except SetupError as error:
+            raise ValueError(str(error)) from None
+        return models
 
     @field_validator("base_url")
     @classmethod

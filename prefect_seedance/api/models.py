@@ -1,66 +1,126 @@
-"""What each Seedance model accepts, as data."""
+"""The models that can be used: the gateway's, and those of files that users name."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Mapping
 from datetime import timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+from prefect_seedance.api.capabilities import Capabilities, ModelFileError, parse_models
+from prefect_seedance.errors import SetupError
 
 DEFAULT_MODEL = "seedance-1-5-pro"
 
+MODELS_VARIABLE = "SEEDANCE_MODELS"
 
-@dataclass(frozen=True, kw_only=True)
-class Capabilities:
-    """What one model accepts and how long it takes.
+_MAX_FILE_BYTES: Final = 1_000_000
+"""An entry has about a kilobyte."""
 
-    Attributes:
-        durations_seconds: Lengths of a clip; each second is billed.
-        resolutions: Names of frame sizes, such as ``720p``.
-        aspect_ratios: Width to height, such as ``16:9``.
-        prompt_characters: Minimum and maximum length of a prompt.
-        image_formats: Formats of start and end images, as Pillow names them.
-        max_images: Maximum number of images of one clip.
-        max_image_bytes: Size of the largest image that the API fetches.
-        generation_seconds: Shortest and longest usual time of a generation, by the clip's duration.
-        result_lifetime: How long the API serves a finished video.
+CAPABILITIES: Mapping[str, Capabilities] = parse_models(
+    Path(__file__).with_name("models.yaml").read_text(encoding="utf-8"), known={}
+)
+"""The models that this version knows, by id."""
+
+_files: list[str] = []
+"""The files that credentials name, in this process."""
+
+
+def known_models() -> Mapping[str, Capabilities]:
+    """Return every model that can be used, by id.
+
+    Raises:
+        SetupError: If the file that SEEDANCE_MODELS or the credentials name cannot be read, or is invalid.
     """
-
-    durations_seconds: tuple[int, ...]
-    resolutions: tuple[str, ...]
-    aspect_ratios: tuple[str, ...]
-    prompt_characters: tuple[int, int]
-    image_formats: tuple[str, ...]
-    max_images: int
-    max_image_bytes: int
-    generation_seconds: Mapping[int, tuple[float, float]]
-    result_lifetime: timedelta
+    known = dict(CAPABILITIES)
+    for file in dict.fromkeys((os.environ.get(MODELS_VARIABLE, ""), *_files)):
+        if file:
+            known |= _load(file)
+    return known
 
 
-CAPABILITIES: Mapping[str, Capabilities] = {
-    DEFAULT_MODEL: Capabilities(
-        durations_seconds=(4, 8, 12),
-        resolutions=("480p", "720p"),
-        aspect_ratios=("1:1", "16:9", "9:16", "21:9", "3:4", "4:3"),
-        prompt_characters=(3, 2500),
-        image_formats=("JPEG", "PNG", "WEBP"),
-        max_images=2,
-        max_image_bytes=10 * 1000 * 1000,
-        generation_seconds={4: (40, 60), 8: (60, 90), 12: (90, 120)},
-        result_lifetime=timedelta(days=15),
-    ),
-}
-"""By model id, the last segment of the endpoints. Source: the project's specification; for prompt length and
-the ratios 3:4 and 4:3, the provider's public pages, read 2026-11."""
+def use_models(file: str) -> None:
+    """Add the models of a file, for the whole process.
+
+    Raises:
+        SetupError: If it cannot be read, or is invalid.
+    """
+    if file and file not in _files:
+        _load(file)
+        _files.append(file)
+
+
+def capabilities(model: str) -> Capabilities | None:
+    """Return what a model accepts; None if it is unknown.
+
+    Raises:
+        SetupError: As `known_models` does.
+    """
+    return known_models().get(model)
+
+
+def unknown_model(model: str) -> str:
+    """Return why a model cannot be used, with the remedy."""
+    return f"unknown model {model!r}; known: {', '.join(known_models())}"
+
+
+def _load(file: str) -> Mapping[str, Capabilities]:
+    """Read a file of models, once for each of its versions."""
+    path = Path(file).expanduser()
+    try:
+        found = path.stat()
+        if not path.is_file() or found.st_size > _MAX_FILE_BYTES:
+            raise SetupError(f"{file} is not a file of models of at most {_MAX_FILE_BYTES:,} bytes")
+        return _parse(path, found.st_mtime_ns)
+    except (OSError, UnicodeDecodeError, ModelFileError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise SetupError(
+            f"The file of models {file} cannot be used: {reason}. Correct it, or the name in "
+            f"{MODELS_VARIABLE} or the credentials"
+        ) from None
+
+
+@lru_cache(maxsize=16)
+def _parse(path: Path, _version: int) -> Mapping[str, Capabilities]:
+    return parse_models(path.read_text(encoding="utf-8"), known=CAPABILITIES)
+
+
+def in_forms(field: str) -> Callable[[dict[str, Any]], None]:
+    """Return a hook that adds to a schema what any of the known models offers, when a form is made."""
+
+    def complete(schema: dict[str, Any]) -> None:
+        values = dict.fromkeys(value for each in known_models().values() for value in getattr(each, field))
+        schema["enum"] = sorted(values) if field == "durations_seconds" else list(values)
+
+    return complete
+
+
+def check_mode(mode: str) -> None:
+    """Check that any of the known models has a mode.
+
+    Raises:
+        ValueError: If none has.
+    """
+    modes = dict.fromkeys(mode for each in known_models().values() for mode in each.modes)
+    if mode not in modes:
+        raise ValueError(f"unknown mode {mode!r}; known: {', '.join(modes)}")
+
+
+def facts_of(model: str) -> Capabilities:
+    """Return the facts of a recorded model; for one that only a newer version knows, the default's."""
+    return capabilities(model) or CAPABILITIES[DEFAULT_MODEL]
 
 
 def generation_seconds(model: str, duration: int) -> tuple[float, float]:
     """Return the shortest and longest usual time of a generation.
 
-    For a model or duration that only a newer version knows: of any generation.
+    Where that is not documented: of the default model.
     """
-    known = CAPABILITIES.get(model, CAPABILITIES[DEFAULT_MODEL]).generation_seconds
+    known = facts_of(model).generation_seconds or CAPABILITIES[DEFAULT_MODEL].generation_seconds
     shortest, longest = zip(*known.values(), strict=True)
     return known.get(duration, (min(shortest), max(longest)))
 
 
 def result_lifetime(model: str) -> timedelta:
     """Return how long the API serves a video; for a model that only a newer version knows, the default's."""
-    return CAPABILITIES.get(model, CAPABILITIES[DEFAULT_MODEL]).result_lifetime
+    return facts_of(model).result_lifetime

@@ -1,8 +1,10 @@
 """Parse a response of the API into its data or an error."""
 
 import email.utils
+import math
 from collections.abc import Mapping
 from datetime import UTC
+from decimal import Decimal
 
 import httpx
 
@@ -21,6 +23,7 @@ from prefect_seedance.errors import (
     RateLimitedError,
     SeedanceError,
     ServerError,
+    means_no_money,
 )
 from prefect_seedance.printable import one_line
 
@@ -81,6 +84,17 @@ def submitted_id(data: object) -> str:
     return generation_id
 
 
+def balance_in(data: object) -> Decimal:
+    """Return the balance in the ``data`` of the response to a balance request.
+
+    Raises:
+        NoAnswerError: If it is not a number.
+    """
+    if isinstance(data, bool) or not isinstance(data, int | float) or not math.isfinite(data):
+        raise NoAnswerError(f"The response to the balance is not a number: {str(data)[:200]}")
+    return Decimal(str(data))
+
+
 def checked_id(generation_id: str) -> str:
     """Return an id unchanged, before it is sent.
 
@@ -119,6 +133,8 @@ def _error(code: int, reason: str, response: httpx.Response) -> SeedanceError:
     if code == httpx.codes.TOO_MANY_REQUESTS:
         pause = _retry_after_seconds(response.headers.get("Retry-After", ""))
         return RateLimitedError(message, code=code, retry_after_seconds=pause)
+    if 400 <= code < 500 and means_no_money(reason):  # noqa: PLR2004 -- the codes of refusals
+        return InsufficientFundsError(f"{message.removesuffix(_REMEDIES[402])}{_REMEDIES[402]}", code=code)
     kind = _ERRORS.get(code) or _CLASSES.get(code // 100)
     return kind(message, code=code) if kind else NoAnswerError(message)
 

@@ -5,24 +5,29 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal, NamedTuple, Self, TypeGuard
+from typing import Annotated, Any, Final, Literal, Self, TypeGuard
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     StrictBool,
     StrictInt,
+    StrictStr,
     ValidationError,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
     WrapValidator,
+    model_serializer,
     model_validator,
 )
 from pydantic_core import from_json, to_json
 
-from prefect_seedance.api.models import CAPABILITIES, DEFAULT_MODEL, Capabilities
+from prefect_seedance.api.capabilities import SETTINGS
+from prefect_seedance.api.models import DEFAULT_MODEL, check_mode, facts_of, in_forms
 from prefect_seedance.api.result_urls import result_urls
 from prefect_seedance.printable import one_line
 
@@ -65,101 +70,81 @@ _OPEN_IN_RECORDS = WrapValidator(_or_recorded)
 DEFAULT_BASE_URL = "https://api.apixo.ai"
 """Source: the provider's public pages, read 2026-11."""
 
-_DEFAULTS = CAPABILITIES[DEFAULT_MODEL]
-
 
 def is_unicode(text: str) -> bool:
     """Return whether a text can be encoded, unlike file names that are not UTF-8, as Python reads them."""
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-class Problem(NamedTuple):
-    """A value that the API would refuse: the field's name, and the reason with its remedy."""
-
-    field: str
-    message: str
-
-
-class ClipSettings(BaseModel):
-    """Settings of a clip other than its content.
-
-    Every field is always sent, so that a request does not depend on the API's defaults.
-    """
-
+class _Common(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     duration: StrictInt = Field(
         default=4,
         description="Length of the clip in seconds; every second is billed.",
-        json_schema_extra={"enum": list(_DEFAULTS.durations_seconds)},
+        json_schema_extra=in_forms("durations_seconds"),
     )
     resolution: str = Field(
         default="720p",
         description="Frame size: 480p is fast, for previews; 720p is for publishing.",
-        json_schema_extra={"enum": list(_DEFAULTS.resolutions)},
+        json_schema_extra=in_forms("resolutions"),
     )
     aspect_ratio: str = Field(
         default="1:1",
         description="Width to height.",
-        json_schema_extra={"enum": list(_DEFAULTS.aspect_ratios)},
+        json_schema_extra=in_forms("aspect_ratios"),
     )
+
+
+class ClipSettings(_Common):
+    """Settings of a clip other than its content.
+
+    Every field that the clip's model has is sent, so that a request does not depend on the API's defaults.
+    """
+
     sound: StrictBool = Field(default=False, description="Generate matching ambient sound and music.")
-    fixed_lens: StrictBool = Field(default=False, description="Keep the camera still, as for products.")
+    fixed_lens: StrictBool = Field(
+        default=False, description="Keep the camera still, as for products. Only Seedance 1.5 has it."
+    )
+    web_search: StrictBool | None = Field(
+        default=None, description="Let the model search the web. Only Seedance 2.0 has it; default: no."
+    )
+
+    def for_model(self, model: str) -> dict[str, Any]:
+        """Return the settings that the model has, and those that it lacks although the clip needs them."""
+        has, settings = facts_of(model).settings, self.model_dump()
+        for name in SETTINGS:
+            settings[name] = bool(settings[name]) if name in has else settings[name] or None
+        return settings
 
 
-class ClipInput(ClipSettings):
-    """The ``input`` of a request: one clip to generate."""
+def _known_mode(mode: str, info: ValidationInfo) -> str:
+    if info.context is not RECORDED:
+        check_mode(mode)
+    return mode
 
-    mode: Annotated[Literal["text-to-video", "image-to-video"], _OPEN_IN_RECORDS]
+
+class ClipInput(_Common):
+    """The ``input`` of a request: one clip to generate.
+
+    A setting is None if the clip's model has no such setting. Such a field is neither sent nor recorded, and
+    does not count for the clip's fingerprint.
+    """
+
+    sound: StrictBool | None = False
+    fixed_lens: StrictBool | None = False
+    web_search: StrictBool | None = None
+    mode: Annotated[StrictStr, AfterValidator(_known_mode)]
     prompt: str
     image_urls: tuple[str, ...] = ()
+    video_urls: tuple[str, ...] | None = None
+    audio_urls: tuple[str, ...] | None = None
 
-
-def problems(clip: ClipInput, *, model: str) -> tuple[Problem, ...]:
-    """List everything that the model would refuse in this input, without a request."""
-    can = CAPABILITIES.get(model)
-    if can is None:
-        return (Problem("model", f"unknown model {model!r}; known: {_listed(CAPABILITIES)}"),)
-    return (*_setting_problems(clip, can), *_content_problems(clip, can))
-
-
-def _setting_problems(clip: ClipSettings, can: Capabilities) -> tuple[Problem, ...]:
-    choices: Mapping[str, tuple[object, ...]] = {
-        "duration": can.durations_seconds,
-        "resolution": can.resolutions,
-        "aspect_ratio": can.aspect_ratios,
-    }
-    return tuple(
-        Problem(field, f"{getattr(clip, field)!r} is not offered; choose one of {_listed(allowed)}")
-        for field, allowed in choices.items()
-        if getattr(clip, field) not in allowed
-    )
-
-
-def _content_problems(clip: ClipInput, can: Capabilities) -> tuple[Problem, ...]:
-    found: list[Problem] = []
-    fewest, most = can.prompt_characters
-    if not fewest <= len(clip.prompt) <= most:
-        found.append(
-            Problem("prompt", f"has {len(clip.prompt)} characters; the model accepts {fewest} to {most}")
-        )
-    if not is_unicode(clip.prompt):
-        reason = "contains half of a surrogate pair, which cannot be encoded; retype the character"
-        found.append(Problem("prompt", reason))
-    images = len(clip.image_urls)
-    if clip.mode == "text-to-video" and images:
-        found.append(
-            Problem("image_urls", "are not accepted for text-to-video; remove them or use image-to-video")
-        )
-    if clip.mode == "image-to-video" and not 1 <= images <= can.max_images:
-        found.append(
-            Problem("image_urls", f"has {images} images; image-to-video accepts 1 to {can.max_images}")
-        )
-    return tuple(found)
-
-
-def _listed(values: Any) -> str:  # noqa: ANN401 -- any iterable of printable values
-    return ", ".join(str(value) for value in values)
+    @model_serializer(mode="wrap")
+    def _without_none(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        optional = {*SETTINGS, "video_urls", "audio_urls"}
+        fields: Mapping[str, Any] = serialize(self)
+        return {name: value for name, value in fields.items() if value is not None or name not in optional}
 
 
 class GenerateRequest(BaseModel):
@@ -181,11 +166,15 @@ class GenerateRequest(BaseModel):
             )
         return self
 
-    def body(self) -> dict[str, Any]:
-        """Return the JSON object to send, with every setting, and with images only if there are any."""
+    def body(self, *, model: str = DEFAULT_MODEL) -> dict[str, Any]:
+        """Return the JSON object to send: settings under the model's names, files only if there are any."""
+        can = facts_of(model)
         sent = self.model_dump(mode="json", exclude_none=True)
-        if not self.input.image_urls:
-            del sent["input"]["image_urls"]
+        sent["input"] = {
+            can.settings.get(name, name) if name in SETTINGS else name: value
+            for name, value in sent["input"].items()
+            if value != []
+        }
         return sent
 
 

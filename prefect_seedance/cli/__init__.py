@@ -31,6 +31,8 @@ _RENAMED = {"--first-look": "--first-poll", "--look-every": "--poll-every", "--m
 app.command("prefect_seedance.cli.demo:app", name="demo", help="Run an example without an account.")
 app.command("prefect_seedance.cli.init:app", name="init", help="Write a first storyboard.")
 app.command("prefect_seedance.cli.plan:app", name="plan", help="Show what a run would make, reuse and bill.")
+app.command("prefect_seedance.cli.models:app", name="models", help="List the models and what they accept.")
+app.command("prefect_seedance.cli.balance:app", name="balance", help="Show how much money is left.")
 app.command(
     "prefect_seedance.cli.produce:app", name="produce", help="Make the missing clips of a storyboard."
 )

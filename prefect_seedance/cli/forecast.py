@@ -8,6 +8,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
+from prefect_seedance.api.models import facts_of
 from prefect_seedance.api.wire import ClipSettings
 from prefect_seedance.clips.history import ClipHistory, ClipStatus
 from prefect_seedance.clips.retry import failure
@@ -67,7 +68,8 @@ class ForecastClip(BaseModel):
     """What a run would do with one clip.
 
     Attributes:
-        images: The start image and the end image, or fewer.
+        model: Id of the model that makes it.
+        images: The start image and the end image, or fewer, and then the references.
         billed_seconds: Of video that making it would bill.
         reason: Why the run would not make it, or what it would wait for.
     """
@@ -77,6 +79,7 @@ class ForecastClip(BaseModel):
     number: int
     name: str
     fingerprint: str
+    model: str
     action: Action
     images: tuple[ForecastImage, ...]
     settings: ClipSettings
@@ -86,14 +89,34 @@ class ForecastClip(BaseModel):
     reason: str | None
 
 
+class Comparison(BaseModel):
+    """What the storyboard's own models would bill, beside those of a forecast with another model.
+
+    Attributes:
+        billed_seconds: Of video.
+        cost: Of the billed seconds; None without a price.
+        bought_again: Names of clips that are paid for, and that the other model would make again.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    billed_seconds: int
+    cost: Decimal | None
+    bought_again: tuple[str, ...]
+
+
 class Forecast(BaseModel):
     """What a run would do with a production.
 
     Attributes:
+        model: Ids of the models that make its clips.
         archive: None if none was given, so that every clip would be made.
         cost: Of the billed seconds; None without a price.
         warning: What the author may not expect; empty if there is nothing.
         refusals: Why a run would refuse the production, and the remedies; empty if it would not.
+        instead_of: The bill without the replacement of all models; None if none are replaced.
+        balance: US dollars that the account has left; None without a key.
+        notices: Announcements of the end of its models.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -107,6 +130,9 @@ class Forecast(BaseModel):
     clips: tuple[ForecastClip, ...]
     warning: str = ""
     refusals: tuple[str, ...] = ()
+    instead_of: Comparison | None = None
+    balance: Decimal | None = None
+    notices: tuple[str, ...] = ()
 
     @property
     def counts(self) -> Mapping[Action, int]:
@@ -134,8 +160,9 @@ def foreseen(
             number=clip.number,
             name=clip.name,
             fingerprint=clip.fingerprint,
+            model=clip.model,
             action=action,
-            images=tuple(map(ForecastImage.of, clip.images)),
+            images=tuple(map(ForecastImage.of, clip.sources)),
             settings=clip.settings,
             duration_seconds=clip.settings.duration,
             billed_seconds=clip.settings.duration if is_bought else 0,
@@ -173,3 +200,26 @@ def _reason(history: ClipHistory, action: Action) -> str | None:
     if history.status is ClipStatus.submitting and last:
         return submitting_message(last)
     return None
+
+
+_PAID = {Action.reuse, Action.archive, Action.wait}
+
+
+def compared(new: Forecast, old: Forecast) -> Forecast:
+    """Add to a forecast with another model what the storyboard's own models would bill."""
+    paid = {clip.number for clip in old.clips if clip.action in _PAID}
+    again = (clip.name for clip in new.clips if clip.action is Action.make and clip.number in paid)
+    comparison = Comparison(billed_seconds=old.billed_seconds, cost=old.cost, bought_again=tuple(again))
+    return new.model_copy(update={"instead_of": comparison})
+
+
+def notices(planned: Plan) -> Iterator[str]:
+    """Yield the announcements of the end of a plan's models."""
+    for model in dict.fromkeys(clip.model for clip in planned.clips):
+        can = facts_of(model)
+        if can.retired_after is None:
+            continue
+        notice = f"The API may stop serving {model}, whose end was announced for {can.retired_after}."
+        if can.successor:
+            notice += f" To see what its successor would change, add --model {can.successor}."
+        yield notice

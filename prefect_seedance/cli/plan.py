@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePath
+from typing import Annotated
 
 from cyclopts import App, Parameter
 from rich.console import RenderableType
@@ -11,12 +13,14 @@ from rich.text import Text
 
 from prefect_seedance.api.addresses import HostPolicy
 from prefect_seedance.api.credentials import base_url_from_env
+from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.api.proxies import check_proxies
 from prefect_seedance.api.wire import ClipSettings
 from prefect_seedance.cli.archives import open_archive, open_if_exists
+from prefect_seedance.cli.balance import balance_if_known
 from prefect_seedance.cli.errors import warn
 from prefect_seedance.cli.exit_codes import ExitCode
-from prefect_seedance.cli.forecast import Action, Forecast, ForecastClip, foreseen
+from prefect_seedance.cli.forecast import Action, Forecast, ForecastClip, compared, foreseen, notices
 from prefect_seedance.cli.options import (
     PLAIN,
     AllowHost,
@@ -34,13 +38,14 @@ from prefect_seedance.cli.printing import count, grid, show
 from prefect_seedance.clips.former import with_former_fingerprints
 from prefect_seedance.clips.history import ClipHistory, clip_histories
 from prefect_seedance.clips.image_hosting import ImageHost
-from prefect_seedance.errors import SetupError
+from prefect_seedance.errors import SetupError, StoryboardError
 from prefect_seedance.options import DEFAULT_MAX_SECONDS, Budget, Hosting, Loading, RetryPolicy
-from prefect_seedance.production.limits import other_owner, over_budget, seconds_to_buy
+from prefect_seedance.production.limits import cost_to_buy, other_owner, over_budget, seconds_to_buy
 from prefect_seedance.storage.hard_links import check_hard_links
 from prefect_seedance.storage.objects import Objects
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard import plan as planning
+from prefect_seedance.storyboard.drafts import EveryClip
 from prefect_seedance.storyboard.loader import load_storyboard
 from prefect_seedance.storyboard.plan import Plan, PlannedClip
 
@@ -78,6 +83,9 @@ class PlanOptions:
     retry: RetryOptions = RetryPolicy()
     budget: BudgetOptions = Budget()
     price_per_second: Price = None
+    model: Annotated[
+        str, Parameter(help="Id of a model for all clips, to see what would change; nothing is stored.")
+    ] = ""
     allow_host: AllowHost = ()
 
 
@@ -93,10 +101,11 @@ def plan(
 ) -> int:
     """Show what a run would make, reuse and bill, without spending anything.
 
-    It needs no key and reads only the archive, so it does not know what the API has finished since. It ends
-    with exit code 2 if a run would refuse the production.
+    It needs no key and reads only the archive, so it does not know what the API has finished since. With a
+    key in SEEDANCE_API_KEY, it also shows the balance. It ends with exit code 2 if a run would refuse the
+    production.
     """
-    forecast = asyncio.run(_Forecaster(archive=archive, options=options).forecast(storyboard, name=name))
+    forecast = asyncio.run(_Forecaster(archive=archive, options=options).compare(storyboard, name=name))
     if forecast.warning:
         warn(forecast.warning)
     show(*([forecast.model_dump_json(indent=2)] if json else _rendered(forecast)))
@@ -110,18 +119,28 @@ class _Forecaster:
     archive: str
     options: PlanOptions
 
-    async def forecast(self, storyboard: str, *, name: str) -> Forecast:
+    async def compare(self, storyboard: str, *, name: str) -> Forecast:
+        """Forecast a run, and compare it with one by the storyboard's own models if another replaces them."""
+        forecast = await self.forecast(storyboard, name=name, model=self.options.model)
+        if self.options.model:
+            with suppress(StoryboardError):  # it may be valid for the other model only
+                forecast = compared(forecast, await self.forecast(storyboard, name=name, model=""))
+        return forecast.model_copy(update={"balance": await balance_if_known()})
+
+    async def forecast(self, storyboard: str, *, name: str, model: str) -> Forecast:
+        """Forecast a run, with all models replaced unless the name of the model is empty."""
         loading, retry, price = self.options.loading, self.options.retry, self.options.price_per_second
         base_url = base_url_from_env()
         check_proxies(base_url)
         parsed = await load_storyboard(
             storyboard,
+            model=EveryClip(model) if model else DEFAULT_MODEL,
             defaults=loading.defaults,
             allow_outside=loading.allow_outside,
             policy=HostPolicy.of(base_url, allow_hosts=self.options.allow_host),
             opener=open_archive,
         )
-        planned = planning.plan(parsed.clips, title=parsed.title, name=name)
+        planned = planning.plan(parsed.clips, title=parsed.title, name=name, model=model or parsed.model)
         store = await open_if_exists(self.archive) if self.archive else None
         await _check_folder(self.archive, store)
         if store:
@@ -136,18 +155,19 @@ class _Forecaster:
         return Forecast(
             production=planned.name,
             title=planned.title,
-            model=planned.model,
+            model=planned.models,
             archive=self.archive or None,
             billed_seconds=billed_seconds,
-            cost=price and billed_seconds * price,
+            cost=cost_to_buy(planned, known, retry, price=price),
             clips=tuple(foreseen(planned, known, retry)),
             warning="\n".join(filter(None, (parsed.note, await self._hosting_problem(store, bought)))),
             refusals=tuple(filter(None, refusals)),
+            notices=tuple(notices(planned)),
         )
 
     async def _hosting_problem(self, store: Store | None, clips: Iterable[PlannedClip]) -> str:
         """Return why the API could not fetch the local images, as far as an archive was given."""
-        images = [image for clip in clips for image in clip.images if image.is_local]
+        images = [image for clip in clips for image in clip.sources if image.is_local]
         hosting = self.options.hosting
         if not images or not self.archive or hosting.images_url:
             return ""
@@ -206,8 +226,22 @@ def _rendered(forecast: Forecast) -> Iterator[RenderableType]:
         if clip.reason:
             yield Text(f"\n{clip.reason}", _STYLES[clip.action])
     yield Text(f"\n{_totals(forecast)}")
+    yield from _remarks(forecast)
     for refusal in forecast.refusals:
         yield Text(f"\nA run would refuse this: {refusal}", "bold red")
+
+
+def _remarks(forecast: Forecast) -> Iterator[RenderableType]:
+    if forecast.instead_of:
+        old, again = forecast.instead_of, forecast.instead_of.bought_again
+        cost = "" if old.cost is None else f", at a cost of {old.cost:,}"
+        yield Text(f"With the storyboard's own models, {old.billed_seconds:,} s would be billed{cost}.")
+        if again:
+            yield Text(f"Bought again although paid before: {', '.join(again)}.", "bold yellow")
+    if forecast.balance is not None:
+        yield Text(f"Balance: {forecast.balance:,} USD.")
+    for notice in forecast.notices:
+        yield Text(f"\n{notice}", "yellow")
 
 
 def _settings(settings: ClipSettings) -> str:

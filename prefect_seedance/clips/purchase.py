@@ -65,7 +65,7 @@ class Purchase:
         if attempt is None:
             return None
         try:
-            generation_id = await self.client.submit(self.request, permit=permit)
+            generation_id = await self.client.submit(self.request, model=self.intent.model, permit=permit)
         except SeedanceError as error:
             if not error.outcome_known:
                 raise SubmissionUnresolvedError(await self._lost(attempt, error)) from error

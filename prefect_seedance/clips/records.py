@@ -150,7 +150,7 @@ class Outcome(Record):
         return cls(
             result=Result.failed,
             ended_at=ended_at,
-            kind=fail_kind(code),
+            kind=fail_kind(code, generation.fail_message or ""),
             code=code,
             message=generation.fail_message,
             generation=generation,

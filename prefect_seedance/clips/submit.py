@@ -158,7 +158,7 @@ class Submitter:
             number=number,
             name=clip.name,
             production=self.production,
-            model=self.client.model,
+            model=clip.model or self.client.model,
             base_url=self.client.base_url,
             request=_without_signatures(request),
             asked_by=self._run,
@@ -195,7 +195,7 @@ class Submitter:
             try:
                 async with asyncio.timeout_at(deadline) as limit:
                     request = await compose()
-                    await stack.enter_async_context(self.client.admission())
+                    await stack.enter_async_context(self.client.admission(model=clip.model or None))
             except TimeoutError:
                 if limit.expired():
                     return None

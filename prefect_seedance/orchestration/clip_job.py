@@ -183,6 +183,8 @@ class SeedanceClip(JobBlock[Clip]):
         default=_WAITING.poll_every_seconds, description=describe(Waiting, "poll_every_seconds")
     )
 
+    model: str = Field(default="", description="Id of the model. Default: the account's.")
+
     @classmethod
     def from_env(cls, **fields: object) -> Self:
         """Read account and archive from the environment, and take all other fields as given.
@@ -206,7 +208,14 @@ class SeedanceClip(JobBlock[Clip]):
             SeedanceError: As `submit_clip` does.
         """
         name = self._block_document_name or ""
-        spec = ClipSpec(name=name, prompt=self.prompt, images=self.images, take=self.take, fit=self.fit)
+        spec = ClipSpec(
+            name=name,
+            prompt=self.prompt,
+            images=self.images,
+            take=self.take,
+            fit=self.fit,
+            model=self.model or None,
+        )
         clips = ClipList(title=name or "clip", defaults=Defaults(**self.settings.model_dump()), clips=(spec,))
         loading = Loading(allow_outside=self.allow_outside)
         prepared = await prepare(

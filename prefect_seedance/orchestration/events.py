@@ -8,6 +8,7 @@ from prefect.context import FlowRunContext, TaskRunContext
 from prefect.events import emit_event
 from prefect.settings import get_current_settings
 
+from prefect_seedance.api.announcements import Announcement
 from prefect_seedance.api.wire import Generation
 from prefect_seedance.clips.archive import Clip
 from prefect_seedance.clips.records import Attempt
@@ -54,6 +55,21 @@ def generation_ended(attempt: Attempt) -> None:
 def clip_archived(attempt: Attempt, clip: Clip) -> None:
     """Report that a video is in the archive."""
     _emit("seedance.clip.archived", attempt, {"key": clip.key, "sha256": clip.sha256})
+
+
+def model_deprecated(announcement: Announcement, *, production: str) -> None:
+    """Report that the API announces the end of a model."""
+    if not _has_prefect():
+        return
+    emit_event(
+        event="seedance.model.deprecated",
+        resource={
+            "prefect.resource.id": f"seedance.model.{announcement.model}",
+            "prefect.resource.name": announcement.model,
+            "seedance.production": production,
+        },
+        payload={**announcement.model_dump(exclude_none=True), "message": str(announcement)},
+    )
 
 
 def continuation() -> tuple[str, ...]:

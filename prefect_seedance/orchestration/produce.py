@@ -124,9 +124,12 @@ async def run_prepared(
     async with shared_session(settings) as shared:
         steps = (TaskSteps if in_flow else PlainSteps)(session=shared.session, settings=settings)
         async with artifacts.progress(prepared.plan, lambda: len(finished)):
-            return await run(
+            manifest = await run(
                 prepared, session=shared.session, steps=steps, on_progress=count, on_wait=report_wait
             )
+    for announcement in manifest.announcements:
+        events.model_deprecated(announcement, production=manifest.production)
+    return manifest
 
 
 def warn(text: str) -> None:

@@ -3,7 +3,9 @@
 import json
 import unicodedata
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 
+from prefect_seedance.api.prices import price_per_second
 from prefect_seedance.clips.history import ClipHistory
 from prefect_seedance.errors import FailKind
 from prefect_seedance.options import RetryPolicy
@@ -26,6 +28,35 @@ def seconds_to_buy(plan: Plan, histories: Mapping[str, ClipHistory], policy: Ret
     return sum(clip.settings.duration for clip, _ in _bought(plan, histories, policy))
 
 
+def cost_to_buy(
+    plan: Plan,
+    histories: Mapping[str, ClipHistory],
+    policy: RetryPolicy,
+    *,
+    price: Decimal | None,
+    provider: str = "auto",
+) -> Decimal | None:
+    """Return what the clips that a run would buy now cost; None if any price is unknown.
+
+    Args:
+        plan: Of the production.
+        histories: As in `seconds_to_buy`.
+        policy: Likewise.
+        price: Of one second of any clip. Default: the price in the models' file.
+        provider: The account's route, on which prices may depend.
+    """
+    total = Decimal(0)
+    for clip, _ in _bought(plan, histories, policy):
+        each = price
+        if each is None:
+            requested = clip.input(("",) * len(clip.sources))
+            each = price_per_second(requested, model=clip.model, provider=provider)
+        if each is None:
+            return None
+        total += clip.settings.duration * each
+    return total if price is not None or total else None
+
+
 def unfetched_urls(plan: Plan, histories: Mapping[str, ClipHistory], policy: RetryPolicy) -> list[str]:
     """Return the URLs of images that the API could not fetch, of clips that a run would buy again.
 
@@ -38,7 +69,7 @@ def unfetched_urls(plan: Plan, histories: Mapping[str, ClipHistory], policy: Ret
         image.source
         for clip, history in _bought(plan, histories, policy)
         if history.decisive and history.decisive.outcome and history.decisive.outcome.kind is FailKind.image
-        for image in clip.images
+        for image in clip.sources
         if not image.is_local
     ]
 

@@ -118,7 +118,7 @@ async def prepare(
     missing = [clip for clip in planned.distinct if clip.fingerprint not in archived]
     if missing:
         await store.probe()
-    images = [image for clip in missing for image in clip.images]
+    images = [image for clip in missing for image in clip.sources]
     warnings = (
         parsed.note,
         await host.check(images),

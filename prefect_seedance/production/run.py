@@ -161,6 +161,8 @@ class Production:
             billed_seconds = await self.books.billed_seconds(attempt)
             return Entry.of(clip, ClipStatus.in_flight, attempt=attempt, billed_seconds=billed_seconds)
         if attempt.has_failed:
+            outcome, account = attempt.outcome, self.session.client.account
+            account.learn_failure(outcome.kind, outcome.code, model=attempt.intent.model)
             raise failure(attempt)
         self._notify(clip, ClipStatus.archiving)
         archived = await self.steps.archive(attempt, deadline_seconds=self._seconds_left())
@@ -232,11 +234,12 @@ class Production:
         manifest = Manifest(
             production=plan.name,
             title=plan.title,
-            model=plan.model,
+            model=plan.models,
             archive=self.session.store.url,
             began_at=self.began_at,
             ended_at=datetime.now(UTC),
             clips=tuple(self.entries[clip.fingerprint].at(clip) for clip in plan.clips),
+            announcements=self.session.client.account.announced(clip.model for clip in plan.clips),
             former=() if former.cancelled() else tuple(former.result()),
         )
         try:

@@ -89,8 +89,10 @@ class PlainSteps:
 
         async def compose() -> GenerateRequest:
             async with session.hosting:
-                urls = [await host.host(image) for image in clip.images]
-            return GenerateRequest(provider=settings.credentials.provider, input=clip.input(urls))
+                urls = [await host.host(image) for image in clip.sources]
+            return GenerateRequest(
+                provider=settings.credentials.provider, input=clip.input(urls, model=session.client.model)
+            )
 
         return await submitter.submit(clip, compose=compose, deadline=_deadline(deadline_seconds))
 

@@ -1,9 +1,11 @@
 """Read from the archive what the report shows of each clip."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
+from prefect_seedance.api.prices import price_per_second
 from prefect_seedance.api.wire import ClipInput
 from prefect_seedance.clips.ledger import CONCURRENT_READS, Ledger
 from prefect_seedance.clips.records import Attempt
@@ -25,6 +27,7 @@ class Card:
         billed_seconds: Of all attempts by this production that may have started a generation; 0 if the same
             clip occurs earlier in it.
         video: None if there is none.
+        cost: Of the billed seconds at the prices of the models' file; None if one is unknown.
         file: The video under its name for people, if it has one.
         file_name: This name.
     """
@@ -33,6 +36,7 @@ class Card:
     attempts: tuple[Attempt, ...]
     billed_seconds: int
     video: Link | None
+    cost: Decimal | None = None
     file: Link | None = None
     file_name: str = ""
 
@@ -98,11 +102,30 @@ async def load_cards(manifest: Manifest, store: Store, links: Links) -> Sequence
         is_first = firsts[entry.fingerprint] == entry.number
         ours = [each for each in attempts if each.intent.production == manifest.production]
         billed = sum(attempt.billed_seconds for attempt in ours) if is_first else 0
+        cost = cost_of(ours) if is_first else Decimal(0)
         return Card(
-            entry=entry, attempts=attempts, billed_seconds=billed, video=video, file=file, file_name=name
+            entry=entry,
+            attempts=attempts,
+            billed_seconds=billed,
+            video=video,
+            cost=cost,
+            file=file,
+            file_name=name,
         )
 
     return await asyncio.gather(*map(load, manifest.clips))
+
+
+def cost_of(attempts: Iterable[Attempt]) -> Decimal | None:
+    """Return what attempts cost at the prices of their models; None if one is unknown."""
+    total = Decimal(0)
+    for attempt in attempts:
+        request, seconds = attempt.intent.request, attempt.billed_seconds
+        price = price_per_second(request.input, model=attempt.intent.model, provider=request.provider)
+        if price is None and seconds:
+            return None
+        total += seconds * (price or 0)
+    return total
 
 
 Stills = tuple[bytes | None, bytes | None, bytes | None]

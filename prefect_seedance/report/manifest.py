@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
+from prefect_seedance.api.announcements import Announcement
 from prefect_seedance.clips.archive import Clip
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.clips.record_format import parse_record
@@ -20,6 +21,7 @@ from prefect_seedance.errors import (
     ContentRejectedError,
     DeadlineError,
     IncompleteError,
+    ModelUnavailableError,
     RedirectedError,
     SetupError,
     SubmissionUnresolvedError,
@@ -34,8 +36,11 @@ from prefect_seedance.report.verdict import Verdict
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.plan import PlannedClip, key_name
 
-_OF_SETUP = {kind.__name__ for kind in (AuthenticationError, BlockedError, RedirectedError, SetupError)}
-"""Errors after which nothing was spent, and that the key, the base URL or the network causes."""
+_OF_SETUP = {
+    kind.__name__
+    for kind in (AuthenticationError, BlockedError, ModelUnavailableError, RedirectedError, SetupError)
+}
+"""Errors after which nothing was spent, and that the key, the base URL, the network or the model causes."""
 
 _SLATE_SECONDS = 4
 """Length of a slate where the clip's duration is unknown: the shortest that the model makes."""
@@ -130,6 +135,7 @@ class Manifest(BaseModel):
 
     Attributes:
         schema_version: Raised whenever an older reader would misread this version.
+        model: Ids of the models of its clips.
         archive: URL of the store; clips' keys are below it.
         clips: In the storyboard's order.
         film: The joined clips; None if no film was wanted or it could not be made.
@@ -139,6 +145,7 @@ class Manifest(BaseModel):
             none, as in a bucket.
         report: Key of the report page; None if it was not wanted or could not be written.
         report_reason: Why the report could not be written.
+        announcements: Of the end of its models.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -157,6 +164,7 @@ class Manifest(BaseModel):
     film_reason: str | None = None
     report: str | None = None
     report_reason: str | None = None
+    announcements: tuple[Announcement, ...] = ()
 
     @property
     def label(self) -> str:

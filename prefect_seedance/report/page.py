@@ -146,6 +146,7 @@ class Page:
             and f"{self._former_seconds:,} s of video",
             "Billed by the last run": f"{manifest.billed_seconds:,} s of video",
             f"Cost at {self.price_per_second} a second": self._cost,
+            "Cost at the prices of the models": self._cost_by_model,
             "Model": manifest.model,
         }
         return {name: figure for name, figure in figures.items() if figure}
@@ -155,6 +156,14 @@ class Page:
         if self.price_per_second is None:
             return None
         return f"{self.billed_seconds * self.price_per_second:,}"
+
+    @property
+    def _cost_by_model(self) -> str | None:
+        """The cost of all clips, if each price is known, and the account has none of its own."""
+        costs = [card.cost for card in self.cards if card.cost is not None]
+        is_known = len(costs) == len(self.cards) and not self._former_seconds
+        total = sum(costs, Decimal(0))
+        return f"{total:,}" if is_known and total and self.price_per_second is None else None
 
     def _policy(self) -> str:
         """Return a content security policy: only our style, embedded images and archived videos."""

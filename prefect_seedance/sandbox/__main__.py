@@ -20,12 +20,11 @@ _DEFAULTS = Settings()
 def main(settings: Annotated[Settings, Parameter(name="*")] = _DEFAULTS) -> None:
     """Serve a stand-in for the Seedance API until it is interrupted."""
     # Imported late, so that help texts and option errors appear without delay.
-    from prefect_seedance.sandbox.faults import PlanError  # noqa: PLC0415 -- see above
     from prefect_seedance.sandbox.server import serve  # noqa: PLC0415 -- see above
 
     try:
         serve(settings)
-    except (OSError, PlanError) as error:
+    except (OSError, ValueError) as error:
         sys.exit(f"The sandbox cannot start: {error}")
 
 

@@ -11,10 +11,11 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
 from prefect_seedance.sandbox.books import Books
-from prefect_seedance.sandbox.contract import MODELS, Submission, first_error
+from prefect_seedance.sandbox.contract import Submission, first_error
 from prefect_seedance.sandbox.engine import Engine
 from prefect_seedance.sandbox.envelope import RefusalError, success
 from prefect_seedance.sandbox.faults import Call, Faults, Subject
+from prefect_seedance.sandbox.models import models_from
 from prefect_seedance.sandbox.options import Settings
 
 _BALANCE = 1_000.0
@@ -26,6 +27,7 @@ class Api:
 
     def __init__(self, settings: Settings, *, books: Books, faults: Faults, engine: Engine) -> None:
         self._keys = [key for key in (settings.api_key, settings.other_api_key) if key]
+        self._models = models_from(settings.models)
         self._requests_per_minute = settings.requests_per_minute
         self._books = books
         self._faults = faults
@@ -42,7 +44,8 @@ class Api:
     async def submit(self, request: Request) -> ASGIApp:
         """Start a generation."""
         self._books.receive_submit()
-        fault = self._faults.draw(Subject("submit", clip=_prompt(await request.body())))
+        model = request.path_params["model"]
+        fault = self._faults.draw(Subject("submit", clip=_prompt(await request.body()), model=model))
         return await fault.respond(Call(request, self._accept))
 
     async def status(self, request: Request) -> ASGIApp:
@@ -53,25 +56,28 @@ class Api:
         fault = self._faults.draw(Subject.of("status", account.generation if account else None))
         return await fault.respond(Call(request, self._read_status))
 
-    async def balance(self, request: Request) -> Response:
+    async def balance(self, request: Request) -> ASGIApp:
         """Return the balance, which no generation reduces: the sandbox is free."""
         self._books.received.add()
+        return await self._faults.draw(Subject("balance")).respond(Call(request, self._read_balance))
+
+    async def _read_balance(self, request: Request) -> Response:
         self._authorize(request)
         return success(_BALANCE)
 
     async def _accept(self, request: Request) -> Response:
         key = self._authorize(request)
         model = request.path_params["model"]
-        submission = _submission(
-            model, await request.body(), content_type=request.headers.get("content-type", "")
-        )
+        accepted = self._models[self._require_known_model(model)]
+        content_type = request.headers.get("content-type", "")
+        submission = _submission(accepted, await request.body(), content_type=content_type)
         origin = str(request.base_url).rstrip("/")
         generation = await self._engine.accept(submission, model=model, api_key=key, origin=origin)
         return success({"taskId": generation.task_id})
 
     async def _read_status(self, request: Request) -> Response:
         key = self._authorize(request)
-        model = _require_known_model(request.path_params["model"])
+        model = self._require_known_model(request.path_params["model"])
         task_id = request.query_params.get("taskId", "")
         if not task_id:
             raise RefusalError(400, "taskId: required in the query")
@@ -79,6 +85,12 @@ class Api:
         if account is None or (account.generation.api_key, account.generation.model) != (key, model):
             raise RefusalError(404, f"taskId: no such task {task_id}")
         return success(account.generation.status())
+
+    def _require_known_model(self, model: str) -> str:
+        if model not in self._models:
+            known = ", ".join(self._models)
+            raise RefusalError(404, f"model: unknown model {model}; known models: {known}")
+        return model
 
     def _authorize(self, request: Request) -> str:
         """Return the request's API key after checking it and the rate limit."""
@@ -94,14 +106,7 @@ class Api:
         return keys[0]
 
 
-def _require_known_model(model: str) -> str:
-    if model not in MODELS:
-        raise RefusalError(404, f"model: unknown model {model}; known models: {', '.join(MODELS)}")
-    return model
-
-
-def _submission(model: str, body: bytes, *, content_type: str) -> Submission:
-    accepted = MODELS[_require_known_model(model)]
+def _submission(accepted: type[Submission], body: bytes, *, content_type: str) -> Submission:
     if content_type.partition(";")[0].strip().lower() != "application/json":
         raise RefusalError(400, "Content-Type: must be application/json")
     try:

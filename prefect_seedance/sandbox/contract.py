@@ -14,6 +14,12 @@ PROCESSING_SECONDS: Mapping[int, tuple[float, float]] = {4: (40, 60), 8: (60, 90
 """Processing time in seconds, by seconds of video. Source: contract.md, "Limits, times, life of results"."""
 
 
+def processing_seconds(duration: int) -> tuple[float, float]:
+    """Return the processing time of a video; for an undocumented length, that of the next longer one."""
+    longer = [seconds for seconds in PROCESSING_SECONDS if seconds >= duration]
+    return PROCESSING_SECONDS[min(longer, default=max(PROCESSING_SECONDS))]
+
+
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         return ipaddress.ip_address(host)
@@ -64,21 +70,31 @@ def _supported_duration(duration: int) -> int:
     return duration
 
 
-class _Strict(BaseModel):
+FileUrl = Annotated[str, AfterValidator(_image_url)]
+
+
+class Strict(BaseModel):
+    """Values of exactly the documented types, without unknown fields."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class Input(_Strict):
+class Input(Strict):
     """The `input` of a Seedance 1.5 Pro generation."""
 
     mode: Literal["text-to-video", "image-to-video"]
     prompt: Annotated[str, Field(min_length=3, max_length=2500)]
-    image_urls: tuple[Annotated[str, AfterValidator(_image_url)], ...] = ()
+    image_urls: tuple[FileUrl, ...] = ()
     duration: Annotated[int, AfterValidator(_supported_duration)]
     resolution: Literal["480p", "720p"]
     aspect_ratio: Literal["1:1", "16:9", "9:16", "21:9", "3:4", "4:3"] = "1:1"
     sound: bool
     fixed_lens: bool = False
+
+    @property
+    def has_frames(self) -> bool:
+        """Whether its images are frames of the video."""
+        return True
 
     @model_validator(mode="after")
     def _count_images(self) -> Self:
@@ -89,8 +105,8 @@ class Input(_Strict):
         return self
 
 
-class Submission(_Strict):
-    """The body of a submit request."""
+class Submission(Strict):
+    """The body of a submit request for Seedance 1.5 Pro."""
 
     request_type: Literal["async", "callback"] = "async"
     callback_url: Annotated[str, AfterValidator(_callback_url)] = ""
@@ -104,17 +120,15 @@ class Submission(_Strict):
         return self
 
 
-MODELS: Mapping[str, type[Submission]] = {"seedance-1-5-pro": Submission}
-"""To support another model, add its Submission here."""
-
-
 def identity(model: str, submission: Submission) -> str:
     """Return a key that is equal for two submissions exactly when they request the same video.
 
     It ignores the queries of image URLs: a signature changes while the image stays the same.
     """
     requested = submission.input.model_dump(mode="json")
-    requested["image_urls"] = [url.partition("?")[0] for url in submission.input.image_urls]
+    for field in ("image_urls", "video_urls", "audio_urls"):
+        if field in requested:
+            requested[field] = [url.partition("?")[0] for url in requested[field]]
     canonical = json.dumps([model, requested], sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]
 

@@ -77,9 +77,11 @@ class Engine:
             duration=submission.input.duration,
             speed=self._settings.speed,
         )
-        fate = self._faults.draw(Subject("generation", submission.input.prompt)).alter_fate(fate)
+        fate = self._faults.draw(Subject("generation", submission.input.prompt, model=model)).alter_fate(fate)
         if submission.request_type == "callback":
-            fate = self._faults.draw(Subject("callback", submission.input.prompt)).alter_fate(fate)
+            fate = self._faults.draw(Subject("callback", submission.input.prompt, model=model)).alter_fate(
+                fate
+            )
         return fate
 
     async def _run(self, account: Account) -> None:
@@ -113,7 +115,9 @@ class Engine:
             self._studio.keep(await self._fetcher.fetch(url, origin=generation.origin))
             for url in requested.image_urls
         ]
-        return await self._studio.make(requested, images)
+        for url in (*getattr(requested, "video_urls", ()), *getattr(requested, "audio_urls", ())):
+            await self._fetcher.fetch(url, origin=generation.origin)
+        return await self._studio.make(requested, images if requested.has_frames else [])
 
     async def reset(self) -> None:
         """Stop all generations and empty the books."""

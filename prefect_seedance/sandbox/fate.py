@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from random import Random
 
-from prefect_seedance.sandbox.contract import PROCESSING_SECONDS
+from prefect_seedance.sandbox.contract import processing_seconds
 
 _PENDING_SECONDS = (1.0, 3.0)
 """The contract gives no time for `pending`; one second is enough for clients to observe the state."""
@@ -50,5 +50,5 @@ def default_fate(request: str, *, duration: int, speed: float) -> Fate:
     chance = Random(request)  # noqa: S311 -- not used for security
     return Fate(
         pending_seconds=chance.uniform(*_PENDING_SECONDS) / speed,
-        processing_seconds=chance.uniform(*PROCESSING_SECONDS[duration]) / speed,
+        processing_seconds=chance.uniform(*processing_seconds(duration)) / speed,
     )

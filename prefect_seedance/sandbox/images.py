@@ -42,8 +42,13 @@ class UnusableImageError(Exception):
 
 
 def frame_size(resolution: str, aspect_ratio: str) -> Size:
-    """Return width and height of a video in pixels."""
-    return _SIZES[resolution][aspect_ratio]
+    """Return width and height of a video in pixels; the documented ones, or what the names say."""
+    if known := _SIZES.get(resolution, {}).get(aspect_ratio):
+        return known
+    wide, high = map(int, aspect_ratio.split(":")) if ":" in aspect_ratio else (16, 9)
+    side = int("".join(filter(str.isdecimal, resolution)) or 480)
+    scale = side / min(wide, high)
+    return 2 * round(wide * scale / 2), 2 * round(high * scale / 2)
 
 
 def load(path: Path, size: Size) -> Image.Image:

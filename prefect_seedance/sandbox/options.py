@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+from cyclopts import Parameter
 from pydantic import BaseModel, ConfigDict, DirectoryPath, Field, FilePath
 
 
@@ -28,6 +29,11 @@ class Settings(BaseModel):
     frame_rate: Annotated[
         int, Field(ge=1, le=60, description="Frames per second of the videos; a low rate saves CPU time.")
     ] = 24
+    models: Annotated[
+        FilePath | None,
+        Parameter(env_var="SEEDANCE_MODELS"),
+        Field(description="YAML file of further models, as runs use it. Default: SEEDANCE_MODELS."),
+    ] = None
     serve: Annotated[DirectoryPath | None, Field(description="Folder to serve under /hosted/.")] = None
     faults: Annotated[FilePath | None, Field(description="YAML file with the fault plan.")] = None
     seed: Annotated[int, Field(description="Seed of all random choices.")] = 0

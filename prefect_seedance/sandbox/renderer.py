@@ -49,8 +49,8 @@ class Renderer:
             size=frame_size(requested.resolution, requested.aspect_ratio),
             seconds=requested.duration,
             frame_rate=self._frame_rate,
-            sound=requested.sound,
-            fixed_lens=requested.fixed_lens,
+            sound=getattr(requested, "sound", False),  # a model may lack a setting
+            fixed_lens=getattr(requested, "fixed_lens", False),
         )
         video = self._videos.get(spec.digest)
         if video is None or video.cancelled():

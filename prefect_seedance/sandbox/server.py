@@ -20,7 +20,7 @@ def serve(settings: Settings) -> None:
 
     Raises:
         OSError: The address is in use or not available on this machine.
-        PlanError: The fault plan is invalid.
+        ValueError: The fault plan or the file of models is invalid.
     """
     app = create_app(settings)
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET

@@ -12,9 +12,12 @@ from prefect_seedance.api.urls import is_loopback
 from prefect_seedance.errors import StoryboardError
 
 _FITTED_PIXELS: Final = 1280 * 720
-"""The fewest pixels of a fitted image: those of the model's highest resolution, so that no detail is lost.
-The model would only scale down a larger image. For every ratio the result is the size of a 720p clip.
+"""The fewest pixels of a fitted image: those of a 720p clip, so that no detail is lost. The model would only
+scale down a larger image. For every ratio the result is the size of a 720p clip.
 Source: https://runware.ai/docs/models/bytedance-seedance-1-5-pro, read 2026-11-22."""
+
+_LARGER_PIXELS: Final = {"1080p": 1920 * 1080}
+"""The same for clips of a higher resolution."""
 
 _CONVERTED_PIXELS: Final = 3_000_000
 """The most pixels of an image that is converted but not fitted: three times those of a clip. As a PNG, at
@@ -33,6 +36,7 @@ class Fitting(BaseModel):
 
     fit: Literal["crop", "pad"]
     aspect_ratio: str
+    pixels: int = _FITTED_PIXELS
 
     def __str__(self) -> str:
         return f"{self.fit}-{self.aspect_ratio}"
@@ -41,7 +45,7 @@ class Fitting(BaseModel):
     def size(self) -> tuple[int, int]:
         """Width and height of the fitted image: exactly the ratio, both even, the same for every image."""
         width, height = _lowest_terms(self.aspect_ratio)
-        half = math.ceil(math.sqrt(_FITTED_PIXELS / (4 * width * height)))
+        half = math.ceil(math.sqrt(self.pixels / (4 * width * height)))
         return 2 * half * width, 2 * half * height
 
 
@@ -140,24 +144,27 @@ class SourceImage(BaseModel):
 
     def deviation(self, aspect_ratio: str) -> float:
         """Return by which factor the shape differs from a ratio; 1.0 if it is the same or unknown."""
-        width, height = _lowest_terms(aspect_ratio)
-        if not (self.width and self.height):
+        if ":" not in aspect_ratio or not (self.width and self.height):  # the model chooses the ratio
             return 1.0
+        width, height = _lowest_terms(aspect_ratio)
         quotient = self.width * height / (self.height * width)
         return max(quotient, 1 / quotient)
 
-    def fitted(self, fit: Fit, *, aspect_ratio: str) -> Self:
+    def fitted(self, fit: Fit, *, aspect_ratio: str, resolution: str = "") -> Self:
         """Return the image as a clip of this ratio needs it.
 
-        An image stays unchanged if it differs from the ratio by less than a pixel, or if it is at a URL.
+        An image stays unchanged if it differs from the ratio by less than a pixel, if it is at a URL, or if
+        the model chooses the ratio.
         """
-        if fit == "none" or not (self.width and self.height):
+        if fit == "none" or ":" not in aspect_ratio or not (self.width and self.height):
             return self
         width, height = _lowest_terms(aspect_ratio)
         excess = self.width * height - self.height * width
         if -width < excess < height:
             return self
-        return self.model_copy(update={"fitting": Fitting(fit=fit, aspect_ratio=aspect_ratio)})
+        pixels = _LARGER_PIXELS.get(resolution, _FITTED_PIXELS)
+        fitting = Fitting(fit=fit, aspect_ratio=aspect_ratio, pixels=pixels)
+        return self.model_copy(update={"fitting": fitting})
 
 
 def _lowest_terms(aspect_ratio: str) -> tuple[int, int]:

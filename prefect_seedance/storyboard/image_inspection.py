@@ -7,7 +7,7 @@ from typing import Final
 
 from PIL import Image
 
-from prefect_seedance.api.models import CAPABILITIES
+from prefect_seedance.api.models import facts_of
 from prefect_seedance.errors import StoryboardError
 from prefect_seedance.storage.names import path_suggestion
 from prefect_seedance.storyboard.files import read_regular
@@ -55,7 +55,7 @@ def inspect_bytes(content: bytes, *, source: str, model: str) -> SourceImage:
             height=image.width if is_sideways else image.height,
             size_bytes=len(content),
             is_rotated=orientation != 1,
-            is_oversized=len(content) > CAPABILITIES[model].max_image_bytes,
+            is_oversized=len(content) > facts_of(model).max_image_bytes,
         )
 
 

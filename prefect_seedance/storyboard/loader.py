@@ -3,8 +3,9 @@
 import asyncio
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -52,7 +53,7 @@ async def load_storyboard(
 
     Args:
         source: Where to load it from, or the storyboard itself. A parsed storyboard is returned unchanged.
-        model: Id of the model whose limits apply.
+        model: Id of the model of clips that choose none, or as `EveryClip` of all.
         prompt: Prompt for every clip, if the source is a folder of images.
         defaults: More settings of every clip, if the source is a folder of images.
         allow_outside: Permit absolute paths outside the storyboard's folder.
@@ -79,7 +80,8 @@ async def load_storyboard(
     if defaults and not document.is_folder:
         note = f"Not used, because it is for folders of images and this is a file: {', '.join(defaults)}"
         document = replace(document, note=note)
-    return await _parse(document, objects=objects, model=model, allow_outside=allow_outside)
+    parse = partial(parse_storyboard, document, model=model)
+    return await _parse(parse, objects=objects, allow_outside=allow_outside)
 
 
 async def _load_document(source: Source, *, objects: Objects, defaults: Mapping[str, object]) -> Document:
@@ -93,7 +95,7 @@ async def _load_document(source: Source, *, objects: Objects, defaults: Mapping[
 
 
 async def _parse(
-    document: Document, *, objects: Objects, model: str, allow_outside: bool
+    parse: Callable[..., ParsedStoryboard], *, objects: Objects, allow_outside: bool
 ) -> ParsedStoryboard:
     """Parse in a thread, because decoding images takes seconds."""
     loop, is_cancelled = asyncio.get_running_loop(), threading.Event()
@@ -104,9 +106,7 @@ async def _parse(
         return asyncio.run_coroutine_threadsafe(_read_image(location, objects=objects), loop).result()
 
     try:
-        return await asyncio.to_thread(
-            parse_storyboard, document, model=model, allow_outside=allow_outside, read_object=read_object
-        )
+        return await asyncio.to_thread(parse, allow_outside=allow_outside, read_object=read_object)
     finally:
         is_cancelled.set()
 

@@ -82,8 +82,9 @@ def _changing_urls(clips: Iterable[ClipRequest]) -> Iterator[str]:
 
 
 def _pixels(clip: ClipRequest) -> float:
-    """Return about how many pixels a frame of the clip has."""
-    return int(clip.settings.resolution.removesuffix("p")) ** 2 * 16 / 9
+    """Return about how many pixels a frame of the clip has; 0 if the resolution's name does not say so."""
+    lines = clip.settings.resolution.removesuffix("p")
+    return int(lines) ** 2 * 16 / 9 if lines.isdecimal() else 0.0
 
 
 def _listed(images: Iterable[SourceImage]) -> str:

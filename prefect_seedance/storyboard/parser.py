@@ -1,26 +1,27 @@
 """Parse a document into clip requests, reporting all errors at once."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from prefect_seedance.api.models import CAPABILITIES, DEFAULT_MODEL
-from prefect_seedance.api.wire import ClipInput, problems
+from prefect_seedance.api.clip_check import mode_for, problems
+from prefect_seedance.api.models import DEFAULT_MODEL, capabilities, facts_of, unknown_model
+from prefect_seedance.api.wire import ClipInput
 from prefect_seedance.errors import SetupError, StoryboardError
 from prefect_seedance.storage.locations import Location
 from prefect_seedance.storyboard.clip_names import as_line, clip_name, unique
 from prefect_seedance.storyboard.document import Document
+from prefect_seedance.storyboard.drafts import Draft, Inspected, drafts_of, with_ratios
 from prefect_seedance.storyboard.image import SourceImage
 from prefect_seedance.storyboard.image_inspection import inspect_bytes, inspect_file
 from prefect_seedance.storyboard.notes import notes
 from prefect_seedance.storyboard.schema import (
     AUTO,
     ClipList,
-    ClipOverrides,
     ClipRequest,
     Defaults,
     Storyboard,
@@ -51,9 +52,6 @@ of memory, two from phones 0.2 GB."""
 ObjectReader = Callable[[Location], bytes]
 """Returns the content of an image in a store, or raises StoryboardError."""
 
-_Inspected: TypeAlias = Mapping[str, SourceImage | str]
-"""By the name in the document: the image, or an error message."""
-
 _Finding: TypeAlias = tuple[Loc, str]
 """The path of an invalid field, and the message."""
 
@@ -65,7 +63,7 @@ class ParsedStoryboard:
     Attributes:
         storyboard: The storyboard or list of clips as written.
         title: Its title, or else the name of its file.
-        model: Id of the model whose limits were checked.
+        model: Id of the account's model, for clips that choose none.
         clips: Its clips in order.
         note: What the author may not expect, a sentence a line; empty if there is nothing.
     """
@@ -75,25 +73,6 @@ class ParsedStoryboard:
     model: str
     clips: tuple[ClipRequest, ...]
     note: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Draft:
-    """A clip before its images and settings are checked.
-
-    Attributes:
-        loc: The path of its shot or clip.
-        overrides: Its settings.
-        images: The path and the name of each image.
-        name: Its name for display; empty to derive one from its images.
-        is_clip: False for the last shot unless the storyboard loops: no clip begins there.
-    """
-
-    loc: Loc
-    overrides: ClipOverrides
-    images: tuple[tuple[Loc, str], ...]
-    name: str = ""
-    is_clip: bool = True
 
 
 def _reject_objects(location: Location) -> bytes:
@@ -111,7 +90,7 @@ def parse_storyboard(
 
     Args:
         document: The author's document.
-        model: Id of the model whose limits apply.
+        model: Id of the model of clips that choose none, or as `EveryClip` of all.
         allow_outside: Permit absolute paths outside the document's folder.
         read_object: Returns the content of an image in a store; called from worker threads.
 
@@ -119,22 +98,26 @@ def parse_storyboard(
         StoryboardError: The document has errors; the message lists all of them, one per line.
         SetupError: The model is unknown.
     """
-    if model not in CAPABILITIES:
-        raise SetupError(f"unknown model {model!r}; known models: {', '.join(CAPABILITIES)}")
+    if capabilities(model) is None:
+        raise SetupError(unknown_model(model))
     validated = validate(document, schema=_schema_for(document.value), placeholders=_PLACEHOLDERS)
     storyboard = validated.value
-    drafts = tuple(_drafts(storyboard))
-    inspect = partial(_inspect, document, model=model, allow_outside=allow_outside, read_object=read_object)
-    names = dict.fromkeys(name for draft in drafts for _, name in draft.images)
+    drafts = tuple(drafts_of(storyboard, model=model))
+    strictest = min((draft.model for draft in drafts), key=_image_limit, default=model)
+    inspect = partial(
+        _inspect, document, model=strictest, allow_outside=allow_outside, read_object=read_object
+    )
+    names = dict.fromkeys(name for draft in drafts for _, name in draft.sources)
     with ThreadPoolExecutor(_PARALLEL_INSPECTIONS, thread_name_prefix="seedance-inspect") as executor:
         inspected = dict(zip(names, executor.map(inspect, names), strict=True))
     unused = [draft.overrides for draft in drafts if not draft.is_clip]
-    drafts, chosen = _with_ratios(drafts, storyboard, inspected, model=model)
+    drafts, chosen = with_ratios(drafts, storyboard, inspected)
     findings = (
         *_check_counts(storyboard),
         *_check_images(drafts, inspected),
+        *(found for draft in drafts for found in draft.references.mistakes()),
         *_check_fits(drafts, inspected),
-        *_check_settings(drafts, storyboard.defaults, model=model),
+        *_check_settings(drafts, storyboard.defaults),
     )
     found = [document.issue(loc, message) for loc, message in findings if not validated.is_invalid(loc)]
     if issues := dict.fromkeys((*document.issues, *validated.issues, *found)):
@@ -157,24 +140,8 @@ def _schema_for(value: object) -> type[Storyboard] | type[ClipList]:
     return ClipList if has_clips else Storyboard
 
 
-def _drafts(storyboard: Storyboard | ClipList) -> Iterator[_Draft]:
-    if isinstance(storyboard, ClipList):
-        for number, clip in enumerate(storyboard.clips):
-            loc: Loc = ("clips", number)
-            images = tuple(((*loc, "images", index), image) for index, image in enumerate(clip.images))
-            name = clip.name or clip.prompt or storyboard.defaults.prompt
-            yield _Draft(loc=loc, overrides=clip, images=images, name=name)
-        return
-    starts = tuple((("shots", number, "image"), shot.image) for number, shot in enumerate(storyboard.shots))
-    ends = starts[1:] + starts[:1]
-    for number, (shot, start, end) in enumerate(zip(storyboard.shots, starts, ends, strict=True)):
-        is_clip = storyboard.loop or number + 1 < len(starts)
-        yield _Draft(
-            loc=("shots", number),
-            overrides=shot,
-            images=(start, end) if is_clip else (start,),
-            is_clip=is_clip,
-        )
+def _image_limit(model: str) -> int:
+    return facts_of(model).max_image_bytes
 
 
 def _inspect(
@@ -195,30 +162,6 @@ def _inspect(
         return f"{error}; leave out its quotes, or use straight ones" if is_quoted else str(error)
 
 
-def _with_ratios(
-    drafts: Sequence[_Draft], storyboard: Storyboard | ClipList, inspected: _Inspected, *, model: str
-) -> tuple[tuple[_Draft, ...], tuple[str, ...]]:
-    """Choose each aspect ratio that is left to an image: that of the film's first one, or of the clip's."""
-    resolved, chosen = [], dict[str, None]()
-    lead = drafts[0].images[:1] if drafts and isinstance(storyboard, Storyboard) else ()
-    for draft in drafts:
-        own = draft.overrides.aspect_ratio
-        images = draft.images if own else lead or draft.images
-        image = inspected[images[0][1]] if images else None
-        if (
-            (own or storyboard.defaults.aspect_ratio) != AUTO
-            or isinstance(image, str | None)
-            or not image.width
-        ):
-            resolved.append(draft)
-            continue
-        ratio = min(CAPABILITIES[model].aspect_ratios, key=image.deviation)
-        overrides = draft.overrides.model_copy(update={"aspect_ratio": ratio})
-        resolved.append(replace(draft, overrides=overrides))
-        chosen[f"aspect_ratio: auto is {ratio}, after {image.stem} ({image.width}×{image.height})"] = None
-    return tuple(resolved), tuple(chosen)
-
-
 def _check_counts(storyboard: Storyboard | ClipList) -> Iterator[_Finding]:
     if isinstance(storyboard, ClipList):
         if not storyboard.clips:
@@ -228,14 +171,14 @@ def _check_counts(storyboard: Storyboard | ClipList) -> Iterator[_Finding]:
         yield ("shots",), f"has {count}; list two or more, or list separate clips under 'clips:'"
 
 
-def _check_images(drafts: Iterable[_Draft], inspected: _Inspected) -> Iterator[_Finding]:
+def _check_images(drafts: Iterable[Draft], inspected: Inspected) -> Iterator[_Finding]:
     for draft in drafts:
-        for loc, name in draft.images:
+        for loc, name in draft.sources:
             if isinstance(message := inspected[name], str):
                 yield loc, message
 
 
-def _check_fits(drafts: Iterable[_Draft], inspected: _Inspected) -> Iterator[_Finding]:
+def _check_fits(drafts: Iterable[Draft], inspected: Inspected) -> Iterator[_Finding]:
     """Report a clip's own fit if one of its images is at a URL; the defaults' fit skips such images."""
     for draft in drafts:
         if not draft.is_clip or draft.overrides.fit in {None, "none"}:
@@ -247,18 +190,21 @@ def _check_fits(drafts: Iterable[_Draft], inspected: _Inspected) -> Iterator[_Fi
                 yield (*draft.loc, "fit"), message
 
 
-def _check_settings(drafts: Iterable[_Draft], defaults: Defaults, *, model: str) -> Iterator[_Finding]:
+def _check_settings(drafts: Iterable[Draft], defaults: Defaults) -> Iterator[_Finding]:
     """Report prompts and settings that the model would reject, where they are written."""
     for draft in drafts:
+        references = draft.references
         clip = ClipInput(
-            mode="image-to-video" if draft.images else "text-to-video",
+            mode=mode_for(draft.model, frames=len(draft.images), references=references.count),
             prompt=draft.overrides.prompt or defaults.prompt,
-            image_urls=tuple(name for _, name in draft.images),
-            **draft.overrides.settings(defaults).model_dump(),
+            image_urls=tuple(name for _, name in draft.sources),
+            video_urls=references.video_urls or None,
+            audio_urls=references.audio_urls or None,
+            **draft.overrides.settings(defaults).for_model(draft.model),
         )
-        for field, message in problems(clip, model=model):
-            if field == "image_urls":
-                yield (*draft.loc, "images"), message
+        for field, message in problems(clip, model=draft.model):
+            if field in {"image_urls", "video_urls", "audio_urls", "mode"}:
+                yield (references.loc if references.count else (*draft.loc, "images")), message
             elif field == "prompt" and not clip.prompt:
                 if draft.is_clip:
                     yield (
@@ -266,7 +212,7 @@ def _check_settings(drafts: Iterable[_Draft], defaults: Defaults, *, model: str)
                         "is missing; describe what happens, here or under 'defaults'",
                     )
             elif field == "aspect_ratio" and clip.aspect_ratio == AUTO:
-                listed = ", ".join(CAPABILITIES[model].aspect_ratios)
+                listed = ", ".join(facts_of(draft.model).aspect_ratios)
                 where = draft.loc if draft.overrides.aspect_ratio else ("defaults",)
                 yield (*where, field), f"auto needs an image that is a local file; choose one of {listed}"
             elif draft.overrides.overrides(field) or field not in defaults.model_fields_set:
@@ -276,7 +222,7 @@ def _check_settings(drafts: Iterable[_Draft], defaults: Defaults, *, model: str)
 
 
 def _requests(
-    drafts: Iterable[_Draft], images: Mapping[str, SourceImage], defaults: Defaults
+    drafts: Iterable[Draft], images: Mapping[str, SourceImage], defaults: Defaults
 ) -> Iterator[ClipRequest]:
     clips = [draft for draft in drafts if draft.is_clip]
     stems = ([images[image].stem for _, image in draft.images] for draft in clips)
@@ -287,8 +233,13 @@ def _requests(
             name=name,
             prompt=draft.overrides.prompt or defaults.prompt,
             images=tuple(
-                images[image].fitted(fit, aspect_ratio=settings.aspect_ratio) for _, image in draft.images
+                images[image].fitted(fit, aspect_ratio=settings.aspect_ratio, resolution=settings.resolution)
+                for _, image in draft.images
             ),
+            references=tuple(images[image] for _, image in draft.references.images),
+            video_urls=draft.references.video_urls,
+            audio_urls=draft.references.audio_urls,
             settings=settings,
             take=draft.overrides.take,
+            model=draft.model,
         )

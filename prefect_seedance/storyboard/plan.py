@@ -10,6 +10,7 @@ from typing import Final, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from prefect_seedance.api.models import DEFAULT_MODEL
+from prefect_seedance.api.signatures import unsigned
 from prefect_seedance.api.wire import is_unicode
 from prefect_seedance.errors import SetupError
 from prefect_seedance.storyboard.schema import ClipRequest
@@ -29,7 +30,8 @@ class PlannedClip(ClipRequest):
     @classmethod
     def from_request(cls, request: ClipRequest, *, number: int, model: str) -> Self:
         """Add a number and the fingerprint to a request."""
-        return cls(**dict(request), number=number, fingerprint=fingerprint(request, model=model))
+        chosen = {**dict(request), "model": request.model or model}
+        return cls(**chosen, number=number, fingerprint=fingerprint(request, model=model))
 
 
 class Plan(BaseModel):
@@ -39,7 +41,7 @@ class Plan(BaseModel):
 
     name: str = Field(description="Name in keys: lower-case letters, digits and dashes.")
     title: str = Field(description="Name for display.")
-    model: str = Field(description="Id of the model that generates the clips.")
+    model: str = Field(description="Id of the account's model, for clips that choose none.")
     clips: tuple[PlannedClip, ...] = Field(description="The clips in order.")
 
     @property
@@ -49,6 +51,11 @@ class Plan(BaseModel):
         for clip in self.clips:
             firsts.setdefault(clip.fingerprint, clip)
         return tuple(firsts.values())
+
+    @property
+    def models(self) -> str:
+        """The ids of the models that make the clips, as a list in words."""
+        return ", ".join(dict.fromkeys(clip.model or self.model for clip in self.clips)) or self.model
 
     @property
     def billed_seconds(self) -> int:
@@ -63,7 +70,7 @@ def plan(requests: Iterable[ClipRequest], *, title: str, name: str = "", model: 
         requests: The clips in order.
         title: The production's name for display.
         name: Text to derive the name in keys from. Default: the title.
-        model: Id of the model that generates the clips.
+        model: Id of the model of clips that choose none.
 
     Raises:
         SetupError: The name cannot be recorded.
@@ -83,12 +90,14 @@ def fingerprint(request: ClipRequest, *, model: str) -> str:
     A change in the digested data buys every clip again. Therefore every setting is included, even if it
     equals the current default, and None is left out: a later optional field changes no fingerprint.
     """
-    return fingerprint_of(request, (image.identity for image in request.images), model=model)
+    return fingerprint_of(request, (image.identity for image in request.sources), model=model)
 
 
 def fingerprint_of(request: ClipRequest, identities: Iterable[str], *, model: str) -> str:
     """Return the fingerprint of a clip whose images have these identities."""
-    clip_input = request.input(identities)
+    model = request.model or model
+    files = {field: tuple(map(unsigned, getattr(request, field))) for field in ("video_urls", "audio_urls")}
+    clip_input = request.model_copy(update=files).input(identities, model=model)
     canonical = json.dumps(
         {
             "model": model,

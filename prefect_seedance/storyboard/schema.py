@@ -1,7 +1,7 @@
 """The models of a storyboard file and of a list of clips."""
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Self
 
 from pydantic import (
     BaseModel,
@@ -13,6 +13,7 @@ from pydantic import (
     StringConstraints,
 )
 
+from prefect_seedance.api.clip_check import mode_for
 from prefect_seedance.api.models import CAPABILITIES, DEFAULT_MODEL
 from prefect_seedance.api.signatures import unsigned
 from prefect_seedance.api.wire import ClipInput, ClipSettings
@@ -44,6 +45,28 @@ class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class References(_Strict):
+    """Files that show the model a look, a cast, a movement or a sound; the prompt says what each is for."""
+
+    images: tuple[Text, ...] = Field(
+        default=(), description="Images, each a path relative to the file, or an https URL."
+    )
+    videos: tuple[Text, ...] = Field(default=(), description="The https URLs of videos of 2 to 15 s.")
+    audios: tuple[Text, ...] = Field(default=(), description="The https URLs of audio files of 2 to 15 s.")
+
+    def without_signatures(self) -> Self:
+        """Return the references without the signatures of their URLs."""
+        kinds = ("images", "videos", "audios")
+        return self.model_copy(update={kind: tuple(map(unsigned, getattr(self, kind))) for kind in kinds})
+
+
+def _stored(references: References | None) -> dict[str, References | None]:
+    return {"references": references.without_signatures() if references else None}
+
+
+_REFERENCES = "Files that the prompt refers to, for models with the mode omni_reference."
+
+
 class Defaults(ClipSettings):
     """Settings for every clip that does not override them."""
 
@@ -58,6 +81,10 @@ class Defaults(ClipSettings):
         description="How to bring local images to the aspect ratio: crop cuts off the excess, pad adds black "
         "bars, none leaves them unchanged.",
     )
+    model: StrictStr | None = Field(
+        default=None, description="Id of the model, as in the API's paths. Default: the account's."
+    )
+    references: References | None = Field(default=None, description=_REFERENCES)
 
 
 class ClipOverrides(_Strict):
@@ -81,15 +108,22 @@ class ClipOverrides(_Strict):
     )
     sound: StrictBool | None = _override("sound")
     fixed_lens: StrictBool | None = _override("fixed_lens")
+    web_search: StrictBool | None = _override("web_search")
     fit: Fit | None = Field(
         default=None, description=f"How to bring local images to the aspect ratio. {_INHERITED}"
     )
+    model: StrictStr | None = Field(default=None, description=f"Id of the clip's model. {_INHERITED}")
+    references: References | None = Field(default=None, description=f"{_REFERENCES} {_INHERITED}")
 
     def settings(self, defaults: Defaults) -> ClipSettings:
         """Merge these settings into the defaults."""
         fields = set(ClipSettings.model_fields)
         overrides = self.model_dump(include=fields, exclude_none=True)
         return ClipSettings(**{**defaults.model_dump(include=fields), **overrides})
+
+    def model_for(self, defaults: Defaults, account: str) -> str:
+        """Return the id of the clip's model: its own, that of the defaults, or the account's."""
+        return self.model or defaults.model or account
 
     def overrides(self, field: str) -> bool:
         """Return whether this field is set here rather than under the defaults."""
@@ -116,8 +150,12 @@ class Storyboard(_Strict):
 
     def without_signatures(self) -> Self:
         """Return the storyboard without the signatures of its URLs, to store it."""
-        shots = (shot.model_copy(update={"image": unsigned(shot.image)}) for shot in self.shots)
-        return self.model_copy(update={"shots": tuple(shots)})
+        shots = (
+            shot.model_copy(update={"image": unsigned(shot.image), **_stored(shot.references)})
+            for shot in self.shots
+        )
+        defaults = self.defaults.model_copy(update=_stored(self.defaults.references))
+        return self.model_copy(update={"shots": tuple(shots), "defaults": defaults})
 
 
 class _HasImages(_Strict):
@@ -144,8 +182,12 @@ class ClipList(_Strict):
 
     def without_signatures(self) -> Self:
         """Return the list without the signatures of its URLs, to store it."""
-        clips = (clip.model_copy(update={"images": tuple(map(unsigned, clip.images))}) for clip in self.clips)
-        return self.model_copy(update={"clips": tuple(clips)})
+        clips = (
+            clip.model_copy(update={"images": tuple(map(unsigned, clip.images)), **_stored(clip.references)})
+            for clip in self.clips
+        )
+        defaults = self.defaults.model_copy(update=_stored(self.defaults.references))
+        return self.model_copy(update={"clips": tuple(clips), "defaults": defaults})
 
 
 FIELDS: Final = frozenset(
@@ -164,6 +206,10 @@ class ClipRequest(BaseModel):
     images: tuple[SourceImage, ...] = Field(description="The start image and the end image, or fewer.")
     settings: ClipSettings = Field(description="Length, size, sound and camera of the clip.")
     take: int = Field(default=1, description="Version of the clip, from 1.")
+    model: str = Field(default="", description="Id of the model; empty for the account's.")
+    references: tuple[SourceImage, ...] = Field(default=(), description="Images that are references.")
+    video_urls: tuple[str, ...] = Field(default=(), description="URLs of videos that are references.")
+    audio_urls: tuple[str, ...] = Field(default=(), description="URLs of audio files that are references.")
 
     @property
     def label(self) -> str:
@@ -171,17 +217,37 @@ class ClipRequest(BaseModel):
         return one_line(self.name)
 
     @property
-    def mode(self) -> Literal["text-to-video", "image-to-video"]:
-        """The API's mode, which depends on whether there are images."""
-        return "image-to-video" if self.images else "text-to-video"
+    def mode(self) -> str:
+        """The API's mode, which depends on the model, and on whether there are images and references."""
+        return self._mode(self.model or DEFAULT_MODEL)
 
-    def input(self, image_urls: Iterable[str]) -> ClipInput:
+    def _mode(self, model: str) -> str:
+        references = (*self.references, *self.video_urls, *self.audio_urls)
+        return mode_for(model, frames=len(self.images), references=len(references))
+
+    @property
+    def sources(self) -> tuple[SourceImage, ...]:
+        """All images, in the order in which they are sent: frames, then references."""
+        return (*self.images, *self.references)
+
+    def input(self, image_urls: Iterable[str], *, model: str = DEFAULT_MODEL) -> ClipInput:
         """Return the API's input, given the URLs at which the images are hosted.
+
+        Args:
+            image_urls: One for each image.
+            model: Id of the model, if the clip chooses none.
 
         Raises:
             ValueError: The number of URLs differs from the number of images.
         """
-        urls = tuple(image_urls)
-        if len(urls) != len(self.images):
-            raise ValueError(f"{self.name!r} needs {len(self.images)} image URLs, got {len(urls)}")
-        return ClipInput(mode=self.mode, prompt=self.prompt, image_urls=urls, **self.settings.model_dump())
+        urls, model = tuple(image_urls), self.model or model
+        if len(urls) != len(self.sources):
+            raise ValueError(f"{self.name!r} needs {len(self.sources)} image URLs, got {len(urls)}")
+        return ClipInput(
+            mode=self._mode(model),
+            prompt=self.prompt,
+            image_urls=urls,
+            video_urls=self.video_urls or None,
+            audio_urls=self.audio_urls or None,
+            **self.settings.for_model(model),
+        )

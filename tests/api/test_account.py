@@ -1,9 +1,15 @@
 import asyncio
+from decimal import Decimal
 
 import pytest
 
 from prefect_seedance.api.account import GENERATIONS_IN_FLIGHT, REQUESTS_PER_MINUTE, Account, Slots
-from prefect_seedance.errors import AuthenticationError, InsufficientFundsError
+from prefect_seedance.errors import (
+    AuthenticationError,
+    InsufficientFundsError,
+    ModelUnavailableError,
+    ServerError,
+)
 
 URL = "https://api.apixo.ai"
 
@@ -62,10 +68,35 @@ async def test_refusal_can_be_forgiven() -> None:
     account = Account()
     account.refuse(InsufficientFundsError("no"))
 
-    account.forgive()
+    account.forgive(Decimal(1))
 
     async with account.admission():
         pass
+
+
+async def test_empty_balance_forgives_nothing() -> None:
+    """A balance of zero leaves the refusal for lack of money."""
+    account = Account()
+    account.refuse(InsufficientFundsError("no"))
+
+    account.forgive(Decimal(0))
+
+    with pytest.raises(InsufficientFundsError):
+        async with account.admission():
+            pass
+
+
+async def test_model_is_refused_alone() -> None:
+    """After the API refused one model, submissions of the others are admitted."""
+    account = Account()
+    account.learn(ServerError("model unavailable", code=503), model="old")
+
+    async with account.admission(model="new"):
+        pass
+
+    with pytest.raises(ModelUnavailableError, match="The model old is retired, or unknown to the API"):
+        async with account.admission(model="old"):
+            pass
 
 
 async def test_slots_are_limited() -> None:

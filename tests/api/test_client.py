@@ -21,6 +21,7 @@ from prefect_seedance.errors import (
     ContentRejectedError,
     InsufficientFundsError,
     InvalidRequestError,
+    ModelUnavailableError,
     NoAnswerError,
     NotFoundError,
     NotSentError,
@@ -170,9 +171,11 @@ async def test_retries_what_costs_nothing(
         else:
             with pytest.raises(kind) as caught:
                 await ask(seedance)
-            assert type(caught.value) is kind
+            is_gone = ask is submit and kind is NotFoundError
+            assert type(caught.value) is (ModelUnavailableError if is_gone else kind)
 
-    assert len(script.requests) == 1 + (read_retries if ask is read else submit_retries)
+    sent = [each for each in script.requests if not each.url.path.endswith("current-balance")]
+    assert len(sent) == 1 + (read_retries if ask is read else submit_retries)
 
 
 @each_row
@@ -527,7 +530,87 @@ async def test_balance_is_a_number(data: object) -> None:
             await submit(seedance)
 
 
-@pytest.mark.parametrize("row", ["400", "403", "404", "500"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Insufficient credits",
+        "insufficient account balance",
+        "INSUFFICIENT_CREDITS",
+        "Your credit balance is too low",
+        "Not enough credits to run this model",
+        "You have run out of credits.",
+        "balance not enough, please recharge",
+        "Payment required",
+        "Account balance is insufficient for this request",
+    ],
+)
+@pytest.mark.parametrize(("status", "code"), [(400, 400), (403, 403), (422, 422), (200, 400), (402, 402)])
+async def test_words_mean_no_money(words: str, status: int, code: int) -> None:
+    """A refusal that says that the balance is too low stops all submissions, whatever its number."""
+    answer = httpx.Response(status, json={"code": code, "message": words, "data": None})
+    script = Script(lambda: answer)
+
+    async with client(script) as seedance:
+        for _ in range(3):
+            with pytest.raises(InsufficientFundsError, match="add credit to the account"):
+                await submit(seedance)
+
+    assert len(script.requests) == 1
+
+
+async def test_balance_explains_refusal() -> None:
+    """A refusal that may mean anything is one for lack of money if the balance is zero."""
+    script = Script(responds(403), responds(data=0), ACCEPTED)
+
+    async with client(script) as seedance:
+        for _ in range(2):
+            with pytest.raises(InsufficientFundsError, match="The balance is 0 USD; add credit"):
+                await submit(seedance)
+
+    assert [each.url.path.rpartition("/")[2] for each in script.requests] == [
+        "seedance-1-5-pro",
+        "current-balance",
+    ]
+
+
+async def test_content_is_not_money() -> None:
+    """A refusal of content stays one if there is a balance, or if it cannot be read."""
+    for balance in (responds(data=3.5), responds(500)):
+        async with client(Script(responds(403), balance)) as seedance:
+            with pytest.raises(ContentRejectedError):
+                await submit(seedance)
+
+
+@pytest.mark.parametrize(
+    "answer", [responds(404), responds(410), responds(code=410), responds(code=404)], ids=str
+)
+async def test_retired_model_stops(answer: Answer) -> None:
+    """A model that the API does not know is asked for once; the message names successor and command."""
+    script = Script(answer, ACCEPTED)
+
+    async with client(script) as seedance:
+        for _ in range(3):
+            with pytest.raises(ModelUnavailableError, match="plan STORYBOARD --model seedance-2-0"):
+                await submit(seedance)
+
+    assert len(script.requests) == 1
+
+
+async def test_out_of_order_model_stops() -> None:
+    """A failure that names the model's absence leaves its submission unresolved, and stops the next."""
+    answer = httpx.Response(503, json={"code": 503, "message": "MODEL_UNAVAILABLE", "data": None})
+    script = Script(lambda: answer)
+
+    async with client(script) as seedance:
+        with pytest.raises(ServerError):
+            await submit(seedance)
+        with pytest.raises(ModelUnavailableError):
+            await submit(seedance)
+
+    assert len(script.requests) == 1
+
+
+@pytest.mark.parametrize("row", ["400", "403", "500"])
 async def test_clip_errors_stop_one(row: str) -> None:
     """After the API refused one clip, others are submitted."""
     script = Script(ROWS[row][0], ACCEPTED)

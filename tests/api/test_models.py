@@ -1,6 +1,20 @@
-import pytest
+from pathlib import Path
 
-from prefect_seedance.api.models import CAPABILITIES, DEFAULT_MODEL, generation_seconds, result_lifetime
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from prefect_seedance.api import models
+from prefect_seedance.api.capabilities import Capabilities
+from prefect_seedance.api.credentials import Credentials
+from prefect_seedance.api.models import (
+    CAPABILITIES,
+    DEFAULT_MODEL,
+    capabilities,
+    generation_seconds,
+    known_models,
+    result_lifetime,
+)
+from prefect_seedance.errors import SetupError
 
 
 @pytest.mark.parametrize("model", CAPABILITIES, ids=str)
@@ -8,7 +22,9 @@ def test_durations_have_times(model: str) -> None:
     """For every duration of every model the time of a generation is known."""
     limits = CAPABILITIES[model]
 
-    assert set(limits.generation_seconds) == set(limits.durations_seconds)
+    for duration in limits.durations_seconds:
+        shortest, longest = generation_seconds(model, duration)
+        assert 0 < shortest < longest
 
 
 def test_pins_the_contract() -> None:
@@ -36,3 +52,60 @@ def test_default_model_is_known() -> None:
     """The limits of the default model are known."""
     assert DEFAULT_MODEL == "seedance-1-5-pro"
     assert DEFAULT_MODEL in CAPABILITIES
+
+
+@pytest.mark.parametrize("model", CAPABILITIES.values(), ids=CAPABILITIES)
+def test_every_fact_has_a_source(model: Capabilities) -> None:
+    """Each model names where its facts are stated, and a successor that is known."""
+    assert model.source
+    assert model.read_on.year >= 2026
+    assert model.successor is None or model.successor in CAPABILITIES
+
+
+def test_pins_seedance_2() -> None:
+    """The limits of Seedance 2.0 are those of its page."""
+    new, fast = CAPABILITIES["seedance-2-0"], CAPABILITIES["seedance-2-0-fast"]
+
+    assert new.durations_seconds == tuple(range(4, 16))
+    assert (new.resolutions, fast.resolutions) == (("480p", "720p", "1080p"), ("480p", "720p"))
+    assert new.settings == {"sound": "sound", "web_search": "web_search"}
+    assert new.modes["omni_reference"].references.model_dump() == {"images": 9, "videos": 3, "audios": 3}
+    assert [new.mode_for(frames=frames, references=0) for frames in (0, 2)] == [
+        "text-to-video",
+        "first_and_last_frames",
+    ]
+
+
+def test_environment_adds_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file in SEEDANCE_MODELS adds models, also after it has changed."""
+    file = tmp_path / "models.yaml"
+    monkeypatch.setenv("SEEDANCE_MODELS", str(file))
+    file.write_text("later: {like: seedance-2-0, result_days: 1}")
+
+    assert list(known_models()) == [*CAPABILITIES, "later"]
+    assert result_lifetime("later").days == 1
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\xff", b"a: {}", b"x" * 1_000_001])
+def test_wrong_file_is_named(content: bytes | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing, damaged or huge file is a mistake of the set-up, and the message names it."""
+    file = tmp_path / "models.yaml"
+    monkeypatch.setenv("SEEDANCE_MODELS", str(file))
+    if content is not None:
+        file.write_bytes(content)
+
+    with pytest.raises(SetupError, match=r"models\.yaml"):
+        known_models()
+
+
+def test_credentials_add_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The credentials can name the file, and a wrong one is a mistake in them."""
+    monkeypatch.setattr(models, "_files", [])
+    file = tmp_path / "models.yaml"
+    file.write_text("mine: {like: seedance-2-0-fast}")
+
+    Credentials(api_key=SecretStr("k"), models=str(file))
+
+    assert capabilities("mine") == CAPABILITIES["seedance-2-0-fast"]
+    with pytest.raises(ValidationError, match="cannot be used"):
+        Credentials(api_key=SecretStr("k"), models=str(tmp_path / "none.yaml"))

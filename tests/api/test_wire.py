@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from prefect_seedance.api.clip_check import problems
 from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.api.wire import (
     DEFAULT_BASE_URL,
@@ -16,7 +17,6 @@ from prefect_seedance.api.wire import (
     Provider,
     is_generation_id,
     parse_envelope,
-    problems,
 )
 
 _TEXT: dict[str, Any] = {"mode": "text-to-video", "prompt": "waves"}
@@ -96,7 +96,10 @@ def test_names_known_models() -> None:
     """An unknown model is refused, and the known ones are listed."""
     (problem,) = problems(ClipInput(**_TEXT), model="seedance-9")
 
-    assert problem == ("model", "unknown model 'seedance-9'; known: seedance-1-5-pro")
+    assert problem == (
+        "model",
+        "unknown model 'seedance-9'; known: seedance-1-5-pro, seedance-2-0, seedance-2-0-fast",
+    )
 
 
 @pytest.mark.parametrize(
@@ -112,7 +115,7 @@ def test_names_known_models() -> None:
         {"resolution": 720},
         {"sound": "yes"},
         {"sound": 1},
-        {"fixed_lens": None},
+        {"fixed_lens": 0},
         {"image_urls": "https://i.example/1.png"},
         {"image_urls": [7]},
         {"fixed_lense": True},
@@ -190,12 +193,12 @@ def test_request_survives_the_ledger() -> None:
 
 
 def test_forms_offer_choices() -> None:
-    """The schema offers exactly what the default model accepts."""
+    """The schema offers exactly what any of the models accepts."""
     fields = ClipSettings.model_json_schema()["properties"]
 
-    assert fields["duration"]["enum"] == [4, 8, 12]
-    assert fields["resolution"]["enum"] == ["480p", "720p"]
-    assert fields["aspect_ratio"]["enum"] == ["1:1", "16:9", "9:16", "21:9", "3:4", "4:3"]
+    assert fields["duration"]["enum"] == list(range(4, 16))
+    assert fields["resolution"]["enum"] == ["480p", "720p", "1080p"]
+    assert fields["aspect_ratio"]["enum"] == ["1:1", "16:9", "9:16", "21:9", "3:4", "4:3", "auto"]
 
 
 def test_pins_the_defaults() -> None:

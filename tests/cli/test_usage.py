@@ -33,7 +33,7 @@ def test_invalid_option_is_named(words: list[str], message: str, capsys: pytest.
     [
         (
             "zzz",
-            "There is no command 'zzz'; the commands are demo, init, plan, produce, film, ",
+            "There is no command 'zzz'; the commands are demo, init, plan, models, balance, produce, ",
         ),
         ("plam", "There is no command 'plam'. Did you mean plan?"),
         ("produce", "Give STORYBOARD."),

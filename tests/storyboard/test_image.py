@@ -13,7 +13,7 @@ def test_converted_images_fit_the_limit() -> None:
 @pytest.mark.parametrize("model", CAPABILITIES)
 def test_fitted_sizes_are_exact(model: str) -> None:
     """A fitted image has exactly the ratio, even sides, and about as many pixels as 720p."""
-    for ratio in CAPABILITIES[model].aspect_ratios:
+    for ratio in set(CAPABILITIES[model].aspect_ratios) - {"auto"}:
         width, height = Fitting(fit="crop", aspect_ratio=ratio).size
         horizontal, vertical = map(int, ratio.split(":"))
 

@@ -21,8 +21,10 @@ _NOON = SourceImage(source="https://example.com/noon.png")
 
 def test_every_setting_can_be_overridden() -> None:
     """Defaults and clips have the same settings, with the same names."""
-    assert set(ClipSettings.model_fields) | {"prompt", "take", "fit"} == set(ClipOverrides.model_fields)
-    assert set(ClipSettings.model_fields) | {"prompt", "fit"} == set(Defaults.model_fields)
+    shared = set(ClipSettings.model_fields) | {"prompt", "fit", "model", "references"}
+
+    assert shared | {"take"} == set(ClipOverrides.model_fields)
+    assert shared == set(Defaults.model_fields)
 
 
 @pytest.mark.parametrize(
@@ -88,8 +90,9 @@ def test_forms_explain_every_field(schema: type[BaseModel]) -> None:
     choices = {
         name: (field["anyOf"][0] if "anyOf" in field else field).get("enum") for name, field in fields.items()
     }
-    assert choices.get("duration", [4, 8, 12]) == [4, 8, 12]
-    assert choices.get("resolution", ["480p", "720p"]) == ["480p", "720p"]
+    durations, resolutions = list(range(4, 16)), ["480p", "720p", "1080p"]
+    assert choices.get("duration", durations) == durations
+    assert choices.get("resolution", resolutions) == resolutions
 
 
 def test_forms_begin_with_image_and_prompt() -> None:

@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp
 
 from prefect_seedance.sandbox.connection import Dropped, Hung
-from prefect_seedance.sandbox.envelope import enveloped, refused
+from prefect_seedance.sandbox.envelope import enveloped, refused, success
 from prefect_seedance.sandbox.faults.fault import Call, Fault
 
 Seconds = Annotated[float, Field(ge=0)]
@@ -56,6 +56,31 @@ class Answer(Fault):
         """Refuse the request."""
         headers = {} if self.retry_after is None else {"retry-after": str(self.retry_after)}
         return refused(self.status, self.message, headers=headers)
+
+
+class AnnounceEnd(Fault):
+    """Respond as usual, with headers that announce the end of a model; each is sent unchanged."""
+
+    deprecation: str | None = None
+    sunset: str | None = None
+    link: str | None = None
+
+    async def respond(self, call: Call) -> ASGIApp:
+        """Add the headers."""
+        response = await call.proceed()
+        response.headers.update(self.model_dump(exclude_none=True))
+        return response
+
+
+class Amount(Fault):
+    """Report a balance."""
+
+    dollars: float
+
+    async def respond(self, call: Call) -> ASGIApp:
+        """Replace the amount."""
+        await call.proceed()
+        return success(self.dollars)
 
 
 class HiddenCode(Fault):

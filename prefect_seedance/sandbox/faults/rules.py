@@ -12,7 +12,7 @@ from prefect_seedance.sandbox.clock import now
 from prefect_seedance.sandbox.faults.fault import Fault
 from prefect_seedance.sandbox.generation import Generation
 
-Kind = Literal["submit", "status", "file", "generation", "callback"]
+Kind = Literal["submit", "status", "file", "generation", "callback", "balance"]
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,14 @@ class Subject:
     state: str = "pending"
     age_seconds: float | None = None
     """Seconds since the generation was accepted, if there is one."""
+    model: str = ""
 
     @classmethod
     def of(cls, kind: Kind, generation: Generation | None) -> Self:
         """Describe a generation, if there is one."""
         if generation is None:
             return cls(kind)
-        return cls(kind, generation.prompt, generation.state, generation.age_seconds)
+        return cls(kind, generation.prompt, generation.state, generation.age_seconds, generation.model)
 
 
 class Selector(BaseModel):
@@ -46,6 +47,7 @@ class Selector(BaseModel):
             "of a generation, or its callback."
         ),
     ]
+    model: Annotated[str, Field(description="Id of the model. Default: any model.")] = ""
     clip: Annotated[str, Field(description="Text that the clip's prompt contains. Default: any prompt.")] = ""
     state: Annotated[
         Literal["pending", "processing", "success", "failed"] | None,
@@ -86,11 +88,12 @@ class Selector(BaseModel):
         return self
 
     def matches(self, subject: Subject, *, started_at: float) -> bool:
-        """Return whether kind, clip, state and time match."""
+        """Return whether kind, model, clip, state and time match."""
         age = now() - started_at if self.since == "start" else subject.age_seconds
         return (
             subject.kind == self.kind
             and self.clip in subject.clip
+            and self.model in ("", subject.model)
             and self.state in (None, subject.state)
             and age is not None
             and self.after_seconds <= age < (self.until_seconds or float("inf"))

@@ -15,7 +15,16 @@ from prefect_seedance.sandbox.faults.generations import (
     Twice,
     TwoUrls,
 )
-from prefect_seedance.sandbox.faults.responses import Answer, Drop, Garbage, Hang, HiddenCode, Slow
+from prefect_seedance.sandbox.faults.responses import (
+    Amount,
+    AnnounceEnd,
+    Answer,
+    Drop,
+    Garbage,
+    Hang,
+    HiddenCode,
+    Slow,
+)
 from prefect_seedance.sandbox.faults.rules import Kind
 from prefect_seedance.sandbox.faults.status_data import BrokenResult, NoUrls, NullData, StepBack, UnknownState
 from prefect_seedance.sandbox.faults.submissions import (
@@ -41,7 +50,12 @@ from prefect_seedance.sandbox.faults.transfers import (
 
 _ANY_REQUEST: Mapping[str, type[Fault]] = {"drop": Drop, "hang": Hang, "slow": Slow, "answer": Answer}
 
-_ANY_API_REQUEST: Mapping[str, type[Fault]] = {**_ANY_REQUEST, "hidden-code": HiddenCode, "garbage": Garbage}
+_ANY_API_REQUEST: Mapping[str, type[Fault]] = {
+    **_ANY_REQUEST,
+    "hidden-code": HiddenCode,
+    "garbage": Garbage,
+    "announce-end": AnnounceEnd,
+}
 
 FAULTS: Mapping[Kind, Mapping[str, type[Fault]]] = {
     "submit": {
@@ -74,6 +88,7 @@ FAULTS: Mapping[Kind, Mapping[str, type[Fault]]] = {
         "huge": Huge,
         "no-range": NoRange,
     },
+    "balance": {**_ANY_API_REQUEST, "amount": Amount},
     "generation": {"fail": Fail, "take-longer": TakeLonger, "never-end": NeverEnd, "two-urls": TwoUrls},
     "callback": {
         "never": Never,
