@@ -582,7 +582,9 @@ async def test_content_is_not_money() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [responds(404), responds(410), responds(code=410), responds(code=404)], ids=str
+    "answer",
+    [responds(404), responds(410), responds(code=410), responds(code=404)],
+    ids=["404", "410", "410 in the envelope", "404 in the envelope"],
 )
 async def test_retired_model_stops(answer: Answer) -> None:
     """A model that the API does not know is asked for once; the message names successor and command."""
