@@ -31,9 +31,6 @@ from prefect_seedance.video.boxes import check_boxes
 from prefect_seedance.video.decoding import _Job
 from tests import films
 
-# Threads that other tests have left may draw random numbers, which Hypothesis takes for the strategy's.
-pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module")
-
 FACTOR = int(os.environ.get("FUZZ_FACTOR", "1"))
 """How many times as many examples to try as in `make test`; above 1, they are other ones in each run."""
 
