@@ -8,9 +8,9 @@ import httpx
 
 from prefect_seedance.api.addresses import HostPolicy
 from prefect_seedance.api.resource import fetch
-from prefect_seedance.api.urls import shown_url
+from prefect_seedance.api.urls import is_loopback, shown_url
 from prefect_seedance.clips.image_hosting import ImageHost, hosted_key
-from prefect_seedance.errors import SeedanceError, SetupError
+from prefect_seedance.errors import ConnectionFailedError, SeedanceError, SetupError
 from prefect_seedance.storyboard.image import SourceImage
 
 _SECONDS: Final = 10.0
@@ -34,7 +34,8 @@ async def check_hosting(host: ImageHost, images: Iterable[SourceImage], policy: 
         A warning if the URL cannot be reached from here (the API may still reach it), or an empty string.
 
     Raises:
-        SetupError: If the URL leads to nothing, or to something else.
+        SetupError: If the URL leads to nothing, or to something else, or this machine should serve it and does
+            not.
     """
     image = next((image for image in images if image.is_local), None)
     if image is None or not host.images_url:
@@ -42,6 +43,13 @@ async def check_hosting(host: ImageHost, images: Iterable[SourceImage], policy: 
     url, expected = await host.host(image), await host.store.read(hosted_key(image)) or b""
     try:
         found = await fetch(url, policy=policy, max_bytes=len(expected), timeout_seconds=_SECONDS)
+    except ConnectionFailedError as error:
+        if is_loopback(httpx.URL(url).host):
+            raise SetupError(
+                f"Nothing serves images at {shown_url(host.images_url)} ({error}), so nothing was spent. Start "
+                f"`prefect-seedance serve-images {host.store.name}`, or correct --images-url"
+            ) from error
+        return _unknown(url, str(error))
     except SeedanceError as error:
         return _unknown(url, str(error))
     if found.status_code in _GONE or (found.is_success and found.content != expected):

@@ -91,6 +91,7 @@ def make(archive: Path, sandbox: Sandbox) -> Make:
                 archive=str(at),
                 credentials=account,
                 waiting=waiting.model_copy(update={"callback_url": receiver.url if receiver else ""}),
+                on_incomplete="return",
             )
 
         return asyncio.run(calls())

@@ -179,10 +179,16 @@ async def test_compares_hosted_image(board: Path, settings: RunSettings, other_h
 
 async def test_unreachable_images_url_warns(board: Path, settings: RunSettings) -> None:
     """If this machine cannot reach the public URL, the API may still reach it, so the run continues."""
-    prepared = await prepare(board, replace(settings, hosting=Hosting(images_url="http://127.0.0.1:9")))
+    prepared = await prepare(board, replace(settings, hosting=Hosting(images_url="http://images.invalid")))
 
     assert "cannot be fetched from here (" in prepared.warning
     assert "check --images-url" in prepared.warning
+
+
+async def test_stopped_image_server_is_an_error(board: Path, settings: RunSettings) -> None:
+    """If nothing listens at a URL of this machine, the error names the command that serves images."""
+    with pytest.raises(SetupError, match=r"Nothing serves images at http://127\.0\.0\.1:9 .*serve-images /"):
+        await prepare(board, replace(settings, hosting=Hosting(images_url="http://127.0.0.1:9")))
 
 
 async def test_images_of_archived_clips_are_not_checked(settings: RunSettings) -> None:
