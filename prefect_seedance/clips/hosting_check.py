@@ -34,8 +34,7 @@ async def check_hosting(host: ImageHost, images: Iterable[SourceImage], policy: 
         A warning if the URL cannot be reached from here (the API may still reach it), or an empty string.
 
     Raises:
-        SetupError: If the URL leads to nothing, or to something else, or this machine should serve it and does
-            not.
+        SetupError: If the URL leads to nothing or to something else, or nothing serves it on this machine.
     """
     image = next((image for image in images if image.is_local), None)
     if image is None or not host.images_url:
@@ -46,8 +45,8 @@ async def check_hosting(host: ImageHost, images: Iterable[SourceImage], policy: 
     except ConnectionFailedError as error:
         if is_loopback(httpx.URL(url).host):
             raise SetupError(
-                f"Nothing serves images at {shown_url(host.images_url)} ({error}), so nothing was spent. Start "
-                f"`prefect-seedance serve-images {host.store.name}`, or correct --images-url"
+                f"Nothing serves images at {shown_url(host.images_url)} ({error}), so nothing was spent. "
+                f"Start `prefect-seedance serve-images {host.store.name}`, or correct --images-url"
             ) from error
         return _unknown(url, str(error))
     except SeedanceError as error:
