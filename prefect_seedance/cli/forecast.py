@@ -219,7 +219,10 @@ def notices(planned: Plan) -> Iterator[str]:
         can = facts_of(model)
         if can.retired_after is None:
             continue
-        notice = f"The API may stop serving {model}, whose end was announced for {can.retired_after}."
+        notice = (
+            f"{model} was announced to end on {can.retired_after}. As long as this API serves it, runs make "
+            "clips; a run that finds it retired buys nothing."
+        )
         if can.successor:
             notice += f" To see what its successor would change, add --model {can.successor}."
         yield notice

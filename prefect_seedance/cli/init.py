@@ -12,7 +12,8 @@ from rich.text import Text
 
 from prefect_seedance.cli.options import PLAIN
 from prefect_seedance.cli.printing import command, program, show
-from prefect_seedance.errors import SetupError
+from prefect_seedance.errors import SeedanceError, SetupError
+from prefect_seedance.storyboard.folder import in_order, list_folder
 
 app = App(
     name="init",
@@ -23,8 +24,8 @@ app = App(
 
 _TITLE: Final = "My first film"
 _PROMPT: Final = "slow dolly in over a misty harbour at dawn, boats rocking, gulls crying"
-_DEFAULTS: Final = {"duration": 4, "resolution": "480p", "aspect_ratio": "16:9"}
-_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+_DEFAULTS: Final = {"duration": 4, "resolution": "480p", "aspect_ratio": "16:9", "sound": True}
+_NONE: Final = "none"
 _MIN_IMAGES: Final = 2
 """A clip leads from one image to the next."""
 
@@ -45,13 +46,9 @@ def init(
     path = Path(file)
     if path.exists():
         raise SetupError(f"{file} exists; give the name of another file")
-    images = images or _answer("Your images: a folder, https URLs, or none", default="none")
-    sources = [] if images == "none" else _sources(images, beside=path)
-    content = _storyboard(
-        sources,
-        title=title or _answer("Title", default=_TITLE),
-        prompt=prompt or _answer("What happens", default=_PROMPT),
-    )
+    title = title or _answer("Title", default=_TITLE)
+    sources = _sources(images, beside=path) if images else _ask_for_sources(beside=path)
+    content = _storyboard(sources, title=title, prompt=prompt or _answer("What happens", default=_PROMPT))
     try:
         path.write_text(yaml.safe_dump(content, allow_unicode=True, sort_keys=False), encoding="utf-8")
     except OSError as error:
@@ -68,19 +65,31 @@ def _answer(question: str, *, default: str) -> str:
     return input(f"{question} [{default}]: ").strip() or default
 
 
+def _ask_for_sources(*, beside: Path) -> Sequence[str]:
+    """Ask for the images until the answer is right."""
+    while (images := _answer("Your images: a folder, https URLs, or none", default=_NONE)) != _NONE:
+        try:
+            return _sources(images, beside=beside)
+        except SeedanceError as error:
+            show(str(error))
+    return []
+
+
 def _sources(images: str, *, beside: Path) -> Sequence[str]:
-    """Return the images as a storyboard names them.
+    """Return the images as a storyboard names them, in the order of a folder that is one.
 
     Raises:
         SetupError: There are fewer than two.
+        StoryboardError: There is no such folder.
     """
+    if images == _NONE:
+        return []
     if "://" in images:
         found = images.split()
     else:
-        folder = Path(images).expanduser()
-        files = sorted(folder.iterdir()) if folder.is_dir() else []
-        paths = [file.absolute() for file in files if file.suffix.lower() in _SUFFIXES]
+        folder = list_folder(Path(images).expanduser())
         root = beside.absolute().parent
+        paths = [Path(images).expanduser().absolute() / name for name in in_order(folder.images)]
         found = [(path.relative_to(root) if path.is_relative_to(root) else path).as_posix() for path in paths]
     if len(found) < _MIN_IMAGES:
         raise SetupError(
@@ -91,7 +100,7 @@ def _sources(images: str, *, beside: Path) -> Sequence[str]:
 
 def _storyboard(sources: Sequence[str], *, title: str, prompt: str) -> Mapping[str, object]:
     if not sources:
-        return {"title": title, "defaults": {**_DEFAULTS, "sound": True}, "clips": [{"prompt": prompt}]}
+        return {"title": title, "defaults": _DEFAULTS, "clips": [{"prompt": prompt}]}
     fit = {} if "://" in sources[0] else {"fit": "crop"}
     shots = [{"image": source, "prompt": prompt} for source in sources[:-1]]
     return {"title": title, "defaults": {**_DEFAULTS, **fit}, "shots": [*shots, {"image": sources[-1]}]}

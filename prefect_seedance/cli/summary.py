@@ -18,9 +18,6 @@ _MOST_REMARKS = 20
 _OTHER_COLUMNS = 84
 """Columns for number, status and file beside a clip's name."""
 
-_FILE_COLUMNS = 100
-"""A narrower terminal has no room for files, unless nothing else says where they are."""
-
 _STATUS_COLUMNS = 22
 """Columns for number and status beside a clip's name."""
 
@@ -62,7 +59,7 @@ def summary(manifest: Manifest, *, again: str, width: int) -> Iterator[Renderabl
 
 def _table(manifest: Manifest, *, width: int) -> RenderableType:
     """Return a table of the clips, without files where their names say the same as the table."""
-    folder = manifest.clips_folder if width < _FILE_COLUMNS else None
+    folder = manifest.clips_folder
     table = grid("#", "clip", "status", *(() if folder else ("file",)))
     table.columns[0].justify = "right"
     other = _STATUS_COLUMNS if folder else _OTHER_COLUMNS

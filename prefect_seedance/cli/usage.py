@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 
 from cyclopts import (
     CoercionError,
@@ -22,11 +23,16 @@ _PHRASES = {
     "path_not_file": "must be an existing file",
     "int_parsing": "must be a whole number",
     "float_parsing": "must be a number",
-    "decimal_parsing": "must be a number",
+    "decimal_parsing": "must be a number such as 0.05",
 }
 """Pydantic's errors, in words for people at a command line."""
 
-_TYPES: Mapping[object, str] = {int: "a whole number", float: "a number", bool: "yes or no"}
+_TYPES: Mapping[object, str] = {
+    int: "a whole number",
+    float: "a number",
+    Decimal: "a number such as 0.05",
+    bool: "yes or no",
+}
 
 
 def usage_message(error: CycloptsError, commands: Sequence[str]) -> str:

@@ -1,5 +1,6 @@
 """Find the images in a folder."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -66,6 +67,16 @@ def list_folder(folder: Path) -> Folder:
             f"{folder} cannot be listed ({error.strerror}); name a folder of images"
         ) from error
     return _sorted_out(folder, {name: _local_kind(folder / name) for name in names})
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Sort names in natural order: ``2.png`` before ``10.png``, and upper case beside lower case."""
+    return sorted(names, key=_natural_key)
+
+
+def _natural_key(name: str) -> tuple[list[str | int], str]:
+    parts = re.split(r"(\d+)", name.casefold())
+    return [int(part) if part.isdecimal() else part for part in parts], name
 
 
 async def list_stored(location: Location, names: Iterable[str], *, objects: Objects) -> Folder:

@@ -1,7 +1,6 @@
 """Load a storyboard from a file, a folder of images, a URL or a stored object."""
 
 import asyncio
-import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -21,7 +20,7 @@ from prefect_seedance.storage.names import composed
 from prefect_seedance.storage.objects import Objects, Opener
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.document import MAX_DOCUMENT_BYTES, Document
-from prefect_seedance.storyboard.folder import Folder, list_folder, list_stored
+from prefect_seedance.storyboard.folder import Folder, in_order, list_folder, list_stored
 from prefect_seedance.storyboard.image_inspection import check_size
 from prefect_seedance.storyboard.parser import ParsedStoryboard, parse_storyboard
 from prefect_seedance.storyboard.schema import ClipList, Storyboard
@@ -159,7 +158,7 @@ def document_from_folder(folder: Folder, *, defaults: Mapping[str, object]) -> D
     Raises:
         StoryboardError: There are no images, a name is not valid UTF-8, or there is no prompt.
     """
-    place, images = folder.place, sorted(folder.images, key=_natural_key)
+    place, images = folder.place, in_order(folder.images)
     if not images:
         found = f"; {note}" if (note := folder.note) else ""
         raise StoryboardError(f"{place} contains no images; add two or more{found}")
@@ -173,8 +172,3 @@ def document_from_folder(folder: Folder, *, defaults: Mapping[str, object]) -> D
         "shots": [{"image": name} for name in images],
     }
     return Document.inline(storyboard, name=place.name, folder=place, note=folder.note, is_folder=True)
-
-
-def _natural_key(name: str) -> tuple[list[str | int], str]:
-    parts = re.split(r"(\d+)", name.casefold())
-    return [int(part) if part.isdecimal() else part for part in parts], name

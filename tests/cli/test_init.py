@@ -68,7 +68,7 @@ def test_urls_become_shots(run_json: Run, capsys: pytest.CaptureFixture[str]) ->
     ("words", "expected"),
     [
         (["init", "taken.yaml"], "taken.yaml exists"),
-        (["init", "--images", "nowhere"], "There are 0 images in 'nowhere'"),
+        (["init", "--images", "nowhere"], "nowhere cannot be listed"),
         (["init", "nowhere/board.yaml"], "nowhere/board.yaml cannot be written"),
     ],
     ids=["file", "images", "folder"],
@@ -85,10 +85,10 @@ def test_mistake_writes_nothing(words: list[str], expected: str, capsys: pytest.
 
 
 def test_asks_at_a_terminal(tmp_path: Path) -> None:
-    """At a terminal it asks, and an empty answer takes the default."""
+    """At a terminal it asks, again after a mistake, and an empty answer takes the default."""
     master, slave = pty.openpty()
     command = [sys.executable, "-c", _PROGRAM, "init"]
-    os.write(master, b"\nHarbour\n\n")
+    os.write(master, b"Harbour\nnowhere\n\n\n")
 
     done = subprocess.run(
         command,
@@ -102,5 +102,6 @@ def test_asks_at_a_terminal(tmp_path: Path) -> None:
 
     os.close(slave)
     os.close(master)
-    assert "Title [My first film]: " in done.stdout
+    assert done.stdout.startswith("Title [My first film]: Your images: ")
+    assert "nowhere cannot be listed" in done.stdout
     assert "title: Harbour\n" in (tmp_path / "storyboard.yaml").read_text(encoding="utf-8")

@@ -74,9 +74,12 @@ def test_pipe_gets_lines(
     assert (steps[0], steps[-1]) == ("submitting", "made")
     assert "processing" in steps
     assert run.stdout.startswith("Test board\n")
-    files = re.findall(r"clips/\S+\.mp4", run.stdout)
-    assert len(files) == 2
-    assert all((archive / file).is_file() for file in files)
+    folder = re.search(r"^Clips +(\S+)/$", run.stdout, re.MULTILINE)
+    assert folder
+    assert sorted(path.name for path in Path(folder[1]).iterdir()) == [
+        "01 dawn → noon.mp4",
+        "02 noon → dusk.mp4",
+    ]
     assert f"Manifest  {archive}/productions/test-board/manifest.json" in run.stdout
 
 
