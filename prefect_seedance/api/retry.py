@@ -7,6 +7,9 @@ from typing import TypeVar
 import tenacity
 
 from prefect_seedance.api.lane import Lane
+from prefect_seedance.printable import get_logger
+
+_log = get_logger(__name__)
 
 _T = TypeVar("_T")
 
@@ -28,6 +31,12 @@ async def retry(
         wait=lambda state: max(lane.pause_seconds, jittered(state)),
         stop=lambda state: clock() + state.upcoming_sleep >= latest,
         sleep=sleep,
+        before_sleep=_note,
         reraise=True,
     )
     return await tries(send)
+
+
+def _note(state: tenacity.RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    _log.debug("%s; again in %.1f s", error, state.upcoming_sleep)

@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import ssl
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -11,6 +12,9 @@ import httpx
 
 from prefect_seedance.api.bodies import read_body
 from prefect_seedance.errors import ConnectionFailedError, NoAnswerError, SeedanceError
+from prefect_seedance.printable import get_logger
+
+_log = get_logger(__name__)
 
 CONNECT_SECONDS = 10.0
 
@@ -47,7 +51,7 @@ async def exchange(http: httpx.AsyncClient, request: httpx.Request) -> httpx.Res
         ConnectionFailedError: If the API could not be reached.
         NoAnswerError: If no response of at most `MAX_ANSWER_BYTES` arrived within the client's read timeout.
     """
-    action = f"{request.method} {request.url}"
+    action, began_at = f"{request.method} {request.url}", time.monotonic()
     with translated_errors(action):
         async with asyncio.timeout(http.timeout.read):
             response = await http.send(request, stream=True)
@@ -55,6 +59,7 @@ async def exchange(http: httpx.AsyncClient, request: httpx.Request) -> httpx.Res
                 content = await read_body(response, max_bytes=MAX_ANSWER_BYTES)
             finally:
                 await response.aclose()
+    _log.debug("%s: %d after %.1f s", action, response.status_code, time.monotonic() - began_at)
     if len(content) > MAX_ANSWER_BYTES:
         raise NoAnswerError(f"{action}: the answer is larger than {MAX_ANSWER_BYTES:,} bytes")
     headers = httpx.Headers(response.headers)

@@ -14,7 +14,7 @@ from rich.text import Text
 from prefect_seedance.cli.archives import open_archive
 from prefect_seedance.cli.options import PLAIN, Account, Archive, Verbose
 from prefect_seedance.cli.printing import show
-from prefect_seedance.cli.produce import configure_prefect
+from prefect_seedance.cli.produce import configure_logs
 from prefect_seedance.clips.records import Attempt
 from prefect_seedance.errors import SetupError
 from prefect_seedance.receiver import Receiver, create_app
@@ -42,7 +42,7 @@ def callbacks(
     verbose: Verbose = False,
 ) -> int:
     """Receive callbacks until stopped, and print the outcome of each generation."""
-    configure_prefect(verbose=verbose)
+    configure_logs(verbose=verbose)
     output = _Output(json=json)
     receiver, store = asyncio.run(_open(archive, account, output))
 

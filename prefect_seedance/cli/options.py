@@ -53,7 +53,13 @@ AllowHost = Annotated[
     options.AllowHosts, Parameter(help=f"{help_text(options.AllowHosts)} Repeat the option for each host.")
 ]
 Json = Annotated[bool, Parameter(help="Print the result as one JSON object.")]
-Verbose = Annotated[bool, Parameter(help="Show Prefect's logs, and the traceback of an unexpected error.")]
+Verbose = Annotated[
+    bool,
+    Parameter(
+        help="Show the requests to the API, why they are repeated, Prefect's logs, and the traceback of an "
+        "unexpected error."
+    ),
+]
 
 _CLIPS = Group("Clips", sort_key=1)
 _ACCOUNT = Group("Account", sort_key=2)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json as jsons
+import logging
 import os
 import shlex
 import signal
@@ -44,7 +45,6 @@ _QUIET: Final[Mapping[str, str]] = {
 }
 """Prefect's own lines would mix with ours; its server receives them all the same."""
 
-_LOUD: Final[Mapping[str, str]] = {"PREFECT_LOGGING_LEVEL": "DEBUG"}
 _NOT_TRACKED: Final[Mapping[str, str]] = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
 
 
@@ -65,7 +65,7 @@ def produce(
 ) -> int:
     """Make the missing clips, show the progress, and return the exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    configure_prefect(verbose=verbose)
+    configure_logs(verbose=verbose)
     began_at = datetime.now(UTC)
     prepared = asyncio.run(_prepare(storyboard, archive, name, options))
     if prepared.warning:
@@ -82,11 +82,20 @@ def produce(
     return ExitCode[manifest.verdict.name]
 
 
-def configure_prefect(*, verbose: bool) -> None:
-    """Configure Prefect's logging before it is loaded; settings of the user take precedence."""
-    for name, value in {**_NOT_TRACKED, **(_LOUD if verbose else _QUIET)}.items():
+def configure_logs(*, verbose: bool) -> None:
+    """Print the requests and Prefect's logs, or neither; settings of the user take precedence.
+
+    Prefect reads its settings when it is loaded, which is later.
+    """
+    for name, value in {**_NOT_TRACKED, **({} if verbose else _QUIET)}.items():
         os.environ.setdefault(name, value)
-    if not verbose and not sys.warnoptions:
+    if verbose:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))
+        ours = logging.getLogger("prefect_seedance")
+        ours.handlers[:] = [handler]
+        ours.setLevel(logging.DEBUG)
+    elif not sys.warnoptions:
         warnings.simplefilter("ignore")
 
 

@@ -1,14 +1,16 @@
 """The command that makes a production, as far as it goes in this process."""
 
 import json
+import logging
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from prefect_seedance.cli import main
-from prefect_seedance.cli.produce import configure_prefect
+from prefect_seedance.cli.produce import configure_logs
 from tests.cli.conftest import Run
 from tests.processes import Sandbox
 
@@ -133,17 +135,32 @@ def test_shows_unstored_manifest(
     assert sandbox.totals()["accepted"] == 2
 
 
-@pytest.mark.parametrize(("verbose", "level"), [(False, None), (True, "DEBUG")], ids=["quiet", "verbose"])
-def test_user_settings_take_precedence(
-    verbose: bool,  # noqa: FBT001  # a column of the table
-    level: str | None,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_user_settings_take_precedence(monkeypatch: pytest.MonkeyPatch) -> None:
     """Prefect's logging is configured only where the user has not done so."""
     monkeypatch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "true")
-    monkeypatch.delenv("PREFECT_LOGGING_LEVEL", raising=False)
+    monkeypatch.setenv("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "INFO")
 
-    configure_prefect(verbose=verbose)
+    configure_logs(verbose=False)
 
     assert os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] == "true"
-    assert os.environ.get("PREFECT_LOGGING_LEVEL") == level
+    assert os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] == "INFO"
+
+
+def test_verbose_shows_requests(
+    words: tuple[object, ...],
+    sandbox: Sandbox,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With --verbose, each request is a line with its status, and a repeated one has the reason."""
+    log = logging.getLogger("prefect_seedance")
+    monkeypatch.setattr(log, "handlers", [])
+    monkeypatch.setattr(log, "level", log.level)
+    sandbox.faults({"kind": "submit", "fault": "answer", "status": 429, "times": 1})
+
+    assert main([*map(str, words), "--verbose"]) == 0
+
+    error = capsys.readouterr().err
+    assert re.search(r"^\d\d:\d\d:\d\d  POST http://\S+: 200 after \d\.\d s$", error, re.MULTILINE)
+    assert re.search(r"429: .*; again in \d+\.\d s$", error, re.MULTILINE)
+    assert sandbox.key not in error
