@@ -61,9 +61,11 @@ RULES = (
         "clips/purchase",
         "        attempt = await self._claim()\n"
         "        if attempt is None:\n            return None\n        try:\n"
-        "            generation_id = await self.client.submit(self.request, permit=permit)\n",
+        "            generation_id = await self.client.submit("
+        "self.request, model=self.intent.model, permit=permit)\n",
         "        attempt = Attempt(intent=self.intent)\n        try:\n"
-        "            generation_id = await self.client.submit(self.request, permit=permit)\n"
+        "            generation_id = await self.client.submit("
+        "self.request, model=self.intent.model, permit=permit)\n"
         "            await self._claim()\n",
     ),
     Rule(
@@ -177,13 +179,15 @@ RULES = (
     Rule(
         "a video is verified before it is stored",
         "clips/archive",
-        "        sources = Sources(client=self.client, downloader=self.downloader, decode=self._probe)\n",
-        "        async def decode(file: BinaryIO) -> VideoFacts:\n"
+        "        sources = Sources(\n            client=self.client,\n"
+        "            downloader=self.downloader,\n            decode=partial(self._decode, attempt),\n",
+        "        async def decode(file: BinaryIO) -> Examination:\n"
         "            file.seek(0)\n"
         "            sha256 = __import__('hashlib').sha256(file.read()).hexdigest()\n"
-        "            await self._store(attempt.intent.fingerprint, file, sha256=sha256)\n"
-        "            return await self._probe(file)\n\n"
-        "        sources = Sources(client=self.client, downloader=self.downloader, decode=decode)\n",
+        "            await self._store(attempt.intent.fingerprint, file, sha256=sha256, name='')\n"
+        "            return await self._decode(attempt, file)\n\n"
+        "        sources = Sources(\n            client=self.client,\n"
+        "            downloader=self.downloader,\n            decode=decode,\n",
     ),
     Rule(
         "every link of a paid video is tried",
@@ -200,7 +204,7 @@ RULES = (
     Rule(
         "a video is stored before its record",
         "clips/archive",
-        "            await self._store(intent.fingerprint, file, sha256=sha256)\n",
+        "            await self._store(intent.fingerprint, file, sha256=sha256, name=intent.name)\n",
         "",
     ),
     Rule(

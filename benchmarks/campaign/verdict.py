@@ -12,10 +12,11 @@ from benchmarks.campaign.stage import Stage
 from prefect_seedance.video.probe import probe
 
 _KNOWN_KEYS = re.compile(
-    r"clips/[0-9a-f]{32}/(attempt-\d{3}/(intent|called|(late-)?(accepted|outcome))\.json|clip\.json|refused\.mp4"
+    r"clips/[0-9a-f]{32}/(attempt-\d{3}/(intent|called|no-answer|(late-)?(accepted|outcome))\.json|clip\.json|refused\.mp4"
     r"|(clip|look|still)-[0-9a-f]{12}(-(start|middle|end))?\.(mp4|json|jpg))"
     r"|images/[0-9a-f]{64}\.png"
-    r"|productions/[a-z0-9-]+/((storyboard|manifest|film)\.json|film(-[0-9a-f]{12})?\.mp4"
+    r"|productions/[a-z0-9-]+/((storyboard|manifest|film|report)\.json|film(-[0-9a-f]{12})?\.mp4"
+    r"|clips/\d+ [^/]+\.mp4"
     r"|report\.html|contact-sheet\.jpg|bought/[0-9a-f]{32})"
 )
 

@@ -33,6 +33,8 @@ _READY_SECONDS = 5.0
 _READY_VALID_SECONDS = 10.0
 """How long a check of the archive counts: anyone may request one, and each writes an object."""
 
+_WARN_EVERY_SECONDS = 60.0
+
 _READY_KEY = "probes/ready"
 
 
@@ -63,6 +65,7 @@ class Receiver:
         self._exits = AsyncExitStack()
         self._checking = asyncio.Lock()
         self._check_again_at = 0.0
+        self._quiet_until = 0.0
         self._is_ready = False
 
     async def __aenter__(self) -> Self:
@@ -98,13 +101,21 @@ class Receiver:
                 generation_id = await _generation_id(request)
         except (TimeoutError, ClientDisconnect):
             return Response(status_code=408)
-        if not generation_id:
+        if not generation_id and self._may_warn():
             _log.warning(
                 "A callback has no generation's id that can be read (Content-Type %s, Content-Encoding %s); "
                 "it is answered with 503, so that it is delivered again",
                 *(request.headers.get(name, "none") for name in ("Content-Type", "Content-Encoding")),
             )
         return Response(status_code=await self._receive(ref, generation_id))
+
+    def _may_warn(self) -> bool:
+        """Return whether a minute has passed since the last warning, so that many posts fill no log."""
+        now = asyncio.get_running_loop().time()
+        if now < self._quiet_until:
+            return False
+        self._quiet_until = now + _WARN_EVERY_SECONDS
+        return True
 
     async def _receive(self, ref: AttemptRef, generation_id: str | None) -> int:
         """Follow a callback, after storing it if it has an id, and return the status of the response."""

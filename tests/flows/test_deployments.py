@@ -118,9 +118,9 @@ def test_schedule_is_inactive(deployed: Deployed, api: Api, name: str, source: s
             id="misspelt",
         ),
         pytest.param(
-            {"shots": [{"image": "https://cdn/a.png", "duration": 5}]},
-            "storyboard.shots[0].duration",
-            "5 is not one of [4, 8, 12]",
+            {"shots": [{"image": "https://cdn/a.png", "fit": "stretch"}]},
+            "storyboard.shots[0].fit",
+            "'stretch' is not one of",
             id="not offered",
         ),
         pytest.param(7, "storyboard", "not valid", id="neither path nor object"),

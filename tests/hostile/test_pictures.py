@@ -133,7 +133,7 @@ def test_pipe_ends_command(name: str, tmp_path: Path, capsys: pytest.CaptureFixt
 def test_warnings_are_not_shown(tmp_path: Path) -> None:
     """A library's warning about a picture does not reach the screen."""
     metadata = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x02\0\x06\0\x06\0\0\0\0"
-    Image.new("RGB", (64, 36)).save(tmp_path / "shot.jpg", exif=metadata)
+    Image.new("RGB", (1440, 1440)).save(tmp_path / "shot.jpg", exif=metadata)
     board = tmp_path / "board.yaml"
     board.write_text("shots: [{image: shot.jpg, prompt: waves}, {image: shot.jpg}]", encoding="utf-8")
     command = [str(BIN / "prefect-seedance"), "plan", str(board)]

@@ -155,12 +155,14 @@ def test_key_stays_hidden(
     )
 
     database = prefect_server_home / "prefect.db"
-    _wait_for_rows(database, b"seedance.clip.archived", b"seedance-by-block-manifest", b"produce refused")
+    _wait_for_rows(database, b"seedance.clip.archived", b"seedance-by-block-manifest")
     results = list((tmp_path / "loud" / "storage").iterdir())
     assert "1 unresolved, 1 made" in outputs[0]
     assert "401" in outputs[1]
     assert "Connect" in outputs[2]
-    assert all("send_request_headers" in text for text in outputs)
+    assert all(
+        "send_request_headers" in text for text in (outputs[0], outputs[2])
+    )  # the other needs no Prefect
     assert results
     places: list[Path | bytes | str] = [archive, tmp_path, prefect_server_home, *outputs]
     places.append(json.dumps(sandbox.books()))
