@@ -1,8 +1,10 @@
 """The forecast of a run, which costs nothing."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import threading
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -149,3 +151,30 @@ def test_creates_no_folder(board: Path, tmp_path: Path, run_json: Run) -> None:
 
 async def _record(record: Record, archive: Path, clip: PlannedClip) -> None:
     await record(Store.open(str(archive)), clip)
+
+
+@pytest.fixture
+def studio(tmp_path: Path) -> Iterator[str]:
+    """Serve a list of clips on this machine, and return its URL."""
+    (tmp_path / "board.yaml").write_text("clips: [{prompt: waves at dawn}]", encoding="utf-8")
+    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield f"http://localhost:{server.server_port}/board.yaml"
+        server.shutdown()
+
+
+@pytest.mark.parametrize(("options", "code"), [((), 2), (("--allow-host", "localhost"), 0)])
+def test_internal_host_is_a_choice(
+    options: tuple[str, ...],
+    code: int,
+    studio: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A storyboard is read from a host that is not public only if its name is given."""
+    monkeypatch.delenv("SEEDANCE_BASE_URL", raising=False)
+
+    assert main(["plan", studio, *options]) == code
+
+    assert ("not a public host" in capsys.readouterr().err) == (code == 2)
