@@ -75,7 +75,7 @@ async def prepare(
 ) -> Prepared:
     """Load and plan a production, and check account, decoders, temporary folder, archive and images.
 
-    It spends nothing and stores nothing but a probe, which it deletes.
+    It spends nothing. It stores a probe, which it deletes, and one image if local images have a public URL.
 
     Raises:
         StoryboardError: If the storyboard has mistakes.
