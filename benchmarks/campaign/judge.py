@@ -61,8 +61,9 @@ def _milliseconds(time: str) -> int:
 
 def _known(stage: Stage, production: Production, ended: Sequence[Run]) -> Iterator[str]:
     """Check that each generation is in ledger or log, or that its attempt is open, even after a kill."""
-    known, logs = set(production.archive.accepted()), "".join(run.output for run in ended)
     open_prompts = {intent["name"] for intent in production.archive.open_intents()}
+    # Only then: a receiver may record the acceptance of an open attempt at any time.
+    known, logs = set(production.archive.accepted()), "".join(run.output for run in ended)
     for each in stage.books()["generations"]:
         task_id, prompt = each["taskId"], each["prompt"]
         if task_id not in known and task_id not in logs and prompt not in open_prompts:
