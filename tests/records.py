@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from prefect_seedance.api.models import DEFAULT_MODEL
-from prefect_seedance.api.wire import GenerateRequest
+from prefect_seedance.api.wire import ClipSettings, GenerateRequest
 from prefect_seedance.clips.archive import Clip
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.records import Attempt, Intent, Outcome, Result
@@ -32,6 +32,18 @@ FACTS = VideoFacts(
     frames=96,
     video_codec="h264",
 )
+
+
+def planned_clip(number: int = 1) -> PlannedClip:
+    """Return a clip from text, as planned."""
+    return PlannedClip(
+        name=f"clip {number}",
+        prompt="waves",
+        images=(),
+        settings=ClipSettings(),
+        number=number,
+        fingerprint=f"{number:032}",
+    )
 
 
 def request_of(clip: PlannedClip) -> GenerateRequest:

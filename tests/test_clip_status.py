@@ -11,7 +11,6 @@ from typing import get_type_hints
 
 import pytest
 
-from prefect_seedance.api.wire import ClipSettings
 from prefect_seedance.cli import ledger as ledger_command
 from prefect_seedance.cli import main
 from prefect_seedance.cli.forecast import Action, action_for
@@ -23,12 +22,12 @@ from prefect_seedance.production.progress import Progress
 from prefect_seedance.report.manifest import Entry, Manifest, read_manifest, record, status_of
 from prefect_seedance.report.render import render_report
 from prefect_seedance.storage.store import Store
-from prefect_seedance.storyboard.plan import PlannedClip
 from tests.processes import ROOT
 from tests.records import (
     FAILED,
     SUCCEEDED,
     manifest_of,
+    planned_clip,
     record_archived,
     record_in_flight,
     record_outcome,
@@ -38,29 +37,20 @@ from tests.records import (
 OLD_ARCHIVE = ROOT / "tests/data/archive-0.1/archive"
 
 
-def clip(number: int) -> PlannedClip:
-    return PlannedClip(
-        name=f"clip {number}",
-        prompt="waves",
-        images=(),
-        settings=ClipSettings(),
-        number=number,
-        fingerprint=f"{number:032}",
-    )
-
-
 async def produce(folder: Path) -> Manifest:
     """Record five clips of different statuses, and the manifest of their production."""
     store, entries = Store.open(str(folder)), []
-    await record_archived(store, clip(1))
-    await record_outcome(store, clip(2), FAILED)
-    await record_unresolved(store, clip(3))
-    await record_in_flight(store, clip(4))
-    await record_outcome(store, clip(5), SUCCEEDED)
+    await record_archived(store, planned_clip(1))
+    await record_outcome(store, planned_clip(2), FAILED)
+    await record_unresolved(store, planned_clip(3))
+    await record_in_flight(store, planned_clip(4))
+    await record_outcome(store, planned_clip(5), SUCCEEDED)
     for number in range(1, 6):
-        (history,) = (await clip_histories(store, [clip(number).fingerprint])).values()
+        (history,) = (await clip_histories(store, [planned_clip(number).fingerprint])).values()
         status = ClipStatus.reused if history.clip else status_of(history.decisive, DeadlineError("too late"))
-        entries.append(Entry.of(clip(number), status, attempt=history.decisive, archived=history.clip))
+        entries.append(
+            Entry.of(planned_clip(number), status, attempt=history.decisive, archived=history.clip)
+        )
     manifest = manifest_of(*entries)
     await record(manifest, store)
     return manifest
@@ -94,7 +84,7 @@ def test_places_agree(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
     stored = [str(entry.status) for entry in asyncio.run(_stored(tmp_path)).clips]
     assert stored == ["reused", "failed", "unresolved", "in flight", "not archived"]
-    assert [listed[clip(number).fingerprint] for number in (2, 3, 4, 5)] == stored[1:]
+    assert [listed[planned_clip(number).fingerprint] for number in (2, 3, 4, 5)] == stored[1:]
     assert set(_Statuses(report).found) == set(stored)
 
 
@@ -169,6 +159,6 @@ async def _report(archive: Path, manifest: Manifest) -> str:
 
 async def _actions(archive: Path) -> Mapping[ClipStatus, Action]:
     store = Store.open(str(archive))
-    histories = await clip_histories(store, [clip(number).fingerprint for number in range(1, 6)])
+    histories = await clip_histories(store, [planned_clip(number).fingerprint for number in range(1, 6)])
     assert await Ledger(store).fingerprints()
     return {history.status: action_for(history, RetryPolicy()) for history in histories.values()}

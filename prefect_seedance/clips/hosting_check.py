@@ -16,6 +16,9 @@ from prefect_seedance.storyboard.image import SourceImage
 _SECONDS: Final = 10.0
 """Bound of fetching one image."""
 
+_ALL_SECONDS: Final = 30.0
+"""Bound of checking all URLs. A URL without an answer by then counts as one that may work."""
+
 _AT_ONCE: Final = 8
 
 _GONE: Final = frozenset({httpx.codes.NOT_FOUND, httpx.codes.GONE})
@@ -75,16 +78,25 @@ async def check_again(urls: Sequence[str], policy: HostPolicy) -> None:
     """
     readers = asyncio.Semaphore(_AT_ONCE)
 
-    async def check(url: str) -> None:
+    async def is_gone(url: str) -> bool:
         async with readers:
             try:
                 found = await fetch(url, policy=policy, max_bytes=0, timeout_seconds=_SECONDS)
             except SeedanceError:
-                return  # unknown from here
-        if found.status_code in _GONE:
-            raise SetupError(
-                f"The API could not fetch {shown_url(url)}, and it still answers {found.status_code}, so "
-                "nothing was spent. Correct the image's URL in the storyboard"
-            )
+                return False  # unknown from here
+        return found.status_code in _GONE
 
-    await asyncio.gather(*map(check, dict.fromkeys(urls)))
+    checks = {url: asyncio.create_task(is_gone(url)) for url in urls}
+    if not checks:
+        return
+    try:
+        await asyncio.wait(checks.values(), timeout=_ALL_SECONDS)
+        gone = [url for url, check in checks.items() if check.done() and check.result()]
+    finally:
+        for check in checks.values():
+            check.cancel()
+    if gone:
+        raise SetupError(
+            f"The API could not fetch {shown_url(gone[0])}, and it still leads to nothing, so nothing was "
+            "spent. Correct the image's URL in the storyboard"
+        )

@@ -225,8 +225,7 @@ class SeedanceClip(JobBlock[Clip]):
         run = SeedanceClipRun(fingerprint=clip.fingerprint, settings=prepared.settings)
         if clip.fingerprint in prepared.archived:
             return run
-        for line in prepared.warning.splitlines():
-            warn(line)
+        warn(prepared.warning)
         async with shared_session(run.settings):
             submitting = submit_clip(clip, settings=run.settings, deadline_seconds=self.deadline_seconds)
             await cancel_on_signal(submitting)

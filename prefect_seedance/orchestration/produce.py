@@ -73,31 +73,38 @@ async def produce(
 
     Raises:
         StoryboardError: If the storyboard has mistakes; nothing was spent.
-        SetupError: If the credentials, the archive, the images' hosting or the callbacks are wrong;
-            nothing was spent.
+        SetupError: If account, archive, the images' hosting or the callbacks are wrong; nothing was spent.
         IncompleteError: If clips are missing at the end; the manifest and all finished clips are stored.
     """
 
     async def make() -> Manifest:
-        try:
-            account = await find_credentials(credentials)
-        except SetupError as error:
-            await check_without_account(
-                error, storyboard, archive, loading=loading, open_archive=open_archive
-            )
+        account = await _account(credentials, storyboard, archive, loading)
         settings = RunSettings(
             credentials=account, archive=archive, hosting=hosting, retry=retry, budget=budget, waiting=waiting
         )
         prepared = await prepare(
             storyboard, settings, name=name, loading=loading, output=output, open_archive=open_archive
         )
-        for line in prepared.warning.splitlines():
-            warn(line)
+        warn(prepared.warning)
         return await run_prepared(prepared, on_progress=on_progress)
 
     manifest = await cancel_on_signal(make())
-    raises = on_incomplete == "raise" or (on_incomplete is None and artifacts.in_flow_run())
-    return manifest.raise_for_status(in_flight=not waiting.wait) if raises else manifest
+    if on_incomplete == "raise" or (on_incomplete is None and artifacts.in_flow_run()):
+        manifest.raise_for_status(in_flight=not waiting.wait)
+    return manifest
+
+
+async def _account(
+    credentials: Credentials | str,
+    storyboard: Source | ParsedStoryboard,
+    archive: str | StoredArchive,
+    loading: Loading,
+) -> Credentials:
+    """Return the account; if there is none, raise that together with the mistakes that show without it."""
+    try:
+        return await find_credentials(credentials)
+    except SetupError as error:
+        await check_without_account(error, storyboard, archive, loading=loading, open_archive=open_archive)
 
 
 async def run_prepared(
@@ -117,8 +124,7 @@ async def run_prepared(
         on_progress(progress)
 
     def report_wait(text: str) -> None:
-        if text:
-            warn(text)
+        warn(text)
         on_wait(text)
 
     async with shared_session(settings) as shared:
@@ -133,6 +139,7 @@ async def run_prepared(
 
 
 def warn(text: str) -> None:
-    """Log a warning in the flow run, or in Python's log outside of one."""
+    """Log each line as a warning in the flow run, or in Python's log outside of one."""
     logger = get_run_logger() if artifacts.in_flow_run() else _log
-    logger.warning("%s", text)
+    for line in text.splitlines():
+        logger.warning("%s", line)

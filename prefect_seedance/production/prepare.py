@@ -100,31 +100,11 @@ async def prepare(
     planned = plan(parsed.clips, title=parsed.title, name=name, model=credentials.model)
     planned = await with_former_fingerprints(planned, store)
     known = await _histories(store, planned)
-    billed_seconds = seconds_to_buy(planned, known, settings.retry)
-    refusals = (
-        await other_owner(store, planned, is_named=bool(name)),
-        over_budget(billed_seconds, max_seconds=settings.max_seconds),
-        await _refused_key(credentials) if billed_seconds else None,
-    )
-    if any(refusals):
-        raise SetupError("\n".join(filter(None, refusals)))
+    await _check_purchase(planned, known, settings, store=store, is_named=bool(name))
     archived = {fingerprint: history.clip for fingerprint, history in known.items() if history.clip}
-    host = ImageHost(
-        store=store,
-        objects=Objects(open_archive),
-        images_url=settings.hosting.images_url,
-        lifetime_seconds=settings.hosting.images_lifetime_seconds,
-    )
-    missing = [clip for clip in planned.distinct if clip.fingerprint not in archived]
-    if missing:
+    if len(archived) < len(planned.distinct):
         await store.probe()
-    images = [image for clip in missing for image in clip.sources]
-    warnings = (
-        parsed.note,
-        await host.check(images),
-        await check_hosting(host, images, credentials.host_policy),
-    )
-    await check_again(unfetched_urls(planned, known, settings.retry), credentials.host_policy)
+    warnings = (parsed.note, *await _check_images(planned, known, settings, store, open_archive))
     return Prepared(
         storyboard=parsed,
         plan=planned,
@@ -200,6 +180,51 @@ async def _refused_key(credentials: Credentials) -> str | None:
         except SeedanceError:
             return None  # submitting shows whether the API works
     return None
+
+
+async def _check_purchase(
+    planned: Plan,
+    known: Mapping[str, ClipHistory],
+    settings: RunSettings,
+    *,
+    store: Store,
+    is_named: bool,
+) -> None:
+    """Check the title's folder, the budget, and the key if anything is to be bought.
+
+    Raises:
+        SetupError: With all reasons against the run.
+    """
+    billed_seconds = seconds_to_buy(planned, known, settings.retry)
+    refusals = (
+        await other_owner(store, planned, is_named=is_named),
+        over_budget(billed_seconds, max_seconds=settings.max_seconds),
+        await _refused_key(settings.credentials) if billed_seconds else None,
+    )
+    if any(refusals):
+        raise SetupError("\n".join(filter(None, refusals)))
+
+
+async def _check_images(
+    planned: Plan,
+    known: Mapping[str, ClipHistory],
+    settings: RunSettings,
+    store: Store,
+    open_archive: OpenArchive,
+) -> tuple[str, str]:
+    """Check that the API can fetch the images of the clips that the archive lacks, and return warnings."""
+    host = ImageHost(
+        store=store,
+        objects=Objects(open_archive),
+        images_url=settings.hosting.images_url,
+        lifetime_seconds=settings.hosting.images_lifetime_seconds,
+    )
+    policy = settings.credentials.host_policy
+    images = [
+        image for clip in planned.distinct if not known[clip.fingerprint].clip for image in clip.sources
+    ]
+    await check_again(unfetched_urls(planned, known, settings.retry), policy)
+    return await host.check(images), await check_hosting(host, images, policy)
 
 
 async def _histories(store: Store, planned: Plan) -> Mapping[str, ClipHistory]:

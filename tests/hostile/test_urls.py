@@ -25,10 +25,8 @@ _FORMS = [
 @pytest.mark.parametrize("host", _FORMS)
 async def test_refuses_every_form(host: str, forbidden: Forbidden) -> None:
     """An address that is not public is refused in every form, and nothing connects to it."""
-    with pytest.raises(
-        SeedanceError,
-        match=r"not a public host|not an http\(s\) URL|Name or service not known|cannot be resolved",
-    ):
+    reasons = r"not a public host|not an http\(s\) URL|Name or service not known"
+    with pytest.raises(SeedanceError, match=reasons):
         await fetch(f"http://{host}:{forbidden.port}/", policy=PUBLIC_HOSTS, max_bytes=100, timeout_seconds=5)
 
     assert forbidden.callers == []
@@ -207,4 +205,4 @@ def test_redirect_carries_no_key(produce: Produce, web: Web, forbidden: Forbidde
     run = produce({"moved": {"submit": moved}})
 
     assert run.ended.code == 2
-    assert sum(line.startswith("POST") for line in web.requests) == 1
+    assert [line.split()[0] for line in web.requests] == ["GET", "POST"]  # the balance, then the submission

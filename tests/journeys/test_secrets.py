@@ -135,18 +135,23 @@ def test_key_stays_hidden(
     with temporary_settings({PREFECT_API_URL: prefect_server, PREFECT_HOME: tmp_path / "saving"}):
         block = SeedanceCredentials(api_key=SecretStr(key), base_url=sandbox.url)
         block.save("secrets-journey", overwrite=True)
-    wrong_key = f"sd-{secrets.token_hex(16)}"
+    other_key = f"sd-{secrets.token_hex(16)}"
+    refusing = start_sandbox(api_key=other_key, serve=archive / "images")
+    refusing.faults({"kind": "submit", "fault": "answer", "status": 401})
     produce = (
         sys.executable, "-c", _VERBOSE_COMMAND, "produce", board, "--images-url", sandbox.hosted,
         "--verbose", "--first-poll", 0.3, "--poll-every", 0.2, "--timeout", 3,
     )  # fmt: skip
     refused, unreachable = archive / "refused", archive / "unreachable"
+    for folder in (refused, unreachable):
+        folder.mkdir()
+        (folder / "images").symlink_to(archive / "images")
 
     outputs = run_all(
         ((*produce, "--archive", archive, "--name", "by-block", "--credentials", "secrets-journey"), loud),
         (
             (*produce, "--archive", refused, "--name", "refused"),
-            {**loud, "SEEDANCE_API_KEY": wrong_key, "SEEDANCE_BASE_URL": sandbox.url},
+            {**loud, "SEEDANCE_API_KEY": other_key, "SEEDANCE_BASE_URL": refusing.url},
         ),
         (
             (*produce, "--archive", unreachable, "--name", "unreachable", "--deadline", 5),
@@ -155,17 +160,17 @@ def test_key_stays_hidden(
     )
 
     database = prefect_server_home / "prefect.db"
-    _wait_for_rows(database, b"seedance.clip.archived", b"seedance-by-block-manifest")
+    _wait_for_rows(database, b"seedance.clip.archived", b"seedance-by-block-manifest", b"produce refused")
     results = list((tmp_path / "loud" / "storage").iterdir())
     assert "1 unresolved, 1 made" in outputs[0]
     assert "401" in outputs[1]
     assert "Connect" in outputs[2]
-    assert all("send_request_headers" in text for text in outputs[:2])
+    assert all("send_request_headers" in text for text in outputs)
     assert results
     places: list[Path | bytes | str] = [archive, tmp_path, prefect_server_home, *outputs]
-    places.append(json.dumps(sandbox.books()))
+    places += [json.dumps(sandbox.books()), json.dumps(refusing.books())]
     assert finds(key, *places) == []
-    assert finds(wrong_key, *places) == []
+    assert finds(other_key, *places) == []
 
 
 def test_search_finds_leaks(

@@ -3,27 +3,13 @@
 import pytest
 
 from prefect_seedance import ClipList, ClipSpec
-from prefect_seedance.api.wire import ClipSettings
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.errors import DeadlineError, GenerationFailedError, SubmissionUnresolvedError
 from prefect_seedance.orchestration.states import _title, final_state, flow_run
 from prefect_seedance.report.manifest import Entry
-from prefect_seedance.storyboard.plan import PlannedClip
-from tests.records import archived_clip, manifest_of
+from tests.records import archived_clip, manifest_of, planned_clip
 
-
-def clip(number: int = 1) -> PlannedClip:
-    return PlannedClip(
-        name=f"clip {number}",
-        prompt="waves",
-        images=(),
-        settings=ClipSettings(),
-        number=number,
-        fingerprint=f"{number:032}",
-    )
-
-
-MADE = Entry.of(clip(), ClipStatus.made, archived=archived_clip(clip()), billed_seconds=4)
+MADE = Entry.of(planned_clip(), ClipStatus.made, archived=archived_clip(planned_clip()), billed_seconds=4)
 
 
 def test_complete_production_completes() -> None:
@@ -39,7 +25,9 @@ def test_complete_production_completes() -> None:
 
 def test_generations_in_flight_are_no_failure() -> None:
     """A production with generations in flight is Completed under another name, so that it can run again."""
-    manifest = manifest_of(MADE, Entry.of(clip(2), ClipStatus.in_flight, error=DeadlineError("too late")))
+    manifest = manifest_of(
+        MADE, Entry.of(planned_clip(2), ClipStatus.in_flight, error=DeadlineError("too late"))
+    )
 
     state = final_state(manifest)
 
@@ -58,7 +46,7 @@ def test_generations_in_flight_are_no_failure() -> None:
 )
 def test_failure_has_reasons(status: ClipStatus, error: Exception) -> None:
     """A failed production is Failed, with counts and a reason for each clip, and without data."""
-    state = final_state(manifest_of(MADE, Entry.of(clip(2), status, error=error)))
+    state = final_state(manifest_of(MADE, Entry.of(planned_clip(2), status, error=error)))
 
     assert state.name == "Failed"
     assert state.message == f"Test board: {_counts(status)}; 4 s billed\nclip 2: {error}"
@@ -72,7 +60,7 @@ def _counts(status: ClipStatus) -> str:
 def test_many_reasons_are_cut() -> None:
     """More than ten reasons are counted, because Prefect shows the message in lists."""
     entries = [
-        Entry.of(clip(number), ClipStatus.failed, error=GenerationFailedError(f"clip {number}: no"))
+        Entry.of(planned_clip(number), ClipStatus.failed, error=GenerationFailedError(f"clip {number}: no"))
         for number in range(1, 13)
     ]
 

@@ -207,7 +207,7 @@ async def test_missing_image_is_not_paid_twice(settings: RunSettings, sandbox: S
     await record_outcome(Store.open(str(settings.archive)), clip, outcome)
 
     again = replace(settings, retry=RetryPolicy(retry_failed=True))
-    with pytest.raises(SetupError, match=r"could not fetch .*/lost\.png, and it still answers 404"):
+    with pytest.raises(SetupError, match=r"could not fetch .*/lost\.png, and it still leads to nothing"):
         await prepare(board, again)
     assert (await prepare(board, settings)).warning == ""
 

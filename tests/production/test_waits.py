@@ -7,14 +7,14 @@ import httpx
 import pytest
 
 from prefect_seedance.api.client import SeedanceClient
-from prefect_seedance.api.wire import ClipInput, ClipSettings, GenerateRequest
+from prefect_seedance.api.wire import ClipInput, GenerateRequest
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.clips.poll import Poller
 from prefect_seedance.errors import DeadlineError, NoAnswerError, SeedanceError
 from prefect_seedance.production import waits
 from prefect_seedance.production.slots import RunSlots
 from prefect_seedance.production.waits import Waits
-from prefect_seedance.storyboard.plan import PlannedClip
+from tests.records import planned_clip
 
 REQUEST = GenerateRequest(input=ClipInput(mode="text-to-video", prompt="waves"))
 
@@ -23,17 +23,6 @@ REQUEST = GenerateRequest(input=ClipInput(mode="text-to-video", prompt="waves"))
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waits, "_LOOK_EVERY_SECONDS", 0.01)
     monkeypatch.setattr(waits, "_OVER_AFTER_SECONDS", 0.05)
-
-
-def clip(number: int) -> PlannedClip:
-    return PlannedClip(
-        name=f"clip {number}",
-        prompt="waves",
-        images=(),
-        settings=ClipSettings(),
-        number=number,
-        fingerprint=f"{number:032}",
-    )
 
 
 class Api(httpx.AsyncBaseTransport):
@@ -134,9 +123,9 @@ async def test_healthy_runs_report_nothing() -> None:
 async def test_names_missing_slots() -> None:
     """A clip that waits for one of the account's slots is reported with the limit."""
     async with watched(Api(_limited)) as setup:
-        await setup.waits.slots.take(clip(1))
+        await setup.waits.slots.take(planned_clip(1))
         with pytest.raises(DeadlineError):
-            await setup.waits.slots.take(clip(2))
+            await setup.waits.slots.take(planned_clip(2))
 
         assert (await setup.until(1))[0] == "1 clip waits, because 1 generations may be in flight at a time"
 

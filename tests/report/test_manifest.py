@@ -208,14 +208,7 @@ def test_summary_counts() -> None:
 
 def test_repeated_clip_is_billed_once() -> None:
     """A clip that stands in two places of a film is billed at the first."""
-    again = PlannedClip(
-        name="clouds (2)",
-        prompt="drifting clouds",
-        images=(),
-        settings=ClipSettings(),
-        number=2,
-        fingerprint="f" * 32,
-    )
+    again = PLANNED.model_copy(update={"name": "clouds (2)", "number": 2})
 
     at_second = MADE.at(again)
 
