@@ -44,7 +44,7 @@ release-check: $(INSTALLED)
 	@$(VENV)/bin/python -m tests.release --keep dist
 
 fuzz: $(INSTALLED)
-	@FUZZ_FACTOR=30 $(VENV)/bin/pytest -q tests/hostile/test_fuzz.py
+	@FUZZ_FACTOR=80 $(VENV)/bin/pytest -q tests/hostile/test_fuzz.py
 
 campaign: $(INSTALLED)
 	@$(VENV)/bin/python -m benchmarks.campaign
