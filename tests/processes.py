@@ -1,9 +1,11 @@
 """Processes for end-to-end tests: Prefect's server, the sandbox, an S3 endpoint and the command."""
 
 import contextlib
+import fcntl
 import json
 import os
 import secrets
+import shutil
 import signal
 import socket
 import ssl
@@ -21,12 +23,17 @@ import pytest
 from PIL import Image
 from werkzeug.serving import make_ssl_devcert
 
+from tests.forking import Forked, can_fork
+
 KEY = "sandbox-key-for-journeys"
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).parents[1]
 
 _SERVER_START_SECONDS = 300.0
 """Prefect's server starts in 5 to 20 s, and takes minutes beside many other programs on two cores."""
+
+_HTTP = httpx.Client(timeout=60, limits=httpx.Limits(max_keepalive_connections=0))
+"""Kept for all requests: each new client loads certificates. Of connections it keeps none, so that none is left open."""
 
 _STOP_SECONDS = 10.0
 _COMMAND_SECONDS = 120.0
@@ -51,10 +58,20 @@ def read_help(command: str, *, columns: int) -> str:
 
 
 @contextlib.contextmanager
-def running(*command: object, env: Mapping[str, str], **options: object) -> Iterator[subprocess.Popen[str]]:
-    """Run a process in its own session, and kill the whole session at the end."""
-    process = subprocess.Popen(
-        list(map(str, command)),
+def running(
+    *command: object, env: Mapping[str, str], forks: bool = False, **options: object
+) -> Iterator[subprocess.Popen[str]]:
+    """Run a process in its own session, and kill the whole session at the end.
+
+    Args:
+        command: A program with its arguments.
+        env: Its environment.
+        forks: Whether to fork a Python process, where possible, from one that has imported the package.
+        options: As for `Popen`.
+    """
+    words = list(map(str, command))
+    process = (Forked if forks and can_fork(words, env) else subprocess.Popen)(
+        words,
         env=env,
         text=True,
         start_new_session=True,
@@ -91,8 +108,24 @@ def free_port() -> int:
 
 @pytest.fixture(scope="session")
 def prefect_server_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of the Prefect server's database."""
-    return tmp_path_factory.mktemp("prefect-server")
+    """Return the folder of the Prefect server's database, which has its tables already."""
+    home = tmp_path_factory.mktemp("prefect-server")
+    shutil.copytree(_empty_database(tmp_path_factory), home, dirs_exist_ok=True)
+    return home
+
+
+def _empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with an empty database, which the first process creates for all: it takes longest in a start."""
+    session = tmp_path_factory.getbasetemp()
+    home = (session.parent if "PYTEST_XDIST_WORKER" in os.environ else session) / "empty-prefect-database"
+    with (session.parent / "empty-prefect-database.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (home / "is-complete").exists():
+            home.mkdir(exist_ok=True)
+            command = [str(BIN / "prefect"), "server", "database", "upgrade", "--yes"]
+            subprocess.run(command, env=environment(home), check=True, capture_output=True)
+            (home / "is-complete").touch()
+    return home
 
 
 @pytest.fixture(scope="session")
@@ -138,11 +171,12 @@ def _wait_until_ready(
     url: str, process: subprocess.Popen[str], *, name: str, log: Path, verify: ssl.SSLContext | bool = True
 ) -> None:
     latest = time.monotonic() + _SERVER_START_SECONDS
-    while time.monotonic() < latest and process.poll() is None:
-        with contextlib.suppress(httpx.TransportError):
-            if httpx.get(url, timeout=5, verify=verify).is_success:
-                return
-        time.sleep(0.2)
+    with httpx.Client(timeout=5, verify=verify) as http:
+        while time.monotonic() < latest and process.poll() is None:
+            with contextlib.suppress(httpx.TransportError):
+                if http.get(url).is_success:
+                    return
+            time.sleep(0.2)
     pytest.fail(f"{name} did not start:\n{log.read_text()}")
 
 
@@ -261,7 +295,7 @@ class Sandbox:
 
     def books(self) -> dict[str, Any]:
         """Return its books."""
-        return dict(httpx.get(f"{self.url}/sandbox/books").raise_for_status().json())
+        return dict(_HTTP.get(f"{self.url}/sandbox/books").raise_for_status().json())
 
     def totals(self) -> dict[str, int]:
         """Return the totals of its books."""
@@ -269,11 +303,11 @@ class Sandbox:
 
     def rules(self) -> list[dict[str, Any]]:
         """Return the active fault rules, and how often each has triggered."""
-        return list(httpx.get(f"{self.url}/sandbox/faults").raise_for_status().json()["rules"])
+        return list(_HTTP.get(f"{self.url}/sandbox/faults").raise_for_status().json()["rules"])
 
     def faults(self, *rules: Mapping[str, object]) -> None:
         """Replace the fault rules."""
-        httpx.put(f"{self.url}/sandbox/faults", json={"rules": rules}).raise_for_status()
+        _HTTP.put(f"{self.url}/sandbox/faults", json={"rules": rules}).raise_for_status()
 
 
 @contextlib.contextmanager
@@ -285,7 +319,7 @@ def sandboxes(home: Path) -> Iterator[Callable[..., Sandbox]]:
             chosen = {"port": 0, "api_key": KEY, "speed": 100, "frame_rate": 4, **options}
             arguments = [word for name, value in chosen.items() for word in (_option(name), value)]
             command = (sys.executable, "-m", "prefect_seedance.sandbox", *arguments)
-            sandbox = running(*command, env=environment(home), stdout=subprocess.PIPE)
+            sandbox = running(*command, env=environment(home), forks=True, stdout=subprocess.PIPE)
             process = stack.enter_context(sandbox)
             assert process.stdout is not None
             return Sandbox(url=process.stdout.readline().split()[-1], process=process)
@@ -324,7 +358,7 @@ def receiving(
     """Run a receiver for an archive, with the account in the environment."""
     arguments = ("callbacks", "--archive", archive, "--port", port, "--json", *options)
     output = {"stdout": subprocess.PIPE, "stderr": stderr}
-    with running(BIN / "prefect-seedance", *arguments, env=env, **output) as process:
+    with running(BIN / "prefect-seedance", *arguments, env=env, forks=True, **output) as process:
         assert process.stdout is not None
         url = json.loads(process.stdout.readline())["address"]
         yield Receiver(url=url, port=int(url.rpartition(":")[2]), process=process)
@@ -432,7 +466,8 @@ def start_cli(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
             variables = environment(tmp_path / "prefect", **(env or {}))
             pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
             command = (BIN / "prefect-seedance", *arguments)
-            return stack.enter_context(running(*command, env=variables, cwd=tmp_path, **pipes))
+            options = {"env": variables, "cwd": tmp_path, **pipes}
+            return stack.enter_context(running(*command, forks=True, **options))
 
         yield start
 

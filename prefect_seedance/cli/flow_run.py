@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 from prefect import flow, get_client
 from prefect.client.schemas.objects import State
+from prefect.context import refresh_global_settings_context
 from prefect.exceptions import PrefectException
 from prefect.states import Cancelled, Failed
 
@@ -33,6 +34,7 @@ def run_as_flow(prepared: Prepared, screen: Screen) -> Manifest | None:
     Raises:
         SetupError: If the Prefect server does not start or answer.
     """
+    refresh_global_settings_context()  # Prefect may have been loaded before this command configured it
     if not has_server():
         with interruptible(), screen.busy(_STARTING):
             stack = ExitStack()

@@ -1,0 +1,154 @@
+"""Processes forked from a server that has imported the package, which is two thirds of a command's CPU time.
+
+A forked process runs the same script as a started one, with its own session, environment, folder and streams, and is a
+child of the tests' process.
+"""
+
+import atexit
+import ctypes
+import functools
+import gc
+import importlib
+import inspect
+import json
+import os
+import pkgutil
+import runpy
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import prefect_seedance
+
+_ROOT = Path(__file__).parents[1]
+
+_MESSAGE_BYTES = 1 << 17
+"""Upper bound of a command line with its environment."""
+
+_PR_SET_CHILD_SUBREAPER = 36
+"""Source: Linux, include/uapi/linux/prctl.h."""
+
+_LOADED_LATE = ("boto3", "prefect.flow_engine", "prefect.task_engine", "uvicorn.lifespan.on")
+"""Modules that the package, or a library of it, imports when it first uses them."""
+
+_PIPES = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
+
+
+def can_fork(command: Sequence[str], env: Mapping[str, str]) -> bool:
+    """Return whether a forked process runs like a started one: Python reads some variables when it starts."""
+    own, theirs = ({name: each[name] for name in each if name.startswith("PYTHON")} for each in (os.environ, env))
+    is_script = command[0] == sys.executable or Path(command[0]).parent == Path(sys.executable).parent
+    return sys.platform == "linux" and is_script and own == theirs
+
+
+class Forked(subprocess.Popen[str]):
+    """A process that runs a Python script or module, forked instead of started."""
+
+    def _execute_child(self, *arguments: object) -> None:
+        """Let the server fork; everything else in `Popen` works for any child process."""
+        start = super()._execute_child  # type: ignore[misc]  # no public part of Popen starts a process
+        given = inspect.signature(start).bind(*arguments).arguments
+        ends = (given["p2cread"], given["c2pwrite"], given["errwrite"])
+        streams = [number if end == -1 else end for number, end in enumerate(ends)]
+        request = {"words": given["args"], "cwd": str(given["cwd"] or Path.cwd()), "env": dict(given["env"])}
+        self.pid = _server().fork(json.dumps(request).encode(), streams)
+        self._child_created = True
+        self._close_pipe_fds(*(given[name] for name in _PIPES))  # type: ignore[attr-defined]  # likewise
+
+
+class _Server:
+    """The process that forks others."""
+
+    def __init__(self) -> None:
+        # Orphans of this process's descendants, such as forked processes, become its children.
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            command = [sys.executable, "-m", "tests.forking", str(theirs.fileno())]
+            number = theirs.fileno()
+            self._process = subprocess.Popen(command, cwd=_ROOT, pass_fds=[number], start_new_session=True)
+        self._lock = threading.Lock()
+
+    def fork(self, request: bytes, streams: Sequence[int]) -> int:
+        """Fork a process and return its id."""
+        with self._lock:
+            socket.send_fds(self._socket, [request], streams)
+            return int(self._socket.recv(_MESSAGE_BYTES))
+
+    def close(self) -> None:
+        self._socket.close()
+        self._process.wait()
+
+
+@functools.cache
+def _server() -> _Server:
+    server = _Server()
+    atexit.register(server.close)
+    return server
+
+
+def _serve(connection: socket.socket) -> dict[str, Any]:
+    """Fork a process for each request, and return the request in that process."""
+    while True:
+        content, streams, _, _ = socket.recv_fds(connection, _MESSAGE_BYTES, 3)
+        if not content:
+            sys.exit()
+        read, write = os.pipe()
+        between = os.fork()
+        if not between:
+            if child := os.fork():
+                os.write(write, str(child).encode())
+                os._exit(0)  # makes the child an orphan
+            request: dict[str, Any] = json.loads(content)
+            _become(request, streams)
+            return request
+        os.waitpid(between, 0)
+        connection.send(os.read(read, _MESSAGE_BYTES))
+        for number in (read, write, *streams):
+            os.close(number)
+
+
+def _become(request: dict[str, Any], streams: Sequence[int]) -> None:
+    """Take over the session, streams, folder and environment of a new process."""
+    from prefect.context import refresh_global_settings_context  # noqa: PLC0415 -- loads Prefect, only here
+
+    os.setsid()
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+    os.closerange(3, max(streams) + 100)
+    sys.stdout.reconfigure(line_buffering=os.isatty(1))  # type: ignore[union-attr]  # Python's own stream
+    os.chdir(request["cwd"])
+    os.environ.clear()
+    os.environ.update(request["env"])
+    refresh_global_settings_context()
+
+
+def _run(words: list[str]) -> None:
+    """Run a script, or a module after ``-m``, as Python does."""
+    if words[0] == sys.executable:
+        del words[0]
+    if words[0] == "-m":
+        sys.argv, sys.path[0] = words[1:], str(Path.cwd())
+        runpy.run_module(words[1], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv, sys.path[0] = words, str(Path(words[0]).parent)
+        runpy.run_path(words[0], run_name="__main__")
+
+
+def _load() -> None:
+    """Import every module of the package, and keep them out of the garbage collector's sight."""
+    modules = (module.name for module in pkgutil.walk_packages(prefect_seedance.__path__, "prefect_seedance."))
+    for name in (*modules, *_LOADED_LATE):
+        if not name.endswith("__main__"):
+            importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
+
+
+if __name__ == "__main__":
+    _load()
+    _run(_serve(socket.socket(fileno=int(sys.argv[1])))["words"])
