@@ -17,6 +17,7 @@ import runpy
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,6 +33,9 @@ _MESSAGE_BYTES = 1 << 17
 _PR_SET_CHILD_SUBREAPER = 36
 """Source: Linux, include/uapi/linux/prctl.h."""
 
+_READ_EARLY = ("PYTHON", "LANG", "LC_", "TZ")
+"""Prefixes of variables that Python reads when it starts."""
+
 _LOADED_LATE = ("boto3", "prefect.flow_engine", "prefect.task_engine", "uvicorn.lifespan.on")
 """Modules that the package, or a library of it, imports when it first uses them."""
 
@@ -40,7 +44,9 @@ _PIPES = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
 
 def can_fork(command: Sequence[str], env: Mapping[str, str]) -> bool:
     """Return whether a forked process runs like a started one: Python reads some variables when it starts."""
-    own, theirs = ({name: each[name] for name in each if name.startswith("PYTHON")} for each in (os.environ, env))
+    own, theirs = (
+        {name: each[name] for name in each if name.startswith(_READ_EARLY)} for each in (os.environ, env)
+    )
     is_script = command[0] == sys.executable or Path(command[0]).parent == Path(sys.executable).parent
     return sys.platform == "linux" and is_script and own == theirs
 
@@ -124,24 +130,31 @@ def _become(request: dict[str, Any], streams: Sequence[int]) -> None:
     os.chdir(request["cwd"])
     os.environ.clear()
     os.environ.update(request["env"])
+    tempfile.tempdir = None  # found again in the new environment
     refresh_global_settings_context()
 
 
 def _run(words: list[str]) -> None:
-    """Run a script, or a module after ``-m``, as Python does."""
+    """Run a command as Python does: a script, or a module after ``-m``; ``-P`` adds no folder to the path."""
     if words[0] == sys.executable:
         del words[0]
-    if words[0] == "-m":
-        sys.argv, sys.path[0] = words[1:], str(Path.cwd())
-        runpy.run_module(words[1], run_name="__main__", alter_sys=True)
+    is_module, is_safe = "-m" in words[:2], words[0] == "-P"
+    sys.argv = words[is_module + is_safe :]
+    if is_safe:
+        del sys.path[0]
     else:
-        sys.argv, sys.path[0] = words, str(Path(words[0]).parent)
-        runpy.run_path(words[0], run_name="__main__")
+        sys.path[0] = str(Path.cwd() if is_module else Path(sys.argv[0]).parent)
+    if is_module:
+        runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+    else:
+        runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 def _load() -> None:
     """Import every module of the package, and keep them out of the garbage collector's sight."""
-    modules = (module.name for module in pkgutil.walk_packages(prefect_seedance.__path__, "prefect_seedance."))
+    modules = (
+        module.name for module in pkgutil.walk_packages(prefect_seedance.__path__, "prefect_seedance.")
+    )
     for name in (*modules, *_LOADED_LATE):
         if not name.endswith("__main__"):
             importlib.import_module(name)

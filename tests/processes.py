@@ -33,7 +33,7 @@ _SERVER_START_SECONDS = 300.0
 """Prefect's server starts in 5 to 20 s, and takes minutes beside many other programs on two cores."""
 
 _HTTP = httpx.Client(timeout=60, limits=httpx.Limits(max_keepalive_connections=0))
-"""Kept for all requests: each new client loads certificates. Of connections it keeps none, so that none is left open."""
+"""For all requests: a new client for each would load all certificates. It leaves no connection open."""
 
 _STOP_SECONDS = 10.0
 _COMMAND_SECONDS = 120.0
@@ -85,6 +85,16 @@ def running(
             _kill_session(process)
 
 
+def forked(
+    *command: object, env: Mapping[str, str], cwd: Path, seconds: float = _COMMAND_SECONDS
+) -> subprocess.CompletedProcess[str]:
+    """Fork a Python process, and return it with its output when it has exited."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with running(*command, env=env, forks=True, cwd=cwd, **pipes) as process:
+        out, err = process.communicate(timeout=seconds)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
 def _stop(process: subprocess.Popen[str]) -> None:
     """Send SIGTERM to a process, and wait for it to exit."""
     if process.poll() is None:
@@ -115,7 +125,7 @@ def prefect_server_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with an empty database, which the first process creates for all: it takes longest in a start."""
+    """Return a folder with an empty database, which takes half of a start and is created once for all."""
     session = tmp_path_factory.getbasetemp()
     home = (session.parent if "PYTEST_XDIST_WORKER" in os.environ else session) / "empty-prefect-database"
     with (session.parent / "empty-prefect-database.lock").open("w") as lock:

@@ -36,6 +36,7 @@ def campaign(
     workers: Annotated[int, Parameter(help="Number of concurrent productions.")] = 4,
     seconds: Annotated[float, Parameter(help="Timeout of the campaign in seconds.")] = 3600.0,
     plain: Annotated[bool, Parameter(help="Run without Prefect.", negative=())] = False,
+    fork: Annotated[bool, Parameter(help="Fork the runs, which saves CPU time.", negative=())] = False,
 ) -> int:
     """Run the campaign; exit with 0 if no rule was violated, 1 if one was, 2 if it is incomplete."""
     seed = SystemRandom().randrange(10**6) if seed is None else seed
@@ -66,6 +67,7 @@ def campaign(
                 s3=s3,
                 over=over,
                 http=http,
+                forks=fork,
             )
             threads.append(threading.Thread(target=Worker(seed, stage, tally).work))
         try:

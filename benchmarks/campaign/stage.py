@@ -18,7 +18,17 @@ import httpx
 from benchmarks.campaign.chance import Moment, RunPlan
 from benchmarks.campaign.commands import command
 from benchmarks.campaign.production import Production, Run, StoppedError, ViolationError
-from tests.processes import BIN, CALLBACK_SECRET, S3, Receiver, Sandbox, environment, receiving, running
+from tests.processes import (
+    BIN,
+    CALLBACK_SECRET,
+    S3,
+    Receiver,
+    Sandbox,
+    environment,
+    forked,
+    receiving,
+    running,
+)
 
 _TAG = "SEEDANCE_CAMPAIGN"
 """Inherited by every process that a run starts, so that all of them can be found."""
@@ -43,6 +53,7 @@ class Stage:
         s3: The endpoint of all buckets.
         over: Set when all workers must stop.
         http: Client of the sandbox; opening one for each poll would take most of the CPU time.
+        forks: Whether to fork the runs from a process that has imported the command.
     """
 
     folder: Path
@@ -51,6 +62,7 @@ class Stage:
     s3: S3
     over: threading.Event
     http: httpx.Client
+    forks: bool = False
 
     @property
     def temporary_folder(self) -> Path:
@@ -156,7 +168,8 @@ class Stage:
         ):
             files = {"stdout": out, "stderr": err}
             env = {**self.env, _TAG: self.tag}
-            with running(*command(production, plan), env=env, cwd=self.folder, **files) as process:
+            words = command(production, plan)
+            with running(*words, env=env, forks=self.forks, cwd=self.folder, **files) as process:
                 yield process
 
     def _ended(
@@ -239,10 +252,9 @@ class Stage:
 
     def call(self, *arguments: object) -> tuple[int, Mapping[str, Any]]:
         """Run another command with ``--json``, and return its exit code and result."""
-        words = [str(each) for each in (BIN / "prefect-seedance", *arguments, "--json")]
-        options: Mapping[str, Any] = {"env": self.env, "cwd": self.folder, "timeout": _RUN_SECONDS}
+        words = (BIN / "prefect-seedance", *arguments, "--json")
         try:
-            ended = subprocess.run(words, **options, capture_output=True, text=True, check=False)
+            ended = forked(*words, env=self.env, cwd=self.folder, seconds=_RUN_SECONDS)
         except subprocess.TimeoutExpired:
             raise ViolationError(f"{arguments} did not end within {_RUN_SECONDS:.0f} s") from None
         return ended.returncode, _result(ended.stdout) or {"output": ended.stdout + ended.stderr}

@@ -11,6 +11,7 @@ from prefect import flow, get_client
 from prefect.client.schemas.objects import State
 from prefect.context import refresh_global_settings_context
 from prefect.exceptions import PrefectException
+from prefect.logging.configuration import setup_logging
 from prefect.states import Cancelled, Failed
 
 from prefect_seedance.cli.prefect_server import has_server, temporary_server
@@ -34,7 +35,7 @@ def run_as_flow(prepared: Prepared, screen: Screen) -> Manifest | None:
     Raises:
         SetupError: If the Prefect server does not start or answer.
     """
-    refresh_global_settings_context()  # Prefect may have been loaded before this command configured it
+    _configure_prefect()
     if not has_server():
         with interruptible(), screen.busy(_STARTING):
             stack = ExitStack()
@@ -42,6 +43,12 @@ def run_as_flow(prepared: Prepared, screen: Screen) -> Manifest | None:
             # Prefect sends its last logs and events when the process ends, just before this.
             atexit.register(stack.close)
     return asyncio.run(_run(prepared, screen))
+
+
+def _configure_prefect() -> None:
+    """Apply the settings of this command, in case that Prefect was loaded before them."""
+    refresh_global_settings_context()
+    setup_logging()
 
 
 async def _run(prepared: Prepared, screen: Screen) -> Manifest | None:

@@ -135,7 +135,7 @@ def start(job: SeedanceClip, prefect_server: str, tmp_path: Path) -> Callable[..
     def started(program: str = _SCRIPT) -> object:
         (tmp_path / "theirs.py").write_text(program, encoding="utf-8")
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-        return running(sys.executable, tmp_path / "theirs.py", env=env, **pipes)
+        return running(sys.executable, tmp_path / "theirs.py", env=env, forks=True, **pipes)
 
     return started
 

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from prefect_seedance import ClipArchive, SeedanceClip, SeedanceCredentials
 from tests.flows.conftest import Api, account, eventually
-from tests.processes import BIN, CALLBACK_SECRET, S3, Receiver, Sandbox, environment, running
+from tests.processes import BIN, CALLBACK_SECRET, S3, Receiver, Sandbox, environment, forked, running
 
 ROOT = Path(__file__).parents[2]
 _COMMAND_SECONDS = 180.0
@@ -38,10 +38,9 @@ def prefect(shell: dict[str, str]) -> Run:
     """Return a function that runs Prefect's command in the repository's root."""
 
     def run(*arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-        command = [str(BIN / "prefect"), *map(str, arguments)]
-        return subprocess.run(
-            command, env=shell, cwd=cwd, capture_output=True, text=True, timeout=_COMMAND_SECONDS, check=True
-        )
+        ran = forked(BIN / "prefect", *arguments, env=shell, cwd=cwd, seconds=_COMMAND_SECONDS)
+        ran.check_returncode()
+        return ran
 
     return run
 
@@ -74,7 +73,8 @@ def worker(deployed: Deployed, shell: dict[str, str], tmp_path: Path) -> Iterato
     log = tmp_path / "worker.log"
     with log.open("w") as out:
         command = (BIN / "prefect", "worker", "start", "--pool", "seedance")
-        with running(*command, env=shell, cwd=tmp_path, stdout=out, stderr=subprocess.STDOUT):
+        options = {"cwd": tmp_path, "stdout": out, "stderr": subprocess.STDOUT}
+        with running(*command, env=shell, forks=True, **options):
             yield log
 
 

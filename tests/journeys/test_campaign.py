@@ -25,7 +25,19 @@ _HAPPENED = ("in_buckets", "with_receiver", "callbacks", "edits", "no_wait", "pa
 @pytest.mark.parametrize("options", [(), ("--plain",)], ids=["tasks", "plain"])
 def test_short_campaign(prefect_server: str, s3: S3, options: tuple[str, ...]) -> None:
     """Productions that are killed, suspended and edited under random faults pay once and lose nothing."""
-    arguments = ("--clips", "40", "--kills", "4", "--workers", "2", "--seconds", "900", "--seed", _SEED)
+    arguments = (
+        "--clips",
+        "40",
+        "--kills",
+        "4",
+        "--workers",
+        "2",
+        "--seconds",
+        "900",
+        "--seed",
+        _SEED,
+        "--fork",
+    )
     env = {**os.environ, "PREFECT_API_URL": prefect_server, "AWS_ENDPOINT_URL": s3.url}
 
     run = subprocess.run(

@@ -1,7 +1,6 @@
 """The report in a browser, from a folder and from a bucket, and the run in Prefect's UI."""
 
 import json
-import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 from playwright.async_api import Browser, Page
 
 from tests.browsing import Witness, keep
-from tests.processes import BIN, S3, Command, Sandbox, environment, sandboxes, write_board
+from tests.processes import BIN, S3, Command, Sandbox, environment, forked, sandboxes, write_board
 
 TITLE = "<b>Dawn</b> & \"dusk\" <script>document.title = 'gone'</script>"
 PROMPTS = {
@@ -88,11 +87,8 @@ def shown(
     env = {"PREFECT_API_URL": prefect_server, **sandbox.env, **(s3.env if s3 else {})}
 
     def run(*arguments: object) -> Any:  # noqa: ANN401 -- JSON
-        command = [str(BIN / "prefect-seedance"), *map(str, arguments), "--json"]
-        variables = environment(home / "prefect", **env)
-        ran = subprocess.run(
-            command, env=variables, cwd=home, capture_output=True, timeout=_COMMAND_SECONDS, check=False
-        )
+        command = (BIN / "prefect-seedance", *arguments, "--json")
+        ran = forked(*command, env=environment(home / "prefect", **env), cwd=home, seconds=_COMMAND_SECONDS)
         assert ran.stdout, ran.stderr
         return json.loads(ran.stdout)
 

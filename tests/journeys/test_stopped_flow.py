@@ -59,8 +59,9 @@ def test_stopped_flow_loses_no_id(
     script.write_text(_FLOW.format(**KINDS[kind]), encoding="utf-8")
     command = (sys.executable, script, board, archive, sandbox.hosted)
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    env = environment(tmp_path / "prefect", **production_env)
 
-    with running(*command, env=environment(tmp_path / "prefect", **production_env), **quiet) as process:
+    with running(*command, env=env, forks=True, **quiet) as process:
         _wait_for_submissions(sandbox, number=2)
         process.send_signal(number)
         process.wait(120)
