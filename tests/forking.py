@@ -1,7 +1,7 @@
 """Processes forked from a server that has imported the package, which is two thirds of a command's CPU time.
 
-A forked process runs the same script as a started one, with its own session, environment, folder and streams, and is a
-child of the tests' process.
+A forked process runs the same script as a started one, with its own session, environment, folder and streams, as
+a child of the tests' process. Only imported modules come from the server.
 """
 
 import atexit
@@ -47,7 +47,10 @@ def can_fork(command: Sequence[str], env: Mapping[str, str]) -> bool:
     own, theirs = (
         {name: each[name] for name in each if name.startswith(_READ_EARLY)} for each in (os.environ, env)
     )
-    is_script = command[0] == sys.executable or Path(command[0]).parent == Path(sys.executable).parent
+    if command[0] == sys.executable:
+        is_script = command[1] in {"-m", "-P"} or not command[1].startswith("-")
+    else:
+        is_script = Path(command[0]).parent == Path(sys.executable).parent
     return sys.platform == "linux" and is_script and own == theirs
 
 
@@ -125,7 +128,7 @@ def _become(request: dict[str, Any], streams: Sequence[int]) -> None:
     os.setsid()
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
-    os.closerange(3, max(streams) + 100)
+    os.closerange(3, 1 << 16)
     sys.stdout.reconfigure(line_buffering=os.isatty(1))  # type: ignore[union-attr]  # Python's own stream
     os.chdir(request["cwd"])
     os.environ.clear()

@@ -117,15 +117,8 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="session")
-def prefect_server_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of the Prefect server's database, which has its tables already."""
-    home = tmp_path_factory.mktemp("prefect-server")
-    shutil.copytree(_empty_database(tmp_path_factory), home, dirs_exist_ok=True)
-    return home
-
-
-def _empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with an empty database, which takes half of a start and is created once for all."""
+def empty_prefect_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with an empty database, which takes half of a start, and which one process creates for all."""
     session = tmp_path_factory.getbasetemp()
     home = (session.parent if "PYTEST_XDIST_WORKER" in os.environ else session) / "empty-prefect-database"
     with (session.parent / "empty-prefect-database.lock").open("w") as lock:
@@ -136,6 +129,12 @@ def _empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
             subprocess.run(command, env=environment(home), check=True, capture_output=True)
             (home / "is-complete").touch()
     return home
+
+
+@pytest.fixture(scope="session")
+def prefect_server_home(tmp_path_factory: pytest.TempPathFactory, empty_prefect_database: Path) -> Path:
+    """Return the folder of the Prefect server's database."""
+    return shutil.copytree(empty_prefect_database, tmp_path_factory.mktemp("prefect") / "server")
 
 
 @pytest.fixture(scope="session")

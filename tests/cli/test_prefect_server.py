@@ -1,5 +1,6 @@
 """A temporary Prefect server."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from prefect_seedance.errors import SetupError
 
 
 @pytest.fixture(autouse=True)
-def _prefect(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def _prefect(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, empty_prefect_database: Path) -> Iterator[None]:
     """Use no settings of the developer, and a database of the test's own."""
+    shutil.copytree(empty_prefect_database, tmp_path, dirs_exist_ok=True)
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     monkeypatch.chdir(tmp_path)
