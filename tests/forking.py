@@ -1,7 +1,7 @@
 """Processes forked from a server that has imported the package, which is two thirds of a command's CPU time.
 
-A forked process runs the same script as a started one, with its own session, environment, folder and streams, as
-a child of the tests' process. Only imported modules come from the server.
+A forked process runs the same script as a started one, with its own session, environment, folder and streams.
+It is a child of the tests' process. Only imported modules come from the server.
 """
 
 import atexit

@@ -118,10 +118,10 @@ def free_port() -> int:
 
 @pytest.fixture(scope="session")
 def empty_prefect_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with an empty database, which takes half of a start, and which one process creates for all."""
-    session = tmp_path_factory.getbasetemp()
-    home = (session.parent if "PYTEST_XDIST_WORKER" in os.environ else session) / "empty-prefect-database"
-    with (session.parent / "empty-prefect-database.lock").open("w") as lock:
+    """Return a folder with an empty database, created once for all: that takes half of a start."""
+    own = tmp_path_factory.getbasetemp()
+    home = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "empty-prefect-database"
+    with home.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (home / "is-complete").exists():
             home.mkdir(exist_ok=True)
