@@ -12,7 +12,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +34,14 @@ _SERVER_START_SECONDS = 300.0
 
 _HTTP = httpx.Client(timeout=60, limits=httpx.Limits(max_keepalive_connections=0))
 """For all requests: a new client for each would load all certificates. It leaves no connection open."""
+
+_RECORDER = "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER"
+_BATCHES = {
+    f"{_RECORDER}_READ_BATCH_SIZE": "50",
+    f"{_RECORDER}_BATCH_SIZE": "50",
+    f"{_RECORDER}_FLUSH_INTERVAL": "0.5",
+}
+"""By default Prefect's server stores each change of a task run on its own, for a third of its CPU time."""
 
 _STOP_SECONDS = 10.0
 _COMMAND_SECONDS = 120.0
@@ -58,21 +66,26 @@ def read_help(command: str, *, columns: int) -> str:
 
 
 @contextlib.contextmanager
-def running(
-    *command: object, env: Mapping[str, str], forks: bool = False, **options: object
-) -> Iterator[subprocess.Popen[str]]:
-    """Run a process in its own session, and kill the whole session at the end.
+def running(*command: object, env: Mapping[str, str], **options: object) -> Iterator[subprocess.Popen[str]]:
+    """Run a process in its own session, and kill the whole session at the end."""
+    with _held(subprocess.Popen, list(map(str, command)), env=env, **options) as process:
+        yield process
 
-    Args:
-        command: A program with its arguments.
-        env: Its environment.
-        forks: Whether to fork a Python process, where possible, from one that has imported the package.
-        options: As for `Popen`.
-    """
+
+@contextlib.contextmanager
+def forking(*command: object, env: Mapping[str, str], **options: object) -> Iterator[subprocess.Popen[str]]:
+    """Run a process like `running`, but fork it, where possible, from one that has imported the package."""
     words = list(map(str, command))
-    process = (Forked if forks and can_fork(words, env) else subprocess.Popen)(
+    with _held(Forked if can_fork(words, env) else subprocess.Popen, words, env=env, **options) as process:
+        yield process
+
+
+@contextlib.contextmanager
+def _held(
+    kind: type[subprocess.Popen[str]], words: Sequence[str], **options: object
+) -> Iterator[subprocess.Popen[str]]:
+    process = kind(
         words,
-        env=env,
         text=True,
         start_new_session=True,
         **{"stdin": subprocess.DEVNULL, **options},  # type: ignore[call-overload]  # Popen's own options
@@ -90,7 +103,7 @@ def forked(
 ) -> subprocess.CompletedProcess[str]:
     """Fork a Python process, and return it with its output when it has exited."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with running(*command, env=env, forks=True, cwd=cwd, **pipes) as process:
+    with forking(*command, env=env, cwd=cwd, **pipes) as process:
         out, err = process.communicate(timeout=seconds)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
@@ -152,7 +165,8 @@ def serving_prefect(home: Path, *options: str) -> Iterator[str]:
     with (home / "server.log").open("w+") as log:
         command = (BIN / "prefect", "server", "start", "--host", "127.0.0.1", "--port", port, *options)
         output = {"stdout": log, "stderr": subprocess.STDOUT}
-        with running(*command, env=environment(home, PREFECT_UI_API_URL=url), cwd=home, **output) as process:
+        env = environment(home, PREFECT_UI_API_URL=url, **_BATCHES)
+        with running(*command, env=env, cwd=home, **output) as process:
             _wait_until_ready(f"{url}/health", process, name="The Prefect server", log=Path(log.name))
             yield url
 
@@ -328,7 +342,7 @@ def sandboxes(home: Path) -> Iterator[Callable[..., Sandbox]]:
             chosen = {"port": 0, "api_key": KEY, "speed": 100, "frame_rate": 4, **options}
             arguments = [word for name, value in chosen.items() for word in (_option(name), value)]
             command = (sys.executable, "-m", "prefect_seedance.sandbox", *arguments)
-            sandbox = running(*command, env=environment(home), forks=True, stdout=subprocess.PIPE)
+            sandbox = forking(*command, env=environment(home), stdout=subprocess.PIPE)
             process = stack.enter_context(sandbox)
             assert process.stdout is not None
             return Sandbox(url=process.stdout.readline().split()[-1], process=process)
@@ -367,7 +381,7 @@ def receiving(
     """Run a receiver for an archive, with the account in the environment."""
     arguments = ("callbacks", "--archive", archive, "--port", port, "--json", *options)
     output = {"stdout": subprocess.PIPE, "stderr": stderr}
-    with running(BIN / "prefect-seedance", *arguments, env=env, forks=True, **output) as process:
+    with forking(BIN / "prefect-seedance", *arguments, env=env, **output) as process:
         assert process.stdout is not None
         url = json.loads(process.stdout.readline())["address"]
         yield Receiver(url=url, port=int(url.rpartition(":")[2]), process=process)
@@ -474,9 +488,8 @@ def start_cli(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
         def start(*arguments: object, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
             variables = environment(tmp_path / "prefect", **(env or {}))
             pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-            command = (BIN / "prefect-seedance", *arguments)
-            options = {"env": variables, "cwd": tmp_path, **pipes}
-            return stack.enter_context(running(*command, forks=True, **options))
+            command = forking(BIN / "prefect-seedance", *arguments, env=variables, cwd=tmp_path, **pipes)
+            return stack.enter_context(command)
 
         yield start
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.forking import Forked, can_fork
-from tests.processes import BIN, environment, running
+from tests.processes import BIN, environment, forking, running
 
 _TELL = """
 import json, os, random, sys, tempfile
@@ -43,7 +43,8 @@ def run(tmp_path: Path) -> Run:
         env = environment(tmp_path, VARIABLE="set", TMPDIR=str(tmp_path))
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         command = (sys.executable, tmp_path / "tell.py", "one", "--two")
-        with running(*command, env=env, forks=forks, cwd=tmp_path, **pipes) as process:
+        start = forking if forks else running
+        with start(*command, env=env, cwd=tmp_path, **pipes) as process:
             assert isinstance(process, Forked) is forks
             out, err = process.communicate("7", timeout=120)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
@@ -70,9 +71,9 @@ def test_signal_ends_fork(tmp_path: Path, number: signal.Signals) -> None:
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     codes = []
 
-    for forks in (True, False):
+    for start in (forking, running):
         command = (sys.executable, tmp_path / "wait.py")
-        with running(*command, env=environment(tmp_path), forks=forks, **pipes) as process:
+        with start(*command, env=environment(tmp_path), **pipes) as process:
             assert process.stdout
             assert process.stdout.readline() == "waiting\n"
             os.killpg(process.pid, number)

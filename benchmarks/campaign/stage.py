@@ -26,6 +26,7 @@ from tests.processes import (
     Sandbox,
     environment,
     forked,
+    forking,
     receiving,
     running,
 )
@@ -169,7 +170,8 @@ class Stage:
             files = {"stdout": out, "stderr": err}
             env = {**self.env, _TAG: self.tag}
             words = command(production, plan)
-            with running(*words, env=env, forks=self.forks, cwd=self.folder, **files) as process:
+            start = forking if self.forks else running
+            with start(*words, env=env, cwd=self.folder, **files) as process:
                 yield process
 
     def _ended(

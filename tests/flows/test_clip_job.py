@@ -26,7 +26,7 @@ from prefect_seedance.errors import (
     SubmissionUnresolvedError,
 )
 from tests.flows.conftest import Api, account
-from tests.processes import Sandbox, environment, running
+from tests.processes import Sandbox, environment, forking
 
 QUICK = {"first_poll_seconds": 0.3, "poll_every_seconds": 0.2}
 _WAIT_SECONDS = 60.0
@@ -135,7 +135,7 @@ def start(job: SeedanceClip, prefect_server: str, tmp_path: Path) -> Callable[..
     def started(program: str = _SCRIPT) -> object:
         (tmp_path / "theirs.py").write_text(program, encoding="utf-8")
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-        return running(sys.executable, tmp_path / "theirs.py", env=env, forks=True, **pipes)
+        return forking(sys.executable, tmp_path / "theirs.py", env=env, **pipes)
 
     return started
 

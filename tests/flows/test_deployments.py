@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from prefect_seedance import ClipArchive, SeedanceClip, SeedanceCredentials
 from tests.flows.conftest import Api, account, eventually
-from tests.processes import BIN, CALLBACK_SECRET, S3, Receiver, Sandbox, environment, forked, running
+from tests.processes import BIN, CALLBACK_SECRET, S3, Receiver, Sandbox, environment, forked, forking
 
 ROOT = Path(__file__).parents[2]
 _COMMAND_SECONDS = 180.0
@@ -74,7 +74,7 @@ def worker(deployed: Deployed, shell: dict[str, str], tmp_path: Path) -> Iterato
     with log.open("w") as out:
         command = (BIN / "prefect", "worker", "start", "--pool", "seedance")
         options = {"cwd": tmp_path, "stdout": out, "stderr": subprocess.STDOUT}
-        with running(*command, env=shell, forks=True, **options):
+        with forking(*command, env=shell, **options):
             yield log
 
 

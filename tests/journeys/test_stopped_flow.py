@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import Sandbox, environment, running
+from tests.processes import Sandbox, environment, forking
 
 _FLOW = """
 import asyncio
@@ -61,7 +61,7 @@ def test_stopped_flow_loses_no_id(
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     env = environment(tmp_path / "prefect", **production_env)
 
-    with running(*command, env=env, forks=True, **quiet) as process:
+    with forking(*command, env=env, **quiet) as process:
         _wait_for_submissions(sandbox, number=2)
         process.send_signal(number)
         process.wait(120)
