@@ -328,6 +328,10 @@ class Sandbox:
         """Return the active fault rules, and how often each has triggered."""
         return list(_HTTP.get(f"{self.url}/sandbox/faults").raise_for_status().json()["rules"])
 
+    def original(self, generation_id: str) -> bytes:
+        """Download a video from the mirror, which has no faults."""
+        return _HTTP.get(f"{self.url}/mirror/{generation_id}-1.mp4").raise_for_status().content
+
     def faults(self, *rules: Mapping[str, object]) -> None:
         """Replace the fault rules."""
         _HTTP.put(f"{self.url}/sandbox/faults", json={"rules": rules}).raise_for_status()
