@@ -58,11 +58,12 @@ def temporary_server() -> Iterator[None]:
 
 def _await_health(url: str, server: subprocess.Popen[bytes], log: IO[bytes]) -> None:
     latest = time.monotonic() + _START_SECONDS
-    while time.monotonic() < latest and server.poll() is None:
-        with contextlib.suppress(httpx.TransportError):
-            if httpx.get(url).is_success:
-                return
-        time.sleep(_CHECK_EVERY_SECONDS)
+    with httpx.Client() as http:  # 27 ms of CPU time, as it loads certificates
+        while time.monotonic() < latest and server.poll() is None:
+            with contextlib.suppress(httpx.TransportError):
+                if http.get(url).is_success:
+                    return
+            time.sleep(_CHECK_EVERY_SECONDS)
     log.seek(0)
     words = log.read().decode(errors="replace").strip().splitlines() or ["no output"]
     end = (
