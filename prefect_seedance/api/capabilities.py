@@ -33,6 +33,7 @@ class _Strict(BaseModel):
 
 
 Count = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class References(_Strict):
@@ -46,6 +47,22 @@ class References(_Strict):
     def total(self) -> int:
         """Files of all kinds."""
         return self.images + self.videos + self.audios
+
+
+class FileLimits(_Strict):
+    """What a model requires of each video, or of each audio file, that is a reference.
+
+    Attributes:
+        formats: Such as ``MP4``.
+        seconds: Shortest and longest length of a file.
+        total_seconds: Most seconds of all files of this kind of a clip.
+        max_bytes: Size of the largest file.
+    """
+
+    formats: Annotated[tuple[Literal["MP4", "MOV", "WEBM", "MP3", "WAV"], ...], Field(min_length=1)]
+    seconds: tuple[Seconds, Seconds] = (2, 15)
+    total_seconds: Seconds = 15
+    max_bytes: Annotated[int, Field(gt=0)]
 
 
 class Mode(_Strict):
@@ -105,6 +122,8 @@ class Capabilities(_Strict):
         prompt_characters: Minimum and, if there is one, maximum length of a prompt.
         image_formats: Formats of images, as Pillow names them.
         max_image_bytes: Size of the largest image that the API fetches.
+        video_files: Limits of videos that are references.
+        audio_files: Limits of audio files that are references.
         generation_seconds: Shortest and longest usual time of a generation, by the clip's duration; empty if
             that is not documented.
         result_days: How long the API serves a finished video.
@@ -126,6 +145,8 @@ class Capabilities(_Strict):
     prompt_characters: tuple[Count] | tuple[Count, Count]
     image_formats: tuple[Literal["JPEG", "PNG", "WEBP"], ...] = ("JPEG", "PNG", "WEBP")
     max_image_bytes: Annotated[int, Field(gt=0)] = 10 * 1000 * 1000
+    video_files: FileLimits = FileLimits(formats=("MP4", "MOV"), max_bytes=50_000_000)
+    audio_files: FileLimits = FileLimits(formats=("MP3", "WAV"), max_bytes=15_000_000)
     generation_seconds: Mapping[int, tuple[float, float]] = {}
     result_days: Annotated[float, Field(gt=0)] = 15
     price_keys: tuple[PriceKey, ...] = ()

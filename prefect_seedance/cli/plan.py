@@ -15,6 +15,7 @@ from prefect_seedance.api.addresses import HostPolicy
 from prefect_seedance.api.credentials import base_url_from_env
 from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.api.proxies import check_proxies
+from prefect_seedance.api.urls import shown_url
 from prefect_seedance.api.wire import ClipSettings
 from prefect_seedance.cli.archives import open_archive, open_if_exists
 from prefect_seedance.cli.balance import balance_if_known
@@ -167,19 +168,19 @@ class _Forecaster:
 
     async def _hosting_problem(self, store: Store | None, clips: Iterable[PlannedClip]) -> str:
         """Return why the API could not fetch the local images, as far as an archive was given."""
-        images = [image for clip in clips for image in clip.sources if image.is_local]
+        files = [file for clip in clips for file in clip.sources if file.is_local]
         hosting = self.options.hosting
-        if not images or not self.archive or hosting.images_url:
+        if not files or not self.archive or hosting.images_url:
             return ""
         if store is None:
             return (
-                "The API cannot fetch local images from a folder. Before produce, archive to a bucket, or "
+                "The API cannot fetch local files from a folder. Before produce, archive to a bucket, or "
                 "set --images-url to the public URL of the archive's images folder"
             )
         lifetime_seconds = hosting.images_lifetime_seconds
         host = ImageHost(store=store, objects=Objects(open_archive), lifetime_seconds=lifetime_seconds)
         try:
-            return await host.check(images)
+            return await host.check(files)
         except SetupError as error:
             return str(error)
 
@@ -210,7 +211,10 @@ async def _histories(store: Store | None, planned: Plan) -> Mapping[str, ClipHis
 
 
 def _rendered(forecast: Forecast) -> Iterator[RenderableType]:
-    settings = [_settings(clip.settings) for clip in forecast.clips]
+    is_mixed = len({clip.model for clip in forecast.clips}) > 1
+    settings = [
+        f"{_settings(clip.settings)}{f', {clip.model}' if is_mixed else ''}" for clip in forecast.clips
+    ]
     is_equal = len(set(settings)) == 1
     table = grid("#", "clip", "action", "billed", *([] if is_equal else ["settings"]))
     table.columns[0].justify = table.columns[3].justify = "right"
@@ -221,7 +225,9 @@ def _rendered(forecast: Forecast) -> Iterator[RenderableType]:
     of_all = f" of {settings[0]}" if is_equal else ""
     yield Text(f"{forecast.title}: {count(len(forecast.clips), 'clip')}{of_all}\n", "bold")
     yield table
-    yield from _changed(clip for clip in forecast.clips if clip.action is Action.make)
+    made = [clip for clip in forecast.clips if clip.action is Action.make]
+    yield from _changed(made)
+    yield from _media(made)
     for clip in forecast.clips:
         if clip.reason:
             yield Text(f"\n{clip.reason}", _STYLES[clip.action])
@@ -247,8 +253,9 @@ def _remarks(forecast: Forecast) -> Iterator[RenderableType]:
 def _settings(settings: ClipSettings) -> str:
     """Return the settings of a clip in words."""
     lens = ", fixed lens" if settings.fixed_lens else ""
+    search = ", web search" if settings.web_search else ""
     sound = "with sound" if settings.sound else "silent"
-    return f"{settings.duration} s, {settings.resolution}, {settings.aspect_ratio}, {sound}{lens}"
+    return f"{settings.duration} s, {settings.resolution}, {settings.aspect_ratio}, {sound}{lens}{search}"
 
 
 def _changed(clips: Iterable[ForecastClip]) -> Iterator[RenderableType]:
@@ -260,6 +267,20 @@ def _changed(clips: Iterable[ForecastClip]) -> Iterator[RenderableType]:
     for image in images:
         made = f"{', '.join(image.changes)}, {image.sent_width}×{image.sent_height}"
         table.add_row(PurePath(image.source).name, f"{image.width}×{image.height}", made)
+    yield Text()
+    yield table
+
+
+def _media(clips: Iterable[ForecastClip]) -> Iterator[RenderableType]:
+    """List the videos and audio files that clips refer to."""
+    files = dict.fromkeys(file for clip in clips for file in (*clip.videos, *clip.audios))
+    if not files:
+        return
+    table = grid("reference", "format", "length", "size")
+    for file in files:
+        name = PurePath(file.source).name if file.format else shown_url(file.source)
+        length = "" if file.duration_seconds is None else f"{file.duration_seconds:.1f} s"
+        table.add_row(name, file.format or "", length, f"{file.width}×{file.height}" if file.width else "")
     yield Text()
     yield table
 
