@@ -77,9 +77,7 @@ def test_bucket_hosts_media(run_cli: Command, sandbox: Sandbox, s3: S3, folder: 
     assert fetched.content == (folder / "pan.mp4").read_bytes()
 
 
-def test_unserved_media_buy_nothing(
-    run_cli: Command, sandbox: Sandbox, archive: Path, folder: Path, tmp_path: Path
-) -> None:
+def test_unserved_media_buy_nothing(run_cli: Command, sandbox: Sandbox, archive: Path, folder: Path) -> None:
     """A public URL that leads to other bytes than a local video's is refused before anything is bought."""
     other = sandbox.hosted.replace("/hosted/", "/elsewhere/")
 
