@@ -2,7 +2,11 @@
 
 import contextlib
 import json
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -77,23 +81,34 @@ def test_bucket_hosts_media(run_cli: Command, sandbox: Sandbox, s3: S3, folder: 
     assert fetched.content == (folder / "pan.mp4").read_bytes()
 
 
-def test_unserved_media_buy_nothing(run_cli: Command, sandbox: Sandbox, archive: Path, folder: Path) -> None:
-    """A public URL that leads to other bytes than a local video's is refused before anything is bought."""
-    other = sandbox.hosted.replace("/hosted/", "/elsewhere/")
+class OldServer(SimpleHTTPRequestHandler):
+    """Serves images only."""
 
-    run = run_cli(
-        "produce",
-        folder / "board.json",
-        "--archive",
-        archive,
-        "--images-url",
-        other,
-        *_QUICK,
-        env=sandbox.env,
-    )
+    def send_head(self) -> Any:  # noqa: ANN401 -- as its base class
+        if self.path.endswith((".mp4", ".mp3")):
+            self.send_error(404)
+            return None
+        return super().send_head()
+
+    def log_message(self, *_: object) -> None:
+        """Log nothing."""
+
+
+def test_unserved_media_buy_nothing(run_cli: Command, sandbox: Sandbox, archive: Path, folder: Path) -> None:
+    """A public URL that serves the images, and not the other files, is refused before anything is bought."""
+    handler = partial(OldServer, directory=str(archive / "images"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_port}/"
+        command = ("produce", folder / "board.json", "--archive", archive, "--images-url", url)
+        run = run_cli(*command, *_QUICK, env=sandbox.env)
+        server.shutdown()
+        thread.join()
 
     assert run.returncode == 2
-    assert "nothing was spent" in run.stderr
+    assert "answers 404, so the API could not fetch the " in run.stderr
+    assert " file, and nothing was spent" in run.stderr
     assert sandbox.totals()["submits_received"] == 0
 
 
