@@ -60,8 +60,7 @@ async def _former(clip: PlannedClip, intents: Iterable[Intent], model: str, stor
 
 def _is_same(clip: PlannedClip, intent: Intent, model: str) -> bool:
     """Return whether the intent's fingerprint is that of the clip, with the URLs as they were signed then."""
-    sent = intent.request.input
-    recorded = (*sent.image_urls, *(sent.video_urls or ()), *(sent.audio_urls or ()))
+    recorded = intent.request.input.file_urls
     if len(recorded) != len(clip.sources):
         return False
     identities = [

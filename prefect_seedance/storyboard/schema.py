@@ -228,6 +228,11 @@ class ClipRequest(BaseModel):
         return mode_for(model, frames=len(self.images), references=len(references))
 
     @property
+    def frames(self) -> tuple[SourceImage, ...]:
+        """The images that the clip begins and ends with: none if the model only refers to them."""
+        return () if (*self.references, *self.videos, *self.audios) else self.images
+
+    @property
     def sources(self) -> tuple[SourceFile, ...]:
         """All files, in the order in which they are sent: frames, images, videos and audio files."""
         return (*self.images, *self.references, *self.videos, *self.audios)

@@ -76,6 +76,10 @@ def test_bucket_hosts_media(run_cli: Command, sandbox: Sandbox, s3: S3, folder: 
     assert [clip["action"] for clip in json.loads(local.stdout)["clips"]] == ["reuse", "reuse"]
     (url,) = {url for each in sandbox.books()["generations"] for url in each["input"]["video_urls"]}
     assert "X-Amz-Signature" in url
+    kept = {
+        key: content for key, content in s3.contents(bucket).items() if not key.endswith((".mp4", ".html"))
+    }
+    assert not [key for key, each in kept.items() if b"X-Amz-Signature" in each]
     fetched = httpx.get(url)
     assert fetched.headers["content-type"] == "video/mp4"
     assert fetched.content == (folder / "pan.mp4").read_bytes()

@@ -68,6 +68,7 @@ def test_frames_come_before_references() -> None:
 
     assert [image.stem for image in clip.sources] == ["a", "b", "look"]
     assert clip.mode == "omni_reference"
+    assert clip.frames == ()  # the model only refers to them, so the clip need not begin with one
 
 
 @pytest.mark.parametrize(
