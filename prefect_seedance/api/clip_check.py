@@ -70,7 +70,11 @@ def _file_problems(clip: ClipInput, can: Capabilities, model: str) -> Iterator[P
     """Yield the mistakes in images, videos and audio files, which depend on the mode."""
     mode = can.modes.get(clip.mode)
     if mode is None:
-        yield Problem("mode", f"{clip.mode!r} is not a mode of {model}; it has {_listed(can.modes)}")
+        having = [name for name, each in known_models().items() if clip.mode in each.modes]
+        other = (
+            f". Remove the references, or choose a model that has it ({', '.join(having)})" if having else ""
+        )
+        yield Problem("mode", f"{clip.mode!r} is not a mode of {model}; it has {_listed(can.modes)}{other}")
     elif mode.takes_references:
         yield from _reference_problems(clip, mode)
     else:

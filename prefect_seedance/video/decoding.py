@@ -82,7 +82,7 @@ def probe_author_media(file: BinaryIO, *, longest_seconds: float) -> MediaFacts:
 
     Args:
         file: As for `probe_foreign`.
-        longest_seconds: A video that declares to be longer is not decoded.
+        longest_seconds: A file that is longer is not decoded completely.
 
     Raises:
         IntegrityError: As `probe_media` does, or if the file needs more memory or time than a child has.

@@ -25,7 +25,7 @@ def probe_media(file: BinaryIO, *, longest_seconds: float) -> MediaFacts:
 
     Args:
         file: A seekable file; its position is undefined afterwards.
-        longest_seconds: A video that declares to be longer is not decoded.
+        longest_seconds: A file that is longer is not decoded completely.
 
     Raises:
         IntegrityError: The file is incomplete or damaged, or has a format that is not read.
@@ -35,7 +35,7 @@ def probe_media(file: BinaryIO, *, longest_seconds: float) -> MediaFacts:
     if kind is None:
         raise IntegrityError("It is neither a video nor a sound that can be read")
     if kind in {"MP3", "WAV"}:
-        return _probe_sound(file, kind)
+        return _probe_sound(file, kind, longest_seconds=longest_seconds)
     if (declared := declared_seconds(file)) > longest_seconds:
         return MediaFacts(format=kind, duration_seconds=declared)
     facts = probe(file)
@@ -48,7 +48,7 @@ def probe_media(file: BinaryIO, *, longest_seconds: float) -> MediaFacts:
     )
 
 
-def _probe_sound(file: BinaryIO, kind: MediaFormat) -> MediaFacts:
+def _probe_sound(file: BinaryIO, kind: MediaFormat, *, longest_seconds: float) -> MediaFacts:
     """Decode a whole sound without a video, and return its facts."""
     codecs = _SOUND_FORMATS[kind]
     try:
@@ -57,7 +57,12 @@ def _probe_sound(file: BinaryIO, kind: MediaFormat) -> MediaFacts:
             if not isinstance(audio, AudioStream):
                 raise IntegrityError("It has no sound that can be decoded")
             require_codec(audio, allowed=codecs)
-            seconds = sum(frame.samples / frame.sample_rate for frame in container.decode(audio))
+            seconds = 0.0
+            for frame in container.decode(audio):
+                seconds += frame.samples / frame.sample_rate
+                if seconds > longest_seconds:
+                    declared = (container.duration or 0) / av.time_base
+                    return MediaFacts(format=kind, duration_seconds=max(seconds, declared))
     except (av.FFmpegError, OSError) as error:
         raise IntegrityError(f"It cannot be decoded ({error.strerror})") from error
     if not seconds:
