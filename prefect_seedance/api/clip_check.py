@@ -71,9 +71,7 @@ def _file_problems(clip: ClipInput, can: Capabilities, model: str) -> Iterator[P
     mode = can.modes.get(clip.mode)
     if mode is None:
         having = [name for name, each in known_models().items() if clip.mode in each.modes]
-        other = (
-            f". Remove the references, or choose a model that has it ({', '.join(having)})" if having else ""
-        )
+        other = f"; models that have {clip.mode!r}: {', '.join(having)}" if having else ""
         yield Problem("mode", f"{clip.mode!r} is not a mode of {model}; it has {_listed(can.modes)}{other}")
     elif mode.takes_references:
         yield from _reference_problems(clip, mode)
