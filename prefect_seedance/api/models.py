@@ -97,10 +97,18 @@ def _parse(path: Path, _version: int) -> Mapping[str, Capabilities]:
 
 
 def in_forms(field: str) -> Callable[[dict[str, Any]], None]:
-    """Return a hook that adds to a schema what any of the known models offers, when a form is made."""
+    """Return a hook that adds to a schema what any of the known models offers, when a form is made.
+
+    A flow or block makes its form when it is imported. So an invalid file of models is no error here; a run
+    reports it.
+    """
 
     def complete(schema: dict[str, Any]) -> None:
-        values = dict.fromkeys(value for each in known_models().values() for value in getattr(each, field))
+        try:
+            known = known_models()
+        except SetupError:
+            known = CAPABILITIES
+        values = dict.fromkeys(value for each in known.values() for value in getattr(each, field))
         schema["enum"] = sorted(values) if field == "durations_seconds" else list(values)
 
     return complete

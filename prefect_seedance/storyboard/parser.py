@@ -25,6 +25,7 @@ from prefect_seedance.storyboard.schema import (
     ClipList,
     ClipRequest,
     Defaults,
+    References,
     Storyboard,
 )
 from prefect_seedance.storyboard.validation import Placeholders, validate
@@ -42,6 +43,11 @@ _PLACEHOLDERS: Final[Placeholders] = {
     ("clips", "*"): {"prompt": _VALID_PROMPT},
     ("clips", "*", "prompt"): _VALID_PROMPT,
     ("clips", "*", "images", "*"): "",
+    **{
+        (*parent, "references", kind, "*"): ""
+        for parent in (("defaults",), ("shots", "*"), ("clips", "*"))
+        for kind in References.model_fields
+    },
 }
 """Values for invalid fields, so that one error neither hides nor causes another."""
 

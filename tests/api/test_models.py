@@ -16,6 +16,7 @@ from prefect_seedance.api.models import (
     result_lifetime,
     unknown_model,
 )
+from prefect_seedance.api.wire import ClipSettings
 from prefect_seedance.errors import SetupError
 
 
@@ -133,3 +134,12 @@ def test_half_saved_file_stops_no_run(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_typo_is_recognised(name: str) -> None:
     """An unknown model that resembles a known one is likely a typo."""
     assert unknown_model(name).startswith(f"unknown model {name!r}; did you mean 'seedance-2-0'? Known: ")
+
+
+def test_wrong_file_stops_no_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flow whose form cannot show the user's models can still be imported; a run names the mistake."""
+    monkeypatch.setenv("SEEDANCE_MODELS", str(tmp_path / "none.yaml"))
+
+    schema = ClipSettings.model_json_schema()
+
+    assert schema["properties"]["resolution"]["enum"] == ["480p", "720p", "1080p"]

@@ -180,3 +180,19 @@ def test_clips_with_other_files_differ(folder: Path) -> None:
 
     assert "Clips 1 and 4 are the same" in note
     assert "2" not in note.split("are the same")[0]
+
+
+def test_mistakes_hide_no_others(folder: Path) -> None:
+    """An entry of the wrong type is reported together with the mistakes of other clips."""
+    with pytest.raises(StoryboardError) as caught:
+        parsed(
+            folder,
+            {"references": {"videos": [{"url": "pan.mp4"}]}},
+            {"references": {"audios": ["waves.mp3"]}},
+            {"references": {"videos": ["Pan.mp4"]}},
+        )
+
+    first, second, third = str(caught.value).splitlines()
+    assert "clip 1, references, video 1: expected text, found fields" in first
+    assert "clip 2, references: has audio alone" in second
+    assert "Pan.mp4; did you mean 'pan.mp4'?" in third
