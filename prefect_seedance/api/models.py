@@ -28,7 +28,7 @@ _files: list[str] = []
 
 
 _loaded: dict[str, Mapping[str, Capabilities]] = {}
-"""What each file contained when it was last valid, in this process."""
+"""The models of each file when it was last valid, in this process."""
 
 
 def known_models() -> Mapping[str, Capabilities]:
@@ -82,7 +82,7 @@ def _load(file: str) -> Mapping[str, Capabilities]:
         _loaded[file] = _parse(path, found.st_mtime_ns)
         return _loaded[file]
     except (OSError, UnicodeDecodeError, ModelFileError) as error:
-        if file in _loaded:  # a run goes on with what it began with, while an editor saves the file
+        if file in _loaded:  # an editor may be saving the file, and a run must continue
             return _loaded[file]
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise SetupError(
