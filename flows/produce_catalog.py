@@ -7,8 +7,10 @@ from prefect_seedance.flows.storyboard_to_transitions import storyboard_to_trans
 from pydantic import Field
 
 from prefect_seedance import options
-from prefect_seedance.orchestration.catalog import STORYBOARD_DEPLOYMENT, CatalogOptions, make_catalog
+from prefect_seedance.orchestration.catalog import make_catalog
 from prefect_seedance.orchestration.states import catalog_state, explained, named_after
+from prefect_seedance.production import catalog_options
+from prefect_seedance.production.catalog_options import CatalogOptions
 from prefect_seedance.report.catalog import CatalogManifest
 
 _OPTIONS = CatalogOptions()
@@ -17,14 +19,14 @@ _OPTIONS = CatalogOptions()
 @flow(name="produce-catalog", flow_run_name=named_after("catalog"))
 @explained
 async def produce_catalog(
-    catalog: options.CatalogSource | Annotated[list[str], Field(title="Storyboards")],
+    catalog: catalog_options.CatalogSource | Annotated[list[str], Field(title="Storyboards")],
     archive: options.Archive = "",
-    name: options.CatalogName = "",
+    name: catalog_options.CatalogName = "",
     credentials: options.CredentialsName = "",
-    deployment: options.CatalogDeployment = STORYBOARD_DEPLOYMENT,
-    at_a_time: options.AtATime = _OPTIONS.at_a_time,
-    max_seconds: options.CatalogSeconds = None,
-    deadline_seconds: options.CatalogDeadline = _OPTIONS.deadline_seconds,
+    deployment: catalog_options.CatalogDeployment = _OPTIONS.deployment,
+    at_a_time: catalog_options.AtATime = _OPTIONS.at_a_time,
+    max_seconds: catalog_options.CatalogSeconds = None,
+    deadline_seconds: catalog_options.CatalogDeadline = _OPTIONS.deadline_seconds,
     parameters: dict[str, Any] = {},  # noqa: B006 -- never changed
 ) -> State[CatalogManifest]:
     """Run the deployment storyboard-to-transitions for each storyboard of a catalogue that is not complete.
@@ -37,15 +39,15 @@ async def produce_catalog(
     manifest = await make_catalog(
         catalog,
         CatalogOptions(
-            archive=archive,
-            credentials=credentials,
             name=name,
+            credentials=credentials,
             deployment=deployment,
             at_a_time=at_a_time,
             max_seconds=max_seconds,
-            parameters=parameters,
             deadline_seconds=deadline_seconds,
         ),
+        archive=archive,
+        parameters=parameters,
         child=storyboard_to_transitions,
     )
     return catalog_state(manifest)

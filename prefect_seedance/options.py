@@ -85,30 +85,6 @@ FolderRatio = Annotated[str, Help(f"Aspect ratio of every clip, or auto, {_OF_FO
 FolderSound = Annotated[bool, Help(f"Generate sound for every clip, {_OF_FOLDER}")]
 AllowOutside = Annotated[bool, Help("Allow images outside the storyboard's folder, by absolute paths.")]
 
-CatalogSource = Annotated[
-    str,
-    Help(
-        "A folder, or a prefix in a bucket (s3://, gs://, az://, block:NAME/PREFIX): its YAML and JSON "
-        "files, and the storyboard.yaml of each subfolder. Or a CSV file with a column storyboard, and "
-        "columns for priority and parameters of the runs."
-    ),
-]
-CatalogName = Annotated[str, Help("Name of the catalogue. Default: the name of its folder or file.")]
-AtATime = Annotated[int, Field(gt=0), Help("How many storyboards to make at a time.")]
-CatalogDeployment = Annotated[str, Help("Deployment that makes one storyboard, as FLOW/DEPLOYMENT.")]
-CatalogDeadline = Annotated[
-    Seconds,
-    Help("How long to wait for all runs. Runs that have started continue after it."),
-]
-CatalogSeconds = Annotated[
-    int | None,
-    Field(ge=0),
-    Help(
-        "Most seconds of video that all runs of the catalogue together may buy. If they would buy more, "
-        "none is started. Default: the limit in the credentials."
-    ),
-]
-
 ImagesUrl = Annotated[
     str,
     Help(

@@ -2,15 +2,14 @@
 
 import asyncio
 import json as jsons
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Annotated
 
 from cyclopts import App, Parameter
-from pydantic import BaseModel, ConfigDict
 from rich.console import RenderableType
 from rich.text import Text
 
-from prefect_seedance import options
 from prefect_seedance.cli.exit_codes import ExitCode
 from prefect_seedance.cli.options import PLAIN, Archive, Json, Verbose
 from prefect_seedance.cli.prefect_settings import configures_server
@@ -18,10 +17,9 @@ from prefect_seedance.cli.printing import grid, show
 from prefect_seedance.cli.produce import configure_logs
 from prefect_seedance.errors import SetupError
 from prefect_seedance.options import help_text
+from prefect_seedance.printable import one_line
+from prefect_seedance.production.catalog_options import CatalogOptions, CatalogSource
 from prefect_seedance.report.catalog import CatalogManifest, CatalogStatus, catalog_key
-
-if TYPE_CHECKING:
-    from prefect_seedance.orchestration.catalog import CatalogOptions
 
 app = App(
     name="catalog",
@@ -34,29 +32,16 @@ app = App(
 )
 
 
-class Runs(BaseModel):
-    """How to make a catalogue."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: options.CatalogName = ""
-    credentials: options.CredentialsName = ""
-    deployment: options.CatalogDeployment = "storyboard-to-transitions/storyboard"
-    at_a_time: options.AtATime = 4
-    max_seconds: options.CatalogSeconds = None
-    deadline_seconds: options.CatalogDeadline = 86_400.0
-
-
-_RUNS = Runs()
+_OPTIONS = CatalogOptions()
 
 
 @app.default
 def catalog(
-    source: Annotated[str, Parameter(help=help_text(options.CatalogSource))],
+    source: Annotated[str, Parameter(help=help_text(CatalogSource))],
     /,
     *,
     archive: Archive,
-    runs: Annotated[Runs, Parameter(name="*")] = _RUNS,
+    options: Annotated[CatalogOptions, Parameter(name="*")] = _OPTIONS,
     param: Annotated[
         tuple[str, ...],
         Parameter(help="NAME=VALUE: a parameter of all runs. Repeat the option for each parameter."),
@@ -73,15 +58,14 @@ def catalog(
         )
     parameters = dict(map(_parameter, param))
     configure_logs(verbose=verbose)
-    from prefect_seedance.orchestration.catalog import CatalogOptions  # noqa: PLC0415 -- loads Prefect
-
-    chosen = CatalogOptions(archive=archive, parameters=parameters, is_dry=dry_run, **dict(runs))
-    manifest = asyncio.run(_make(source, chosen))
+    manifest = asyncio.run(_make(source, options, archive=archive, parameters=parameters, is_dry=dry_run))
     show(*([_json(manifest)] if json else _rendered(manifest, is_dry=dry_run)))
     return ExitCode.complete if dry_run else ExitCode[manifest.verdict.name]
 
 
-async def _make(source: str, chosen: "CatalogOptions") -> CatalogManifest:
+async def _make(
+    source: str, options: CatalogOptions, *, archive: str, parameters: Mapping[str, str], is_dry: bool
+) -> CatalogManifest:
     """Make the catalogue in a flow run, which shows it in Prefect; a dry run needs none."""
     from prefect import flow  # noqa: PLC0415 -- loads Prefect
 
@@ -89,13 +73,22 @@ async def _make(source: str, chosen: "CatalogOptions") -> CatalogManifest:
     from prefect_seedance.orchestration.catalog import make_catalog  # noqa: PLC0415
     from prefect_seedance.orchestration.states import catalog_state  # noqa: PLC0415
 
-    if chosen.is_dry:
-        return await make_catalog(source, chosen, child=storyboard_to_transitions)
+    make = partial(
+        make_catalog,
+        source,
+        options,
+        child=storyboard_to_transitions,
+        archive=archive,
+        parameters=parameters,
+        is_dry=is_dry,
+    )
+    if is_dry:
+        return await make()
     made: list[CatalogManifest] = []
 
-    @flow(name="produce-catalog", flow_run_name=f"produce {chosen.name or source}")
+    @flow(name="produce-catalog", flow_run_name=lambda: f"produce {one_line(options.name or source)}")
     async def produce_catalog() -> object:
-        made.append(await make_catalog(source, chosen, child=storyboard_to_transitions))
+        made.append(await make())
         return catalog_state(made[0])
 
     state = await produce_catalog(return_state=True)

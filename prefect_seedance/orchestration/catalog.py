@@ -6,7 +6,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Any
 
 from prefect.exceptions import ParameterTypeError
 from prefect.flows import Flow
@@ -21,6 +22,7 @@ from prefect_seedance.orchestration.child_runs import ChildRuns, Ended
 from prefect_seedance.orchestration.deploy import Target
 from prefect_seedance.printable import get_logger
 from prefect_seedance.production.catalog import Surveyed, Surveyor
+from prefect_seedance.production.catalog_options import CatalogOptions
 from prefect_seedance.production.limits import over_budget
 from prefect_seedance.production.session import archive_from_env
 from prefect_seedance.report.catalog import CatalogEntry, CatalogManifest, CatalogStatus, record_catalog
@@ -29,10 +31,8 @@ from prefect_seedance.report.verdict import Verdict
 from prefect_seedance.storage.locations import Location
 from prefect_seedance.storage.objects import Objects
 from prefect_seedance.storage.store import Store
-from prefect_seedance.storyboard.catalog import Catalog, read_catalog
+from prefect_seedance.storyboard.catalog import Catalog, CatalogItem, read_catalog
 from prefect_seedance.storyboard.plan import key_name
-
-STORYBOARD_DEPLOYMENT: Final = "storyboard-to-transitions/storyboard"
 
 _STATUSES: Mapping[Verdict, CatalogStatus] = {
     Verdict.complete: CatalogStatus.made,
@@ -43,35 +43,14 @@ _STATUSES: Mapping[Verdict, CatalogStatus] = {
 _log = get_logger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
-class CatalogOptions:
-    """How to make a catalogue.
-
-    Attributes:
-        archive: Of all productions.
-        credentials: Name of a block, also for the runs; empty for the environment's account.
-        name: Of the catalogue. Default: the name of its folder or file.
-        deployment: Makes one storyboard, as ``FLOW/DEPLOYMENT``.
-        at_a_time: Runs at a time.
-        max_seconds: Most seconds of video that all runs together may buy; None for the credentials' limit.
-        parameters: Of all runs.
-        deadline_seconds: How long to wait for the runs.
-        is_dry: Whether to start no runs.
-    """
-
-    archive: str = ""
-    credentials: str = ""
-    name: str = ""
-    deployment: str = STORYBOARD_DEPLOYMENT
-    at_a_time: int = 4
-    max_seconds: int | None = None
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    deadline_seconds: float = 86_400.0
-    is_dry: bool = False
-
-
 async def make_catalog(
-    catalog: Catalog, options: CatalogOptions, *, child: Flow[..., Any]
+    catalog: Catalog,
+    options: CatalogOptions,
+    *,
+    child: Flow[..., Any],
+    archive: str = "",
+    parameters: Mapping[str, Any] = MappingProxyType({}),
+    is_dry: bool = False,
 ) -> CatalogManifest:
     """Run a deployment for each storyboard of a catalogue that is not complete, and return the account.
 
@@ -81,50 +60,68 @@ async def make_catalog(
         catalog: Where its storyboards are.
         options: How to make them.
         child: The flow of the deployment, which checks parameters.
+        archive: Of all productions. Default: the environment's ``SEEDANCE_ARCHIVE``.
+        parameters: Of all runs.
+        is_dry: Whether to start no runs.
 
     Raises:
         SetupError: If account, archive or deployment are wrong, or the runs would buy more than they may;
             nothing was spent.
         StoryboardError: If there are no storyboards, or the CSV file has mistakes; nothing was spent.
     """
-    return await cancel_on_signal(_make(catalog, options, child))
-
-
-async def _make(catalog: Catalog, options: CatalogOptions, child: Flow[..., Any]) -> CatalogManifest:
     began_at, deadline = datetime.now(UTC), asyncio.get_running_loop().time() + options.deadline_seconds
-    archive = Target().locate(options.archive or archive_from_env())
-    store, account = await open_archive(archive), await find_credentials(options.credentials)
-    items = await read_catalog(catalog, objects=Objects(open_archive))
-    name = options.name or _name_of(catalog)
-    async with ChildRuns.open(options.deployment, catalog=key_name(name)) as runs:
-        common = {**runs.parameters, "archive": archive, **options.parameters}
-        if options.credentials:
-            common["credentials"] = options.credentials
-        _typed(common, child, archive=archive)
-        surveyor = Surveyor(
-            store=store,
-            credentials=account,
-            open_archive=open_archive,
-            parameters=common,
-            typed=partial(_typed, child=child, archive=archive),
-        )
-        surveyed = await surveyor.survey(items)
-        _check_budget(surveyed, account, options)
-        work = CatalogRun(store=store, runs=runs, deadline=deadline, is_dry=options.is_dry)
-        try:
-            await work.run(surveyed, at_a_time=options.at_a_time)
-        finally:
-            manifest = CatalogManifest(
-                catalog=key_name(name),
-                title=name,
-                archive=store.url,
-                began_at=began_at,
-                ended_at=datetime.now(UTC),
-                entries=tuple(work.entry(each) for each in surveyed),
-            )
-            if not options.is_dry:
-                await supervise(_record(manifest, store))
-    return manifest
+    archive = Target().locate(archive or archive_from_env())
+    if options.credentials:
+        parameters = {**parameters, "credentials": options.credentials}
+
+    async def make() -> CatalogManifest:
+        store = await open_archive(archive)
+        items = await read_catalog(catalog, objects=Objects(open_archive))
+        name = options.name or _name_of(catalog)
+        async with ChildRuns.open(options.deployment, catalog=key_name(name)) as runs:
+            common = {**runs.parameters, "archive": archive, **parameters}
+            surveyed = await _survey(items, store, options, child=child, parameters=common, archive=archive)
+            work = CatalogRun(store=store, runs=runs, deadline=deadline, is_dry=is_dry)
+            try:
+                await work.run(surveyed, at_a_time=options.at_a_time)
+            finally:
+                manifest = CatalogManifest(
+                    catalog=key_name(name),
+                    title=name,
+                    archive=store.url,
+                    began_at=began_at,
+                    ended_at=datetime.now(UTC),
+                    entries=tuple(work.entry(each) for each in surveyed),
+                )
+                if not is_dry:
+                    await supervise(_record(manifest, store))
+        return manifest
+
+    return await cancel_on_signal(make())
+
+
+async def _survey(
+    items: Sequence[CatalogItem],
+    store: Store,
+    options: CatalogOptions,
+    *,
+    child: Flow[..., Any],
+    parameters: Mapping[str, Any],
+    archive: str,
+) -> Sequence[Surveyed]:
+    """Find out which storyboards need a run, and refuse to buy too much."""
+    account = await find_credentials(options.credentials)
+    _typed(parameters, child, archive=archive)
+    surveyor = Surveyor(
+        store=store,
+        credentials=account,
+        open_archive=open_archive,
+        parameters=parameters,
+        typed=partial(_typed, child=child, archive=archive),
+    )
+    surveyed = await surveyor.survey(items)
+    _check_budget(surveyed, account, options)
+    return surveyed
 
 
 async def _record(manifest: CatalogManifest, store: Store) -> None:

@@ -16,8 +16,8 @@ import yaml
 from prefect_seedance.api.account import account_name
 from prefect_seedance.cli import main
 from prefect_seedance.cli.exit_codes import ExitCode
-from prefect_seedance.orchestration.catalog import STORYBOARD_DEPLOYMENT
 from prefect_seedance.orchestration.child_runs import ChildRuns, Ended
+from prefect_seedance.production.catalog_options import STORYBOARD_DEPLOYMENT
 from tests.flows.conftest import Api, eventually
 from tests.processes import BIN, Sandbox, environment, running
 
