@@ -19,6 +19,9 @@ from prefect_seedance.report.paid_clip import PaidClip, verdict_on
 from prefect_seedance.report.reasons import reasons
 from prefect_seedance.report.verdict import Verdict
 
+_COMMON_NAMES = frozenset({"storyboard", "clips"})
+"""Names of files that do not distinguish productions."""
+
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -45,9 +48,13 @@ def named_after(parameter: str) -> Callable[[], str]:
 
 
 def _title(source: object) -> str:
-    """Return the title of a storyboard or list; of a path or URL its stem, which holds no secrets."""
+    """Return the title of a storyboard or list; of a path or URL its stem, which contains no secrets.
+
+    A folder names its ``storyboard.yaml``.
+    """
     if isinstance(source, str):
-        return PurePath(urlsplit(source).path).stem
+        path = PurePath(urlsplit(source).path)
+        return path.parent.name or path.stem if path.stem in _COMMON_NAMES else path.stem
     return str(source.get("title", "") if isinstance(source, Mapping) else getattr(source, "title", ""))
 
 

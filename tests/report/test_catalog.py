@@ -1,4 +1,5 @@
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -54,9 +55,9 @@ def test_summary_counts() -> None:
     assert found.summary() == "Season <1>: 1 complete, 2 made; 12 s billed"
 
 
-async def test_page_links_reports() -> None:
+async def test_page_links_reports(tmp_path: Path) -> None:
     """The page links each report and run, and escapes titles and reasons."""
-    store = Store.open("memory://")
+    store = Store.open(str(tmp_path))
     failed = entry(
         CatalogStatus.failed,
         title="<b>B</b>",
@@ -75,9 +76,9 @@ async def test_page_links_reports() -> None:
     assert "Season &lt;1&gt;" in page
 
 
-async def test_manifest_is_read_back() -> None:
+async def test_manifest_is_read_back(tmp_path: Path) -> None:
     """The stored manifest equals the recorded one."""
-    store, recorded = Store.open("memory://"), manifest(entry(CatalogStatus.not_run))
+    store, recorded = Store.open(str(tmp_path)), manifest(entry(CatalogStatus.not_run))
 
     await record_catalog(recorded, store)
 

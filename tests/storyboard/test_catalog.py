@@ -34,9 +34,9 @@ async def test_folder_has_files_and_subfolders(tmp_path: Path) -> None:
     assert [each.storyboard for each in items] == [str(tmp_path / name) for name in in_order]
 
 
-async def test_prefix_is_like_a_folder() -> None:
+async def test_prefix_is_like_a_folder(tmp_path: Path) -> None:
     """Below a prefix in a bucket, the same names are storyboards."""
-    store = Store.open("memory://")
+    store = Store.open(str(tmp_path))
     for key in (
         "films/b.yaml",
         "films/a/storyboard.yaml",
