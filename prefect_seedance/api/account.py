@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import re
 import threading
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ from prefect_seedance.api.announcements import Announcement
 from prefect_seedance.api.lane import Lane
 from prefect_seedance.api.pace import Pace
 from prefect_seedance.api.refusals import is_out_of_order, unavailable
-from prefect_seedance.api.turns import Turns
+from prefect_seedance.api.slots import Slots
 from prefect_seedance.api.urls import origin
 from prefect_seedance.errors import (
     MODEL_UNAVAILABLE,
@@ -36,6 +37,9 @@ _REFUSAL_SECONDS = 60.0
 _EVERY_MODEL = ""
 """What a refusal concerns that is not about one model."""
 
+_DIGITS = 12
+"""Of a digest, enough to distinguish the accounts of a host."""
+
 _ACCOUNTS: dict[str, "Account"] = {}
 _ACCOUNTS_LOCK = threading.Lock()
 
@@ -54,15 +58,15 @@ class Account:
     def __init__(self) -> None:
         self.announcements: dict[str, Announcement] = {}
         self._refusals: dict[str, tuple[ApiError, float]] = {}
-        pace = Pace()
+        self.slots = Slots()
+        pace = Pace(ceiling=lambda: self.slots.requests_per_minute)
         self.reads = Lane(pace)
         self.submissions = Lane(pace, refusals=(RateLimitedError, ConnectionFailedError))
-        self.slots = Slots()
 
     @classmethod
     def of(cls, base_url: str, api_key: str) -> "Account":
         """Return the account of this key at this URL's host, the same for the whole process."""
-        digest = hashlib.sha256(repr((origin(base_url), api_key)).encode()).hexdigest()
+        digest = _digest(base_url, api_key)
         with _ACCOUNTS_LOCK:
             return _ACCOUNTS.setdefault(digest, cls())
 
@@ -124,55 +128,15 @@ class Account:
             self._refusals.pop(_EVERY_MODEL, None)
 
 
-class Slots:
-    """The generations in flight, limited by what each run believes the account's limit to be."""
-
-    def __init__(self) -> None:
-        self._turns = Turns()
-        self._taken: set[Slot] = set()
-
-    async def acquire(self, *, limit: int, deadline: float) -> "Slot":
-        """Wait until fewer slots than a limit are taken, and take one.
-
-        Args:
-            limit: Other runs may have another limit; a lower one does not block them.
-            deadline: By the event loop's clock. If it is over, take a free slot or none.
-
-        Raises:
-            TimeoutError: If no slot was free before the deadline.
-        """
-        slot = Slot()
-
-        def take(_: float) -> bool:
-            if len(self._taken) >= limit:
-                return False
-            self._taken.add(slot)
-            return True
-
-        try:
-            async with asyncio.timeout_at(deadline):
-                await self._turns.take(take)
-        except BaseException:
-            self.release(slot)
-            raise
-        return slot
-
-    def take(self) -> "Slot":
-        """Take a slot, even beyond the limit, for a generation that is in flight already."""
-        slot = Slot()
-        with self._turns.lock:
-            self._taken.add(slot)
-        return slot
-
-    def release(self, slot: "Slot") -> None:
-        """Make room for another generation; a second call has no effect."""
-        with self._turns.lock:
-            self._taken.discard(slot)
-            self._turns.serve()
+def account_name(base_url: str, api_key: str) -> str:
+    """Return a name of the account of this key at this URL's host, from which the key cannot be computed."""
+    _, host, port = origin(base_url)
+    plain = re.sub(r"[^a-z0-9.]+", "-", f"{host}-{port or ''}").strip("-")
+    return f"seedance-{plain}-{_digest(base_url, api_key)[:_DIGITS]}"
 
 
-class Slot:
-    """The room of one generation in flight."""
+def _digest(base_url: str, api_key: str) -> str:
+    return hashlib.sha256(repr((origin(base_url), api_key)).encode()).hexdigest()
 
 
 def checked_key(api_key: str) -> str:

@@ -78,7 +78,8 @@ class Lane:
             try:
                 yield
             except self._refusing as error:
-                self._refused(error, sent_at=sent_at, interval_seconds=60 / requests_per_minute)
+                interval = self._pace.interval_seconds(requests_per_minute)
+                self._refused(error, sent_at=sent_at, interval_seconds=interval)
                 raise
             self._succeeded(sent_at=sent_at)
         finally:
@@ -90,7 +91,7 @@ class Lane:
         while True:
             await self._turn("request", me)
             refused_at = self._refused_at
-            if self._interval > 60 / requests_per_minute:
+            if self._interval > self._pace.interval_seconds(requests_per_minute):
                 await self._slow_down()
             await self._pace.wait(requests_per_minute)
             with self._turns.lock:

@@ -36,6 +36,7 @@ app.command("prefect_seedance.cli.balance:app", name="balance", help="Show how m
 app.command(
     "prefect_seedance.cli.produce:app", name="produce", help="Make the missing clips of a storyboard."
 )
+app.command("prefect_seedance.cli.catalog:app", name="catalog", help="Make many storyboards on workers.")
 app.command("prefect_seedance.cli.film:app", name="film", help="Join the clips of a production into a film.")
 app.command("prefect_seedance.cli.report:app", name="report", help="Write the report page of a production.")
 app.command(

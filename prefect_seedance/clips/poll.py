@@ -267,7 +267,9 @@ class Poller:
 
     def _pause_seconds(self, pending: PendingGeneration) -> float:
         """Return the time between two reads of the status."""
-        reads_per_second = self._client.requests_per_minute / 60 * _SHARE_OF_BUDGET
+        client = self._client
+        limit = min(client.requests_per_minute, client.account.slots.requests_per_minute)
+        reads_per_second = limit / 60 * _SHARE_OF_BUDGET
         interval = max(self._waiting.poll_every_seconds, len(self._due_soon) / reads_per_second)
         return max(interval, min(interval * 2.0 ** min(pending.errors, 10), _MAX_PAUSE_SECONDS))
 

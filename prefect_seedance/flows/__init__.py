@@ -8,6 +8,7 @@ if not Path(__file__).with_name("generate_clips.py").is_file():
 
 from prefect_seedance.flows.generate_clips import generate_clips
 from prefect_seedance.flows.join_film import join_production
+from prefect_seedance.flows.produce_catalog import produce_catalog
 from prefect_seedance.flows.rescue_clips import rescue_clips
 from prefect_seedance.flows.resolve_submissions import resolve_submissions
 from prefect_seedance.flows.storyboard_to_transitions import storyboard_to_transitions
@@ -15,6 +16,7 @@ from prefect_seedance.flows.storyboard_to_transitions import storyboard_to_trans
 __all__ = [
     "generate_clips",
     "join_production",
+    "produce_catalog",
     "rescue_clips",
     "resolve_submissions",
     "storyboard_to_transitions",

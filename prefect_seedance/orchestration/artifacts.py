@@ -17,6 +17,7 @@ from prefect.context import FlowRunContext
 from prefect.exceptions import PrefectException
 
 from prefect_seedance.printable import get_logger, one_line
+from prefect_seedance.report.catalog import CatalogEntry, CatalogManifest
 from prefect_seedance.report.formatting import format_time
 from prefect_seedance.report.links import Links
 from prefect_seedance.report.manifest import Entry, Manifest
@@ -115,6 +116,32 @@ async def show_report(manifest: Manifest, report: Report, *, store: Store) -> No
                     key=_artifact_key(manifest.production, "contact-sheet"),
                     description=f"Start, middle and end of every clip of {_plain(manifest.title)}",
                 )
+
+
+async def show_catalog(manifest: CatalogManifest, *, page: str, store: Store) -> None:
+    """Show what happened to each storyboard of a catalogue as a table."""
+    if not in_flow_run():
+        return
+    with _best_effort("show the catalogue"):
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            await acreate_table_artifact(
+                key=f"seedance-catalog-{manifest.catalog}",
+                table=[_catalog_row(entry) for entry in manifest.entries],
+                description=f"### {_plain(manifest.title)}\n\n{_plain(manifest.summary())}\n\n"
+                f"Page: `{store.link(page)}`",
+            )
+
+
+def _catalog_row(entry: CatalogEntry) -> dict[str, object]:
+    run = f"[{entry.flow_run_id}]({entry.flow_run_url})" if entry.flow_run_url else entry.flow_run_id or ""
+    return {
+        "storyboard": _plain(entry.label),
+        "status": str(entry.status),
+        "clips": f"{entry.archived} of {entry.clips}",
+        "billed seconds": entry.billed_seconds,
+        "run": run,
+        "remarks": _plain(entry.reason or ""),
+    }
 
 
 async def _leaflet(manifest: Manifest, report: Report, links: Links) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 from prefect_seedance.orchestration import events
+from prefect_seedance.orchestration.account_share import shared_account
 from prefect_seedance.orchestration.blocks import ClipArchive, open_archive
 from prefect_seedance.orchestration.subscription import Subscription
 from prefect_seedance.production.session import Session
@@ -24,6 +25,7 @@ class SharedSession:
     async def open(cls, settings: RunSettings, stack: AsyncExitStack) -> "SharedSession":
         """Open a session for as long as the stack is open."""
         session = await stack.enter_async_context(Session.open(settings, open_archive=open_archive))
+        await stack.enter_async_context(shared_account(settings.credentials, session.client.account.slots))
         session.poller.listeners.add(events.generation_changed)
         subscription = await stack.enter_async_context(Subscription(session.poller.wake))
         return cls(session=session, subscription=subscription)

@@ -13,10 +13,14 @@ from prefect.states import Completed, Failed
 
 from prefect_seedance.errors import SetupError, StoryboardError
 from prefect_seedance.printable import one_line
+from prefect_seedance.report.catalog import CatalogManifest
 from prefect_seedance.report.manifest import Entry, Manifest
 from prefect_seedance.report.paid_clip import PaidClip, verdict_on
 from prefect_seedance.report.reasons import reasons
 from prefect_seedance.report.verdict import Verdict
+
+_COMMON_NAMES = frozenset({"storyboard", "clips"})
+"""Names of files that do not distinguish productions."""
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -44,9 +48,13 @@ def named_after(parameter: str) -> Callable[[], str]:
 
 
 def _title(source: object) -> str:
-    """Return the title of a storyboard or list; of a path or URL its stem, which holds no secrets."""
+    """Return the title of a storyboard or list; of a path or URL its stem, which contains no secrets.
+
+    A folder names its ``storyboard.yaml``.
+    """
     if isinstance(source, str):
-        return PurePath(urlsplit(source).path).stem
+        path = PurePath(urlsplit(source).path)
+        return path.parent.name or path.stem if path.stem in _COMMON_NAMES else path.stem
     return str(source.get("title", "") if isinstance(source, Mapping) else getattr(source, "title", ""))
 
 
@@ -69,17 +77,23 @@ def explained(function: Callable[_P, Awaitable[_T]]) -> Callable[_P, Coroutine[A
 def final_state(manifest: Manifest) -> State[Manifest]:
     """Return the final state of the flow run that made a production."""
     clips: Sequence[Entry | PaidClip] = (*manifest.clips, *manifest.former)
-    return _state(manifest.verdict, manifest, summary=manifest.summary(), clips=clips)
+    return _state(manifest.verdict, manifest, summary=manifest.summary(), reasons=reasons(clips))
+
+
+def catalog_state(manifest: CatalogManifest) -> State[CatalogManifest]:
+    """Return the final state of the flow run that made a catalogue."""
+    lines = [f"{entry.label}: {entry.reason}" for entry in manifest.entries if entry.reason]
+    return _state(manifest.verdict, manifest, summary=manifest.summary(), reasons="\n".join(lines))
 
 
 def rescued_state(clips: list[PaidClip]) -> State[list[PaidClip]]:
     """Return the final state of the flow run that rescued clips."""
     left = [clip for clip in clips if not clip.key]
     summary = f"{len(clips) - len(left)} rescued, {len(left)} left"
-    return _state(verdict_on(clips), clips, summary=summary, clips=left)
+    return _state(verdict_on(clips), clips, summary=summary, reasons=reasons(left))
 
 
-def _state(verdict: Verdict, data: _T, *, summary: str, clips: Sequence[Entry | PaidClip]) -> State[_T]:
+def _state(verdict: Verdict, data: _T, *, summary: str, reasons: str) -> State[_T]:
     """Return the state for a verdict.
 
     A run that leaves generations in flight has not failed: a later run completes it. A failed state carries
@@ -90,4 +104,4 @@ def _state(verdict: Verdict, data: _T, *, summary: str, clips: Sequence[Entry | 
         return Completed(message=summary, data=data)
     if verdict is Verdict.in_flight:
         return Completed(name="InFlight", message=summary, data=data)
-    return Failed(message=f"{summary}\n{reasons(clips)}")
+    return Failed(message=f"{summary}\n{reasons}")

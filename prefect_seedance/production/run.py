@@ -51,7 +51,7 @@ async def run(
     slots = RunSlots(
         slots=session.client.account.slots,
         limit=settings.credentials.generations_in_flight,
-        deadline=deadline if settings.waiting.wait else 0.0,
+        deadline=deadline if settings.waiting.wait else min(session.client.account.slots.soon, deadline),
         statuses=prepared.statuses,
     )
     production = Production(

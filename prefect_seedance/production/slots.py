@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from prefect_seedance.api.account import Slot, Slots
+from prefect_seedance.api.slots import Slot, Slots
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.errors import DeadlineError
 from prefect_seedance.storyboard.plan import PlannedClip
@@ -18,7 +18,7 @@ class RunSlots:
     Attributes:
         slots: The account's.
         limit: How many generations the account may have in flight, as the run's settings say.
-        deadline: Of each wait for a slot, by the event loop's clock; 0 to wait for none.
+        deadline: Of each wait for a slot, by the event loop's clock.
         statuses: The clips' statuses when the run began, by fingerprint.
         waiting: How many clips wait for a slot.
     """
@@ -56,6 +56,18 @@ class RunSlots:
         finally:
             self.waiting -= 1
         self._taken[clip.fingerprint] = slot
+
+    @property
+    def reason(self) -> str:
+        """Why a clip has to wait for a slot; empty if that is not known yet."""
+        share = self.slots.share
+        if share is None or self.slots.taken >= self.limit:
+            return f"{self.limit:,} generations may be in flight at a time"
+        if share.problem:
+            return f"the Prefect server, which divides the account's slots, fails ({share.problem})"
+        if not share.is_known:
+            return ""
+        return f"all slots of the account are taken, {self.slots.taken:,} of them by this process"
 
     def release(self, fingerprint: str) -> None:
         """Make room for another generation, if the clip has a slot."""

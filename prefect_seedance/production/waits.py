@@ -87,10 +87,10 @@ class Waits:
             return Cause(type(refusal), self._explained(refusal))
         if ClipStatus.in_flight in statuses and (failure := self.poller.failure):
             return Cause(type(failure), self._explained(failure))
-        if waiting := self.slots.waiting:
+        if (waiting := self.slots.waiting) and (reason := self.slots.reason):
+            share = self.slots.slots.share
             clips = "1 clip waits" if waiting == 1 else f"{waiting:,} clips wait"
-            limit = f"{self.slots.limit:,} generations may be in flight at a time"
-            return Cause("slots", f"{clips}, because {limit}")
+            return Cause(("slots", bool(share and share.problem)), f"{clips}, because {reason}")
         return None
 
     def _explained(self, error: SeedanceError) -> str:

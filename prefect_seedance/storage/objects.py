@@ -68,6 +68,17 @@ class Objects:
         with _translated_errors():
             return await store.names(location.key)
 
+    async def tree(self, location: Location) -> tuple[str, ...]:
+        """Return the keys of all objects below a folder, relative to the folder.
+
+        Raises:
+            StoryboardError: The store refuses access.
+            SetupError: The store cannot be opened.
+        """
+        store, prefix = await self._store(location), f"{location.key}/" if location.key else ""
+        with _translated_errors():
+            return tuple(key.removeprefix(prefix) for key in await store.keys(prefix))
+
     async def _store(self, location: Location) -> Store:
         if location.root not in self._opened:
             self._opened[location.root] = await self.opener(location.root)

@@ -101,3 +101,17 @@ async def test_threads_share_one_pace() -> None:
 async def test_first_request_is_immediate(limit: float) -> None:
     """Whatever the limit, the first request is sent without delay."""
     assert await moments(1, Pace(), limit=limit) == [0]
+
+
+async def test_ceiling_slows_all() -> None:
+    """All senders together keep the ceiling, and notice within a second that it has risen."""
+    ceiling = [6.0]
+    pace = Pace(ceiling=lambda: ceiling[0])
+
+    async def rise() -> None:
+        await asyncio.sleep(25)
+        ceiling[0] = 60.0
+
+    sent, _ = await asyncio.gather(moments(6, pace, limit=600), rise())
+
+    assert sorted(sent) == [0, 10, 20, 25, 26, 27]

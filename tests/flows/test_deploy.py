@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import SecretStr
 
+from prefect_seedance import SeedanceCredentials
 from prefect_seedance.cli import main
 from prefect_seedance.cli.exit_codes import ExitCode
 from prefect_seedance.cli.shipped import shipped
@@ -32,6 +34,7 @@ def _empty_server(api: Api, monkeypatch: pytest.MonkeyPatch, prefect_server: str
     """Use the tests' server without deployments of other tests, and leave none to them."""
     monkeypatch.setenv("PREFECT_API_URL", prefect_server)
     monkeypatch.delenv("SEEDANCE_ARCHIVE", raising=False)
+    monkeypatch.delenv("SEEDANCE_API_KEY", raising=False)
     _delete_deployments(api)
     yield
     _delete_deployments(api)
@@ -47,6 +50,11 @@ def _deploy(capsys: pytest.CaptureFixture[str], *options: object) -> list[dict[s
     output = capsys.readouterr()
     assert code == 0, output.err
     return list(json.loads(output.out)["deployments"])
+
+
+def _deploy_limit(capsys: pytest.CaptureFixture[str], *options: object) -> dict[str, Any]:
+    assert main(["deploy", *map(str, options), "--json"]) == 0
+    return dict(json.loads(capsys.readouterr().out)["account_limit"])
 
 
 def _read(api: Api) -> dict[str, Any]:
@@ -118,6 +126,38 @@ def test_dry_run_changes_nothing(api: Api, pool: str, capsys: pytest.CaptureFixt
 
     assert len(deployed) == len(_SHIPPED)
     assert api.filter("/deployments") == []
+
+
+def test_creates_the_limit_of_the_account(
+    api: Api, pool: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The account gets a limit with room for its requests and generations, which a second run keeps."""
+    monkeypatch.setenv("SEEDANCE_API_KEY", "key-of-the-studio")
+
+    created, limit = (_deploy_limit(capsys, "--pool", pool) for _ in range(2))
+
+    assert (created["action"], created["slots"]) == ("create", 1_000)
+    assert limit == {**created, "action": "keep"}
+    assert created["name"].startswith("seedance-api.apixo.ai-")
+    assert api.get(f"/v2/concurrency_limits/{created['name']}")["limit"] == 1_000
+
+
+def test_requests_bound_the_slots(api: Api, pool: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """An account with few requests a minute gets few slots, whatever its block's limit of generations."""
+    account = SeedanceCredentials(api_key=SecretStr("slow"), requests_per_minute=600)
+    account.save("slow", overwrite=True)
+
+    limit = _deploy_limit(capsys, "--pool", pool, "--credentials", "slow", "--dry-run")
+
+    assert limit["slots"] == 60
+    assert limit["name"] not in {each["name"] for each in api.filter("/v2/concurrency_limits")}
+
+
+def test_no_account_has_no_limit(pool: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without an account, the deployments are created, and the output says how to name one."""
+    assert main(["deploy", "--pool", pool]) == 0
+
+    assert "name a block with --credentials" in capsys.readouterr().out
 
 
 def test_missing_pool_is_an_error(api: Api, capsys: pytest.CaptureFixture[str]) -> None:

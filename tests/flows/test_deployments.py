@@ -80,7 +80,7 @@ def worker(deployed: Deployed, shell: dict[str, str], tmp_path: Path) -> Iterato
 
 @pytest.mark.parametrize("name", ["storyboard", "clips", "submissions"])
 def test_deployment_can_be_run(deployed: Deployed, name: str) -> None:
-    """A deployment runs in the repository's root, one run at a time; other runs are queued."""
+    """A deployment runs in the repository's root, a few runs at a time; other runs are queued."""
     deployment = getattr(deployed, name)
 
     assert deployment["tags"] == ["seedance"]
@@ -91,7 +91,7 @@ def test_deployment_can_be_run(deployed: Deployed, name: str) -> None:
         {"prefect.deployments.steps.set_working_directory": {"directory": str(ROOT)}}
     ]
     assert deployment["parameters"] == {"archive": "productions"}
-    assert deployment["global_concurrency_limit"]["limit"] == 1
+    assert deployment["global_concurrency_limit"]["limit"] == (10 if name == "storyboard" else 1)
     assert deployment["concurrency_options"]["collision_strategy"] == "ENQUEUE"
 
 

@@ -77,15 +77,28 @@ def test_many_reasons_are_cut() -> None:
     [
         ("boards/lighthouse.yaml", "lighthouse"),
         ("https://studio.example/boards/sea.yaml?signature=secret", "sea"),
+        ("films/harbour/storyboard.yaml", "harbour"),
+        ("s3://studio/harbour/clips.yaml", "harbour"),
+        ("storyboard.yaml", "storyboard"),
         ({"title": "Sounds", "clips": []}, "Sounds"),
         (ClipList(title="Sounds", clips=(ClipSpec(prompt="waves"),)), "Sounds"),
         ({}, ""),
         (None, ""),
     ],
-    ids=["path", "signed URL", "JSON", "object", "no title", "nothing"],
+    ids=[
+        "path",
+        "signed URL",
+        "in a folder",
+        "in a bucket",
+        "alone",
+        "JSON",
+        "object",
+        "no title",
+        "nothing",
+    ],
 )
 def test_title_of_parameter(source: object, title: str) -> None:
-    """A flow run is named after the title, or the file's stem, never after a secret in a URL."""
+    """A flow run is named after the title, the folder or the file, never after a secret in a URL."""
     assert _title(source) == title
 
 

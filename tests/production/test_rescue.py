@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from prefect_seedance.api.account import Account, Slots
+from prefect_seedance.api.account import Account
+from prefect_seedance.api.slots import Slots
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.clips.records import Outcome, Result
 from prefect_seedance.options import Output

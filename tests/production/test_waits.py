@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from prefect_seedance.api.client import SeedanceClient
+from prefect_seedance.api.slots import Share
 from prefect_seedance.api.wire import ClipInput, GenerateRequest
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.clips.poll import Poller
@@ -139,3 +140,30 @@ async def test_faulty_listener_harms_nothing(caplog: pytest.LogCaptureFixture) -
         await asyncio.sleep(0.1)
 
     assert "the run continues" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [
+        (
+            Share(is_known=True),
+            "1 clip waits, because all slots of the account are taken, 0 of them by this process",
+        ),
+        (
+            Share(problem="refused"),
+            "1 clip waits, because the Prefect server, which divides the account's slots, fails (refused)",
+        ),
+    ],
+    ids=["others", "silent server"],
+)
+async def test_names_why_a_share_is_full(share: Share, said: str) -> None:
+    """A clip that waits for a slot of an account that processes divide has one of two reasons."""
+    async with watched(Api(_refused)) as setup:
+        setup.client.account.slots.share = share
+        setup.waits.slots.deadline += 60
+        taking = asyncio.create_task(setup.waits.slots.take(planned_clip(3)))
+        try:
+            assert await setup.until(1) == [said]
+        finally:
+            taking.cancel()
+            setup.client.account.slots.share = None

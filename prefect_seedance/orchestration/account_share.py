@@ -1,0 +1,63 @@
+"""Divide an account among processes, if the Prefect server has a limit with its name."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import httpx
+from prefect import get_client
+from prefect.exceptions import ObjectNotFound, PrefectException
+from prefect.settings import get_current_settings
+
+from prefect_seedance.api.account import account_name
+from prefect_seedance.api.credentials import Credentials
+from prefect_seedance.api.slots import Slots
+from prefect_seedance.orchestration.share_holder import ShareHolder
+from prefect_seedance.printable import get_logger
+
+_CHECK_SECONDS = 15.0
+"""Bound of the question whether there is a limit."""
+
+_log = get_logger(__name__)
+
+_HOLDERS: dict[str, ShareHolder] = {}
+_HOLDERS_LOCK = threading.Lock()
+
+
+@asynccontextmanager
+async def shared_account(credentials: Credentials, slots: Slots) -> AsyncIterator[None]:
+    """Divide an account with other processes inside, if the Prefect server has a limit of its name.
+
+    Without a server, or without that limit, each process observes the account's limits on its own.
+    """
+    name = account_name(credentials.base_url, credentials.api_key.get_secret_value())
+    if not get_current_settings().api.url or not await _exists(name):
+        yield
+        return
+    with _HOLDERS_LOCK:
+        holder = _HOLDERS.get(name)
+        if holder is None:
+            holder = _HOLDERS[name] = ShareHolder(slots, name)
+            holder.start()
+        holder.users += 1
+    try:
+        yield
+    finally:
+        with _HOLDERS_LOCK:
+            holder.users -= 1
+            if not holder.users:
+                del _HOLDERS[name]
+                holder.stop()
+
+
+async def _exists(name: str) -> bool:
+    """Return whether the server has a limit of this name; an error is logged."""
+    try:
+        async with asyncio.timeout(_CHECK_SECONDS), get_client() as client:
+            with suppress(ObjectNotFound):
+                await client.read_global_concurrency_limit_by_name(name)
+                return True
+    except (httpx.HTTPError, PrefectException, TimeoutError) as error:
+        _log.warning("The Prefect server did not say whether it limits %s: %s", name, error)
+    return False

@@ -1,0 +1,170 @@
+"""Run a deployment many times from one flow run, and wait for each run."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+import httpx
+from prefect import get_client
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterId,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    FlowRunFilterTags,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.deployments import arun_deployment
+from prefect.exceptions import ObjectNotFound, PrefectException
+from prefect.utilities.urls import url_for
+
+from prefect_seedance.errors import SetupError
+from prefect_seedance.options import Waiting
+from prefect_seedance.printable import get_logger, one_line
+
+_POLL_SECONDS: Final = 3.0
+_MAX_TRIES: Final = 3
+"""Runs for one storyboard whose process is killed: the next run continues, and buys nothing twice."""
+
+_OVERDUE_SECONDS: Final = 1800.0
+"""How long after its own deadline a run may make film and report. Then its machine counts as dead."""
+
+_log = get_logger(__name__)
+
+
+class Ended(NamedTuple):
+    """A run that has ended, or counts as dead.
+
+    Attributes:
+        message: Of its final state.
+    """
+
+    flow_run_id: UUID
+    url: str | None
+    is_completed: bool
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChildRuns:
+    """The runs of one deployment for one catalogue.
+
+    Attributes:
+        tag: Marks the runs, so that a later run of the catalogue finds those that still wait for a worker.
+        waiting: Runs that an earlier run of the catalogue left waiting for a worker.
+    """
+
+    client: PrefectClient
+    deployment: DeploymentResponse
+    tag: str
+    waiting: list[FlowRun] = field(default_factory=list)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, deployment: str, *, catalog: str) -> AsyncIterator["ChildRuns"]:
+        """Find the deployment, and what waits for a worker.
+
+        Raises:
+            SetupError: If there is no such deployment, or the server does not answer.
+        """
+        tag = f"seedance-catalog-{catalog}"
+        async with get_client() as client:
+            try:
+                found = await client.read_deployment_by_name(deployment)
+                waiting = await _waiting(client, found.id, tag)
+            except ObjectNotFound:
+                raise SetupError(
+                    f"The Prefect server has no deployment {deployment!r}; create it with "
+                    "`prefect-seedance deploy`, or name another. Nothing was spent"
+                ) from None
+            except (httpx.HTTPError, PrefectException) as error:
+                raise SetupError(f"The Prefect server failed ({error}). Nothing was spent") from error
+            yield cls(client=client, deployment=found, tag=tag, waiting=waiting)
+
+    @property
+    def parameters(self) -> Mapping[str, Any]:
+        """The deployment's own parameters."""
+        return self.deployment.parameters
+
+    async def run(self, storyboard: str, parameters: Mapping[str, Any], *, title: str) -> Ended:
+        """Run the deployment for a storyboard, again if its process is killed, and wait for the end.
+
+        Raises:
+            SetupError: If the server refuses or does not answer.
+        """
+        wanted = {**parameters, "storyboard": storyboard}
+        tries = 0
+        while True:  # at most _MAX_TRIES times
+            tries += 1
+            started = self._take_waiting(wanted) or await self._start(wanted, title=title)
+            run = await self._end(started, deadline_seconds=_deadline(parameters))
+            if run.state is None or not run.state.is_crashed() or tries == _MAX_TRIES:
+                return Ended(
+                    flow_run_id=run.id,
+                    url=url_for("flow-run", obj_id=run.id),
+                    is_completed=bool(run.state and run.state.is_completed()),
+                    message=_message(run),
+                )
+            _log.warning("The run %s for %s crashed; it is started again", run.name, storyboard)
+
+    def _take_waiting(self, parameters: Mapping[str, Any]) -> FlowRun | None:
+        """Return a run with these parameters that no worker has started yet."""
+        found = next((run for run in self.waiting if run.parameters == parameters), None)
+        if found:
+            self.waiting.remove(found)
+        return found
+
+    async def _start(self, parameters: Mapping[str, Any], *, title: str) -> FlowRun:
+        try:
+            return await arun_deployment(
+                self.deployment.id,
+                parameters=dict(parameters),
+                flow_run_name=f"produce {one_line(title)}",
+                timeout=0,
+                tags=[self.tag],
+            )
+        except (httpx.HTTPError, PrefectException) as error:
+            raise SetupError(f"Its run could not be started ({one_line(str(error))}); run again") from error
+
+    async def _end(self, run: FlowRun, *, deadline_seconds: float) -> FlowRun:
+        """Wait until a run has ended; one that is overdue counts as dead, and is returned as it is."""
+        clock, overdue = asyncio.get_running_loop().time, None
+        while not (run.state and run.state.is_final()) and not (overdue and clock() >= overdue):
+            await asyncio.sleep(_POLL_SECONDS)
+            try:
+                run = await self.client.read_flow_run(run.id)
+            except (httpx.HTTPError, PrefectException) as error:
+                _log.warning("The state of the run %s cannot be read: %s", run.name, error)
+            if overdue is None and run.state and run.state.is_running():
+                overdue = clock() + deadline_seconds + _OVERDUE_SECONDS
+        return run
+
+
+async def _waiting(client: PrefectClient, deployment_id: UUID, tag: str) -> list[FlowRun]:
+    """Return the runs that no worker has started yet."""
+    scheduled = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED]))
+    return await client.read_flow_runs(
+        deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment_id])),
+        flow_run_filter=FlowRunFilter(state=scheduled, tags=FlowRunFilterTags(all_=[tag])),
+    )
+
+
+def _deadline(parameters: Mapping[str, Any]) -> float:
+    """Return how long a run with these parameters waits for its clips."""
+    given = parameters.get("deadline_seconds")
+    return Waiting().deadline_seconds if given is None else float(given)
+
+
+def _message(run: FlowRun) -> str:
+    state = run.state
+    if state is None or not state.is_final():
+        return (
+            f"The run {run.name} reports no end long after its deadline; its machine may be dead. Run again"
+        )
+    return state.message or f"The run {run.name} ended as {state.name}"

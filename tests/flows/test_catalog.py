@@ -1,0 +1,243 @@
+"""Catalogues, with a real Prefect server and two workers."""
+
+import asyncio
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import yaml
+
+from prefect_seedance.api.account import account_name
+from prefect_seedance.cli import main
+from prefect_seedance.cli.exit_codes import ExitCode
+from prefect_seedance.orchestration.child_runs import ChildRuns, Ended
+from prefect_seedance.production.catalog_options import STORYBOARD_DEPLOYMENT
+from tests.flows.conftest import Api, eventually
+from tests.processes import BIN, Sandbox, environment, running
+
+_SLOTS = 6
+
+
+@dataclass(frozen=True)
+class Studio:
+    """A folder with storyboards, an archive and a sandbox."""
+
+    folder: Path
+    archive: Path
+    sandbox: Sandbox
+    capsys: pytest.CaptureFixture[str]
+
+    def write(self, name: str, **content: object) -> Path:
+        """Write a list of two clips with this title."""
+        clips = [{"prompt": f"bell {number} of {name} rings"} for number in range(2)]
+        path = self.folder / f"{name}.yaml"
+        path.write_text(yaml.safe_dump({"title": name, "clips": clips, **content}), encoding="utf-8")
+        return path
+
+    def make(self, source: Path | None = None, *more: object) -> tuple[int, dict[str, Any]]:
+        """Run the command, and return exit code and manifest."""
+        options = ("--archive", self.archive, "--param", "film=false", *more, "--json")
+        code = main(["catalog", str(source or self.folder), *map(str, options)])
+        output = self.capsys.readouterr()
+        assert output.out, output.err
+        return code, json.loads(output.out)
+
+
+@pytest.fixture
+def studio(
+    api: Api,
+    prefect_server: str,
+    start_sandbox: Callable[..., Sandbox],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Studio:
+    """Deploy the flows for an account with few slots, as a team does."""
+    sandbox = start_sandbox(max_in_flight=_SLOTS, requests_per_minute=12 * _SLOTS, speed=30)
+    for variable, value in {**sandbox.env, "PREFECT_API_URL": prefect_server}.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.delenv("SEEDANCE_ARCHIVE", raising=False)
+    if not api.filter("/work_pools", work_pools={"name": {"any_": ["fleet"]}}):
+        api.post("/work_pools/", {"name": "fleet", "type": "process"})
+    (tmp_path / "season").mkdir()
+    assert main(["deploy", "--pool", "fleet", "--archive", str(tmp_path), "--directory", str(tmp_path)]) == 0
+    api.patch(f"/v2/concurrency_limits/{account_name(sandbox.url, sandbox.key)}", {"limit": _SLOTS})
+    capsys.readouterr()
+    return Studio(tmp_path / "season", tmp_path / "archive", sandbox, capsys)
+
+
+@pytest.fixture
+def workers(studio: Studio, prefect_server: str, tmp_path: Path) -> Iterator[None]:
+    """Run two workers."""
+    with ExitStack() as stack:
+        for number in range(2):
+            home = tmp_path / f"worker-{number}"
+            home.mkdir()
+            env = environment(
+                home, PREFECT_API_URL=prefect_server, PREFECT_WORKER_QUERY_SECONDS="1", **studio.sandbox.env
+            )
+            log = stack.enter_context((home / "worker.log").open("w"))
+            command = (BIN / "prefect", "worker", "start", "--pool", "fleet", "--name", f"worker-{number}")
+            stack.enter_context(running(*command, env=env, cwd=home, stdout=log, stderr=subprocess.STDOUT))
+        yield
+
+
+def _runs(api: Api) -> list[dict[str, Any]]:
+    deployment = api.get(f"/deployments/name/{STORYBOARD_DEPLOYMENT}")
+    return api.filter("/flow_runs", deployments={"id": {"any_": [deployment["id"]]}})
+
+
+def _statuses(manifest: dict[str, Any]) -> dict[str, str]:
+    return {each["title"] or Path(each["storyboard"]).stem: each["status"] for each in manifest["entries"]}
+
+
+@pytest.mark.usefixtures("workers")
+def test_catalogue_is_made_once(studio: Studio, api: Api) -> None:
+    """Each storyboard is made by a run of its own, within the account's limits; failures stop no others.
+
+    Made again, complete storyboards need no run, and the others are tried again.
+    """
+    for name in ("a", "b", "c", "d"):
+        studio.write(name)
+    studio.write("broken", clips=[{"promt": "waves"}])
+    file = studio.folder / "season.csv"
+    file.write_text(
+        "storyboard,priority,max_seconds\na.yaml,,\nb.yaml,,\nbroken.yaml,1,\nc.yaml,2,\nd.yaml,,7\n",
+        encoding="utf-8",
+    )
+
+    code, first = studio.make(file)
+    before = studio.sandbox.totals()
+    runs = len(_runs(api))
+    again, second = studio.make(file)
+
+    assert [each["title"] for each in first["entries"]] == ["", "c", "a", "b", "d"]
+    assert _statuses(first) == {"a": "made", "b": "made", "c": "made", "d": "failed", "broken": "invalid"}
+    assert "more than its limit of 7 s" in first["entries"][4]["reason"]
+    assert "promt" in first["entries"][0]["reason"]
+    assert (before["accepted"], before["submits_received"], before["duplicates"]) == (6, 6, 0)
+    assert before["max_in_flight"] <= _SLOTS
+    assert _statuses(second) == {**dict.fromkeys("abc", "complete"), "d": "failed", "broken": "invalid"}
+    assert code == again == ExitCode.failed
+    assert len(_runs(api)) == runs + 1
+    assert studio.sandbox.totals()["accepted"] == 6
+    stored = studio.archive / "catalogs" / "season"
+    assert json.loads((stored / "manifest.json").read_text())["entries"] == second["entries"]
+    assert "../../productions/a/report.html" in (stored / "index.html").read_text()
+    (artifact,) = api.filter("/artifacts/latest", artifacts={"key": {"any_": ["seedance-catalog-season"]}})
+    assert artifact["type"] == "table"
+
+
+def test_waiting_runs_are_taken_over(studio: Studio, api: Api) -> None:
+    """Without a worker, the catalogue ends at its deadline; made again, it starts no second runs."""
+    studio.write("waiting")
+    before = len(_runs(api))
+
+    code, manifest = studio.make(None, "--deadline", "8s")
+    again, _ = studio.make(None, "--deadline", "8s")
+
+    assert _statuses(manifest) == {"waiting": "not run"}
+    assert code == again == ExitCode.in_flight
+    assert len(_runs(api)) == before + 1
+
+
+def test_dry_run_starts_nothing(studio: Studio, api: Api) -> None:
+    """A dry run shows what would be bought."""
+    studio.write("dry")
+    before = len(_runs(api))
+
+    code, manifest = studio.make(None, "--dry-run")
+
+    assert code == 0
+    assert manifest["entries"][0]["reason"] == "Its run would buy 8 s of video"
+    assert len(_runs(api)) == before
+    assert not (studio.archive / "catalogs").exists()
+
+
+def test_budget_is_for_all(studio: Studio, api: Api) -> None:
+    """If all runs together would buy too much, none is started."""
+    for name in ("a", "b"):
+        studio.write(name)
+    before = len(_runs(api))
+
+    code = main(["catalog", str(studio.folder), "--archive", str(studio.archive), "--max-seconds", "15"])
+
+    assert code == ExitCode.setup
+    assert "would buy 16 s of video, more than its limit of 15 s" in studio.capsys.readouterr().err
+    assert len(_runs(api)) == before
+
+
+def test_same_names_are_refused(studio: Studio) -> None:
+    """Of two storyboards whose productions have one name, the second is not run."""
+    studio.write("a", title="Harbour")
+    studio.write("b", title="harbour!")
+
+    _, manifest = studio.make(None, "--dry-run")
+
+    assert [each["status"] for each in manifest["entries"]] == ["not run", "invalid"]
+    assert "has the name harbour" in manifest["entries"][1]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--deployment", "no/such"), "no deployment 'no/such'"),
+        (("--param", "colour=red"), "no parameter 'colour'"),
+        (("--param", "archive=other"), "leave out the parameter archive"),
+        (("--param", "max_seconds=many"), "max_seconds"),
+        (("--param", "film"), "not of the form NAME=VALUE"),
+    ],
+)
+def test_wrong_options_are_explained(studio: Studio, options: tuple[str, ...], message: str) -> None:
+    """A wrong option is reported before anything is started."""
+    studio.write("a")
+
+    code = main(["catalog", str(studio.folder), "--archive", str(studio.archive), *options])
+
+    assert code == ExitCode.setup
+    assert message in studio.capsys.readouterr().err
+
+
+def test_server_is_required(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a configured server, the message says what to do instead."""
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    monkeypatch.setenv("PREFECT_API_URL", "")
+
+    assert main(["catalog", str(tmp_path), "--archive", str(tmp_path)]) == ExitCode.setup
+    assert "prefect-seedance produce" in capsys.readouterr().err
+
+
+async def test_crashed_run_is_started_again(studio: Studio, api: Api) -> None:
+    """A run whose process was killed is started again; the new one continues its production."""
+    parameters = {"archive": str(studio.archive)}
+
+    async def run() -> Ended:
+        async with ChildRuns.open(STORYBOARD_DEPLOYMENT, catalog=uuid4().hex) as runs:
+            return await runs.run("crashing.yaml", parameters, title="crashing")
+
+    def found(count: int) -> list[dict[str, Any]]:
+        runs = [each for each in _runs(api) if each["name"] == "produce crashing"]
+        return runs if len(runs) == count else []
+
+    def end(run: dict[str, Any], state: str) -> None:
+        body = {"state": {"type": state, "message": state.lower()}, "force": True}
+        api.post(f"/flow_runs/{run['id']}/set_state", body).raise_for_status()
+
+    waiting = asyncio.create_task(run())
+    (first,) = await asyncio.to_thread(eventually, lambda: found(1))
+    end(first, "CRASHED")
+    both = await asyncio.to_thread(eventually, lambda: found(2))
+    second = next(each for each in both if each["id"] != first["id"])
+    end(second, "COMPLETED")
+    ended = await waiting
+
+    assert str(ended.flow_run_id) == second["id"]
+    assert ended.is_completed
