@@ -151,7 +151,7 @@ class Slots:
 
         try:
             async with asyncio.timeout_at(deadline):
-                await self._turns.take(take)
+                await self._turns.take(take, kind=limit)
         except BaseException:
             self.release(slot)
             raise
