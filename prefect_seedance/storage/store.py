@@ -4,8 +4,10 @@ import asyncio
 import hashlib
 import secrets
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO, Self
@@ -29,6 +31,10 @@ _CHUNK_BYTES = 1024 * 1024
 _MAX_CONCURRENT_PARTS = 4
 """Measured: a process that writes a file of any size takes 140 MB of memory; with 12 parts, 230 MB."""
 
+_CONCURRENT_FLUSHES = 16
+"""A disk commits concurrent flushes together. Measured: with 6 threads, 290 clips a second can be recorded as
+submitted; with 16, 650; with 32 no more."""
+
 _PROBE_SECONDS = 30.0
 """Bound of all requests of a probe; each takes about 0.1 s."""
 
@@ -51,6 +57,7 @@ class Store:
         self._backend = backend
         self._durable: set[Path] = set()
         """Folders that contain an object of this process, so that no other process removes them as empty."""
+        self._flushers = ThreadPoolExecutor(_CONCURRENT_FLUSHES, thread_name_prefix="seedance-flush")
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"
@@ -266,7 +273,8 @@ class Store:
 
     async def _sync(self, key: str) -> None:
         if self.folder:
-            await asyncio.to_thread(flush, self.folder / key, upto=self.folder, durable=self._durable)
+            work = partial(flush, self.folder / key, upto=self.folder, durable=self._durable)
+            await asyncio.get_running_loop().run_in_executor(self._flushers, work)
 
     async def _delete(self, key: str) -> None:
         """Delete an object. In a folder, that also removes folders which are empty then."""
