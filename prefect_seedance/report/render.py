@@ -11,7 +11,7 @@ from prefect_seedance.report.contact_sheet import ContactSheet
 from prefect_seedance.report.links import Links
 from prefect_seedance.report.manifest import Manifest, production_key
 from prefect_seedance.report.page import Frames, Page, render_card
-from prefect_seedance.report.recipe import Report, recipe, record_report
+from prefect_seedance.report.recipe import Report, attempt_records, recipe, record_report
 from prefect_seedance.report.thumbnails import data_url, decode, max_width
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storage.tempfiles import temporary_file
@@ -43,6 +43,7 @@ async def render_report(
     """
     key, sheet_key = (production_key(manifest.production, file) for file in (PAGE, SHEET))
     links = await Links.of(store, key)
+    records = await attempt_records(manifest, store)  # before they are read: a later one makes a new page
     cards = await load_cards(manifest, store, links)
     page = Page(
         manifest=manifest,
@@ -69,7 +70,7 @@ async def render_report(
         contact_sheet=sheet_key,
         size_bytes=size_bytes,
         links_until=links.until,
-        recipe=recipe(manifest, price_per_second=price_per_second),
+        recipe=recipe(manifest, records=records, price_per_second=price_per_second),
     )
     await record_report(store, report, production=manifest.production)
     return report
