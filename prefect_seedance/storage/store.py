@@ -3,12 +3,9 @@
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from functools import partial
-from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO, Self
 
@@ -17,7 +14,7 @@ import obstore.exceptions
 
 from prefect_seedance.errors import ArchiveError, SetupError
 from prefect_seedance.storage.backends import Backend, translated_errors
-from prefect_seedance.storage.durability import flush, remove_abandoned
+from prefect_seedance.storage.durability import Flusher, remove_abandoned
 from prefect_seedance.storage.file_names import link_files
 from prefect_seedance.storage.hard_links import check_hard_links
 
@@ -31,12 +28,11 @@ _CHUNK_BYTES = 1024 * 1024
 _MAX_CONCURRENT_PARTS = 4
 """Measured: a process that writes a file of any size takes 140 MB of memory; with 12 parts, 230 MB."""
 
-_CONCURRENT_FLUSHES = 16
-"""A disk commits concurrent flushes together. Measured: with 6 threads, 290 clips a second can be recorded as
-submitted; with 16, 650; with 32 no more."""
-
 _PROBE_SECONDS = 30.0
 """Bound of all requests of a probe; each takes about 0.1 s."""
+
+_ABANDONED_PROBE = timedelta(hours=1)
+"""Far longer than any probe takes."""
 
 
 class Store:
@@ -55,9 +51,7 @@ class Store:
         self.expires_at = backend.expires_at
         self.folder = backend.folder
         self._backend = backend
-        self._durable: set[Path] = set()
-        """Folders that contain an object of this process, so that no other process removes them as empty."""
-        self._flushers = ThreadPoolExecutor(_CONCURRENT_FLUSHES, thread_name_prefix="seedance-flush")
+        self._flusher = Flusher(backend.folder) if backend.folder else None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"
@@ -112,11 +106,24 @@ class Store:
             ):
                 await obstore.put_async(self._backend.reader, key, content, mode="create")
                 await self._sync(key)
-        await self.keys("probes/")
+        abandoned = await self._abandoned_probes(key)
         if await self.read(key) != first:
             raise ArchiveError("it does not create objects atomically, so two runs could pay for one clip")
         with suppress(obstore.exceptions.BaseError, OSError):
             await self._delete(key)
+            for each in abandoned:  # without permission to delete, the line above has raised
+                await self._delete(each)
+
+    async def _abandoned_probes(self, own: str) -> Sequence[str]:
+        """Return the probes that killed processes left, by the store's clock."""
+        with translated_errors(f"list {self.link('probes/')}"):
+            written = {
+                meta["path"]: meta["last_modified"]
+                async for page in obstore.list(self._backend.reader, "probes/")
+                for meta in page
+            }
+        now = written.get(own)
+        return [key for key, then in written.items() if now and now - then > _ABANDONED_PROBE]
 
     async def create(self, key: str, content: bytes) -> bool:
         """Write an object atomically unless it exists, and return whether this call wrote it.
@@ -272,15 +279,15 @@ class Store:
                 await asyncio.to_thread(remove_abandoned, folders)
 
     async def _sync(self, key: str) -> None:
-        if self.folder:
-            work = partial(flush, self.folder / key, upto=self.folder, durable=self._durable)
-            await asyncio.get_running_loop().run_in_executor(self._flushers, work)
+        if self._flusher:
+            await self._flusher.flush(key)
 
     async def _delete(self, key: str) -> None:
         """Delete an object. In a folder, that also removes folders which are empty then."""
-        self._durable.clear()
+        forget = self._flusher.forget if self._flusher else lambda: None
+        forget()
         await obstore.delete_async(self._backend.writer, key)
-        self._durable.clear()
+        forget()
 
     def link(self, key: str) -> str:
         """Return an object's path or URL, for people; a URL needs credentials."""
