@@ -36,7 +36,7 @@ def remove_abandoned(folders: Iterable[Path]) -> None:
 
 
 class Flusher:
-    """Flushes what is written in one folder."""
+    """Flushes the files of one folder."""
 
     def __init__(self, folder: Path) -> None:
         """Start no thread before something is written."""
