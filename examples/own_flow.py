@@ -27,11 +27,10 @@ from prefect_seedance import (
 async def make_scenes(prompts: list[str]) -> list[str]:
     """Make one clip for each prompt, all at the same time, and return the keys of the videos."""
     clips = ClipList(title="scenes", clips=tuple(ClipSpec(prompt=prompt) for prompt in prompts))
-    checked = await load_storyboard(clips)
-    planned = plan(checked.clips, title=checked.title).clips
-    settings = RunSettings(
-        credentials=Credentials.from_env(), production="scenes", waiting=Waiting(deadline_seconds=1800)
-    )
+    account = Credentials.from_env()
+    checked = await load_storyboard(clips, model=account.model)
+    planned = plan(checked.clips, title=checked.title, model=account.model).clips
+    settings = RunSettings(credentials=account, production="scenes", waiting=Waiting(deadline_seconds=1800))
     made = await asyncio.gather(*(make(clip, settings) for clip in planned), return_exceptions=True)
     for clip, result in zip(planned, made, strict=True):
         print(f"{clip.name}: {result}")

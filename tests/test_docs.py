@@ -22,6 +22,7 @@ from prefect_seedance.sandbox.faults.table import FAULTS
 from prefect_seedance.storyboard.document import Document
 from prefect_seedance.storyboard.parser import parse_storyboard
 from tests.pages import PAGES, ROOT, blocks, name_of, pages_with
+from tests.sounds import sound
 
 OTHER_OPTIONS = {
     "--first-look",  # renamed: in the changelog
@@ -34,7 +35,9 @@ OTHER_OPTIONS = {
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return a folder with the images that the pages name."""
+    """Return a folder with the files that the pages name."""
+    (tmp_path / "sounds").mkdir()
+    (tmp_path / "sounds" / "waves.mp3").write_bytes(sound(3))
     (tmp_path / "images").mkdir()
     for name in ("dawn.png", "noon.jpg", "dusk.webp"):
         Image.new("RGB", (64, 36), "orange").save(tmp_path / "images" / name)

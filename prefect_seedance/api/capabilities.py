@@ -1,13 +1,22 @@
 """What a model accepts, parsed from a file of models."""
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Hashable, Mapping
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import Annotated, Any, Final, Literal, Self, get_args
+from typing import Annotated, Any, Final, Literal, Self, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 Setting = Literal["sound", "fixed_lens", "web_search"]
 """The settings of a clip that a model may lack."""
@@ -33,6 +42,32 @@ class _Strict(BaseModel):
 
 
 Count = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+Ratio = Annotated[str, Field(pattern=r"^(auto|[1-9]\d{0,3}:[1-9]\d{0,3})$")]
+
+WireName = Annotated[str, Field(pattern=r"^[A-Za-z]\w{0,63}$")]
+
+_RESERVED: Final = frozenset(
+    {"mode", "prompt", "image_urls", "video_urls", "audio_urls", "duration", "resolution", "aspect_ratio"}
+)
+"""Fields of every clip's input, which no setting may replace."""
+
+PairT = TypeVar("PairT", bound=tuple[float, ...])
+
+
+def _in_order(values: PairT) -> PairT:
+    if list(values) != sorted(values):
+        raise ValueError("the first number must not be larger than the second one")
+    return values
+
+
+def _are_distinct(names: Mapping[Setting, str]) -> Mapping[Setting, str]:
+    """Check that each setting has a field of its own, which is none of the clip's content."""
+    for name in names.values():
+        if name in _RESERVED or list(names.values()).count(name) > 1:
+            raise ValueError(f"{name!r} is the name of another field too")
+    return names
 
 
 class References(_Strict):
@@ -48,6 +83,22 @@ class References(_Strict):
         return self.images + self.videos + self.audios
 
 
+class FileLimits(_Strict):
+    """What a model requires of each video, or of each audio file, that is a reference.
+
+    Attributes:
+        formats: Such as ``MP4``.
+        seconds: Shortest and longest length of a file.
+        total_seconds: Most seconds of all files of this kind of a clip.
+        max_bytes: Size of the largest file.
+    """
+
+    formats: Annotated[tuple[Literal["MP4", "MOV", "WEBM", "MP3", "WAV"], ...], Field(min_length=1)]
+    seconds: Annotated[tuple[Seconds, Seconds], AfterValidator(_in_order)] = (2, 15)
+    total_seconds: Seconds = 15
+    max_bytes: Annotated[int, Field(gt=0)]
+
+
 class Mode(_Strict):
     """What one mode of a model accepts besides a prompt.
 
@@ -56,7 +107,7 @@ class Mode(_Strict):
         references: Most files that are references.
     """
 
-    frames: tuple[Count, Count] = (0, 0)
+    frames: Annotated[tuple[Count, Count], AfterValidator(_in_order)] = (0, 0)
     references: References = References()
 
     @property
@@ -68,6 +119,12 @@ class Mode(_Strict):
     def takes_references(self) -> bool:
         """Whether its files are references."""
         return self.references.total > 0
+
+    def fits(self, frames: int, references: int) -> bool:
+        """Return whether it is for clips with frames, with references, or with neither."""
+        if references or self.takes_references:
+            return bool(references) and self.takes_references
+        return self.takes_frames if frames else self.frames[0] == 0
 
     @model_validator(mode="after")
     def _has_one_use(self) -> Self:
@@ -105,6 +162,8 @@ class Capabilities(_Strict):
         prompt_characters: Minimum and, if there is one, maximum length of a prompt.
         image_formats: Formats of images, as Pillow names them.
         max_image_bytes: Size of the largest image that the API fetches.
+        video_files: Limits of videos that are references.
+        audio_files: Limits of audio files that are references.
         generation_seconds: Shortest and longest usual time of a generation, by the clip's duration; empty if
             that is not documented.
         result_days: How long the API serves a finished video.
@@ -120,14 +179,16 @@ class Capabilities(_Strict):
     durations_seconds: Annotated[
         tuple[Annotated[int, Field(gt=0)], ...], Field(min_length=1), BeforeValidator(_durations)
     ]
-    resolutions: Annotated[tuple[str, ...], Field(min_length=1)]
-    aspect_ratios: Annotated[tuple[str, ...], Field(min_length=1)]
-    settings: Mapping[Setting, str]
-    prompt_characters: tuple[Count] | tuple[Count, Count]
+    resolutions: Annotated[tuple[Annotated[str, Field(pattern=r"^\S+$")], ...], Field(min_length=1)]
+    aspect_ratios: Annotated[tuple[Ratio, ...], Field(min_length=1)]
+    settings: Annotated[Mapping[Setting, WireName], AfterValidator(_are_distinct)]
+    prompt_characters: Annotated[tuple[Count] | tuple[Count, Count], AfterValidator(_in_order)]
     image_formats: tuple[Literal["JPEG", "PNG", "WEBP"], ...] = ("JPEG", "PNG", "WEBP")
     max_image_bytes: Annotated[int, Field(gt=0)] = 10 * 1000 * 1000
-    generation_seconds: Mapping[int, tuple[float, float]] = {}
-    result_days: Annotated[float, Field(gt=0)] = 15
+    video_files: FileLimits = FileLimits(formats=("MP4", "MOV"), max_bytes=50_000_000)
+    audio_files: FileLimits = FileLimits(formats=("MP3", "WAV"), max_bytes=15_000_000)
+    generation_seconds: Mapping[int, Annotated[tuple[Seconds, Seconds], AfterValidator(_in_order)]] = {}
+    result_days: Annotated[float, Field(gt=0, le=36_500)] = 15
     price_keys: tuple[PriceKey, ...] = ()
     prices: tuple[Price, ...] = ()
     retired_after: date | None = None
@@ -140,15 +201,8 @@ class Capabilities(_Strict):
 
     def mode_for(self, *, frames: int, references: int) -> str | None:
         """Return the name of the mode for so many frames and references; None if the model has none."""
-        wanted = (bool(frames) and not references, bool(references))
-        return next(
-            (
-                name
-                for name, mode in self.modes.items()
-                if (mode.takes_frames, mode.takes_references) == wanted
-            ),
-            None,
-        )
+        fitting = {name: mode for name, mode in self.modes.items() if mode.fits(frames, references)}
+        return min(fitting, key=lambda name: fitting[name].takes_frames and not frames, default=None)
 
 
 Models = Mapping[str, Capabilities]
@@ -157,6 +211,19 @@ Models = Mapping[str, Capabilities]
 
 class ModelFileError(ValueError):
     """A file of models is invalid; the message names the model, the field and the expected value."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses keys that are repeated, of which YAML would use the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002 -- as its base class
+        """Construct a mapping from its node."""
+        counts = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        for name, count in counts.most_common(1):
+            if count > 1:
+                reason = f"{name!r} is repeated"
+                raise yaml.constructor.ConstructorError(None, None, reason, node.start_mark)
+        return super().construct_mapping(node, deep=deep)
 
 
 def parse_models(text: str, *, known: Models) -> dict[str, Capabilities]:
@@ -171,7 +238,7 @@ def parse_models(text: str, *, known: Models) -> dict[str, Capabilities]:
         ModelFileError: If it is not YAML, or a field is unknown, missing or wrong.
     """
     try:
-        found = yaml.safe_load(text)
+        found = yaml.load(text, Loader=_Loader)  # noqa: S506 -- a SafeLoader
     except (yaml.YAMLError, RecursionError) as error:
         raise ModelFileError(f"it is not YAML: {' '.join(str(error).split())[:200]}") from None
     if not isinstance(found, Mapping) or not found:
@@ -189,7 +256,7 @@ def _parse(name: object, fields: object, *, known: Models) -> Capabilities:
         raise ModelFileError(f"{name} must have fields, or 'like: ID'")
     given = {field: value for field, value in fields.items() if field != "like"}
     like = fields.get("like", name)
-    if "like" in fields and like not in known:
+    if "like" in fields and (not isinstance(like, str) or like not in known):
         raise ModelFileError(f"{name}.like: unknown model {like!r:.80}; known: {', '.join(known)}")
     if name in known and (fixed := sorted({"like", "modes", "settings", "max_image_bytes"} & fields.keys())):
         raise ModelFileError(

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from prefect_seedance.api.capabilities import SETTINGS, Capabilities, Mode
-from prefect_seedance.api.models import capabilities, known_models, unknown_model
+from prefect_seedance.api.models import DEFAULT_MODEL, capabilities, known_models, unknown_model
 from prefect_seedance.api.wire import ClipInput, is_unicode
 
 _MANY = 3
@@ -45,7 +45,9 @@ def _setting_problems(clip: ClipInput, can: Capabilities, model: str) -> Iterato
     }
     for field, allowed in choices.items():
         if getattr(clip, field) not in allowed:
-            yield Problem(field, f"{getattr(clip, field)!r} is not offered; choose one of {_listed(allowed)}")
+            by = "" if model == DEFAULT_MODEL else f" (for {model})"
+            value = f"{getattr(clip, field)!r}"
+            yield Problem(field, f"{value} is not offered; choose one of {_listed(allowed)}{by}")
     for setting in SETTINGS:
         if getattr(clip, setting) is not None and setting not in can.settings:
             having = [name for name, each in known_models().items() if setting in each.settings]
@@ -68,7 +70,9 @@ def _file_problems(clip: ClipInput, can: Capabilities, model: str) -> Iterator[P
     """Yield the mistakes in images, videos and audio files, which depend on the mode."""
     mode = can.modes.get(clip.mode)
     if mode is None:
-        yield Problem("mode", f"{clip.mode!r} is not a mode of {model}; it has {_listed(can.modes)}")
+        having = [name for name, each in known_models().items() if clip.mode in each.modes]
+        other = f"; models that have {clip.mode!r}: {', '.join(having)}" if having else ""
+        yield Problem("mode", f"{clip.mode!r} is not a mode of {model}; it has {_listed(can.modes)}{other}")
     elif mode.takes_references:
         yield from _reference_problems(clip, mode)
     else:

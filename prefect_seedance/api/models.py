@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping
 from datetime import timedelta
+from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +25,10 @@ CAPABILITIES: Mapping[str, Capabilities] = parse_models(
 
 _files: list[str] = []
 """The files that credentials name, in this process."""
+
+
+_loaded: dict[str, Mapping[str, Capabilities]] = {}
+"""The models of each file when it was last valid, in this process."""
 
 
 def known_models() -> Mapping[str, Capabilities]:
@@ -61,7 +66,10 @@ def capabilities(model: str) -> Capabilities | None:
 
 def unknown_model(model: str) -> str:
     """Return why a model cannot be used, with the remedy."""
-    return f"unknown model {model!r}; known: {', '.join(known_models())}"
+    known = known_models()
+    close = get_close_matches(model.lower(), known, n=1, cutoff=0.9)
+    meant = f"did you mean {close[0]!r}? Known" if close else "known"
+    return f"unknown model {model!r}; {meant}: {', '.join(known)}"
 
 
 def _load(file: str) -> Mapping[str, Capabilities]:
@@ -71,8 +79,11 @@ def _load(file: str) -> Mapping[str, Capabilities]:
         found = path.stat()
         if not path.is_file() or found.st_size > _MAX_FILE_BYTES:
             raise SetupError(f"{file} is not a file of models of at most {_MAX_FILE_BYTES:,} bytes")
-        return _parse(path, found.st_mtime_ns)
+        _loaded[file] = _parse(path, found.st_mtime_ns)
+        return _loaded[file]
     except (OSError, UnicodeDecodeError, ModelFileError) as error:
+        if file in _loaded:  # an editor may be saving the file, and a run must continue
+            return _loaded[file]
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise SetupError(
             f"The file of models {file} cannot be used: {reason}. Correct it, or the name in "
@@ -86,10 +97,18 @@ def _parse(path: Path, _version: int) -> Mapping[str, Capabilities]:
 
 
 def in_forms(field: str) -> Callable[[dict[str, Any]], None]:
-    """Return a hook that adds to a schema what any of the known models offers, when a form is made."""
+    """Return a hook that adds to a schema what any of the known models offers, when a form is made.
+
+    A flow or block makes its form when it is imported. So an invalid file of models is no error here; a run
+    reports it.
+    """
 
     def complete(schema: dict[str, Any]) -> None:
-        values = dict.fromkeys(value for each in known_models().values() for value in getattr(each, field))
+        try:
+            known = known_models()
+        except SetupError:
+            known = CAPABILITIES
+        values = dict.fromkeys(value for each in known.values() for value in getattr(each, field))
         schema["enum"] = sorted(values) if field == "durations_seconds" else list(values)
 
     return complete

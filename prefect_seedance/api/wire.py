@@ -29,6 +29,7 @@ from pydantic_core import from_json, to_json
 from prefect_seedance.api.capabilities import SETTINGS
 from prefect_seedance.api.models import DEFAULT_MODEL, check_mode, facts_of, in_forms
 from prefect_seedance.api.result_urls import result_urls
+from prefect_seedance.api.signatures import unsigned
 from prefect_seedance.printable import one_line
 
 JsonObject = Mapping[str, Any]
@@ -139,6 +140,17 @@ class ClipInput(_Common):
     image_urls: tuple[str, ...] = ()
     video_urls: tuple[str, ...] | None = None
     audio_urls: tuple[str, ...] | None = None
+
+    @property
+    def file_urls(self) -> tuple[str, ...]:
+        """The URLs of all files: images, videos and audio files."""
+        return (*self.image_urls, *(self.video_urls or ()), *(self.audio_urls or ()))
+
+    def without_signatures(self) -> Self:
+        """Return the input without the signatures of its URLs, each of which gives access to a file."""
+        given = {name: getattr(self, name) for name in ("image_urls", "video_urls", "audio_urls")}
+        plain = {name: urls and tuple(map(unsigned, urls)) for name, urls in given.items()}
+        return self.model_copy(update=plain)
 
     @model_serializer(mode="wrap")
     def _without_none(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -2,22 +2,14 @@
 
 import asyncio
 import json as jsons
-import os
-from contextlib import suppress
 from decimal import Decimal
-from typing import Final
 
 from cyclopts import App
 
-from prefect_seedance.api.credentials import API_KEY_VARIABLE, Credentials
 from prefect_seedance.cli.options import PLAIN, Account, Json
 from prefect_seedance.cli.printing import show
-from prefect_seedance.errors import SeedanceError
 
 app = App(name="balance", default_parameter=PLAIN)
-
-_SECONDS: Final = 5.0
-"""Bound of reading the balance where it is only a remark."""
 
 
 @app.default
@@ -31,13 +23,3 @@ def balance(*, account: Account = Account(), json: Json = False) -> int:
 async def _read(account: Account) -> Decimal:
     async with await account.client() as client:
         return await client.balance()
-
-
-async def balance_if_known() -> Decimal | None:
-    """Return the balance of the account in the environment; None without a key, or if it cannot be read."""
-    if not os.environ.get(API_KEY_VARIABLE):
-        return None
-    with suppress(SeedanceError, TimeoutError):
-        async with asyncio.timeout(_SECONDS), Credentials.from_env().get_client() as client:
-            return await client.balance(seconds=0)
-    return None

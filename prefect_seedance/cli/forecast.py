@@ -15,6 +15,7 @@ from prefect_seedance.clips.retry import failure
 from prefect_seedance.clips.unresolved import submitting_message
 from prefect_seedance.options import RetryPolicy
 from prefect_seedance.storyboard.image import SourceImage
+from prefect_seedance.storyboard.media import SourceMedia
 from prefect_seedance.storyboard.plan import Plan
 
 
@@ -64,12 +65,40 @@ class ForecastImage(BaseModel):
         )
 
 
+class ForecastMedia(BaseModel):
+    """A video or an audio file that is a reference.
+
+    Attributes:
+        format: None if the API fetches it from a URL of its own, as all below.
+        width: None for an audio file.
+        frame_rate: Frames a second; None for an audio file.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    source: str
+    format: str | None
+    duration_seconds: float | None
+    size_bytes: int | None
+    width: int | None
+    height: int | None
+    frame_rate: float | None
+
+    @classmethod
+    def of(cls, file: SourceMedia) -> Self:
+        """Describe a video or an audio file."""
+        source = file.source if file.is_local else file.identity
+        return cls(source=source, **file.model_dump(exclude={"source", "sha256"}))
+
+
 class ForecastClip(BaseModel):
     """What a run would do with one clip.
 
     Attributes:
         model: Id of the model that makes it.
-        images: The start image and the end image, or fewer, and then the references.
+        images: The start image and the end image, or fewer, and then those that are references.
+        videos: Those that are references.
+        audios: Likewise.
         billed_seconds: Of video that making it would bill.
         reason: Why the run would not make it, or what it would wait for.
     """
@@ -82,6 +111,8 @@ class ForecastClip(BaseModel):
     model: str
     action: Action
     images: tuple[ForecastImage, ...]
+    videos: tuple[ForecastMedia, ...]
+    audios: tuple[ForecastMedia, ...]
     settings: ClipSettings
     duration_seconds: int
     billed_seconds: int
@@ -162,7 +193,9 @@ def foreseen(
             fingerprint=clip.fingerprint,
             model=clip.model,
             action=action,
-            images=tuple(map(ForecastImage.of, clip.sources)),
+            images=tuple(map(ForecastImage.of, (*clip.images, *clip.references))),
+            videos=tuple(map(ForecastMedia.of, clip.videos)),
+            audios=tuple(map(ForecastMedia.of, clip.audios)),
             settings=clip.settings,
             duration_seconds=clip.settings.duration,
             billed_seconds=clip.settings.duration if is_bought else 0,

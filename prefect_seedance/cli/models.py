@@ -7,7 +7,7 @@ from cyclopts import App
 from rich.console import RenderableType
 from rich.text import Text
 
-from prefect_seedance.api.capabilities import Capabilities, Mode
+from prefect_seedance.api.capabilities import Capabilities, FileLimits, Mode
 from prefect_seedance.api.models import DEFAULT_MODEL, known_models
 from prefect_seedance.cli.options import PLAIN, Json
 from prefect_seedance.cli.printing import show
@@ -51,6 +51,12 @@ def _facts(model: Capabilities) -> Iterator[tuple[str, str]]:
     yield "seconds", _range(model.durations_seconds)
     yield "resolution", ", ".join(model.resolutions)
     yield "aspect ratio", ", ".join(model.aspect_ratios)
+    for label, kind, limits in (
+        ("videos", "videos", model.video_files),
+        ("audio files", "audios", model.audio_files),
+    ):
+        if any(getattr(mode.references, kind) for mode in model.modes.values()):
+            yield label, _limits(limits)
     yield "settings", ", ".join(model.settings) or "none"
     yield "prompt", f"{fewest} to {most[0]} characters" if most else "any length"
     yield "results", f"kept for {model.result_days:g} days"
@@ -75,6 +81,12 @@ def _files(mode: Mode) -> str:
     }
     listed = ", ".join(f"{most} {kind}" for kind, most in kinds.items() if most)
     return f" (up to {listed})" if listed else ""
+
+
+def _limits(limits: FileLimits) -> str:
+    shortest, longest = limits.seconds
+    lengths = f"{shortest:g} to {longest:g} s each, {limits.total_seconds:g} s of a clip"
+    return f"{', '.join(limits.formats)}; {lengths}; at most {limits.max_bytes / 1_000_000:g} MB"
 
 
 def _range(values: Sequence[int]) -> str:

@@ -1,26 +1,21 @@
 """Show what a run would make, reuse and bill, without spending anything."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
-from rich.console import RenderableType
-from rich.text import Text
 
-from prefect_seedance.api.addresses import HostPolicy
-from prefect_seedance.api.credentials import base_url_from_env
-from prefect_seedance.api.models import DEFAULT_MODEL
+from prefect_seedance import options as texts
 from prefect_seedance.api.proxies import check_proxies
-from prefect_seedance.api.wire import ClipSettings
 from prefect_seedance.cli.archives import open_archive, open_if_exists
-from prefect_seedance.cli.balance import balance_if_known
 from prefect_seedance.cli.errors import warn
 from prefect_seedance.cli.exit_codes import ExitCode
-from prefect_seedance.cli.forecast import Action, Forecast, ForecastClip, compared, foreseen, notices
+from prefect_seedance.cli.forecast import Forecast, compared, foreseen, notices
+from prefect_seedance.cli.forecast_view import rendered
 from prefect_seedance.cli.options import (
     PLAIN,
     AllowHost,
@@ -34,12 +29,13 @@ from prefect_seedance.cli.options import (
     RetryOptions,
     Storyboard,
 )
-from prefect_seedance.cli.printing import count, grid, show
+from prefect_seedance.cli.plan_account import PlanAccount
+from prefect_seedance.cli.printing import show
 from prefect_seedance.clips.former import with_former_fingerprints
 from prefect_seedance.clips.history import ClipHistory, clip_histories
 from prefect_seedance.clips.image_hosting import ImageHost
 from prefect_seedance.errors import SetupError, StoryboardError
-from prefect_seedance.options import DEFAULT_MAX_SECONDS, Budget, Hosting, Loading, RetryPolicy
+from prefect_seedance.options import Budget, Hosting, Loading, RetryPolicy, help_text
 from prefect_seedance.production.limits import cost_to_buy, other_owner, over_budget, seconds_to_buy
 from prefect_seedance.storage.hard_links import check_hard_links
 from prefect_seedance.storage.objects import Objects
@@ -50,27 +46,6 @@ from prefect_seedance.storyboard.loader import load_storyboard
 from prefect_seedance.storyboard.plan import Plan, PlannedClip
 
 app = App(name="plan", default_parameter=PLAIN)
-
-
-_STYLES: Mapping[Action, str] = {
-    Action.make: "bold",
-    Action.reuse: "green",
-    Action.archive: "cyan",
-    Action.wait: "cyan",
-    Action.keep_unresolved: "bold yellow",
-    Action.keep_unreadable: "bold red",
-    Action.keep_failed: "red",
-}
-
-_RESULTS: Mapping[Action, str] = {
-    Action.make: "made",
-    Action.reuse: "reused",
-    Action.archive: "archived",
-    Action.wait: "awaited",
-    Action.keep_unresolved: "left unresolved",
-    Action.keep_unreadable: "left unreadable",
-    Action.keep_failed: "left failed",
-}
 
 
 @Parameter(name="*")
@@ -85,6 +60,9 @@ class PlanOptions:
     price_per_second: Price = None
     model: Annotated[
         str, Parameter(help="Id of a model for all clips, to see what would change; nothing is stored.")
+    ] = ""
+    credentials: Annotated[
+        str, Parameter(help=f"{help_text(texts.CredentialsName)} Its model, limits and price count.")
     ] = ""
     allow_host: AllowHost = ()
 
@@ -102,14 +80,20 @@ def plan(
     """Show what a run would make, reuse and bill, without spending anything.
 
     It needs no key and reads only the archive, so it does not know what the API has finished since. With a
-    key in SEEDANCE_API_KEY, it also shows the balance. It ends with exit code 2 if a run would refuse the
-    production.
+    key in SEEDANCE_API_KEY, or with --credentials, it also shows the balance. It ends with exit code 2 if a
+    run would refuse the production.
     """
-    forecast = asyncio.run(_Forecaster(archive=archive, options=options).compare(storyboard, name=name))
+    forecast = asyncio.run(_forecast(storyboard, archive, name=name, options=options))
     if forecast.warning:
         warn(forecast.warning)
-    show(*([forecast.model_dump_json(indent=2)] if json else _rendered(forecast)))
+    show(*([forecast.model_dump_json(indent=2)] if json else rendered(forecast)))
     return ExitCode.setup if forecast.refusals else 0
+
+
+async def _forecast(storyboard: str, archive: str, *, name: str, options: PlanOptions) -> Forecast:
+    account = await PlanAccount.find(options.credentials, allow_hosts=options.allow_host)
+    check_proxies(account.base_url)
+    return await _Forecaster(archive=archive, options=options, account=account).compare(storyboard, name=name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +102,7 @@ class _Forecaster:
 
     archive: str
     options: PlanOptions
+    account: PlanAccount
 
     async def compare(self, storyboard: str, *, name: str) -> Forecast:
         """Forecast a run, and compare it with one by the storyboard's own models if another replaces them."""
@@ -125,19 +110,18 @@ class _Forecaster:
         if self.options.model:
             with suppress(StoryboardError):  # it may be valid for the other model only
                 forecast = compared(forecast, await self.forecast(storyboard, name=name, model=""))
-        return forecast.model_copy(update={"balance": await balance_if_known()})
+        return forecast.model_copy(update={"balance": await self.account.balance()})
 
     async def forecast(self, storyboard: str, *, name: str, model: str) -> Forecast:
         """Forecast a run, with all models replaced unless the name of the model is empty."""
         loading, retry, price = self.options.loading, self.options.retry, self.options.price_per_second
-        base_url = base_url_from_env()
-        check_proxies(base_url)
+        account = self.account
         parsed = await load_storyboard(
             storyboard,
-            model=EveryClip(model) if model else DEFAULT_MODEL,
+            model=EveryClip(model) if model else account.model,
             defaults=loading.defaults,
             allow_outside=loading.allow_outside,
-            policy=HostPolicy.of(base_url, allow_hosts=self.options.allow_host),
+            policy=account.host_policy,
             opener=open_archive,
         )
         planned = planning.plan(parsed.clips, title=parsed.title, name=name, model=model or parsed.model)
@@ -158,7 +142,13 @@ class _Forecaster:
             model=planned.models,
             archive=self.archive or None,
             billed_seconds=billed_seconds,
-            cost=cost_to_buy(planned, known, retry, price=price),
+            cost=cost_to_buy(
+                planned,
+                known,
+                retry,
+                price=account.price_per_second if price is None else price,
+                provider=account.provider,
+            ),
             clips=tuple(foreseen(planned, known, retry)),
             warning="\n".join(filter(None, (parsed.note, await self._hosting_problem(store, bought)))),
             refusals=tuple(filter(None, refusals)),
@@ -167,26 +157,26 @@ class _Forecaster:
 
     async def _hosting_problem(self, store: Store | None, clips: Iterable[PlannedClip]) -> str:
         """Return why the API could not fetch the local images, as far as an archive was given."""
-        images = [image for clip in clips for image in clip.sources if image.is_local]
+        files = [file for clip in clips for file in clip.sources if file.is_local]
         hosting = self.options.hosting
-        if not images or not self.archive or hosting.images_url:
+        if not files or not self.archive or hosting.images_url:
             return ""
         if store is None:
             return (
-                "The API cannot fetch local images from a folder. Before produce, archive to a bucket, or "
+                "The API cannot fetch local files from a folder. Before produce, archive to a bucket, or "
                 "set --images-url to the public URL of the archive's images folder"
             )
         lifetime_seconds = hosting.images_lifetime_seconds
         host = ImageHost(store=store, objects=Objects(open_archive), lifetime_seconds=lifetime_seconds)
         try:
-            return await host.check(images)
+            return await host.check(files)
         except SetupError as error:
             return str(error)
 
     @property
     def _max_seconds(self) -> int:
         limit = self.options.budget.max_seconds
-        return DEFAULT_MAX_SECONDS if limit is None else limit
+        return self.account.max_seconds if limit is None else limit
 
 
 async def _check_folder(archive: str, store: Store | None) -> None:
@@ -207,64 +197,3 @@ def _archived(known: Mapping[str, ClipHistory]) -> set[str]:
 
 async def _histories(store: Store | None, planned: Plan) -> Mapping[str, ClipHistory]:
     return await clip_histories(store, [clip.fingerprint for clip in planned.distinct]) if store else {}
-
-
-def _rendered(forecast: Forecast) -> Iterator[RenderableType]:
-    settings = [_settings(clip.settings) for clip in forecast.clips]
-    is_equal = len(set(settings)) == 1
-    table = grid("#", "clip", "action", "billed", *([] if is_equal else ["settings"]))
-    table.columns[0].justify = table.columns[3].justify = "right"
-    for clip, shown in zip(forecast.clips, settings, strict=True):
-        billed = f"{clip.billed_seconds} s" if clip.billed_seconds else ""
-        others = [] if is_equal else [shown]
-        table.add_row(f"{clip.number}", clip.name, Text(clip.action, _STYLES[clip.action]), billed, *others)
-    of_all = f" of {settings[0]}" if is_equal else ""
-    yield Text(f"{forecast.title}: {count(len(forecast.clips), 'clip')}{of_all}\n", "bold")
-    yield table
-    yield from _changed(clip for clip in forecast.clips if clip.action is Action.make)
-    for clip in forecast.clips:
-        if clip.reason:
-            yield Text(f"\n{clip.reason}", _STYLES[clip.action])
-    yield Text(f"\n{_totals(forecast)}")
-    yield from _remarks(forecast)
-    for refusal in forecast.refusals:
-        yield Text(f"\nA run would refuse this: {refusal}", "bold red")
-
-
-def _remarks(forecast: Forecast) -> Iterator[RenderableType]:
-    if forecast.instead_of:
-        old, again = forecast.instead_of, forecast.instead_of.bought_again
-        cost = "" if old.cost is None else f", at a cost of {old.cost:,}"
-        yield Text(f"With the storyboard's own models, {old.billed_seconds:,} s would be billed{cost}.")
-        if again:
-            yield Text(f"Bought again although paid before: {', '.join(again)}.", "bold yellow")
-    if forecast.balance is not None:
-        yield Text(f"Balance: {forecast.balance:,} USD.")
-    for notice in forecast.notices:
-        yield Text(f"\n{notice}", "yellow")
-
-
-def _settings(settings: ClipSettings) -> str:
-    """Return the settings of a clip in words."""
-    lens = ", fixed lens" if settings.fixed_lens else ""
-    sound = "with sound" if settings.sound else "silent"
-    return f"{settings.duration} s, {settings.resolution}, {settings.aspect_ratio}, {sound}{lens}"
-
-
-def _changed(clips: Iterable[ForecastClip]) -> Iterator[RenderableType]:
-    """List the images that are changed before the API receives them."""
-    images = dict.fromkeys(image for clip in clips for image in clip.images if image.changes)
-    if not images:
-        return
-    table = grid("image", "size", "change")
-    for image in images:
-        made = f"{', '.join(image.changes)}, {image.sent_width}×{image.sent_height}"
-        table.add_row(PurePath(image.source).name, f"{image.width}×{image.height}", made)
-    yield Text()
-    yield table
-
-
-def _totals(forecast: Forecast) -> str:
-    counts = ", ".join(f"{number:,} {_RESULTS[action]}" for action, number in forecast.counts.items())
-    price = "" if forecast.cost is None else f", at a cost of {forecast.cost:,}"
-    return f"{counts}. {forecast.billed_seconds:,} s of video would be billed{price}."

@@ -16,9 +16,10 @@ from prefect_seedance.receiver.server import serve
 app = App(
     name="serve-images",
     default_parameter=PLAIN,
-    help_epilogue="It serves only the images that runs have put into the archive, by their digests; it lists "
-    "and changes nothing. The API fetches from the internet, so put a tunnel or a proxy with a public URL in "
-    "front, and pass that URL, with /images, to runs as --images-url. Ctrl-C stops it.",
+    help_epilogue="It serves only the images, and the videos and audio files that are references, which runs "
+    "have put into the archive, by their digests; it lists and changes nothing. The API fetches from the "
+    "internet, so put a tunnel or a proxy with a public URL in front, and pass that URL, with /images, to "
+    "runs as --images-url. Ctrl-C stops it.",
 )
 
 

@@ -20,7 +20,7 @@ async def with_former_fingerprints(planned: Plan, store: Store) -> Plan:
     Only clips at signed URLs have another fingerprint than before. The ledger is searched if it does not know
     the new one, which costs one read for each clip that was ever submitted.
     """
-    signed = [clip for clip in planned.distinct if any(image.is_signed for image in clip.sources)]
+    signed = [clip for clip in planned.distinct if any(file.is_signed for file in clip.sources)]
     if not signed:
         return planned
     ledger = Ledger(store)
@@ -60,11 +60,11 @@ async def _former(clip: PlannedClip, intents: Iterable[Intent], model: str, stor
 
 def _is_same(clip: PlannedClip, intent: Intent, model: str) -> bool:
     """Return whether the intent's fingerprint is that of the clip, with the URLs as they were signed then."""
-    recorded = intent.request.input.image_urls
+    recorded = intent.request.input.file_urls
     if len(recorded) != len(clip.sources):
         return False
     identities = [
-        url if not image.is_local and unsigned(url) == image.identity else image.identity
-        for image, url in zip(clip.sources, recorded, strict=True)
+        url if not file.is_local and unsigned(url) == file.identity else file.identity
+        for file, url in zip(clip.sources, recorded, strict=True)
     ]
     return fingerprint_of(clip, identities, model=model) == intent.fingerprint

@@ -1,4 +1,4 @@
-"""Check that images can be fetched by their public URLs, before anything is spent."""
+"""Check that hosted files can be fetched by their public URLs, before anything is spent."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -9,12 +9,12 @@ import httpx
 from prefect_seedance.api.addresses import HostPolicy
 from prefect_seedance.api.resource import fetch
 from prefect_seedance.api.urls import is_loopback, shown_url
-from prefect_seedance.clips.image_hosting import ImageHost, hosted_key
+from prefect_seedance.clips.image_hosting import ImageHost, hosted_key, media_type
 from prefect_seedance.errors import ConnectionFailedError, SeedanceError, SetupError
-from prefect_seedance.storyboard.image import SourceImage
+from prefect_seedance.storyboard.source_file import SourceFile
 
 _SECONDS: Final = 10.0
-"""Bound of fetching one image."""
+"""Bound of fetching one file."""
 
 _ALL_SECONDS: Final = 30.0
 """Bound of checking all URLs. A URL without an answer by then counts as one that may work."""
@@ -24,13 +24,13 @@ _AT_ONCE: Final = 8
 _GONE: Final = frozenset({httpx.codes.NOT_FOUND, httpx.codes.GONE})
 
 
-async def check_hosting(host: ImageHost, images: Iterable[SourceImage], policy: HostPolicy) -> str:
-    """Host one local image, fetch it by its public URL, and compare the bytes.
+async def check_hosting(host: ImageHost, files: Iterable[SourceFile], policy: HostPolicy) -> str:
+    """Host the smallest local file of each kind, fetch it by its public URL, and compare the bytes.
 
     Args:
         host: With the public URL of the archive's images folder. Without one, nothing is checked: a bucket
             signs URLs itself.
-        images: Those that the run needs.
+        files: Those that the run needs.
         policy: Which hosts may be read from.
 
     Returns:
@@ -39,10 +39,19 @@ async def check_hosting(host: ImageHost, images: Iterable[SourceImage], policy: 
     Raises:
         SetupError: If the URL leads to nothing or to something else, or nothing serves it on this machine.
     """
-    image = next((image for image in images if image.is_local), None)
-    if image is None or not host.images_url:
-        return ""
-    url, expected = await host.host(image), await host.store.read(hosted_key(image)) or b""
+    smallest: dict[str, SourceFile] = {}
+    for file in sorted(files, key=lambda file: file.size_bytes or 0):
+        if file.is_local:
+            smallest.setdefault(media_type(file).partition("/")[0], file)
+    for kind, file in smallest.items() if host.images_url else ():
+        if warning := await _check(host, file, kind, policy):
+            return warning
+    return ""
+
+
+async def _check(host: ImageHost, file: SourceFile, kind: str, policy: HostPolicy) -> str:
+    noun = "image" if kind == "image" else f"{kind} file"
+    url, expected = await host.host(file), await host.store.read(hosted_key(file)) or b""
     try:
         found = await fetch(url, policy=policy, max_bytes=len(expected), timeout_seconds=_SECONDS)
     except ConnectionFailedError as error:
@@ -51,27 +60,27 @@ async def check_hosting(host: ImageHost, images: Iterable[SourceImage], policy: 
                 f"Nothing serves images at {shown_url(host.images_url)} ({error}), so nothing was spent. "
                 f"Start `prefect-seedance serve-images {host.store.name}`, or correct --images-url"
             ) from error
-        return _unknown(url, str(error))
+        return _unknown(url, noun, str(error))
     except SeedanceError as error:
-        return _unknown(url, str(error))
+        return _unknown(url, noun, str(error))
     if found.status_code in _GONE or (found.is_success and found.content != expected):
         fault = "serves something else" if found.is_success else f"answers {found.status_code}"
         raise SetupError(
-            f"{shown_url(url)} {fault}, so the API could not fetch the image, and nothing was spent. Check "
+            f"{shown_url(url)} {fault}, so the API could not fetch the {noun}, and nothing was spent. Check "
             f"--images-url: it must be the public URL of the folder {host.store.url}/images"
         )
-    return "" if found.is_success else _unknown(url, f"it answers {found.status_code}")
+    return "" if found.is_success else _unknown(url, noun, f"it answers {found.status_code}")
 
 
-def _unknown(url: str, reason: str) -> str:
+def _unknown(url: str, noun: str, reason: str) -> str:
     return (
-        f"The image at {shown_url(url)} cannot be fetched from here ({reason}). If the API cannot fetch it "
+        f"The {noun} at {shown_url(url)} cannot be fetched from here ({reason}). If the API cannot fetch it "
         "either, its generations fail; check --images-url"
     )
 
 
 async def check_again(urls: Sequence[str], policy: HostPolicy) -> None:
-    """Check URLs of images that the API could not fetch, before paying for another attempt.
+    """Check URLs of files that the API could not fetch, before paying for another attempt.
 
     Raises:
         SetupError: If one of them still leads to nothing.
@@ -98,5 +107,5 @@ async def check_again(urls: Sequence[str], policy: HostPolicy) -> None:
     if gone:
         raise SetupError(
             f"The API could not fetch {shown_url(gone[0])}, and it still leads to nothing, so nothing was "
-            "spent. Correct the image's URL in the storyboard"
+            "spent. Correct the URL in the storyboard"
         )

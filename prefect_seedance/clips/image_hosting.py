@@ -1,4 +1,4 @@
-"""Publish source images where the API can fetch them."""
+"""Publish source files where the API can fetch them."""
 
 import asyncio
 import hashlib
@@ -16,23 +16,35 @@ from prefect_seedance.storage.locations import Location
 from prefect_seedance.storage.objects import Objects
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard import image_fit
+from prefect_seedance.storyboard.files import read_named
 from prefect_seedance.storyboard.image import SourceImage
 from prefect_seedance.storyboard.image_inspection import read_image
+from prefect_seedance.storyboard.source_file import SourceFile
 
 _CONVERTERS: Final = ThreadPoolExecutor(2, thread_name_prefix="seedance-images")
 """Two images at a time: converting the largest that is accepted needs half a gigabyte of memory."""
 
 
+_MEDIA_TYPES: Final = {
+    "mp4": "video/mp4",
+    "mov": "video/quicktime",
+    "webm": "video/webm",
+    "mp3": "audio/mpeg",
+    "wav": "audio/wav",
+}
+"""By the suffix of a hosted file that is no image."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ImageHost:
-    """Hosts images in the archive's store below ``images/``, each once by its content.
+    """Hosts files in the archive's store below ``images/``, each once by its content.
 
     Attributes:
         images_url: Public URL of the archive's ``images`` folder; needed only if the store cannot sign
             URLs, as a folder cannot.
         lifetime_seconds: How long a signed URL is valid; each attempt gets a new one.
-        objects: Reads source images that are stored in a bucket.
-        turns: One lock per image, so that clips that share it convert and upload it once.
+        objects: Reads source files that are stored in a bucket.
+        turns: One lock per file, so that clips that share it convert and upload it once.
     """
 
     store: Store
@@ -41,14 +53,14 @@ class ImageHost:
     images_url: str = ""
     lifetime_seconds: float = Hosting().images_lifetime_seconds
 
-    async def check(self, images: Iterable[SourceImage]) -> str:
-        """Check that every image can be hosted, before anything is spent.
+    async def check(self, files: Iterable[SourceFile]) -> str:
+        """Check that every file can be hosted, before anything is spent.
 
         Returns:
             A warning, or an empty string.
 
         Raises:
-            SetupError: An image is local and would have no public URL, or URLs cannot be signed for so long.
+            SetupError: A file is local and would have no public URL, or URLs cannot be signed for so long.
         """
         if not 0 < self.lifetime_seconds <= MAX_IMAGES_LIFETIME_SECONDS:
             raise SetupError(
@@ -60,13 +72,14 @@ class ImageHost:
                 f"The images URL {self.images_url!r} is not an http or https URL; give the public URL of the "
                 "archive's images folder"
             )
-        local = next((image for image in images if image.is_local), None)
+        local = next((file for file in files if file.is_local), None)
         if local and not await self._url(local):
+            noun = "image" if isinstance(local, SourceImage) else "file"
             raise SetupError(
-                f"{Path(local.source).name} is a local image, and the API cannot fetch it from the archive "
+                f"{Path(local.source).name} is a local {noun}, and the API cannot fetch it from the archive "
                 f"{self.store.url}, which has no public URL. Archive to a bucket (s3://, gs://, az://), "
                 "set --images-url to the public URL of the archive's images folder, "
-                "or give the images as https URLs"
+                f"or give the {noun}s as https URLs"
             )
         return self._warning() if local and not self.images_url else ""
 
@@ -81,49 +94,57 @@ class ImageHost:
             "may still bill those. Use credentials that last longer, or shorten --images-lifetime"
         )
 
-    async def host(self, image: SourceImage) -> str:
-        """Return a URL from which the API can fetch the image; upload it if needed.
+    async def host(self, file: SourceFile) -> str:
+        """Return a URL from which the API can fetch the file; upload it if needed.
 
         Raises:
             StoryboardError: The file has changed since it was planned.
-            SetupError: The image has no public URL.
+            SetupError: The file has no public URL.
         """
-        if not image.is_local:
-            return image.source
-        async with self.turns.setdefault(hosted_key(image), asyncio.Lock()):
-            if await self.store.size_bytes(hosted_key(image)) is None:
-                await self._upload(image)
-        url = await self._url(image)
+        if not file.is_local:
+            return file.source
+        async with self.turns.setdefault(hosted_key(file), asyncio.Lock()):
+            if await self.store.size_bytes(hosted_key(file)) is None:
+                await self._upload(file)
+        url = await self._url(file)
         if url is None:
-            raise SetupError(f"{self.store.url} has no public URL for {image.source}; set --images-url")
+            raise SetupError(f"{self.store.url} has no public URL for {file.source}; set --images-url")
         return url
 
-    async def _upload(self, image: SourceImage) -> None:
-        content, loop = await self._content(image), asyncio.get_running_loop()
-        converted = await loop.run_in_executor(_CONVERTERS, _converted, image, content)
-        key = hosted_key(image)
-        await self.store.put(key, converted, media_type=f"image/{key.rpartition('.')[2]}")
+    async def _upload(self, file: SourceFile) -> None:
+        content, loop = await self._content(file), asyncio.get_running_loop()
+        converted = await loop.run_in_executor(_CONVERTERS, _converted, file, content)
+        await self.store.put(hosted_key(file), converted, media_type=media_type(file))
 
-    async def _content(self, image: SourceImage) -> bytes:
-        location = Location.parse(image.source)
+    async def _content(self, file: SourceFile) -> bytes:
+        location = Location.parse(file.source)
         if location:
             return await self.objects.read(location)
-        return await asyncio.to_thread(read_image, Path(image.source))
+        if isinstance(file, SourceImage):
+            return await asyncio.to_thread(read_image, Path(file.source))
+        limit = file.size_bytes or 0  # a larger one is not the file that was planned
+        return await asyncio.to_thread(read_named, Path(file.source), noun="file", max_bytes=limit)
 
-    async def _url(self, image: SourceImage) -> str | None:
-        key = hosted_key(image)
+    async def _url(self, file: SourceFile) -> str | None:
+        key = hosted_key(file)
         if self.images_url:
             return f"{self.images_url.rstrip('/')}/{key.rpartition('/')[2]}"
         return await self.store.sign(key, lifetime=timedelta(seconds=self.lifetime_seconds))
 
 
-def hosted_key(image: SourceImage) -> str:
-    """Return the archive's key of the image that the API fetches."""
-    return f"images/{image.hosted_name}"
+def hosted_key(file: SourceFile) -> str:
+    """Return the archive's key of the file that the API fetches."""
+    return f"images/{file.hosted_name}"
 
 
-def _converted(image: SourceImage, content: bytes) -> bytes:
+def media_type(file: SourceFile) -> str:
+    """Return the media type of the file that the API fetches."""
+    suffix = file.hosted_name.rpartition(".")[2]
+    return _MEDIA_TYPES.get(suffix, f"image/{suffix}")
+
+
+def _converted(file: SourceFile, content: bytes) -> bytes:
     """Convert content for the API; it must still be the content that the fingerprint was computed from."""
-    if hashlib.sha256(content).hexdigest() != image.sha256:
-        raise StoryboardError(f"{image.source} changed after it was planned; run again")
-    return image_fit.convert(image, content)
+    if hashlib.sha256(content).hexdigest() != file.sha256:
+        raise StoryboardError(f"{file.source} changed after it was planned; run again")
+    return image_fit.convert(file, content) if isinstance(file, SourceImage) else content

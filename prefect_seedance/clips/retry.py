@@ -67,7 +67,7 @@ def failure(attempt: Attempt) -> SeedanceError:
             f"{reason}. Change its prompt or image, or run again with --retry-rejected"
         )
     if outcome.kind is FailKind.image:
-        urls = " or ".join(map(shown_url, attempt.intent.request.input.image_urls))
+        urls = " or ".join(map(shown_url, attempt.intent.request.input.file_urls))
         return GenerationFailedError(
             f"{reason}. The API could not fetch {urls}. Check the URL (for a local image, --images-url), "
             "then run again with --retry-failed"

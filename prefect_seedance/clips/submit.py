@@ -13,7 +13,6 @@ from prefect_seedance.api import wall_clock
 from prefect_seedance.api.callback_urls import AttemptRef, Callbacks
 from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.api.permit import Permit
-from prefect_seedance.api.signatures import unsigned
 from prefect_seedance.api.wire import GenerateRequest
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.purchase import Purchase
@@ -160,7 +159,7 @@ class Submitter:
             production=self.production,
             model=clip.model or self.client.model,
             base_url=self.client.base_url,
-            request=_without_signatures(request),
+            request=request.model_copy(update={"input": request.input.without_signatures()}),
             asked_by=self._run,
             asked_at=now,
             settles_by=now + timedelta(seconds=self._settling_seconds),
@@ -221,14 +220,6 @@ class Submitter:
             return request
         url = self.callbacks.url(AttemptRef(intent.fingerprint, intent.number))
         return request.model_copy(update={"callback_url": url})
-
-
-def _without_signatures(request: GenerateRequest) -> GenerateRequest:
-    """Return the request as it is recorded: a signature gives access to the image."""
-    clip_input = request.input.model_copy(
-        update={"image_urls": tuple(map(unsigned, request.input.image_urls))}
-    )
-    return request.model_copy(update={"input": clip_input})
 
 
 def _new_failure(attempts: Sequence[Attempt], known: Sequence[Attempt]) -> Attempt | None:

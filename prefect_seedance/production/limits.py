@@ -58,7 +58,7 @@ def cost_to_buy(
 
 
 def unfetched_urls(plan: Plan, histories: Mapping[str, ClipHistory], policy: RetryPolicy) -> list[str]:
-    """Return the URLs of images that the API could not fetch, of clips that a run would buy again.
+    """Return the URLs of files that the API may not have fetched, of clips that a run would buy again.
 
     Args:
         plan: Of the production.
@@ -66,11 +66,11 @@ def unfetched_urls(plan: Plan, histories: Mapping[str, ClipHistory], policy: Ret
         policy: Likewise.
     """
     return [
-        image.source
+        file.source
         for clip, history in _bought(plan, histories, policy)
         if history.decisive and history.decisive.outcome and history.decisive.outcome.kind is FailKind.image
-        for image in clip.sources
-        if not image.is_local
+        for file in clip.sources
+        if not file.is_local
     ]
 
 

@@ -66,7 +66,7 @@ class OutputMaker:
 
     def begin_inspection(self, clip: Clip, planned: PlannedClip) -> None:
         """Inspect a clip in the background, while others are made, unless the last run has done so."""
-        if found := self.known.inspection(clip, images=len(planned.images)):
+        if found := self.known.inspection(clip, images=len(planned.frames)):
             self._inspected[clip.fingerprint] = found
             return
         self._inspecting[clip.fingerprint] = asyncio.create_task(self._inspect(clip, planned))
@@ -74,7 +74,7 @@ class OutputMaker:
     async def _inspect(self, clip: Clip, planned: PlannedClip) -> ClipInspection | None:
         """Inspect a clip; it is archived, so a failure is only logged."""
         try:
-            return await self.steps.inspect(clip, images=planned.images)
+            return await self.steps.inspect(clip, images=planned.frames)
         except Exception as error:  # noqa: BLE001 -- see above
             _log.warning("%s is archived and could not be inspected: %s", clip.name, error)
             _log_unexpected(error, f"Inspecting {clip.name}")

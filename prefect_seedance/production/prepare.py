@@ -75,7 +75,8 @@ async def prepare(
 ) -> Prepared:
     """Load and plan a production, and check account, decoders, temporary folder, archive and images.
 
-    It spends nothing. It stores a probe, which it deletes, and one image if local images have a public URL.
+    It spends nothing. It stores a probe, which it deletes, and one image, video and audio file if local ones
+    have a public URL.
 
     Raises:
         StoryboardError: If the storyboard has mistakes.
@@ -104,7 +105,7 @@ async def prepare(
     archived = {fingerprint: history.clip for fingerprint, history in known.items() if history.clip}
     if len(archived) < len(planned.distinct):
         await store.probe()
-    warnings = (parsed.note, *await _check_images(planned, known, settings, store, open_archive))
+    warnings = (parsed.note, *await _check_files(planned, known, settings, store, open_archive))
     return Prepared(
         storyboard=parsed,
         plan=planned,
@@ -205,14 +206,14 @@ async def _check_purchase(
         raise SetupError("\n".join(filter(None, refusals)))
 
 
-async def _check_images(
+async def _check_files(
     planned: Plan,
     known: Mapping[str, ClipHistory],
     settings: RunSettings,
     store: Store,
     open_archive: OpenArchive,
 ) -> tuple[str, str]:
-    """Check that the API can fetch the images of the clips that the archive lacks, and return warnings."""
+    """Check that the API can fetch the files of the clips that the archive lacks, and return warnings."""
     host = ImageHost(
         store=store,
         objects=Objects(open_archive),
@@ -220,11 +221,9 @@ async def _check_images(
         lifetime_seconds=settings.hosting.images_lifetime_seconds,
     )
     policy = settings.credentials.host_policy
-    images = [
-        image for clip in planned.distinct if not known[clip.fingerprint].clip for image in clip.sources
-    ]
+    files = [file for clip in planned.distinct if not known[clip.fingerprint].clip for file in clip.sources]
     await check_again(unfetched_urls(planned, known, settings.retry), policy)
-    return await host.check(images), await check_hosting(host, images, policy)
+    return await host.check(files), await check_hosting(host, files, policy)
 
 
 async def _histories(store: Store, planned: Plan) -> Mapping[str, ClipHistory]:

@@ -99,7 +99,7 @@ class PlainSteps:
 
         async def compose() -> GenerateRequest:
             async with session.hosting:
-                urls = [await host.host(image) for image in clip.sources]
+                urls = [await host.host(file) for file in clip.sources]
             return GenerateRequest(
                 provider=settings.credentials.provider, input=clip.input(urls, model=session.client.model)
             )

@@ -1,4 +1,4 @@
-"""Serve the images of an archive's folder, and nothing else, where the API can fetch them."""
+"""Serve the hosted files of an archive's folder, and nothing else, where the API can fetch them."""
 
 import re
 from pathlib import Path
@@ -12,14 +12,14 @@ from starlette.routing import Route
 
 IMAGES_PATH: Final = "/images"
 
-_HOSTED: Final = re.compile(r"[0-9a-f]{64}(-[a-z0-9-]+)?\.[a-z]+")
-"""The names of hosted images. They are digests, so only those who know an image can ask for it."""
+_HOSTED: Final = re.compile(r"[0-9a-f]{64}(-[a-z0-9-]+)?\.[a-z][a-z0-9]*")
+"""The names of hosted files. They are digests, so only those who know a file can ask for it."""
 
 _HEADERS: Final = {"Cache-Control": "public, max-age=86400, immutable", "X-Content-Type-Options": "nosniff"}
 
 
 def create_images_app(folder: Path) -> Starlette:
-    """Return an application that sends the images in a folder, by name; it lists and changes nothing.
+    """Return an application that sends the hosted files in a folder, by name; it lists and changes nothing.
 
     Args:
         folder: The archive's ``images`` folder; it may be created later.

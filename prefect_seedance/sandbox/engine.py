@@ -10,9 +10,11 @@ from prefect_seedance.sandbox.contract import Submission, identity
 from prefect_seedance.sandbox.envelope import RefusalError
 from prefect_seedance.sandbox.fate import Failure, Fate, default_fate
 from prefect_seedance.sandbox.faults import Faults, Subject
-from prefect_seedance.sandbox.fetching import Fetcher, FetchError
+from prefect_seedance.sandbox.fetching import MAX_MEDIA_BYTES, Fetcher, FetchError
 from prefect_seedance.sandbox.generation import Generation, Video
 from prefect_seedance.sandbox.images import UnusableImageError
+from prefect_seedance.sandbox.media import Medium, UnusableMediaError, check_lengths
+from prefect_seedance.sandbox.models import LimitedInput
 from prefect_seedance.sandbox.options import Settings
 from prefect_seedance.sandbox.renderer import Renderer
 
@@ -103,7 +105,7 @@ class Engine:
         except FetchError as error:
             generation.fail(error.failure)
             return
-        except UnusableImageError as error:
+        except (UnusableImageError, UnusableMediaError) as error:
             generation.fail(Failure("UNSUPPORTED_FORMAT", str(error)))
             return
         await asyncio.sleep(ready_at - now())
@@ -115,9 +117,21 @@ class Engine:
             self._studio.keep(await self._fetcher.fetch(url, origin=generation.origin))
             for url in requested.image_urls
         ]
-        for url in (*getattr(requested, "video_urls", ()), *getattr(requested, "audio_urls", ())):
-            await self._fetcher.fetch(url, origin=generation.origin)
+        if isinstance(requested, LimitedInput):
+            await self._check_media(requested, origin=generation.origin)
         return await self._studio.make(requested, images if requested.has_frames else [])
+
+    async def _check_media(self, requested: LimitedInput, *, origin: str) -> None:
+        kinds: tuple[tuple[Medium, tuple[str, ...], tuple[float, float, float]], ...] = (
+            ("video", requested.video_urls, requested.limits.video_seconds),
+            ("audio", requested.audio_urls, requested.limits.audio_seconds),
+        )
+        for medium, urls, limits in kinds:
+            files = [
+                self._studio.keep(await self._fetcher.fetch(url, origin=origin, max_bytes=MAX_MEDIA_BYTES))
+                for url in urls
+            ]
+            await asyncio.to_thread(check_lengths, files, medium, limits=limits)
 
     async def reset(self) -> None:
         """Stop all generations and empty the books."""

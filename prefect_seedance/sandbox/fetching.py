@@ -1,4 +1,4 @@
-"""Download of images by URL, as the provider does it."""
+"""Download of images, videos and audio files by URL, as the provider does it."""
 
 import asyncio
 from collections.abc import Mapping
@@ -9,24 +9,27 @@ from starlette.types import ASGIApp
 from prefect_seedance.sandbox.fate import Failure
 from prefect_seedance.sandbox.outbound import open_client
 
-_MAX_BYTES = 10_000_000
+MAX_IMAGE_BYTES = 10_000_000
 """Source: contract.md, `image_urls`."""
+
+MAX_MEDIA_BYTES = 50_000_000
+"""Of a video or an audio file. The contract gives no limit; this one is that of other gateways."""
 
 _TIMEOUT_SECONDS = 20.0
 """Enough for a slow host, and well below the shortest processing time of 40 s."""
 
 _MAX_CONCURRENT = 8
-"""Limits connections and memory: each image has at most 10 MB."""
+"""Limits connections and memory."""
 
 _MESSAGES: Mapping[str, str] = {
-    "INVALID_IMAGE_URL": "the image URL cannot be reached",
-    "IMAGE_DOWNLOAD_FAILED": "the image could not be downloaded",
-    "IMAGE_TOO_LARGE": "the image is larger than 10 MB",
+    "INVALID_IMAGE_URL": "the URL of the file cannot be reached",
+    "IMAGE_DOWNLOAD_FAILED": "the file could not be downloaded",
+    "IMAGE_TOO_LARGE": "the file is too large",
 }
 
 
 class FetchError(Exception):
-    """An image cannot be downloaded."""
+    """A file cannot be downloaded."""
 
     def __init__(self, code: str, url: str) -> None:
         super().__init__(code)
@@ -34,18 +37,18 @@ class FetchError(Exception):
 
 
 class Fetcher:
-    """Download images over HTTP, and read images hosted by this sandbox without the network."""
+    """Download files over HTTP, and read those hosted by this sandbox without the network."""
 
     def __init__(self, own_app: ASGIApp) -> None:
         self._outside = open_client(timeout_seconds=_TIMEOUT_SECONDS)
         self._inside = httpx.AsyncClient(transport=httpx.ASGITransport(own_app))
         self._slots = asyncio.Semaphore(_MAX_CONCURRENT)
 
-    async def fetch(self, url: str, *, origin: str) -> bytes:
-        """Return the bytes of an image; URLs that begin with `origin` are the sandbox's own.
+    async def fetch(self, url: str, *, origin: str, max_bytes: int = MAX_IMAGE_BYTES) -> bytes:
+        """Return the bytes of a file; URLs that begin with `origin` are the sandbox's own.
 
         Raises:
-            FetchError: The image is unreachable, incomplete or larger than 10 MB.
+            FetchError: The file is unreachable, incomplete or too large.
         """
         client = self._inside if url.startswith(f"{origin}/") else self._outside
         async with self._slots:
@@ -54,7 +57,7 @@ class Fetcher:
                     asyncio.timeout(_TIMEOUT_SECONDS),
                     client.stream("GET", url, follow_redirects=True) as response,
                 ):
-                    return await _read(response, url)
+                    return await _read(response, url, max_bytes=max_bytes)
             except (
                 httpx.ConnectError,
                 httpx.InvalidURL,
@@ -71,13 +74,13 @@ class Fetcher:
         await self._inside.aclose()
 
 
-async def _read(response: httpx.Response, url: str) -> bytes:
+async def _read(response: httpx.Response, url: str, *, max_bytes: int) -> bytes:
     if response.is_client_error:
         raise FetchError("INVALID_IMAGE_URL", url)
     response.raise_for_status()
-    image = bytearray()
+    content = bytearray()
     async for chunk in response.aiter_bytes():
-        image += chunk
-        if len(image) > _MAX_BYTES:
+        content += chunk
+        if len(content) > max_bytes:
             raise FetchError("IMAGE_TOO_LARGE", url)
-    return bytes(image)
+    return bytes(content)

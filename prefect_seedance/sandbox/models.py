@@ -22,6 +22,8 @@ class Limits:
         frames: Fewest and most images that are frames, by mode.
         references: Most images, videos and audio files that are references, by mode.
         settings: The API's names of settings that are true or false; `sound` is required.
+        video_seconds: Shortest and longest video that is a reference, and most seconds of all.
+        audio_seconds: The same of audio files.
     """
 
     frames: Mapping[str, tuple[int, int]]
@@ -31,6 +33,8 @@ class Limits:
     ratios: tuple[str, ...]
     settings: Mapping[str, str]
     prompt: tuple[int, int | None]
+    video_seconds: tuple[float, float, float] = (2, 15, 15)
+    audio_seconds: tuple[float, float, float] = (2, 15, 15)
 
 
 SEEDANCE_2 = Limits(
@@ -160,6 +164,8 @@ def _changed(limits: Limits, fields: Mapping[str, Any]) -> Limits:
         "durations_seconds": ("durations", _durations),
         "settings": ("settings", dict),
         "prompt_characters": ("prompt", lambda value: (*value, None)[:2]),
+        "video_files": ("video_seconds", _seconds),
+        "audio_files": ("audio_seconds", _seconds),
     }
     given = {ours: parse(fields[name]) for name, (ours, parse) in read.items() if name in fields}
     if modes := fields.get("modes"):
@@ -174,6 +180,10 @@ def _changed(limits: Limits, fields: Mapping[str, Any]) -> Limits:
             if "references" not in mode
         }
     return replace(limits, **given)
+
+
+def _seconds(value: Mapping[str, Any]) -> tuple[float, float, float]:
+    return (*value.get("seconds", (2, 15)), value.get("total_seconds", 15))
 
 
 def _durations(value: Any) -> tuple[int, ...]:  # noqa: ANN401 -- from a file

@@ -5,6 +5,7 @@ import stat
 from pathlib import Path
 
 from prefect_seedance.errors import StoryboardError
+from prefect_seedance.storage.names import path_suggestion
 
 
 def read_regular(path: Path, *, max_bytes: int) -> bytes:
@@ -32,3 +33,24 @@ def read_regular(path: Path, *, max_bytes: int) -> bytes:
             return file.read(max_bytes + 1)
     finally:
         os.close(descriptor)
+
+
+def read_named(path: Path, *, noun: str, max_bytes: int) -> bytes:
+    """Return the content of a file that an author names, as `read_regular` does.
+
+    Args:
+        path: Of the file.
+        noun: What the file is, in the message about a missing one.
+        max_bytes: As for `read_regular`.
+
+    Raises:
+        StoryboardError: The file is missing or irregular, or cannot be read.
+    """
+    try:
+        return read_regular(path, max_bytes=max_bytes)
+    except FileNotFoundError as error:
+        raise StoryboardError(f"there is no {noun} {path}{path_suggestion(path)}") from error
+    except OSError as error:
+        raise StoryboardError(
+            f"{path} cannot be read ({error.strerror}); check its name and its permissions"
+        ) from error

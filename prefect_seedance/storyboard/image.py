@@ -1,15 +1,11 @@
 """A source image, with the changes it needs before the API fetches it."""
 
 import math
-from pathlib import Path, PurePosixPath
 from typing import Final, Literal, Self
-from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from prefect_seedance.api.signatures import unsigned
-from prefect_seedance.api.urls import is_loopback
-from prefect_seedance.errors import StoryboardError
+from prefect_seedance.storyboard.source_file import SourceFile
 
 _FITTED_PIXELS: Final = 1280 * 720
 """The fewest pixels of a fitted image: those of a 720p clip, so that no detail is lost. The model would only
@@ -49,58 +45,24 @@ class Fitting(BaseModel):
         return 2 * half * width, 2 * half * height
 
 
-class SourceImage(BaseModel):
-    """An image at a URL, or a local or stored image that was inspected.
+class SourceImage(SourceFile):
+    """An image at a URL, or a local or stored image that was inspected."""
 
-    The API alone fetches an image at a URL, so its digest, format and size are None.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    source: str = Field(description="Absolute path of a local file, location of a stored object, or a URL.")
-    sha256: str | None = Field(default=None, description="Digest of the file's bytes, in hexadecimal.")
-    format: str | None = Field(default=None, description="Format of the file, as Pillow names it.")
     width: int | None = Field(default=None, description="Width in pixels, upright.")
     height: int | None = Field(default=None, description="Height in pixels, upright.")
-    size_bytes: int | None = Field(default=None, description="Size of the file in bytes.")
     is_rotated: bool = Field(default=False, description="Whether EXIF asks viewers to rotate or mirror it.")
     is_oversized: bool = Field(default=False, description="Whether the file exceeds the model's limit.")
     fitting: Fitting | None = Field(default=None, description="How it is fitted, if it needs to be.")
 
-    @classmethod
-    def from_url(cls, url: str) -> Self:
-        """Create an image that the API fetches from this URL.
-
-        Raises:
-            StoryboardError: The API cannot fetch from the URL.
-        """
-        if problem := _url_problem(url):
-            raise StoryboardError(problem)
-        return cls(source=url)
-
     @property
     def identity(self) -> str:
-        """The image's part of a fingerprint: the digest of its content, wherever it is stored, or its URL.
-
-        A URL counts without its signature, which changes although the image stays the same.
+        """The image's part of a fingerprint.
 
         A fitted image adds how it is fitted, never the digest of the converted bytes: another release of the
         encoder would produce other bytes and buy every clip again. Rotating an image upright and reducing
         its size do not count, because the author's image stays the same.
         """
-        if self.sha256 is None:
-            return unsigned(self.source)
-        return f"sha256:{self.sha256}{f'#{self.fitting}' if self.fitting else ''}"
-
-    @property
-    def is_signed(self) -> bool:
-        """Whether it is at a URL that is signed, and therefore changes."""
-        return not self.is_local and self.identity != self.source
-
-    @property
-    def is_local(self) -> bool:
-        """Whether the image must be hosted before the API can fetch it."""
-        return self.sha256 is not None
+        return f"{super().identity}{f'#{self.fitting}' if self.is_local and self.fitting else ''}"
 
     @property
     def converted_size(self) -> tuple[int, int] | None:
@@ -130,17 +92,9 @@ class SourceImage(BaseModel):
         Two machines may encode one image differently. The first one to store its copy serves both.
         """
         if self.converted_size is None:
-            return f"{self.sha256}.{(self.format or '').lower()}"
+            return super().hosted_name
         size = "x".join(map(str, self.converted_size))
         return f"{self.sha256}-{f'{self.fitting.fit}-' if self.fitting else ''}{size}.png"
-
-    @property
-    def stem(self) -> str:
-        """The file's name without folder and suffix, for display."""
-        if self.is_local:
-            return Path(self.source).stem
-        url = urlsplit(self.source)
-        return PurePosixPath(unquote(url.path)).stem or url.netloc
 
     def deviation(self, aspect_ratio: str) -> float:
         """Return by which factor the shape differs from a ratio; 1.0 if it is the same or unknown."""
@@ -172,19 +126,3 @@ def _lowest_terms(aspect_ratio: str) -> tuple[int, int]:
     width, height = map(int, aspect_ratio.split(":"))
     divisor = math.gcd(width, height)
     return width // divisor, height // divisor
-
-
-def _url_problem(url: str) -> str | None:
-    """Return why the API cannot fetch from this URL, or None if it can."""
-    try:
-        parts = urlsplit(url)
-        host, scheme = parts.hostname, parts.scheme
-    except ValueError as error:
-        return f"{url!r} is not a URL: {error}"
-    if parts.username or parts.password:
-        return "the URL contains a user name or password, which would be stored with the clip; remove it"
-    if any(character.isspace() or not character.isprintable() for character in url):
-        return f"{url!r} contains a space or an unprintable character; percent-encode it, a space as %20"
-    if not host or not (scheme == "https" or (scheme == "http" and is_loopback(host))):
-        return f"{url!r} is not an https URL, so the API cannot fetch it; use an https URL or a local file"
-    return None

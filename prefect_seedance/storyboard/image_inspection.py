@@ -9,8 +9,7 @@ from PIL import Image
 
 from prefect_seedance.api.models import facts_of
 from prefect_seedance.errors import StoryboardError
-from prefect_seedance.storage.names import path_suggestion
-from prefect_seedance.storyboard.files import read_regular
+from prefect_seedance.storyboard.files import read_named
 from prefect_seedance.storyboard.image import SourceImage
 from prefect_seedance.storyboard.image_reader import format_of, open_image
 
@@ -77,16 +76,9 @@ def read_image(path: Path) -> bytes:
     Raises:
         StoryboardError: The file is missing, irregular or too large, or cannot be read.
     """
-    try:
-        content = read_regular(path, max_bytes=MAX_IMAGE_BYTES)
-        if len(content) > MAX_IMAGE_BYTES:
-            check_size(path.stat().st_size, source=str(path))
-    except FileNotFoundError as error:
-        raise StoryboardError(f"there is no image {path}{path_suggestion(path)}") from error
-    except OSError as error:
-        raise StoryboardError(
-            f"{path} cannot be read ({error.strerror}); check its name and its permissions"
-        ) from error
+    content = read_named(path, noun="image", max_bytes=MAX_IMAGE_BYTES)
+    if len(content) > MAX_IMAGE_BYTES:
+        check_size(path.stat().st_size, source=str(path))
     return content
 
 

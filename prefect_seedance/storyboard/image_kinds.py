@@ -1,7 +1,7 @@
 """Name what bytes are that may not be an image which the model accepts."""
 
 import re
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 HEAD_BYTES: Final = 4096
 """Bytes from the beginning that suffice to name most files."""
@@ -16,19 +16,31 @@ class Kind(NamedTuple):
     Attributes:
         name: With its article.
         remedy: What the author can do; empty to save it in another format.
-        is_picture: Whether it has a format of photographs, so that an author means it as an image of a film.
+        medium: What an author means it as: an image of a film, if it has a format of photographs; a video;
+            or an audio file.
     """
 
     name: str
     remedy: str = ""
-    is_picture: bool = False
+    medium: Literal["image", "video", "audio", ""] = ""
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether it has a format of photographs."""
+        return self.medium == "image"
 
 
 def _picture(name: str) -> Kind:
-    return Kind(name, is_picture=True)
+    return Kind(name, medium="image")
 
 
-_VIDEO: Final = Kind("a video", "export one frame of it as an image")
+def _sound(name: str) -> Kind:
+    return Kind(name, "list it under 'audios' of 'references', or name an image", medium="audio")
+
+
+_VIDEO: Final = Kind(
+    "a video", "export one frame of it as an image, or list it under 'videos' of 'references'", medium="video"
+)
 _EMPTY: Final = Kind("an empty file", "copy or export it again")
 _ZEROS: Final = Kind("a file of zeros, left by an incomplete copy", "copy or export it again")
 
@@ -42,7 +54,7 @@ _SIGNATURES: Final[tuple[tuple[bytes, Kind], ...]] = (
     (rb"\x89PNG\r\n\x1a\n", _picture("a PNG image")),
     (
         rb"\x89PNG",
-        Kind("a PNG whose line ends were converted", "copy it again as a binary file", is_picture=True),
+        Kind("a PNG whose line ends were converted", "copy it again as a binary file", medium="image"),
     ),
     (rb"RIFF....WEBP", _picture("a WebP image")),
     (rb"GIF8[79]a", _picture("a GIF image")),
@@ -52,8 +64,17 @@ _SIGNATURES: Final[tuple[tuple[bytes, Kind], ...]] = (
     (rb".{4}ftypavi[fs]", _picture("an AVIF image")),
     (rb".{4}ftyp(?:mif1|msf1|miaf).{4}.*?avif", _picture("an AVIF image")),
     (rb".{4}ftyp(?:hei[cxms]|hev[cx]|mif1|msf1|miaf)", _picture("a HEIC image, as iPhones take them")),
+    (rb".{4}ftypM4[AB] ", _sound("an M4A audio file")),
     (rb".{4}ftyp", _VIDEO),
+    (rb".{4}(?:moov|mdat|wide|free|skip).", _VIDEO),
     (rb"\x1aE\xdf\xa3|RIFF....AVI |\0\0\x01[\xb3\xba]|FLV\x01", _VIDEO),
+    (rb"RIFF....WAVE", _sound("a WAV audio file")),
+    (rb"ID3|\xff[\xe2\xe3\xf2\xf3\xfa\xfb]", _sound("an MP3 audio file")),
+    (rb"\xff[\xf0\xf1\xf8\xf9]|ADIF", _sound("an AAC audio file")),
+    (rb"fLaC", _sound("a FLAC audio file")),
+    (rb"OggS", _sound("an Ogg audio file")),
+    (rb"FORM....AIF[FC]", _sound("an AIFF audio file")),
+    (rb"\x30\x26\xb2\x75\x8e\x66\xcf\x11", _sound("a Windows Media file")),
     (rb"\xff\x0a|\0\0\0\x0cJXL ", _picture("a JPEG XL image")),
     (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", _picture("a JPEG 2000 image")),
     (rb"\0\0[\x01\x02]\0", Kind("an icon")),

@@ -4,11 +4,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from prefect_seedance.api.models import CAPABILITIES, DEFAULT_MODEL
+from prefect_seedance.api.models import facts_of
 from prefect_seedance.api.signatures import looks_signed
 from prefect_seedance.api.urls import shown_url
 from prefect_seedance.storyboard.image import SourceImage
-from prefect_seedance.storyboard.schema import ClipOverrides, ClipRequest
+from prefect_seedance.storyboard.plan import fingerprint
+from prefect_seedance.storyboard.schema import AUTO, ClipOverrides, ClipRequest
 
 _SAME_SHAPE: Final = 1.02
 """A difference of 2 % is not visible."""
@@ -47,13 +48,14 @@ def notes(clips: Sequence[ClipRequest], *, unused: Iterable[ClipOverrides], is_f
 
 def _other_shapes(clips: Iterable[ClipRequest]) -> Iterator[str]:
     """Report images that the API would have to cut or stretch."""
-    found: defaultdict[str, dict[SourceImage, None]] = defaultdict(dict)
+    found: defaultdict[tuple[str, tuple[str, ...]], dict[SourceImage, None]] = defaultdict(dict)
     for clip in clips:
+        ratio, offered = clip.settings.aspect_ratio, facts_of(clip.model).aspect_ratios
         for image in clip.images:
-            if not image.fitting and image.deviation(clip.settings.aspect_ratio) > _SAME_SHAPE:
-                found[clip.settings.aspect_ratio][image] = None
-    for ratio, images in found.items():
-        nearest = min(CAPABILITIES[DEFAULT_MODEL].aspect_ratios, key=next(iter(images)).deviation)
+            if not image.fitting and image.deviation(ratio) > _SAME_SHAPE:
+                found[ratio, tuple(each for each in offered if each != AUTO)][image] = None
+    for (ratio, offered), images in found.items():
+        nearest = min(offered, key=next(iter(images)).deviation, default=ratio)
         remedy = f"set 'aspect_ratio: {nearest}', or " if nearest != ratio else "set "
         yield f"{_listed(images)} not {ratio} as the clip: {remedy}'fit: crop' or 'fit: pad'"
 
@@ -71,9 +73,9 @@ def _small_images(clips: Iterable[ClipRequest]) -> Iterator[str]:
 
 
 def _changing_urls(clips: Iterable[ClipRequest]) -> Iterator[str]:
-    """Report images whose URLs may change by themselves."""
-    images = [image for clip in clips for image in clip.images if not image.is_local]
-    found = dict.fromkeys(shown_url(image.source) for image in images if looks_signed(image.source))
+    """Report files whose URLs may change by themselves."""
+    files = [file for clip in clips for file in clip.sources if not file.is_local]
+    found = dict.fromkeys(shown_url(file.source) for file in files if looks_signed(file.source))
     if found:
         yield (
             f"{', '.join([*found][:_MAX_SHOWN])} may be signed: if the URL changes, its clip is another one, "
@@ -96,8 +98,7 @@ def _listed(images: Iterable[SourceImage]) -> str:
 
 def _equal(clips: Sequence[ClipRequest]) -> Iterator[list[int]]:
     """Yield the numbers of clips, from 1, that would have one fingerprint."""
-    numbers: defaultdict[object, list[int]] = defaultdict(list)
+    numbers: defaultdict[str, list[int]] = defaultdict(list)
     for number, clip in enumerate(clips, 1):
-        images = tuple(image.identity for image in clip.images)
-        numbers[clip.prompt, images, clip.settings, clip.take].append(number)
+        numbers[fingerprint(clip, model=clip.model)].append(number)
     yield from (each for each in numbers.values() if len(each) > 1)

@@ -1,10 +1,9 @@
 """Parse a document into clip requests, reporting all errors at once."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import partial
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -17,16 +16,18 @@ from prefect_seedance.storyboard.clip_names import as_line, clip_name, unique
 from prefect_seedance.storyboard.document import Document
 from prefect_seedance.storyboard.drafts import Draft, Inspected, drafts_of, with_ratios
 from prefect_seedance.storyboard.image import SourceImage
-from prefect_seedance.storyboard.image_inspection import inspect_bytes, inspect_file
+from prefect_seedance.storyboard.media import WORDS, Medium, SourceMedia
+from prefect_seedance.storyboard.media_check import Media, media_problems, widest_limits
+from prefect_seedance.storyboard.named_files import NamedFiles, ObjectReader
 from prefect_seedance.storyboard.notes import notes
 from prefect_seedance.storyboard.schema import (
     AUTO,
     ClipList,
     ClipRequest,
     Defaults,
+    References,
     Storyboard,
 )
-from prefect_seedance.storyboard.typos import TYPOGRAPHIC_QUOTES
 from prefect_seedance.storyboard.validation import Placeholders, validate
 from prefect_seedance.storyboard.yaml_lines import Loc
 
@@ -42,15 +43,17 @@ _PLACEHOLDERS: Final[Placeholders] = {
     ("clips", "*"): {"prompt": _VALID_PROMPT},
     ("clips", "*", "prompt"): _VALID_PROMPT,
     ("clips", "*", "images", "*"): "",
+    **{
+        (*parent, "references", kind, "*"): ""
+        for parent in (("defaults",), ("shots", "*"), ("clips", "*"))
+        for kind in References.model_fields
+    },
 }
 """Values for invalid fields, so that one error neither hides nor causes another."""
 
 _PARALLEL_INSPECTIONS: Final = 2
 """One image can download from a bucket while another decodes. Measured: two of the largest images need 0.7 GB
 of memory, two from phones 0.2 GB."""
-
-ObjectReader = Callable[[Location], bytes]
-"""Returns the content of an image in a store, or raises StoryboardError."""
 
 _Finding: TypeAlias = tuple[Loc, str]
 """The path of an invalid field, and the message."""
@@ -92,7 +95,7 @@ def parse_storyboard(
         document: The author's document.
         model: Id of the model of clips that choose none, or as `EveryClip` of all.
         allow_outside: Permit absolute paths outside the document's folder.
-        read_object: Returns the content of an image in a store; called from worker threads.
+        read_object: Returns the content of a file in a store; called from worker threads.
 
     Raises:
         StoryboardError: The document has errors; the message lists all of them, one per line.
@@ -103,19 +106,14 @@ def parse_storyboard(
     validated = validate(document, schema=_schema_for(document.value), placeholders=_PLACEHOLDERS)
     storyboard = validated.value
     drafts = tuple(drafts_of(storyboard, model=model))
-    strictest = min((draft.model for draft in drafts), key=_image_limit, default=model)
-    inspect = partial(
-        _inspect, document, model=strictest, allow_outside=allow_outside, read_object=read_object
-    )
-    names = dict.fromkeys(name for draft in drafts for _, name in draft.sources)
-    with ThreadPoolExecutor(_PARALLEL_INSPECTIONS, thread_name_prefix="seedance-inspect") as executor:
-        inspected = dict(zip(names, executor.map(inspect, names), strict=True))
+    files = NamedFiles(document=document, allow_outside=allow_outside, read_object=read_object)
+    inspected, media = _inspect(files, drafts, model=model)
     unused = [draft.overrides for draft in drafts if not draft.is_clip]
     drafts, chosen = with_ratios(drafts, storyboard, inspected)
     findings = (
         *_check_counts(storyboard),
         *_check_images(drafts, inspected),
-        *(found for draft in drafts for found in draft.references.mistakes()),
+        *media_problems(drafts, media),
         *_check_fits(drafts, inspected),
         *_check_settings(drafts, storyboard.defaults),
     )
@@ -123,7 +121,8 @@ def parse_storyboard(
     if issues := dict.fromkeys((*document.issues, *validated.issues, *found)):
         document.refuse(sorted(issues, key=lambda issue: (document.line(issue.loc) or 0, issue.loc)))
     images = {name: image for name, image in inspected.items() if isinstance(image, SourceImage)}
-    clips = tuple(_requests(drafts, images, storyboard.defaults))
+    sounds = {name: file for name, file in media.items() if isinstance(file, SourceMedia)}
+    clips = tuple(_requests(drafts, images, sounds, storyboard.defaults))
     noted = notes(clips, unused=unused, is_film=isinstance(storyboard, Storyboard))
     return ParsedStoryboard(
         storyboard=storyboard,
@@ -144,22 +143,19 @@ def _image_limit(model: str) -> int:
     return facts_of(model).max_image_bytes
 
 
-def _inspect(
-    document: Document, name: str, *, model: str, allow_outside: bool, read_object: ObjectReader
-) -> SourceImage | str:
-    """Return the image of this name, or an error message."""
-    if not name:
-        return "is empty; name an image file or an https URL"
-    try:
-        target = document.locate(name, allow_outside=allow_outside)
-        if isinstance(target, Location):
-            return inspect_bytes(read_object(target), source=str(target), model=model)
-        if isinstance(target, Path):
-            return inspect_file(target, model=model)
-        return SourceImage.from_url(target)
-    except StoryboardError as error:
-        is_quoted = name[0] in TYPOGRAPHIC_QUOTES
-        return f"{error}; leave out its quotes, or use straight ones" if is_quoted else str(error)
+def _inspect(files: NamedFiles, drafts: Sequence[Draft], *, model: str) -> tuple[Inspected, Media]:
+    """Inspect each file once, for all clips: images for the strictest model, others for the most lenient."""
+    strictest = min((draft.model for draft in drafts), key=_image_limit, default=model)
+    limits = {medium: widest_limits(drafts, medium, model=model) for medium in WORDS}
+    names = dict.fromkeys(name for draft in drafts for _, name in draft.sources)
+    media = dict.fromkeys((medium, name) for draft in drafts for _, medium, name in draft.references.media)
+    with ThreadPoolExecutor(_PARALLEL_INSPECTIONS, thread_name_prefix="seedance-inspect") as executor:
+        images = [executor.submit(files.image, name, model=strictest) for name in names]
+        others = [executor.submit(files.media, *key, limits=limits[key[0]]) for key in media]
+        return (
+            {name: found.result() for name, found in zip(names, images, strict=True)},
+            {key: found.result() for key, found in zip(media, others, strict=True)},
+        )
 
 
 def _check_counts(storyboard: Storyboard | ClipList) -> Iterator[_Finding]:
@@ -198,8 +194,8 @@ def _check_settings(drafts: Iterable[Draft], defaults: Defaults) -> Iterator[_Fi
             mode=mode_for(draft.model, frames=len(draft.images), references=references.count),
             prompt=draft.overrides.prompt or defaults.prompt,
             image_urls=tuple(name for _, name in draft.sources),
-            video_urls=references.video_urls or None,
-            audio_urls=references.audio_urls or None,
+            video_urls=references.names("video") or None,
+            audio_urls=references.names("audio") or None,
             **draft.overrides.settings(defaults).for_model(draft.model),
         )
         for field, message in problems(clip, model=draft.model):
@@ -222,7 +218,10 @@ def _check_settings(drafts: Iterable[Draft], defaults: Defaults) -> Iterator[_Fi
 
 
 def _requests(
-    drafts: Iterable[Draft], images: Mapping[str, SourceImage], defaults: Defaults
+    drafts: Iterable[Draft],
+    images: Mapping[str, SourceImage],
+    media: Mapping[tuple[Medium, str], SourceMedia],
+    defaults: Defaults,
 ) -> Iterator[ClipRequest]:
     clips = [draft for draft in drafts if draft.is_clip]
     stems = ([images[image].stem for _, image in draft.images] for draft in clips)
@@ -237,8 +236,8 @@ def _requests(
                 for _, image in draft.images
             ),
             references=tuple(images[image] for _, image in draft.references.images),
-            video_urls=draft.references.video_urls,
-            audio_urls=draft.references.audio_urls,
+            videos=tuple(media["video", name] for name in draft.references.names("video")),
+            audios=tuple(media["audio", name] for name in draft.references.names("audio")),
             settings=settings,
             take=draft.overrides.take,
             model=draft.model,

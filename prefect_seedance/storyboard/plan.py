@@ -10,7 +10,6 @@ from typing import Final, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from prefect_seedance.api.models import DEFAULT_MODEL
-from prefect_seedance.api.signatures import unsigned
 from prefect_seedance.api.wire import is_unicode
 from prefect_seedance.errors import SetupError
 from prefect_seedance.storyboard.schema import ClipRequest
@@ -85,19 +84,18 @@ def plan(requests: Iterable[ClipRequest], *, title: str, name: str = "", model: 
 
 
 def fingerprint(request: ClipRequest, *, model: str) -> str:
-    """Return a digest of everything that decides a clip: model, input, content of the images, take.
+    """Return a digest of everything that decides a clip: model, input, content of the files, take.
 
     A change in the digested data buys every clip again. Therefore every setting is included, even if it
     equals the current default, and None is left out: a later optional field changes no fingerprint.
     """
-    return fingerprint_of(request, (image.identity for image in request.sources), model=model)
+    return fingerprint_of(request, (file.identity for file in request.sources), model=model)
 
 
 def fingerprint_of(request: ClipRequest, identities: Iterable[str], *, model: str) -> str:
-    """Return the fingerprint of a clip whose images have these identities."""
+    """Return the fingerprint of a clip whose files have these identities."""
     model = request.model or model
-    files = {field: tuple(map(unsigned, getattr(request, field))) for field in ("video_urls", "audio_urls")}
-    clip_input = request.model_copy(update=files).input(identities, model=model)
+    clip_input = request.input(identities, model=model)
     canonical = json.dumps(
         {
             "model": model,

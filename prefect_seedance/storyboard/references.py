@@ -1,10 +1,8 @@
 """The files that a clip refers to, with where they are written."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from prefect_seedance.errors import StoryboardError
-from prefect_seedance.storyboard.image import SourceImage
+from prefect_seedance.storyboard.media import WORDS, Medium
 from prefect_seedance.storyboard.schema import ClipOverrides, Defaults, References
 from prefect_seedance.storyboard.yaml_lines import Loc
 
@@ -27,36 +25,22 @@ class LocatedReferences:
         return tuple(((*self.loc, "images", index), name) for index, name in enumerate(self.given.images))
 
     @property
-    def video_urls(self) -> tuple[str, ...]:
-        """The URL of each video."""
-        return self.given.videos
+    def media(self) -> tuple[tuple[Loc, Medium, str], ...]:
+        """The path, the medium and the name of each video and audio file."""
+        return tuple(
+            ((*self.loc, f"{medium}s", index), medium, name)
+            for medium in WORDS
+            for index, name in enumerate(self.names(medium))
+        )
 
-    @property
-    def audio_urls(self) -> tuple[str, ...]:
-        """The URL of each audio file."""
-        return self.given.audios
+    def names(self, medium: Medium) -> tuple[str, ...]:
+        """Return the names of the videos or of the audio files."""
+        return self.given.videos if medium == "video" else self.given.audios
 
     @property
     def count(self) -> int:
         """Files of all kinds."""
         return len(self.given.images) + len(self.given.videos) + len(self.given.audios)
-
-    def mistakes(self) -> Iterator[tuple[Loc, str]]:
-        """Yield the path of each video or audio file that the API cannot fetch, and the reason."""
-        for kind, names in (("videos", self.given.videos), ("audios", self.given.audios)):
-            for index, name in enumerate(names):
-                if message := _mistake(name):
-                    yield (*self.loc, kind, index), message
-
-
-def _mistake(name: str) -> str | None:
-    if "://" not in name:
-        return f"{name!r} is not a URL; of references, only images may be local files: give an https URL"
-    try:
-        SourceImage.from_url(name)
-    except StoryboardError as error:
-        return str(error)
-    return None
 
 
 def locate_references(overrides: ClipOverrides, defaults: Defaults, *, loc: Loc) -> LocatedReferences:

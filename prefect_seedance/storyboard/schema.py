@@ -19,6 +19,8 @@ from prefect_seedance.api.signatures import unsigned
 from prefect_seedance.api.wire import ClipInput, ClipSettings
 from prefect_seedance.printable import one_line
 from prefect_seedance.storyboard.image import Fit, SourceImage
+from prefect_seedance.storyboard.media import SourceMedia
+from prefect_seedance.storyboard.source_file import SourceFile
 
 Text = Annotated[StrictStr, StringConstraints(strip_whitespace=True)]
 """Text without surrounding whitespace: YAML's block scalars end with a line break."""
@@ -51,8 +53,8 @@ class References(_Strict):
     images: tuple[Text, ...] = Field(
         default=(), description="Images, each a path relative to the file, or an https URL."
     )
-    videos: tuple[Text, ...] = Field(default=(), description="The https URLs of videos of 2 to 15 s.")
-    audios: tuple[Text, ...] = Field(default=(), description="The https URLs of audio files of 2 to 15 s.")
+    videos: tuple[Text, ...] = Field(default=(), description="Videos of 2 to 15 s, named likewise.")
+    audios: tuple[Text, ...] = Field(default=(), description="Audio files of 2 to 15 s, named likewise.")
 
     def without_signatures(self) -> Self:
         """Return the references without the signatures of their URLs."""
@@ -208,8 +210,8 @@ class ClipRequest(BaseModel):
     take: int = Field(default=1, description="Version of the clip, from 1.")
     model: str = Field(default="", description="Id of the model; empty for the account's.")
     references: tuple[SourceImage, ...] = Field(default=(), description="Images that are references.")
-    video_urls: tuple[str, ...] = Field(default=(), description="URLs of videos that are references.")
-    audio_urls: tuple[str, ...] = Field(default=(), description="URLs of audio files that are references.")
+    videos: tuple[SourceMedia, ...] = Field(default=(), description="Videos that are references.")
+    audios: tuple[SourceMedia, ...] = Field(default=(), description="Audio files that are references.")
 
     @property
     def label(self) -> str:
@@ -222,32 +224,38 @@ class ClipRequest(BaseModel):
         return self._mode(self.model or DEFAULT_MODEL)
 
     def _mode(self, model: str) -> str:
-        references = (*self.references, *self.video_urls, *self.audio_urls)
+        references = (*self.references, *self.videos, *self.audios)
         return mode_for(model, frames=len(self.images), references=len(references))
 
     @property
-    def sources(self) -> tuple[SourceImage, ...]:
-        """All images, in the order in which they are sent: frames, then references."""
-        return (*self.images, *self.references)
+    def frames(self) -> tuple[SourceImage, ...]:
+        """The images that the clip begins and ends with: none if the model only refers to them."""
+        return () if (*self.references, *self.videos, *self.audios) else self.images
 
-    def input(self, image_urls: Iterable[str], *, model: str = DEFAULT_MODEL) -> ClipInput:
-        """Return the API's input, given the URLs at which the images are hosted.
+    @property
+    def sources(self) -> tuple[SourceFile, ...]:
+        """All files, in the order in which they are sent: frames, images, videos and audio files."""
+        return (*self.images, *self.references, *self.videos, *self.audios)
+
+    def input(self, urls: Iterable[str], *, model: str = DEFAULT_MODEL) -> ClipInput:
+        """Return the API's input, given the URLs at which the files are hosted.
 
         Args:
-            image_urls: One for each image.
+            urls: One for each of `sources`.
             model: Id of the model, if the clip chooses none.
 
         Raises:
-            ValueError: The number of URLs differs from the number of images.
+            ValueError: The number of URLs differs from the number of files.
         """
-        urls, model = tuple(image_urls), self.model or model
+        urls, model = tuple(urls), self.model or model
         if len(urls) != len(self.sources):
-            raise ValueError(f"{self.name!r} needs {len(self.sources)} image URLs, got {len(urls)}")
+            raise ValueError(f"{self.name!r} needs the URLs of {len(self.sources)} files, got {len(urls)}")
+        images, videos = len(self.images) + len(self.references), len(self.videos)
         return ClipInput(
             mode=self._mode(model),
             prompt=self.prompt,
-            image_urls=urls,
-            video_urls=self.video_urls or None,
-            audio_urls=self.audio_urls or None,
+            image_urls=urls[:images],
+            video_urls=urls[images : images + videos] or None,
+            audio_urls=urls[images + videos :] or None,
             **self.settings.for_model(model),
         )

@@ -23,6 +23,7 @@ from prefect_seedance.video.limits import (
     MAX_SECONDS,
     REQUEST_BYTES,
 )
+from prefect_seedance.video.media import probe_media
 from prefect_seedance.video.probe import probe
 from prefect_seedance.video.scan import Scanner
 
@@ -71,6 +72,9 @@ def limit_memory() -> None:
 def _answer(request: dict[str, Any], descriptor: int) -> Answer:
     file = cast(BinaryIO, io.BufferedReader(_Positioned(descriptor), _READ_BYTES))
     try:
+        if "longest_seconds" in request:
+            media = probe_media(file, longest_seconds=request["longest_seconds"])
+            return Answer({"facts": media.model_dump(mode="json")})
         if not request["scan"]:
             return Answer({"facts": probe(file).model_dump(mode="json")})
         return _scanned(file, wants_ends=request["ends"])

@@ -16,14 +16,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from typing import Any, BinaryIO, Final, NamedTuple
+from typing import Any, BinaryIO, Final, Generic, NamedTuple, TypeVar
 
 from PIL import Image
 
 from prefect_seedance.errors import IntegrityError
-from prefect_seedance.video.facts import VideoFacts
+from prefect_seedance.video.facts import MediaFacts, VideoFacts
 from prefect_seedance.video.findings import Interval, Scan
 from prefect_seedance.video.limits import LENGTH_BYTES, MARKS, MAX_MEMORY_BYTES, MAX_SECONDS
 
@@ -60,7 +60,7 @@ async def probe_foreign(file: BinaryIO, *, executor: Executor) -> VideoFacts:
     Raises:
         IntegrityError: As `probe` does, or if the file needs more memory or time than a child has.
     """
-    return (await _run(_Job(file, {"scan": False}), executor)).facts
+    return (await _run(_Job(file, {"scan": False}, parse=_examination), executor)).facts
 
 
 async def examine_foreign(file: BinaryIO, *, wants_ends: bool, executor: Executor) -> Examination:
@@ -74,13 +74,32 @@ async def examine_foreign(file: BinaryIO, *, wants_ends: bool, executor: Executo
     Raises:
         IntegrityError: As `probe` does, or if the file needs more memory or time than a child has.
     """
-    return await _run(_Job(file, {"scan": True, "ends": wants_ends}), executor)
+    return await _run(_Job(file, {"scan": True, "ends": wants_ends}, parse=_examination), executor)
 
+
+def probe_author_media(file: BinaryIO, *, longest_seconds: float) -> MediaFacts:
+    """Decode a video or a sound that an author names, in this thread, and return its facts.
+
+    Args:
+        file: As for `probe_foreign`.
+        longest_seconds: A file that is longer is not decoded completely.
+
+    Raises:
+        IntegrityError: As `probe_media` does, or if the file needs more memory or time than a child has.
+    """
+    return _Job(file, {"longest_seconds": longest_seconds}, parse=_media_facts).run()
+
+
+FoundT = TypeVar("FoundT")
 
 _Fields = dict[str, Any]
 
 
-def _parse(fields: _Fields, blobs: Sequence[bytes]) -> Examination:
+def _media_facts(fields: _Fields, _: Sequence[bytes]) -> MediaFacts:
+    return MediaFacts.model_validate(fields["facts"])
+
+
+def _examination(fields: _Fields, blobs: Sequence[bytes]) -> Examination:
     facts = VideoFacts.model_validate(fields["facts"])
     if not blobs:
         return Examination(facts, scan_error=fields.get("scan_error", ""))
@@ -99,7 +118,7 @@ def _parse(fields: _Fields, blobs: Sequence[bytes]) -> Examination:
     return Examination(facts, scan)
 
 
-async def _run(job: "_Job", executor: Executor) -> Examination:
+async def _run(job: "_Job[FoundT]", executor: Executor) -> FoundT:
     """Wait for a child in a thread; if cancelled, kill the child, so that the thread ends."""
     try:
         return await asyncio.get_running_loop().run_in_executor(executor, job.run)
@@ -202,12 +221,15 @@ class _Children:
 _CHILDREN: Final = _Children()
 
 
-class _Job:
+class _Job(Generic[FoundT]):
     """One file, on its way to a child and back."""
 
     _descriptor = -1
 
-    def __init__(self, file: BinaryIO, request: _Fields) -> None:
+    def __init__(
+        self, file: BinaryIO, request: _Fields, *, parse: Callable[[_Fields, Sequence[bytes]], FoundT]
+    ) -> None:
+        self._parse = parse
         file.flush()
         self._descriptor = os.dup(file.fileno())
         self._request = json.dumps(request).encode()
@@ -218,7 +240,7 @@ class _Job:
     def __del__(self) -> None:
         self._close()  # a job that was cancelled before its turn never runs
 
-    def run(self) -> Examination:
+    def run(self) -> FoundT:
         """Decode the file in a child, from a thread.
 
         Raises:
@@ -235,7 +257,7 @@ class _Job:
             if "error" in fields:
                 is_reusable = not fields["needs_memory"]
                 raise _failure(fields)
-            parsed = _parse(fields, blobs)
+            parsed = self._parse(fields, blobs)
             is_reusable = True
         except TimeoutError:
             raise IntegrityError(

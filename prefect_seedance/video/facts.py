@@ -7,6 +7,9 @@ from pydantic import BaseModel, ConfigDict
 _EBML = b"\x1a\x45\xdf\xa3"
 """First bytes of every WebM. Source: RFC 8794, section 11.2.1."""
 
+_MP3 = (b"ID3", b"\xff\xe2", b"\xff\xe3", b"\xff\xf2", b"\xff\xf3", b"\xff\xfa", b"\xff\xfb")
+"""First bytes of an MP3: its tags, or the header of a frame of layer III. Source: ISO/IEC 11172-3."""
+
 _HEAD_BYTES = 12
 
 
@@ -37,6 +40,28 @@ class VideoFacts(BaseModel):
     audio_sample_rate: int | None = None
 
 
+MediaFormat = Literal["MP4", "MOV", "WEBM", "MP3", "WAV"]
+"""Formats of videos and sounds that can be read."""
+
+
+class MediaFacts(BaseModel):
+    """Format, length and size of a video or a sound.
+
+    Attributes:
+        duration_seconds: Of the decoded part; as declared if the file is too long to decode.
+        width: In square pixels; None for a sound, like all below.
+        frame_rate: Frames a second, on average.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    format: MediaFormat
+    duration_seconds: float
+    width: int | None = None
+    height: int | None = None
+    frame_rate: float | None = None
+
+
 def detect_container(file: BinaryIO) -> Literal["mp4", "webm"] | None:
     """Detect the container of a video by its first bytes; return None if it is neither MP4 nor WebM.
 
@@ -49,3 +74,18 @@ def detect_container(file: BinaryIO) -> Literal["mp4", "webm"] | None:
     if head[4:8] == b"ftyp":
         return "mp4"
     return None
+
+
+def detect_format(head: bytes) -> MediaFormat | None:
+    """Detect the format of a video or a sound by its first bytes; return None if it is none that is read.
+
+    Args:
+        head: At least the first 12 bytes of the file.
+    """
+    if head.startswith(_EBML):
+        return "WEBM"
+    if head[4:8] == b"ftyp":
+        return "MOV" if head[8:12] == b"qt  " else "MP4"
+    if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
+        return "WAV"
+    return "MP3" if head.startswith(_MP3) else None

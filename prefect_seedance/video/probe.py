@@ -1,7 +1,7 @@
 """Decode and verify a video."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,14 +158,30 @@ def open_video(file: BinaryIO | Path) -> Iterator[InputContainer]:
                 raise IntegrityError("It is neither an MP4 nor a WebM video; run again to download it again")
             if kind == "mp4":
                 check_boxes(stream)
-            stream.seek(0)
-            options = {"codec_whitelist": ",".join(_DECODERS)}
-            with av.open(stream, "r", format=kind, container_options=options, **_LENIENT) as container:
+            with open_with(stream, kind, decoders=_DECODERS) as container:
                 yield container
         except (av.FFmpegError, OSError) as error:
             raise IntegrityError(
                 f"The video cannot be decoded ({error.strerror}); run again to download it again"
             ) from error
+
+
+def open_with(stream: BinaryIO, kind: str, *, decoders: Iterable[str]) -> InputContainer:
+    """Open a file with one demuxer, which may use these decoders only."""
+    stream.seek(0)
+    options = {"codec_whitelist": ",".join(decoders)}
+    container: InputContainer = av.open(stream, "r", format=kind, container_options=options, **_LENIENT)
+    return container
+
+
+def declared_seconds(file: BinaryIO) -> float:
+    """Return the length that a video declares; 0 if it declares none.
+
+    Raises:
+        IntegrityError: As `probe` does.
+    """
+    with open_video(file) as container:
+        return (container.duration or 0) / av.time_base
 
 
 def tracks(container: InputContainer) -> tuple[VideoStream, AudioStream | None]:
@@ -176,7 +192,7 @@ def tracks(container: InputContainer) -> tuple[VideoStream, AudioStream | None]:
     """
     audio = cast(AudioStream | None, container.streams.best("audio"))
     if audio:
-        _require_codec(audio, allowed=_AUDIO_CODECS)
+        require_codec(audio, allowed=_AUDIO_CODECS)
     return _video(container), audio
 
 
@@ -194,14 +210,19 @@ def _video(container: InputContainer) -> VideoStream:
         raise IntegrityError(
             "The file has no video track that can be decoded; run again to download it again"
         )
-    _require_codec(stream, allowed=_VIDEO_CODECS)
+    require_codec(stream, allowed=_VIDEO_CODECS)
     stream.codec_context.options = {"max_pixels": str(_MAX_PIXELS)}
     # By default several threads decode H.264, which disables the detection of errors.
     stream.codec_context.thread_count = 1
     return stream
 
 
-def _require_codec(stream: VideoStream | AudioStream, *, allowed: frozenset[str]) -> None:
+def require_codec(stream: VideoStream | AudioStream, *, allowed: frozenset[str]) -> None:
+    """Check that a stream has one of these codecs.
+
+    Raises:
+        IntegrityError: It has another one.
+    """
     name = stream.codec_context.codec.canonical_name if stream.codec_context else "unknown"
     if name not in allowed:
         raise IntegrityError(

@@ -55,6 +55,24 @@ def test_known_model_gets_prices() -> None:
             "either frames or",
         ),
         ("a: {like: seedance-2-0, prices: [{per_second: -1}]}", "a.prices.0.per_second"),
+        ("a: {like: [1]}", "a.like: unknown model [1]; known: seedance-1-5-pro"),
+        ("a: {like: seedance-2-0, modes: {m: {frames: [2, 1]}}}", "a.modes.m.frames: the first number must"),
+        ("a: {like: seedance-2-0, prompt_characters: [5, 1]}", "the first number must not be larger"),
+        ("a: {like: seedance-2-0, settings: {sound: x, web_search: x}}", "'x' is the name of another field"),
+        ("a: {like: seedance-2-0, settings: {sound: prompt}}", "a.settings: 'prompt' is the name of another"),
+        ("a: {like: seedance-2-0, settings: {sound: ''}}", "a.settings.sound: String should match"),
+        ("a: {like: seedance-2-0, generation_seconds: {4: [9, 1]}}", "the first number must not be larger"),
+        ("a: {like: seedance-2-0, generation_seconds: {4: [1, .nan]}}", "a.generation_seconds.4.1"),
+        ("a: {like: seedance-2-0, result_days: .inf}", "a.result_days"),
+        ("a: {like: seedance-2-0, aspect_ratios: [wide]}", "a.aspect_ratios.0: String should match"),
+        ("a: {like: seedance-2-0, aspect_ratios: ['0:1']}", "a.aspect_ratios.0: String should match"),
+        ("a: {like: seedance-2-0, resolutions: ['']}", "a.resolutions.0: String should match"),
+        ("a: {like: seedance-2-0, video_files: {formats: [AVI], max_bytes: 1}}", "a.video_files.formats.0"),
+        (
+            "a: {like: seedance-2-0, audio_files: {formats: [MP3], max_bytes: 1, seconds: [9, 2]}}",
+            "first num",
+        ),
+        ("a: {like: seedance-2-0}\na: {like: seedance-1-5-pro}", "'a' is repeated"),
         ("seedance-1-5-pro: {settings: {sound: audio}}", "settings cannot be changed"),
         ("seedance-1-5-pro: {modes: {m: {}}}", "modes cannot be changed"),
     ],
@@ -65,3 +83,15 @@ def test_mistakes_are_named(text: str, message: str) -> None:
         parse_models(text, known=CAPABILITIES)
 
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("frames", "references", "mode"), [(0, 0, "any"), (1, 0, "any"), (0, 1, "omni"), (2, 1, "omni")]
+)
+def test_one_mode_may_serve_all(frames: int, references: int, mode: str) -> None:
+    """A mode whose images are optional is also the one of clips without images."""
+    text = "a: {like: seedance-2-0, modes: {omni: {references: {images: 9}}, any: {frames: [0, 2]}}}"
+
+    model = parse_models(text, known=CAPABILITIES)["a"]
+
+    assert model.mode_for(frames=frames, references=references) == mode

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ from prefect_seedance.api.models import (
     generation_seconds,
     known_models,
     result_lifetime,
+    unknown_model,
 )
+from prefect_seedance.api.wire import ClipSettings
 from prefect_seedance.errors import SetupError
 
 
@@ -109,3 +112,34 @@ def test_credentials_add_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert capabilities("mine") == CAPABILITIES["seedance-2-0-fast"]
     with pytest.raises(ValidationError, match="cannot be used"):
         Credentials(api_key=SecretStr("k"), models=str(tmp_path / "none.yaml"))
+
+
+def test_half_saved_file_stops_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that becomes invalid while it is used leaves the models that it had, until it is valid."""
+    file = tmp_path / "models.yaml"
+    monkeypatch.setenv("SEEDANCE_MODELS", str(file))
+    file.write_text("later: {like: seedance-2-0}")
+    assert "later" in known_models()
+
+    file.write_text("later: {like: see")
+    during = known_models()
+    file.write_text("latest: {like: seedance-2-0}")
+    os.utime(file, (1, 1))  # another version, however coarse the clock of the disk is
+
+    assert "later" in during
+    assert list(known_models()) == [*CAPABILITIES, "latest"]
+
+
+@pytest.mark.parametrize("name", ["seedance-2.0", "Seedance-2-0", "seedance2-0"])
+def test_typo_is_recognised(name: str) -> None:
+    """An unknown model that resembles a known one is likely a typo."""
+    assert unknown_model(name).startswith(f"unknown model {name!r}; did you mean 'seedance-2-0'? Known: ")
+
+
+def test_wrong_file_stops_no_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flow whose form cannot show the user's models can still be imported; a run names the mistake."""
+    monkeypatch.setenv("SEEDANCE_MODELS", str(tmp_path / "none.yaml"))
+
+    schema = ClipSettings.model_json_schema()
+
+    assert schema["properties"]["resolution"]["enum"] == ["480p", "720p", "1080p"]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from tests import films
 from tests.processes import Command, Sandbox
 
 PRO, NEW, FAST = "seedance-1-5-pro", "seedance-2-0", "seedance-2-0-fast"
@@ -70,7 +71,7 @@ def test_references_are_hosted(call: Call, sandbox: Sandbox, archive: Path, tmp_
         references={"images": ["look.png"]},
     )
     (archive / "images").mkdir(exist_ok=True)
-    (archive / "images" / "look.mp4").write_bytes(b"a video")
+    (archive / "images" / "look.mp4").write_bytes(films.clip(1, frames=60))
     command = ("produce", clips, "--archive", archive, "--images-url", sandbox.hosted, *_QUICK)
 
     made = call(*command)

@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -166,6 +167,34 @@ class TestServer:
         assert found.api_key.get_secret_value() == SECRET
         with pytest.raises(SetupError, match="no Seedance Credentials block named 'lost'"):
             asyncio.run(find_credentials("lost"))
+
+    @pytest.mark.parametrize(
+        ("field", "value", "message"),
+        [
+            ("base_url", "http://studio.example", "base_url: "),
+            ("requests_per_minute", 0, "requests_per_minute: Input should be greater than 0"),
+            (
+                "models",
+                "nowhere/models.yaml",
+                "models: The file of models nowhere/models.yaml cannot",
+            ),
+        ],
+    )
+    def test_invalid_account_is_named(
+        self, credentials: SeedanceCredentials, prefect_server: str, field: str, value: object, message: str
+    ) -> None:
+        """If a stored account has become invalid, the error names block and field, and not the key."""
+        block = credentials.save("broken", overwrite=True)
+        change = {"data": {field: value}, "merge_existing_data": True}
+        httpx.patch(f"{prefect_server}/block_documents/{block}", json=change).raise_for_status()
+
+        with pytest.raises(SetupError) as caught:
+            asyncio.run(find_credentials("broken"))
+
+        text = str(caught.value)
+        assert text.startswith(f"The Seedance Credentials block 'broken' is invalid: {message}")
+        assert text.endswith("; correct the block")
+        assert SECRET not in "".join(traceback.format_exception(caught.value))
 
     def test_saved_archive_is_found(self, tmp_path: Path) -> None:
         """A stored archive is found by its name after the prefix."""

@@ -29,6 +29,19 @@ def client(tmp_path: Path) -> httpx.AsyncClient:
     return connected(folder)
 
 
+@pytest.mark.parametrize(
+    ("suffix", "kind"), [("mp4", "video/mp4"), ("mov", "video/quicktime"), ("mp3", "audio/mpeg")]
+)
+async def test_sends_media(suffix: str, kind: str, tmp_path: Path) -> None:
+    """Hosted videos and audio files are sent like images."""
+    name = f"{'5' * 64}.{suffix}"
+    (tmp_path / name).write_bytes(b"media")
+
+    found = await connected(tmp_path).get(f"/images/{name}")
+
+    assert (found.status_code, found.content, found.headers["content-type"]) == (200, b"media", kind)
+
+
 @pytest.mark.parametrize("name", [_NAME, _CONVERTED], ids=["original", "converted"])
 async def test_sends_images(name: str, client: httpx.AsyncClient) -> None:
     """A hosted image is sent with its type, whole or in part."""
