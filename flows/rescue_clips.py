@@ -35,6 +35,6 @@ async def rescue_clips(
     )
     deadline = asyncio.get_running_loop().time() + deadline_seconds
     async with shared_session(settings) as shared:
-        steps = TaskSteps(session=shared.session, settings=settings)
+        steps = TaskSteps.of(shared, settings)
         clips = await Rescuer(session=shared.session, steps=steps, deadline=deadline).rescue_all()
     return rescued_state(list(clips))

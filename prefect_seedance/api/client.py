@@ -268,7 +268,7 @@ class SeedanceClient:
 
     def _on_own_host(self, base_url: str | None) -> str:
         """Return the base URL of a generation, after checking that the key may be sent there."""
-        if base_url is None:
+        if base_url in (None, self.base_url):
             return self.base_url
         recorded = checked_base_url(base_url)
         if origin(recorded) != origin(self.base_url):

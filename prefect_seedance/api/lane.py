@@ -109,7 +109,9 @@ class Lane:
             await asyncio.sleep(delay)
 
     async def _turn(self, stage: _Stage, me: object) -> None:
-        await self._turns.take(partial(self._take, stage, me), look_again=self._pause_end)
+        # A probe may pass when no other can, so it must not queue behind them.
+        kind = me if self._probes.get(stage) is me else stage
+        await self._turns.take(partial(self._take, stage, me), kind=kind, look_again=self._pause_end)
 
     def _take(self, stage: _Stage, me: object, now: float) -> bool:
         """Return whether a request may pass; after a refusal, it becomes the only probe."""

@@ -95,7 +95,7 @@ class Slots:
         self._report_change()
         try:
             async with asyncio.timeout_at(deadline):
-                await self._turns.take(take)
+                await self._turns.take(take, kind=limit)
         except BaseException:
             self.release(slot)
             raise

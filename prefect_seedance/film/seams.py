@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
 from PIL import Image, ImageOps
 from pydantic import ValidationError
@@ -51,6 +52,10 @@ class Inspector:
     policy: HostPolicy = PUBLIC_HOSTS
     scans: KeptScans = field(default_factory=KeptScans)
     _gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(os.cpu_count() or 1))
+    _comparer: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="seedance-compare")
+    )
+    """One thread: each thread that ever held images keeps some megabytes of memory."""
     _scanners: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="seedance-scan")
     )
@@ -92,10 +97,11 @@ class Inspector:
         stills = inspection.inspection.end_still, following.inspection.start_still
         async with self._gate:  # or the images of all cuts would be in memory at once
             try:
-                contents = await asyncio.gather(*map(self.store.read, stills))
+                end, start = await asyncio.gather(*map(self.store.read, stills))
             except SeedanceError as error:
                 return Similarity(reason=str(error))
-            return await asyncio.to_thread(_compare_stills, *contents)
+            compare = partial(_compare_stills, end, start)
+            return await asyncio.get_running_loop().run_in_executor(self._comparer, compare)
 
     async def _recall(self, key: str) -> ClipInspection | None:
         content = await self.store.read(key)

@@ -128,7 +128,8 @@ async def run_prepared(
         on_wait(text)
 
     async with shared_session(settings) as shared:
-        steps = (TaskSteps if in_flow else PlainSteps)(session=shared.session, settings=settings)
+        plain = PlainSteps(session=shared.session, settings=settings)
+        steps = TaskSteps.of(shared, settings) if in_flow else plain
         async with artifacts.progress(prepared.plan, lambda: len(finished)):
             manifest = await run(
                 prepared, session=shared.session, steps=steps, on_progress=count, on_wait=report_wait

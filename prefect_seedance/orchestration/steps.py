@@ -1,56 +1,30 @@
 """The steps of a production as Prefect tasks, with their artifacts."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import TypeVar, cast
 
 from prefect.utilities.annotations import opaque
 
-from prefect_seedance.clips.archive import Clip
-from prefect_seedance.clips.records import Attempt
-from prefect_seedance.film.inspections import ClipInspection
 from prefect_seedance.film.scenes import Film
 from prefect_seedance.options import JoinStyle
 from prefect_seedance.orchestration import artifacts, tasks
-from prefect_seedance.production.session import Session
-from prefect_seedance.production.settings import RunSettings
+from prefect_seedance.orchestration.reported_steps import ReportedSteps
 from prefect_seedance.report.manifest import Manifest, record
 from prefect_seedance.report.recipe import Report
-from prefect_seedance.storyboard.image import SourceImage
-from prefect_seedance.storyboard.plan import PlannedClip
 
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, kw_only=True)
-class TaskSteps:
-    """Runs the steps as tasks of the current flow run, except inspections, one of which follows each clip."""
+class TaskSteps(ReportedSteps):
+    """Runs each clip as one task of the current flow run, and film and report as one each.
 
-    session: Session
-    settings: RunSettings
+    A task run costs several milliseconds and a dozen rows and events, so the steps of a clip share one.
+    """
 
-    async def submit(self, clip: PlannedClip, *, deadline_seconds: float) -> Attempt:
-        """Run `submit_clip`."""
-        return await tasks.submit_clip(
-            _whole(clip), settings=_whole(self.settings), deadline_seconds=deadline_seconds
-        )
-
-    async def wait(self, attempt: Attempt, *, deadline_seconds: float) -> Attempt:
-        """Run `wait_for_clip`."""
-        return await tasks.wait_for_clip(
-            _whole(attempt), settings=_whole(self.settings), deadline_seconds=deadline_seconds
-        )
-
-    async def archive(self, attempt: Attempt, *, deadline_seconds: float) -> Clip:
-        """Run `archive_clip`."""
-        return await tasks.archive_clip(
-            _whole(attempt), settings=_whole(self.settings), deadline_seconds=deadline_seconds
-        )
-
-    async def inspect(self, clip: Clip, *, images: Sequence[SourceImage]) -> ClipInspection:
-        """Inspect the clip in the shared session, which may have its scan."""
-        return await self.session.inspector.inspect(clip, images)
+    async def run_clip(self, name: str, work: Callable[[], Awaitable[_T]]) -> _T:
+        """Run all steps of one clip as a task run of this name."""
+        return cast(_T, await tasks.run_clip(name, _whole(work)))
 
     async def record(self, manifest: Manifest) -> None:
         """Store the manifest, and show it in Prefect."""

@@ -1,9 +1,10 @@
 """Prefect tasks: submit, wait for, archive and inspect a clip; join a film, write a report."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from decimal import Decimal
+from typing import TypeVar
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -13,18 +14,35 @@ from prefect_seedance.clips.records import Attempt
 from prefect_seedance.film.inspections import ClipInspection
 from prefect_seedance.film.scenes import Film
 from prefect_seedance.options import JoinStyle, Waiting
-from prefect_seedance.orchestration import assets, events
+from prefect_seedance.orchestration import assets
 from prefect_seedance.orchestration.blocks import open_archive
+from prefect_seedance.orchestration.reported_steps import ReportedSteps
 from prefect_seedance.orchestration.session import shared_session
 from prefect_seedance.orchestration.states import flow_run
 from prefect_seedance.production.settings import RunSettings, StoredArchive
-from prefect_seedance.production.steps import PlainSteps, join_production, report_production
+from prefect_seedance.production.steps import join_production, report_production
 from prefect_seedance.report.manifest import Manifest
 from prefect_seedance.report.recipe import Report
 from prefect_seedance.storyboard.image import SourceImage
 from prefect_seedance.storyboard.plan import PlannedClip
 
 DEADLINE_SECONDS = Waiting().deadline_seconds
+
+_T = TypeVar("_T")
+
+
+@task(name="clip", task_run_name="{name}", cache_policy=NO_CACHE)
+async def run_clip(name: str, work: Callable[[], Awaitable[_T]]) -> _T:  # noqa: ARG001 -- names the task run
+    """Run all steps of one clip.
+
+    Args:
+        name: What it does with which clip, as one line.
+        work: Runs the steps.
+
+    Raises:
+        SeedanceError: As the steps do.
+    """
+    return await work()
 
 
 @task(name="submit", task_run_name="submit {clip.label}", cache_policy=NO_CACHE)
@@ -47,9 +65,7 @@ async def submit_clip(
         SeedanceError: As `Submitter.submit` does.
     """
     async with _steps(replace(settings, asked_by=settings.asked_by or flow_run())) as steps:
-        attempt = await steps.submit(clip, deadline_seconds=deadline_seconds)
-    events.generation_submitted(attempt)
-    return attempt
+        return await steps.submit(clip, deadline_seconds=deadline_seconds)
 
 
 @task(name="wait", task_run_name="wait for {attempt.intent.label}", cache_policy=NO_CACHE)
@@ -70,10 +86,7 @@ async def wait_for_clip(
         DeadlineError: If the deadline comes first; the generation continues.
         SeedanceError: If the API refuses to answer; the generation continues.
     """
-    async with shared_session(settings) as shared:
-        if attempt.awaits_callback and settings.waiting.wait:
-            shared.subscription.start()
-        steps = PlainSteps(session=shared.session, settings=settings)
+    async with _steps(settings) as steps:
         return await steps.wait(attempt, deadline_seconds=deadline_seconds)
 
 
@@ -91,13 +104,8 @@ async def archive_clip(
     Raises:
         ArchiveError: As `Archivist.archive` does.
     """
-    async with shared_session(settings) as shared:
-        steps = PlainSteps(session=shared.session, settings=settings)
-        clip = await steps.archive(attempt, deadline_seconds=deadline_seconds)
-        archive = shared.session.store.url
-    events.clip_archived(attempt, clip)
-    assets.clip_archived(clip, archive=archive, production=settings.production)
-    return clip
+    async with _steps(settings) as steps:
+        return await steps.archive(attempt, deadline_seconds=deadline_seconds)
 
 
 @task(name="inspect", task_run_name="inspect {clip.label}", cache_policy=NO_CACHE)
@@ -156,7 +164,7 @@ async def write_report(
 
 
 @asynccontextmanager
-async def _steps(settings: RunSettings) -> AsyncIterator[PlainSteps]:
-    """Open the plain steps in the shared session of this event loop."""
+async def _steps(settings: RunSettings) -> AsyncIterator[ReportedSteps]:
+    """Open the steps in the shared session of this event loop."""
     async with shared_session(settings) as shared:
-        yield PlainSteps(session=shared.session, settings=settings)
+        yield ReportedSteps.of(shared, settings)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 
 from prefect_seedance.api import wall_clock
 from prefect_seedance.clips.archive import Clip
@@ -76,7 +77,9 @@ class Rescuer:
         if history.clip or attempt is None or not self.archives:
             return PaidClip.of(history, production=production)
         try:
-            clip = await self._archive(history, attempt)
+            clip = await self.steps.run_clip(
+                f"rescue {attempt.intent.label}", partial(self._archive, history, attempt)
+            )
         except Exception as error:  # noqa: BLE001 -- becomes the reason
             if not isinstance(error, SeedanceError):
                 _log.exception("%s could not be rescued", attempt.intent.name)

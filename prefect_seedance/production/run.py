@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
 from prefect_seedance.api.wire import Generation
 from prefect_seedance.clips.history import ClipStatus
@@ -22,6 +23,7 @@ from prefect_seedance.production.rescue import Rescuer
 from prefect_seedance.production.session import Session
 from prefect_seedance.production.slots import RunSlots
 from prefect_seedance.production.steps import Steps
+from prefect_seedance.production.stored_storyboard import store_storyboard
 from prefect_seedance.production.waits import OnWait, Waits, log_wait
 from prefect_seedance.report.known_findings import KnownFindings
 from prefect_seedance.report.manifest import Entry, Manifest, find_manifest, production_key
@@ -94,7 +96,7 @@ class Production:
     async def run(self) -> Manifest:
         """Make the missing clips, and account for them even if the run is cancelled."""
         prepared, plan = self.prepared, self.prepared.plan
-        await self._store_storyboard()
+        await store_storyboard(prepared.storyboard, self.session.store, production=plan.name)
         self.session.inspector.scans.are_wanted |= prepared.output.needs_inspection
         last = (
             await find_manifest(self.session.store, plan.name) if prepared.output.needs_inspection else None
@@ -120,14 +122,6 @@ class Production:
                 )
             return await outputs.make(manifest)
 
-    async def _store_storyboard(self) -> None:
-        """Store the storyboard as it was parsed, unless the stored one is equal."""
-        storyboard = self.prepared.storyboard.storyboard.without_signatures()
-        words = storyboard.model_dump_json(indent=2, exclude_none=True).encode()
-        key = production_key(self.prepared.plan.name, "storyboard.json")
-        if await self.session.store.read(key) != words:
-            await self.session.store.put(key, words)
-
     async def _finish(self, clip: PlannedClip, outputs: OutputMaker) -> None:
         """Make or reuse a clip; a failure does not affect the other clips."""
         archived = self.prepared.archived.get(clip.fingerprint)
@@ -151,6 +145,13 @@ class Production:
     async def _make(self, clip: PlannedClip) -> Entry:
         self._notify(clip, ClipStatus.queued)
         await self.slots.take(clip)
+        try:
+            return await self.steps.run_clip(f"make {clip.label}", partial(self._make_in_slot, clip))
+        except BaseException:
+            self.slots.release(clip.fingerprint)
+            raise
+
+    async def _make_in_slot(self, clip: PlannedClip) -> Entry:
         attempt = None
         try:
             attempt = await self._generate(clip)

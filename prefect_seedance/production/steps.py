@@ -2,10 +2,10 @@
 
 import asyncio
 import shlex
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from prefect_seedance.api.wire import GenerateRequest
 from prefect_seedance.clips.archive import Clip
@@ -35,8 +35,14 @@ _JOIN_SECONDS_PER_SECOND = 10.0
 processor, and a tenth of a processor may be all that a container has."""
 
 
+_T = TypeVar("_T")
+
+
 class Steps(Protocol):
     """What a production consists of; run as plain coroutines, or as tasks of Prefect."""
+
+    async def run_clip(self, name: str, work: Callable[[], Awaitable[_T]]) -> _T:
+        """Run all steps of one clip as one unit of this name."""
 
     async def submit(self, clip: PlannedClip, *, deadline_seconds: float) -> Attempt:
         """Submit a clip, unless the ledger shows that a run has done so."""
@@ -66,6 +72,10 @@ class PlainSteps:
 
     session: Session
     settings: RunSettings
+
+    async def run_clip(self, name: str, work: Callable[[], Awaitable[_T]]) -> _T:  # noqa: ARG002 -- shown in Prefect
+        """Run all steps of one clip."""
+        return await work()
 
     async def submit(self, clip: PlannedClip, *, deadline_seconds: float) -> Attempt:
         """Submit a clip, unless the ledger shows that a run has done so.

@@ -2,19 +2,32 @@
 
 import asyncio
 import shlex
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from decimal import Decimal
+from functools import partial
 from statistics import median
+from typing import Protocol, TypeVar
 
 from prefect_seedance.report.cards import Card, Stills, load_cards, load_stills
 from prefect_seedance.report.contact_sheet import ContactSheet
 from prefect_seedance.report.links import Links
 from prefect_seedance.report.manifest import Manifest, production_key
 from prefect_seedance.report.page import Frames, Page, render_card
-from prefect_seedance.report.recipe import Report, recipe, record_report
+from prefect_seedance.report.recipe import Report, attempt_records, recipe, record_report
 from prefect_seedance.report.thumbnails import data_url, decode, max_width
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storage.tempfiles import temporary_file
+
+_T = TypeVar("_T")
+
+
+class _Run(Protocol):
+    """Runs a function in a thread."""
+
+    def __call__(self, function: Callable[[], _T], /) -> Awaitable[_T]: ...
+
 
 PAGE, SHEET = "report.html", "contact-sheet.jpg"
 
@@ -43,6 +56,7 @@ async def render_report(
     """
     key, sheet_key = (production_key(manifest.production, file) for file in (PAGE, SHEET))
     links = await Links.of(store, key)
+    records = await attempt_records(manifest, store)  # before they are read: a later one makes a new page
     cards = await load_cards(manifest, store, links)
     page = Page(
         manifest=manifest,
@@ -55,24 +69,31 @@ async def render_report(
         price_per_second=price_per_second,
     )
     sheet = ContactSheet(len(cards), ratio=_ratio(manifest))
-    with temporary_file() as file:
-        before, after = await asyncio.to_thread(page.around)
+    with temporary_file() as file, _painter() as in_painter:
+        before, after = await in_painter(page.around)
         file.write(before.encode(errors="replace"))
-        async for card in _rendered(cards, store, sheet, ratio=_ratio(manifest)):
+        async for card in _rendered(cards, store, sheet, in_painter, ratio=_ratio(manifest)):
             file.write(card.encode(errors="replace"))
         file.write(after.encode(errors="replace"))
         size_bytes = file.tell()
-        await store.put(sheet_key, await asyncio.to_thread(sheet.jpeg), media_type="image/jpeg")
+        await store.put(sheet_key, await in_painter(sheet.jpeg), media_type="image/jpeg")
         await store.put(key, file, media_type="text/html; charset=utf-8")
     report = Report(
         key=key,
         contact_sheet=sheet_key,
         size_bytes=size_bytes,
         links_until=links.until,
-        recipe=recipe(manifest, price_per_second=price_per_second),
+        recipe=recipe(manifest, records=records, price_per_second=price_per_second),
     )
     await record_report(store, report, production=manifest.production)
     return report
+
+
+@contextmanager
+def _painter() -> Iterator[_Run]:
+    """Start a thread for all images of a report: each thread that ever held some keeps their memory."""
+    with ThreadPoolExecutor(1, thread_name_prefix="seedance-report") as thread:
+        yield partial(asyncio.get_running_loop().run_in_executor, thread)
 
 
 async def _poster(cards: Sequence[Card], store: Store) -> str | None:
@@ -84,7 +105,7 @@ async def _poster(cards: Sequence[Card], store: Store) -> str | None:
 
 
 async def _rendered(
-    cards: Sequence[Card], store: Store, sheet: ContactSheet, *, ratio: float
+    cards: Sequence[Card], store: Store, sheet: ContactSheet, in_painter: _Run, *, ratio: float
 ) -> AsyncIterator[str]:
     """Yield the HTML of each card, and draw its frames on the contact sheet."""
     width, index = max_width(3 * len(cards), ratio=ratio), 0
@@ -97,7 +118,7 @@ async def _rendered(
         return render_card(Frames(card=card, start=start, middle=middle, end=end))
 
     async for card, stills in load_stills(cards, store):
-        yield await asyncio.to_thread(render, card, stills)
+        yield await in_painter(partial(render, card, stills))
         index += 1
 
 

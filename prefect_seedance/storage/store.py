@@ -6,7 +6,6 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from pathlib import Path
 from types import MappingProxyType
 from typing import BinaryIO, Self
 
@@ -15,7 +14,7 @@ import obstore.exceptions
 
 from prefect_seedance.errors import ArchiveError, SetupError
 from prefect_seedance.storage.backends import Backend, translated_errors
-from prefect_seedance.storage.durability import flush, remove_abandoned
+from prefect_seedance.storage.durability import Flusher, remove_abandoned
 from prefect_seedance.storage.file_names import link_files
 from prefect_seedance.storage.hard_links import check_hard_links
 
@@ -52,8 +51,7 @@ class Store:
         self.expires_at = backend.expires_at
         self.folder = backend.folder
         self._backend = backend
-        self._durable: set[Path] = set()
-        """Folders that contain an object of this process, so that no other process removes them as empty."""
+        self._flusher = Flusher(backend.folder) if backend.folder else None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"
@@ -281,14 +279,15 @@ class Store:
                 await asyncio.to_thread(remove_abandoned, folders)
 
     async def _sync(self, key: str) -> None:
-        if self.folder:
-            await asyncio.to_thread(flush, self.folder / key, upto=self.folder, durable=self._durable)
+        if self._flusher:
+            await self._flusher.flush(key)
 
     async def _delete(self, key: str) -> None:
         """Delete an object. In a folder, that also removes folders which are empty then."""
-        self._durable.clear()
+        forget = self._flusher.forget if self._flusher else lambda: None
+        forget()
         await obstore.delete_async(self._backend.writer, key)
-        self._durable.clear()
+        forget()
 
     def link(self, key: str) -> str:
         """Return an object's path or URL, for people; a URL needs credentials."""

@@ -159,6 +159,17 @@ async def test_no_proxy_is_checked(names: Names, monkeypatch: pytest.MonkeyPatch
         await get("http://cdn.example/", HostPolicy())
 
 
+async def test_proxy_is_looked_up_once(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client searches the environment once for each host, because the search is slow."""
+    async with serving() as server, GuardedClient(LOCAL, timeout_seconds=5) as http:
+        names["cdn.example"] = [["127.0.0.1"]]
+        url = f"http://cdn.example:{server.port}/"
+        async with http.stream(url):
+            monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+        async with http.stream(url) as response:
+            assert response.is_success
+
+
 SIGNATURE = "sig=signature"
 
 

@@ -13,10 +13,12 @@ class Counter:
     def __init__(self, free: int = 0) -> None:
         self.turns = Turns()
         self.free = free
+        self.asked = 0
         self.takers: list[str] = []
 
     def taker(self, name: str, *, needs: int = 1) -> Callable[[float], bool]:
         def take(_: float) -> bool:
+            self.asked += 1
             if self.free < needs:
                 return False
             self.free -= 1
@@ -25,8 +27,8 @@ class Counter:
 
         return take
 
-    async def take(self, name: str, *, needs: int = 1) -> None:
-        await self.turns.take(self.taker(name, needs=needs))
+    async def take(self, name: str, *, needs: int = 1, kind: str | None = None) -> None:
+        await self.turns.take(self.taker(name, needs=needs), kind=kind)
 
     def give(self, number: int = 1) -> None:
         with self.turns.lock:
@@ -73,6 +75,25 @@ async def test_impossible_turn_blocks_no_other() -> None:
 
     assert blocked
     assert counter.takers == ["second", "first"]
+
+
+async def test_many_waiters_cost_no_more() -> None:
+    """To arrive, and to serve, asks only the first of each kind, and kinds are served in order of arrival."""
+    counter = Counter()
+    names = [f"{kind}{number}" for number in range(500) for kind in "ab"]
+    tasks = [asyncio.create_task(counter.take(name, kind=name[0])) for name in names]
+    await asyncio.sleep(1)
+
+    arrived, counter.asked = counter.asked, 0
+    counter.give(3)
+    served = counter.asked
+
+    assert arrived <= 2 * len(names)
+    assert served == 5
+    assert counter.takers == ["a0", "b0", "a1"]
+    counter.give(len(names))
+    await asyncio.gather(*tasks)
+    assert counter.takers == names
 
 
 async def test_cancelled_waiter_takes_nothing() -> None:

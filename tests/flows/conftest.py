@@ -93,6 +93,12 @@ class Api:
         found = self.filter("/artifacts", artifacts={"flow_run_id": {"any_": [str(flow_run_id)]}})
         return {artifact["type"]: artifact for artifact in found}
 
+    def events_of(self, flow_run_id: object) -> list[str]:
+        """Read the names of the events that are related to a flow run, in order."""
+        body = {"filter": {"related": {"id": [f"prefect.flow-run.{flow_run_id}"]}}, "limit": 50}
+        found = self.post("/events/filter", body).raise_for_status().json()["events"]
+        return [str(event["event"]) for event in sorted(found, key=lambda event: str(event["occurred"]))]
+
     def events(self, prefix: str) -> list[dict[str, Any]]:
         """Read the events about one production."""
         body = {"filter": {"event": {"prefix": ["seedance."]}}, "limit": 50}

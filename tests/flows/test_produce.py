@@ -135,18 +135,11 @@ class TestOneRun:
         assert made.message == "Test board: 2 made; 8 s billed"
         assert [entry.status for entry in manifest.clips] == ["made", "made"]
 
-    def test_clips_have_three_tasks(self, made: State[Manifest], api: Api) -> None:
-        """Each clip has a task run for submitting, waiting and archiving."""
-        runs = eventually(lambda: _finished(api.task_runs(made.state_details.flow_run_id), count=6))
+    def test_clip_has_one_task_run(self, made: State[Manifest], api: Api) -> None:
+        """Each clip has one task run for submitting, waiting and archiving."""
+        runs = eventually(lambda: _finished(api.task_runs(made.state_details.flow_run_id), count=2))
 
-        assert sorted(run["name"] for run in runs) == [
-            "archive dawn → noon",
-            "archive noon → dusk",
-            "submit dawn → noon",
-            "submit noon → dusk",
-            "wait for dawn → noon",
-            "wait for noon → dusk",
-        ]
+        assert sorted(run["name"] for run in runs) == ["make dawn → noon", "make noon → dusk"]
         assert {run["state_name"] for run in runs} == {"Completed"}
 
     def test_events_for_each_change(self, made: State[Manifest], api: Api) -> None:
@@ -261,8 +254,7 @@ def _assets(api: Api, keys: set[str]) -> dict[str, tuple[set[str], dict[str, Any
 
 def _of_clips(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the task runs of single clips."""
-    steps = ("submit ", "wait ", "archive ")
-    return [run for run in runs if str(run["name"]).startswith(steps)]
+    return [run for run in runs if str(run["name"]).startswith("make ")]
 
 
 def _of(api: Api, value: str, *, by: str = "event") -> list[dict[str, Any]]:
@@ -393,7 +385,7 @@ def test_sync_flow_attaches_tasks(setup: Setup, api: Api) -> None:
     flow_run_id, manifest = their_sync_flow(setup)
 
     assert manifest.is_complete
-    assert eventually(lambda: _finished(api.task_runs(flow_run_id), count=6))
+    assert eventually(lambda: _finished(api.task_runs(flow_run_id), count=2))
     assert set(api.artifacts(flow_run_id)) == {"table", "progress", "markdown"}
 
 

@@ -23,7 +23,7 @@ def test_steps_are_tasks_with_artifacts(server: Api, settings: RunSettings) -> N
     @flow
     async def film() -> tuple[str, Manifest]:
         async with shared_session(settings) as shared:
-            steps: Steps = TaskSteps(session=shared.session, settings=settings)
+            steps: Steps = TaskSteps.of(shared, settings)
             attempt = await steps.submit(CLIP, deadline_seconds=10)
             attempt = await steps.wait(attempt, deadline_seconds=30)
             clip = await steps.archive(attempt, deadline_seconds=30)

@@ -100,6 +100,21 @@ async def test_complete_run_writes_manifest_only(
     assert set(counts) == {"manifest.json"}
 
 
+async def test_late_record_is_shown(settings: RunSettings, counts: Counter[str], archive: Path) -> None:
+    """A page is written again if an attempt at an archived clip has got another record."""
+    manifest = await make(await prepare_sounds(settings, output=FULL))
+    first = archive / "clips" / manifest.clips[0].fingerprint / "attempt-001/intent.json"
+    second = first.parent.with_name("attempt-002") / first.name
+    second.parent.mkdir()
+    second.write_text(first.read_text(encoding="utf-8").replace('"number": 1', '"number": 2'))
+    counts.clear()
+
+    await make(await prepare_sounds(settings, output=FULL))
+
+    del counts["flushes"]
+    assert set(counts) == {"manifest.json", "report.html", "report.json", "contact"}
+
+
 async def test_missing_page_is_written_again(
     settings: RunSettings, counts: Counter[str], archive: Path
 ) -> None:

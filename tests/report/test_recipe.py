@@ -51,10 +51,19 @@ async def test_price_is_shown(store: Store) -> None:
     manifest = await _production(store)
     lost = manifest.clips[0].model_copy(update={"status": ClipStatus.failed})
 
-    assert recipe(manifest, price_per_second=None) != recipe(manifest, price_per_second=Decimal(1))
-    assert recipe(manifest, price_per_second=None) != recipe(
-        manifest.model_copy(update={"clips": (lost, manifest.clips[1])}), price_per_second=None
-    )
+    free = recipe(manifest, records=(), price_per_second=None)
+    assert free != recipe(manifest, records=(), price_per_second=Decimal(1))
+    others = manifest.model_copy(update={"clips": (lost, manifest.clips[1])})
+    assert free != recipe(others, records=(), price_per_second=None)
+
+
+async def test_late_records_are_shown(store: Store) -> None:
+    """A page is not kept once an attempt at one of its clips has another record."""
+    manifest = await _production(store)
+    await render_report(manifest, store)
+    await store.create(f"clips/{manifest.clips[1].fingerprint}/attempt-007/no-answer.json", b"{}")
+
+    assert await find_report(store, manifest, price_per_second=None) is None
 
 
 async def test_damaged_record_is_ignored(store: Store) -> None:
