@@ -9,9 +9,10 @@ from typing import Final
 
 from cyclopts import App
 
-from prefect_seedance.api.credentials import API_KEY_VARIABLE, Credentials
+from prefect_seedance.api.credentials import Credentials
 from prefect_seedance.cli.options import PLAIN, Account, Json
 from prefect_seedance.cli.printing import show
+from prefect_seedance.doors import API_KEY_VARIABLE
 from prefect_seedance.errors import SeedanceError
 
 app = App(name="balance", default_parameter=PLAIN)

@@ -3,17 +3,7 @@
 import json as jsons
 import sys
 
-from cyclopts import default_name_transform
-
 from prefect_seedance.printable import escape
-
-_AMOUNTS = frozenset({"max_seconds"})
-"""Fields that count seconds of video. They are not durations, so ``90m`` is no value of theirs."""
-
-
-def option_name(field: str) -> str:
-    """Return the option of a field. It drops the unit of a duration, because ``90m`` has its own."""
-    return default_name_transform(field if field in _AMOUNTS else field.removesuffix("_seconds"))
 
 
 def complain(kind: str, message: str, *, code: int, json: bool) -> int:

@@ -7,7 +7,7 @@ from cyclopts import Group, Parameter
 
 from prefect_seedance import options
 from prefect_seedance.api.credentials import Credentials
-from prefect_seedance.cli.errors import option_name
+from prefect_seedance.doors import ARCHIVE_VARIABLE, option_name
 from prefect_seedance.errors import SetupError
 from prefect_seedance.options import (
     Budget,
@@ -19,7 +19,6 @@ from prefect_seedance.options import (
     Waiting,
     help_text,
 )
-from prefect_seedance.production.session import ARCHIVE_VARIABLE
 
 if TYPE_CHECKING:
     from prefect_seedance.api.client import SeedanceClient

@@ -10,6 +10,7 @@ from prefect_seedance.api.addresses import HostPolicy
 from prefect_seedance.api.resource import fetch
 from prefect_seedance.api.urls import is_loopback, shown_url
 from prefect_seedance.clips.image_hosting import ImageHost, hosted_key
+from prefect_seedance.doors import option
 from prefect_seedance.errors import ConnectionFailedError, SeedanceError, SetupError
 from prefect_seedance.storyboard.image import SourceImage
 
@@ -49,7 +50,7 @@ async def check_hosting(host: ImageHost, images: Iterable[SourceImage], policy: 
         if is_loopback(httpx.URL(url).host):
             raise SetupError(
                 f"Nothing serves images at {shown_url(host.images_url)} ({error}), so nothing was spent. "
-                f"Start `prefect-seedance serve-images {host.store.name}`, or correct --images-url"
+                f"Start `prefect-seedance serve-images {host.store.name}`, or correct {option('images_url')}"
             ) from error
         return _unknown(url, str(error))
     except SeedanceError as error:
@@ -58,7 +59,7 @@ async def check_hosting(host: ImageHost, images: Iterable[SourceImage], policy: 
         fault = "serves something else" if found.is_success else f"answers {found.status_code}"
         raise SetupError(
             f"{shown_url(url)} {fault}, so the API could not fetch the image, and nothing was spent. Check "
-            f"--images-url: it must be the public URL of the folder {host.store.url}/images"
+            f"{option('images_url')}: it must be the public URL of the folder {host.store.url}/images"
         )
     return "" if found.is_success else _unknown(url, f"it answers {found.status_code}")
 
@@ -66,7 +67,7 @@ async def check_hosting(host: ImageHost, images: Iterable[SourceImage], policy: 
 def _unknown(url: str, reason: str) -> str:
     return (
         f"The image at {shown_url(url)} cannot be fetched from here ({reason}). If the API cannot fetch it "
-        "either, its generations fail; check --images-url"
+        f"either, its generations fail; check {option('images_url')}"
     )
 
 

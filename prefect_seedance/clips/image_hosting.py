@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from prefect_seedance.api import wall_clock
+from prefect_seedance.doors import option
 from prefect_seedance.errors import SetupError, StoryboardError
 from prefect_seedance.options import MAX_IMAGES_LIFETIME_SECONDS, Hosting
 from prefect_seedance.storage.locations import Location
@@ -65,7 +66,7 @@ class ImageHost:
             raise SetupError(
                 f"{Path(local.source).name} is a local image, and the API cannot fetch it from the archive "
                 f"{self.store.url}, which has no public URL. Archive to a bucket (s3://, gs://, az://), "
-                "set --images-url to the public URL of the archive's images folder, "
+                f"set {option('images_url')} to the public URL of the archive's images folder, "
                 "or give the images as https URLs"
             )
         return self._warning() if local and not self.images_url else ""
@@ -78,7 +79,8 @@ class ImageHost:
         return (
             f"The credentials of {self.store.name} expire at {until.astimezone(UTC):%Y-%m-%d %H:%M} UTC, and "
             "so do the URLs of the images: the API cannot fetch them for generations that start later, and "
-            "may still bill those. Use credentials that last longer, or shorten --images-lifetime"
+            "may still bill those. Use credentials that last longer, or shorten "
+            f"{option('images_lifetime_seconds')}"
         )
 
     async def host(self, image: SourceImage) -> str:
@@ -95,7 +97,9 @@ class ImageHost:
                 await self._upload(image)
         url = await self._url(image)
         if url is None:
-            raise SetupError(f"{self.store.url} has no public URL for {image.source}; set --images-url")
+            raise SetupError(
+                f"{self.store.url} has no public URL for {image.source}; set {option('images_url')}"
+            )
         return url
 
     async def _upload(self, image: SourceImage) -> None:

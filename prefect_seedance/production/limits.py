@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from prefect_seedance.api.prices import price_per_second
 from prefect_seedance.clips.history import ClipHistory
+from prefect_seedance.doors import option
 from prefect_seedance.errors import FailKind
 from prefect_seedance.options import RetryPolicy
 from prefect_seedance.report.manifest import production_key
@@ -89,8 +90,7 @@ def over_budget(seconds: int, *, max_seconds: int) -> str | None:
         return None
     return (
         f"This run would buy {seconds:,} s of video, more than its limit of {max_seconds:,} s, so nothing "
-        f"was spent. Check the storyboard. To buy that much, set --max-seconds {seconds}, or max_seconds in "
-        "the credentials"
+        f"was spent. Check the storyboard. To buy that much, set {option('max_seconds', seconds)}"
     )
 
 
@@ -113,7 +113,8 @@ async def other_owner(store: Store, plan: Plan, *, is_named: bool) -> str | None
         return None
     return (
         f"{plan.title!r} would replace the production {titles[0]!r}, because both have the name {plan.name}, "
-        f"so nothing was spent. Give this one another --name, or continue that one with --name {plan.name}"
+        f"so nothing was spent. Give this one another {option('name')}, or continue that one with "
+        f"{option('name', plan.name)}"
     )
 
 

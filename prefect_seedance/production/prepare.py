@@ -15,6 +15,7 @@ from prefect_seedance.clips.former import with_former_fingerprints
 from prefect_seedance.clips.history import ClipHistory, ClipStatus, clip_histories
 from prefect_seedance.clips.hosting_check import check_again, check_hosting
 from prefect_seedance.clips.image_hosting import ImageHost
+from prefect_seedance.doors import account
 from prefect_seedance.errors import (
     ArchiveError,
     AuthenticationError,
@@ -174,7 +175,7 @@ async def _refused_key(credentials: Credentials) -> str | None:
         try:
             await client.balance(seconds=0)
         except AuthenticationError as error:
-            return f"{error} (SEEDANCE_API_KEY, or the Seedance Credentials block). Nothing was spent"
+            return f"{error} ({account('api_key')}). Nothing was spent"
         except RedirectedError as error:
             return f"{error}. Nothing was spent"
         except SeedanceError:

@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
+from prefect_seedance import doors
 from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.api.download import Downloader
 from prefect_seedance.clips.archive import Archivist
 from prefect_seedance.clips.image_hosting import ImageHost
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.poll import Poller
+from prefect_seedance.doors import ARCHIVE_VARIABLE
 from prefect_seedance.errors import SeedanceError, SetupError
 from prefect_seedance.film.seams import Inspector
 from prefect_seedance.options import Hosting
@@ -20,8 +22,6 @@ from prefect_seedance.storage.locations import BLOCK_PREFIX
 from prefect_seedance.storage.objects import Objects
 from prefect_seedance.storage.store import Store
 from prefect_seedance.video.kept_scans import KeptScans
-
-ARCHIVE_VARIABLE = "SEEDANCE_ARCHIVE"
 
 _IMAGES_AT_ONCE = 4
 """Images in memory at a time, each of up to 100 MB, though hardly any is that large."""
@@ -55,7 +55,7 @@ def archive_from_env() -> str:
     """
     archive = os.environ.get(ARCHIVE_VARIABLE, "")
     if not archive:
-        raise SetupError(f"There is no archive. Name one, or set {ARCHIVE_VARIABLE}")
+        raise SetupError(f"There is no archive. Set {doors.archive()}")
     return archive
 
 

@@ -1,7 +1,6 @@
 """The steps that make a production, each a coroutine."""
 
 import asyncio
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -11,6 +10,7 @@ from prefect_seedance.api.wire import GenerateRequest
 from prefect_seedance.clips.archive import Clip
 from prefect_seedance.clips.records import Attempt
 from prefect_seedance.clips.submit import Submitter
+from prefect_seedance.doors import run
 from prefect_seedance.errors import ArchiveError
 from prefect_seedance.film.inspections import ClipInspection
 from prefect_seedance.film.join import join_clips
@@ -157,7 +157,7 @@ async def join_production(manifest: Manifest, store: Store, *, style: JoinStyle)
     except TimeoutError:
         raise ArchiveError(
             f"Joining the film took more than {bound:.0f} s and was stopped; the clips are safe. "
-            f"Join it with prefect-seedance film {shlex.quote(store.name)} {manifest.production}"
+            f"To join it, {run('film', store.name, manifest.production)}"
         ) from None
 
 
@@ -181,8 +181,8 @@ async def report_production(
             return found or await render_report(manifest, store, price_per_second=price_per_second)
     except TimeoutError:
         raise ArchiveError(
-            f"Writing the report to {store.name} took more than {_REPORT_SECONDS:.0f} s; "
-            "write it again with prefect-seedance report"
+            f"Writing the report to {store.name} took more than {_REPORT_SECONDS:.0f} s; to write it again, "
+            f"{run('report', store.name, manifest.production)}"
         ) from None
 
 

@@ -258,7 +258,7 @@ async def read_manifest(store: Store, name: str) -> Manifest:
     known = [key.split("/")[1] for key in keys if key.endswith("/manifest.json")]
     wanted = key_name(name) if name else "".join(known[:1])
     if wanted not in known or (not name and len(known) > 1):
-        remedy = f"name one of: {', '.join(known)}" if known else "make one with prefect-seedance produce"
+        remedy = f"name one of: {', '.join(known)}" if known else "produce one first"
         found = f"no production {name!r}" if name else f"{len(known)} productions"
         raise SetupError(f"The archive {store.name} has {found}; {remedy}")
     key = production_key(wanted, "manifest.json")

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from prefect_seedance.cli.errors import complain, option_name, warn
+from prefect_seedance.cli.errors import complain, warn
+from prefect_seedance.doors import option_name
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ async def test_failed_clip_needs_permission(settings: RunSettings, sandbox: Sand
 
     async with opened(prepared) as (_, steps):
         failed = await steps.wait(await steps.submit(clip, deadline_seconds=10), deadline_seconds=30)
-        with pytest.raises(GenerationFailedError, match="--retry-failed"):
+        with pytest.raises(GenerationFailedError, match="retry_failed"):
             await steps.submit(clip, deadline_seconds=10)
     async with opened(generous) as (_, steps):
         again = await steps.submit(clip, deadline_seconds=10)
