@@ -10,6 +10,7 @@ from prefect_seedance import doors
 from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.api.download import Downloader
 from prefect_seedance.clips.archive import Archivist
+from prefect_seedance.clips.former import FormerClips
 from prefect_seedance.clips.image_hosting import ImageHost
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.poll import Poller
@@ -66,6 +67,7 @@ class Session:
     Attributes:
         hosting: One for each image that may be in memory, on its way to the archive.
         objects: Reads images that are objects in a store themselves.
+        former: Finds clips that an older version bought, of whatever plan they are.
         turns: By image, which clip stores it, so that two clips do not store it twice.
     """
 
@@ -77,6 +79,7 @@ class Session:
     inspector: Inspector
     hosting: asyncio.Semaphore
     objects: Objects
+    former: FormerClips
     turns: dict[str, asyncio.Lock] = field(default_factory=dict)
 
     @classmethod
@@ -110,6 +113,7 @@ class Session:
                 inspector=Inspector(store=store, policy=settings.credentials.host_policy, scans=scans),
                 hosting=asyncio.Semaphore(_IMAGES_AT_ONCE),
                 objects=Objects(open_archive),
+                former=FormerClips(store),
             )
 
     def image_host(self, hosting: Hosting) -> ImageHost:

