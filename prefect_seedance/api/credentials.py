@@ -27,6 +27,11 @@ def base_url_from_env() -> str:
     return checked_base_url(os.environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL)
 
 
+def no_key() -> str:
+    """Return that there is no API key, with the remedy."""
+    return f"There is no API key. Set {account('api_key')}"
+
+
 class Credentials(BaseModel):
     """An account at the Seedance API, and how to use it.
 
@@ -103,7 +108,7 @@ class Credentials(BaseModel):
         """
         api_key = os.environ.get(API_KEY_VARIABLE, "")
         if not api_key:
-            raise SetupError(f"There is no API key. Set {account('api_key')}")
+            raise SetupError(no_key())
         return cls(
             api_key=SecretStr(api_key),
             base_url=checked_base_url(base_url) if base_url else base_url_from_env(),

@@ -2,7 +2,6 @@
 
 import asyncio
 import json as jsons
-import os
 from contextlib import suppress
 from decimal import Decimal
 from typing import Final
@@ -12,7 +11,6 @@ from cyclopts import App
 from prefect_seedance.api.credentials import Credentials
 from prefect_seedance.cli.options import PLAIN, Account, Json
 from prefect_seedance.cli.printing import show
-from prefect_seedance.doors import API_KEY_VARIABLE
 from prefect_seedance.errors import SeedanceError
 
 app = App(name="balance", default_parameter=PLAIN)
@@ -34,11 +32,9 @@ async def _read(account: Account) -> Decimal:
         return await client.balance()
 
 
-async def balance_if_known() -> Decimal | None:
-    """Return the balance of the account in the environment; None without a key, or if it cannot be read."""
-    if not os.environ.get(API_KEY_VARIABLE):
-        return None
+async def balance_if_known(credentials: Credentials) -> Decimal | None:
+    """Return the balance of an account; None if it cannot be read."""
     with suppress(SeedanceError, TimeoutError):
-        async with asyncio.timeout(_SECONDS), Credentials.from_env().get_client() as client:
+        async with asyncio.timeout(_SECONDS), credentials.get_client() as client:
             return await client.balance(seconds=0)
     return None

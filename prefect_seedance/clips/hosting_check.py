@@ -25,7 +25,9 @@ _AT_ONCE: Final = 8
 _GONE: Final = frozenset({httpx.codes.NOT_FOUND, httpx.codes.GONE})
 
 
-async def check_hosting(host: ImageHost, images: Iterable[SourceImage], policy: HostPolicy) -> str:
+async def check_hosting(
+    host: ImageHost, images: Iterable[SourceImage], policy: HostPolicy, *, upload: bool = True
+) -> str:
     """Host one local image, fetch it by its public URL, and compare the bytes.
 
     Args:
@@ -33,6 +35,7 @@ async def check_hosting(host: ImageHost, images: Iterable[SourceImage], policy: 
             signs URLs itself.
         images: Those that the run needs.
         policy: Which hosts may be read from.
+        upload: Whether to store the image; otherwise, one that is not stored need not be there yet.
 
     Returns:
         A warning if the URL cannot be reached from here (the API may still reach it), or an empty string.
@@ -43,7 +46,8 @@ async def check_hosting(host: ImageHost, images: Iterable[SourceImage], policy: 
     image = next((image for image in images if image.is_local), None)
     if image is None or not host.images_url:
         return ""
-    url, expected = await host.host(image), await host.store.read(hosted_key(image)) or b""
+    url = await host.host(image) if upload else host.public_url(image)
+    expected = await host.store.read(hosted_key(image)) or b""
     try:
         found = await fetch(url, policy=policy, max_bytes=len(expected), timeout_seconds=_SECONDS)
     except ConnectionFailedError as error:
@@ -55,6 +59,8 @@ async def check_hosting(host: ImageHost, images: Iterable[SourceImage], policy: 
         return _unknown(url, str(error))
     except SeedanceError as error:
         return _unknown(url, str(error))
+    if not expected:
+        return ""
     if found.status_code in _GONE or (found.is_success and found.content != expected):
         fault = "serves something else" if found.is_success else f"answers {found.status_code}"
         raise SetupError(

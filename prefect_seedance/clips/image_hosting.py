@@ -115,10 +115,13 @@ class ImageHost:
         return await asyncio.to_thread(read_image, Path(image.source))
 
     async def _url(self, image: SourceImage) -> str | None:
-        key = hosted_key(image)
         if self.images_url:
-            return f"{self.images_url.rstrip('/')}/{key.rpartition('/')[2]}"
-        return await self.store.sign(key, lifetime=timedelta(seconds=self.lifetime_seconds))
+            return self.public_url(image)
+        return await self.store.sign(hosted_key(image), lifetime=timedelta(seconds=self.lifetime_seconds))
+
+    def public_url(self, image: SourceImage) -> str:
+        """Return where an image is, or will be, below the public URL."""
+        return f"{self.images_url.rstrip('/')}/{image.hosted_name}"
 
 
 def hosted_key(image: SourceImage) -> str:

@@ -5,11 +5,12 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
+from prefect_seedance.api.credentials import Credentials
 from prefect_seedance.api.prices import price_per_second
 from prefect_seedance.clips.history import ClipHistory
 from prefect_seedance.doors import option
 from prefect_seedance.errors import FailKind
-from prefect_seedance.options import RetryPolicy
+from prefect_seedance.options import Output, RetryPolicy
 from prefect_seedance.report.manifest import production_key
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.plan import Plan, PlannedClip
@@ -56,6 +57,13 @@ def cost_to_buy(
             return None
         total += clip.settings.duration * each
     return total if price is not None or total else None
+
+
+def price_of(output: Output, credentials: Credentials) -> Decimal | None:
+    """Return the price of one second of any clip: the run's, or else the account's; None if unknown."""
+    return (
+        credentials.price_per_second or None if output.price_per_second is None else output.price_per_second
+    )
 
 
 def unfetched_urls(plan: Plan, histories: Mapping[str, ClipHistory], policy: RetryPolicy) -> list[str]:
