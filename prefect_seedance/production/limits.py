@@ -2,7 +2,7 @@
 
 import json
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 
 from prefect_seedance.api.credentials import Credentials
@@ -47,15 +47,29 @@ def cost_to_buy(
         price: Of one second of any clip. Default: the price in the models' file.
         provider: The account's route, on which prices may depend.
     """
+    billed = ((clip, clip.settings.duration) for clip, _ in _bought(plan, histories, policy))
+    return cost_of(billed, price=price, provider=provider)
+
+
+def cost_of(
+    billed: Iterable[tuple[PlannedClip, int]], *, price: Decimal | None, provider: str
+) -> Decimal | None:
+    """Return what clips cost; None if any price is unknown.
+
+    Args:
+        billed: The clips, each with the seconds of video that are billed for it.
+        price: As in `cost_to_buy`.
+        provider: Likewise.
+    """
     total = Decimal(0)
-    for clip, _ in _bought(plan, histories, policy):
+    for clip, seconds in billed:
         each = price
         if each is None:
             requested = clip.input(("",) * len(clip.sources))
             each = price_per_second(requested, model=clip.model, provider=provider)
         if each is None:
             return None
-        total += clip.settings.duration * each
+        total += seconds * each
     return total if price is not None or total else None
 
 

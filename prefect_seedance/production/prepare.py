@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import NoReturn
 
 from prefect_seedance.clips.archive import Clip
@@ -13,9 +14,11 @@ from prefect_seedance.errors import (
 )
 from prefect_seedance.options import Loading, Output
 from prefect_seedance.production.faults import Faults
+from prefect_seedance.production.limits import cost_of, price_of
 from prefect_seedance.production.session import OpenArchive, open_archive
 from prefect_seedance.production.settings import RunSettings, StoredArchive
 from prefect_seedance.production.survey import Survey, check_machine, open_both, survey
+from prefect_seedance.report.manifest import Manifest, find_manifest
 from prefect_seedance.storyboard.loader import Source
 from prefect_seedance.storyboard.parser import ParsedStoryboard
 from prefect_seedance.storyboard.plan import Plan
@@ -33,6 +36,7 @@ class Prepared:
         bought: The clips that the run would buy now, by fingerprint.
         settings: With the name of the production and the id of the run.
         output: With every open choice made.
+        price: Of one second of any clip, of this run or else of the last one; None if it is unknown.
         warning: Doubts that do not stop the run, one a line; empty if there are none.
     """
 
@@ -44,6 +48,18 @@ class Prepared:
     warning: str = ""
     statuses: Mapping[str, ClipStatus] = field(default_factory=dict)
     bought: frozenset[str] = frozenset()
+    price: Decimal | None = None
+
+    def priced(self, manifest: Manifest) -> Manifest:
+        """Add to a manifest the price, and what its run has cost at this price or at those of the models."""
+        seconds = {entry.fingerprint: entry.billed_seconds for entry in reversed(manifest.clips)}
+        billed = [(clip, seconds[clip.fingerprint]) for clip in self.plan.distinct]
+        cost = cost_of(
+            [(clip, each) for clip, each in billed if each],
+            price=self.price,
+            provider=self.settings.credentials.provider,
+        )
+        return manifest.model_copy(update={"price_per_second": self.price, "cost": cost})
 
 
 async def prepare(
@@ -78,6 +94,7 @@ async def prepare(
         bought=frozenset(key for key, history in found.known.items() if history.is_bought(settings.retry)),
         settings=replace(settings, production=found.plan.name, run_id=secrets.token_hex(8)),
         output=_decided(output, found.storyboard),
+        price=await _price(found, output),
         warning="\n".join(filter(None, warnings)),
     )
 
@@ -104,6 +121,15 @@ async def _check_images(found: Survey) -> tuple[str, str]:
     host, images = found.host(), found.images
     await found.check_fetched_again()
     return await host.check(images), await check_hosting(host, images, found.settings.credentials.host_policy)
+
+
+async def _price(found: Survey, output: Output) -> Decimal | None:
+    """Return the price of the run, or else that of the production's last run."""
+    price = price_of(output, found.settings.credentials)
+    if price is not None:
+        return price
+    last = await find_manifest(found.store, found.plan.name)
+    return last.price_per_second if last else None
 
 
 def _decided(output: Output, parsed: ParsedStoryboard) -> Output:

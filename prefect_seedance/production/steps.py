@@ -170,16 +170,17 @@ async def report_production(
     Args:
         manifest: Of the production.
         store: The archive of the clips.
-        price_per_second: Of video, in the account's currency.
+        price_per_second: Of video, in the account's currency. Default: the price that the manifest has.
         keep: Whether to keep a page that shows all this already, with links that last for some days.
 
     Raises:
         ArchiveError: As `render_report` does, or if it takes longer than five minutes.
     """
+    price = manifest.price_per_second if price_per_second is None else price_per_second
     try:
         async with asyncio.timeout(_REPORT_SECONDS):
-            found = await find_report(store, manifest, price_per_second=price_per_second) if keep else None
-            return found or await render_report(manifest, store, price_per_second=price_per_second)
+            found = await find_report(store, manifest, price_per_second=price) if keep else None
+            return found or await render_report(manifest, store, price_per_second=price)
     except TimeoutError:
         raise ArchiveError(
             f"Writing the report to {store.name} took more than {_REPORT_SECONDS:.0f} s; to write it again, "
