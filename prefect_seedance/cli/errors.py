@@ -2,7 +2,10 @@
 
 import json as jsons
 import sys
+import textwrap
+from functools import partial
 
+from prefect_seedance.cli.printing import terminal
 from prefect_seedance.printable import escape
 
 
@@ -28,4 +31,9 @@ def warn(message: str) -> None:
 
 
 def _print(message: str) -> None:
-    print(f"prefect-seedance: {escape(message, keep=chr(10))}", file=sys.stderr)  # noqa: T201 -- likewise
+    text = f"prefect-seedance: {escape(message, keep=chr(10))}"
+    console = terminal(error=True)
+    if console.is_terminal:  # which would wrap within words, too
+        wrap = partial(textwrap.fill, width=console.width, break_long_words=False, break_on_hyphens=False)
+        text = "\n".join(map(wrap, text.split("\n")))
+    print(text, file=sys.stderr)  # noqa: T201 -- likewise

@@ -127,7 +127,8 @@ def parse_storyboard(
         document.refuse(sorted(issues, key=lambda issue: (document.line(issue.loc) or 0, issue.loc)))
     images = {name: image for name, image in inspected.items() if isinstance(image, SourceImage)}
     clips = tuple(_requests(drafts, images, storyboard.defaults))
-    noted = notes(clips, unused=unused, is_film=isinstance(storyboard, Storyboard))
+    is_film = isinstance(storyboard, Storyboard)
+    noted = notes(clips, unused=unused, is_film=is_film, is_folder=document.is_folder)
     return ParsedStoryboard(
         storyboard=storyboard,
         title=as_line(storyboard.title or Path(document.name).stem),

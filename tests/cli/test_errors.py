@@ -34,6 +34,25 @@ def test_complains_to_programs(capsys: pytest.CaptureFixture[str]) -> None:
     }
 
 
+def test_terminals_wrap_between_words(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A terminal shows whole words, and whole URLs to copy."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "40")
+    url = "https://studio.example/a/long/path/of/images/for/the/film"
+
+    complain("SetupError", f"The archive has no public address; use {url} for it", code=2, json=False)
+
+    lines = capsys.readouterr().err.splitlines()
+    assert url in [word for line in lines for word in line.split()]
+    assert (
+        " ".join(lines).split()
+        == f"prefect-seedance: The archive has no public address; use {url} for it".split()
+    )
+    assert all(len(line) <= 40 for line in lines if url not in line)
+
+
 def test_warning_is_marked(capsys: pytest.CaptureFixture[str]) -> None:
     """A warning begins with the word, on standard error."""
     warn("the images expire first")
