@@ -16,7 +16,7 @@ from prefect_seedance.storage.store import Store
 Json = Mapping[str, Any]
 
 _STAGED = re.compile(r"#\d+$")
-_LONG_AGO_SECONDS = 3600.0
+_LONG_AGO_SECONDS = 7200.0
 
 
 @dataclass(frozen=True)
@@ -68,11 +68,14 @@ class Archive:
         ]
 
     def staged(self) -> Sequence[Path]:
-        """Return the partial files of killed writers; a bucket has none."""
-        return [path for path in self.folder.rglob("*#*") if _STAGED.search(path.name)] if self.folder else []
+        """Return the partial files of killed writers, and their probes; in a bucket, age removes those."""
+        if self.folder is None:
+            return []
+        partial = [path for path in self.folder.rglob("*#*") if _STAGED.search(path.name)]
+        return [*partial, *self.folder.glob("probes/*")]
 
     def backdate_staged(self) -> int:
-        """Set the modification time of partial files to an hour ago, and count them."""
+        """Set the modification time of these files to two hours ago, and count them."""
         then = time.time() - _LONG_AGO_SECONDS
         for path in self.staged():
             os.utime(path, (then, then))

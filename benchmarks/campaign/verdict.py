@@ -14,7 +14,7 @@ from prefect_seedance.video.probe import probe
 _KNOWN_KEYS = re.compile(
     r"clips/[0-9a-f]{32}/(attempt-\d{3}/(intent|called|no-answer|(late-)?(accepted|outcome))\.json|clip\.json|refused\.mp4"
     r"|(clip|look|still)-[0-9a-f]{12}(-(start|middle|end))?\.(mp4|json|jpg))"
-    r"|images/[0-9a-f]{64}\.png"
+    r"|images/[0-9a-f]{64}\.png|probes/[0-9a-f]{16}"
     r"|productions/[a-z0-9-]+/((storyboard|manifest|film|report)\.json|film(-[0-9a-f]{12})?\.mp4"
     r"|clips/\d+ [^/]+\.mp4"
     r"|report\.html|contact-sheet\.jpg|bought/[0-9a-f]{32})"

@@ -18,8 +18,8 @@ from prefect.settings import get_current_settings
 from prefect_seedance.cli.subprocesses import child_process
 from prefect_seedance.errors import SetupError
 
-_START_SECONDS = 120.0
-"""Usually 5 to 15; the first start also creates the database."""
+_START_SECONDS = 600.0
+"""Usually 5 to 15; far longer on a busy machine, where the first start also creates the database."""
 
 _CHECK_EVERY_SECONDS = 0.1
 
@@ -64,10 +64,15 @@ def _await_health(url: str, server: subprocess.Popen[bytes], log: IO[bytes]) -> 
                 return
         time.sleep(_CHECK_EVERY_SECONDS)
     log.seek(0)
-    output = log.read().decode(errors="replace").strip().splitlines() or ["no output"]
+    words = log.read().decode(errors="replace").strip().splitlines() or ["no output"]
+    end = (
+        f"did not answer within {_START_SECONDS:.0f} s"
+        if server.poll() is None
+        else f"ended with exit code {server.returncode}"
+    )
     raise SetupError(
-        f"The temporary Prefect server did not start ({output[-1].strip()}). Start one with "
-        "`prefect server start`, and set PREFECT_API_URL to its address"
+        f"The temporary Prefect server {end} ({words[-1].strip()}). Start one with `prefect server start`, "
+        "and set PREFECT_API_URL to its address"
     )
 
 

@@ -53,7 +53,8 @@ def _stop(child: subprocess.Popen[bytes]) -> None:
 
 
 def _end_with_parent() -> None:
-    sys.stdin.buffer.read()  # returns when the parent's end of the pipe is closed
+    # Returns when the parent's end of the pipe is closed. Python's own reader would abort an earlier exit.
+    os.read(sys.stdin.fileno(), 1)
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(_STOP_SECONDS)
     os._exit(1)

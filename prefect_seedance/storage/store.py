@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -31,6 +31,9 @@ _MAX_CONCURRENT_PARTS = 4
 
 _PROBE_SECONDS = 30.0
 """Bound of all requests of a probe; each takes about 0.1 s."""
+
+_ABANDONED_PROBE = timedelta(hours=1)
+"""Far longer than any probe takes."""
 
 
 class Store:
@@ -113,11 +116,24 @@ class Store:
             ):
                 await obstore.put_async(self._backend.reader, key, content, mode="create")
                 await self._sync(key)
-        await self.keys("probes/")
+        abandoned = await self._abandoned_probes(key)
         if await self.read(key) != first:
             raise ArchiveError("it does not create objects atomically, so two runs could pay for one clip")
         with suppress(obstore.exceptions.BaseError, OSError):
             await self._delete(key)
+            for each in abandoned:  # without permission to delete, the line above has raised
+                await self._delete(each)
+
+    async def _abandoned_probes(self, own: str) -> Sequence[str]:
+        """Return the probes that killed processes left, by the store's clock."""
+        with translated_errors(f"list {self.link('probes/')}"):
+            written = {
+                meta["path"]: meta["last_modified"]
+                async for page in obstore.list(self._backend.reader, "probes/")
+                for meta in page
+            }
+        now = written.get(own)
+        return [key for key, then in written.items() if now and now - then > _ABANDONED_PROBE]
 
     async def create(self, key: str, content: bytes) -> bool:
         """Write an object atomically unless it exists, and return whether this call wrote it.

@@ -19,7 +19,7 @@ from pydantic import SecretStr
 from prefect_seedance import SeedanceCredentials
 from tests.processes import Sandbox, prefect_client
 
-_WAIT_SECONDS = 60.0
+_WAIT_SECONDS = 240.0
 """Prefect stores events some seconds after they occur, and later on a busy machine."""
 
 _T = TypeVar("_T")

@@ -8,6 +8,7 @@ import resource
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -224,6 +225,18 @@ async def test_probe_leaves_nothing(tmp_path: Path) -> None:
     await asyncio.gather(*[store.probe() for _ in range(30)])
 
     assert files(tmp_path) == []
+
+
+async def test_abandoned_probe_is_removed(tmp_path: Path) -> None:
+    """A probe removes those that killed runs left an hour ago, and not those of other runs at work."""
+    store = Store.open(str(tmp_path))
+    for name, age in (("killed", 3700.0), ("at-work", 60.0)):
+        await store.create(f"probes/{name}", b"")
+        os.utime(tmp_path / "probes" / name, (time.time() - age,) * 2)
+
+    await store.probe()
+
+    assert await store.keys("probes/") == ("probes/at-work",)
 
 
 async def test_probe_refuses_broken_folder(tmp_path: Path) -> None:
