@@ -11,7 +11,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.pages import Page
 from pydantic import BaseModel
 
-from prefect_seedance.cli.errors import option_name
+from prefect_seedance.doors import option_name
 from prefect_seedance.sandbox.faults.fault import Fault
 from prefect_seedance.sandbox.faults.table import FAULTS
 

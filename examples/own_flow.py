@@ -16,7 +16,6 @@ from prefect_seedance import (
     SeedanceError,
     Waiting,
     archive_clip,
-    load_storyboard,
     plan,
     submit_clip,
     wait_for_clip,
@@ -28,11 +27,12 @@ async def make_scenes(prompts: list[str]) -> list[str]:
     """Make one clip for each prompt, all at the same time, and return the keys of the videos."""
     clips = ClipList(title="scenes", clips=tuple(ClipSpec(prompt=prompt) for prompt in prompts))
     account = Credentials.from_env()
-    checked = await load_storyboard(clips, model=account.model)
-    planned = plan(checked.clips, title=checked.title, model=account.model).clips
-    settings = RunSettings(credentials=account, production="scenes", waiting=Waiting(deadline_seconds=1800))
-    made = await asyncio.gather(*(make(clip, settings) for clip in planned), return_exceptions=True)
-    for clip, result in zip(planned, made, strict=True):
+    planned = await plan(clips, credentials=account)
+    settings = RunSettings(
+        credentials=account, production=planned.name, waiting=Waiting(deadline_seconds=1800)
+    )
+    made = await asyncio.gather(*(make(clip, settings) for clip in planned.clips), return_exceptions=True)
+    for clip, result in zip(planned.clips, made, strict=True):
         print(f"{clip.name}: {result}")
     return [key for key in made if isinstance(key, str)]
 

@@ -16,6 +16,7 @@ from prefect_seedance import (
     options,
     produce,
 )
+from prefect_seedance.orchestration.parameters import options_from
 from prefect_seedance.orchestration.states import explained, final_state, named_after
 
 _HOSTING, _WAITING = Hosting(), Waiting()
@@ -46,16 +47,17 @@ async def generate_clips(
     Args:
         clips: A file on the worker, an https URL, or the list of clips itself.
     """
+    parameters = locals()
     manifest = await produce(
         clips,
         archive=archive,
         name=name,
         credentials=credentials,
-        loading=Loading(allow_outside=allow_outside),
-        hosting=Hosting(images_url=images_url, images_lifetime_seconds=images_lifetime_seconds),
-        retry=RetryPolicy(retry_failed=retry_failed, retry_rejected=retry_rejected),
-        budget=Budget(max_seconds=max_seconds),
-        waiting=Waiting(deadline_seconds=deadline_seconds, callback_url=callback_url, wait=wait),
+        loading=options_from(parameters, Loading),
+        hosting=options_from(parameters, Hosting),
+        retry=options_from(parameters, RetryPolicy),
+        budget=options_from(parameters, Budget),
+        waiting=options_from(parameters, Waiting),
         on_incomplete="return",
     )
     return final_state(manifest)

@@ -17,6 +17,7 @@ from prefect_seedance import (
     options,
     produce,
 )
+from prefect_seedance.orchestration.parameters import options_from
 from prefect_seedance.orchestration.states import explained, final_state, named_after
 
 _HOSTING, _OUTPUT, _WAITING = Hosting(), Output(), Waiting()
@@ -59,30 +60,18 @@ async def storyboard_to_transitions(
     Args:
         storyboard: A file or a folder of images on the worker, an https URL, or the storyboard itself.
     """
+    parameters = locals()
     manifest = await produce(
         storyboard,
         archive=archive,
         name=name,
         credentials=credentials,
-        loading=Loading(
-            prompt=prompt,
-            allow_outside=allow_outside,
-            duration=duration,
-            resolution=resolution,
-            aspect_ratio=aspect_ratio,
-            sound=sound,
-        ),
-        hosting=Hosting(images_url=images_url, images_lifetime_seconds=images_lifetime_seconds),
-        retry=RetryPolicy(retry_failed=retry_failed, retry_rejected=retry_rejected),
-        budget=Budget(max_seconds=max_seconds),
-        waiting=Waiting(deadline_seconds=deadline_seconds, callback_url=callback_url, wait=wait),
-        output=Output(
-            film=film,
-            join=join,
-            gaps=gaps,
-            crossfade_seconds=crossfade_seconds,
-            min_similarity=min_similarity,
-        ),
+        loading=options_from(parameters, Loading),
+        hosting=options_from(parameters, Hosting),
+        retry=options_from(parameters, RetryPolicy),
+        budget=options_from(parameters, Budget),
+        waiting=options_from(parameters, Waiting),
+        output=options_from(parameters, Output),
         on_incomplete="return",
     )
     return final_state(manifest)

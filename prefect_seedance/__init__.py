@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from prefect_seedance.orchestration.blocks import SeedanceCredentials as SeedanceCredentials
     from prefect_seedance.orchestration.clip_job import SeedanceClip as SeedanceClip
     from prefect_seedance.orchestration.clip_job import SeedanceClipRun as SeedanceClipRun
+    from prefect_seedance.orchestration.plan import plan as plan
     from prefect_seedance.orchestration.produce import produce as produce
     from prefect_seedance.orchestration.tasks import archive_clip as archive_clip
     from prefect_seedance.orchestration.tasks import inspect_clip as inspect_clip
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
     from prefect_seedance.production.settings import RunSettings as RunSettings
     from prefect_seedance.report.manifest import Manifest as Manifest
     from prefect_seedance.storyboard.loader import load_storyboard as load_storyboard
+    from prefect_seedance.storyboard.plan import Plan as Plan
     from prefect_seedance.storyboard.plan import PlannedClip as PlannedClip
-    from prefect_seedance.storyboard.plan import plan as plan
     from prefect_seedance.storyboard.schema import ClipList as ClipList
     from prefect_seedance.storyboard.schema import ClipSpec as ClipSpec
     from prefect_seedance.storyboard.schema import Shot as Shot
@@ -57,6 +58,7 @@ _HOMES = {
     "Loading": "options",
     "Manifest": "report.manifest",
     "Output": "options",
+    "Plan": "storyboard.plan",
     "PlannedClip": "storyboard.plan",
     "Progress": "production.progress",
     "RetryPolicy": "options",
@@ -73,7 +75,7 @@ _HOMES = {
     "inspect_clip": "orchestration.tasks",
     "join_film": "orchestration.tasks",
     "load_storyboard": "storyboard.loader",
-    "plan": "storyboard.plan",
+    "plan": "orchestration.plan",
     "produce": "orchestration.produce",
     "submit_clip": "orchestration.tasks",
     "wait_for_clip": "orchestration.tasks",

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -165,6 +166,25 @@ def test_old_option_names_are_history() -> None:
     pages = [page for page in PAGES if page.name != "CHANGELOG.md"]
 
     assert [page.name for page in pages if old.search(page.read_text(encoding="utf-8"))] == []
+
+
+def test_readme_links_work_anywhere() -> None:
+    """Every link of the README leads to a file of the repository, also from the page of the package index."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    defined = dict(re.findall(r"^\[([^\]]+)\]: (\S+)$", text, re.MULTILINE))
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    used = {" ".join(name.split()) for name in re.findall(r"\[([^\]]+)\](?!: http)", prose)}
+    links = [*defined.values(), *re.findall(r"\]\(([^)]*)\)", text)]
+    pattern = re.compile(re.escape(project["urls"]["Repository"]) + r"/(blob|tree)/main/([^#]+)(?:#(.*))?")
+
+    found = {link: pattern.fullmatch(link) for link in links if not link.startswith("https://pypi.org")}
+
+    assert used == set(defined)
+    assert [link for link, match in found.items() if not match] == []
+    for kind, name, fragment in (match.groups() for match in found.values() if match):
+        assert (ROOT / name).is_dir() == (kind == "tree"), name
+        assert is_target(ROOT / "README.md", name, fragment or ""), name
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/explanation/architecture.md"])

@@ -7,7 +7,7 @@ import prefect_seedance
 
 _NAMES = """
 Budget Clip ClipArchive ClipList ClipSettings ClipSpec ClipStatus Credentials Film Hosting JoinStyle Loading
-Manifest Output PlannedClip Progress RetryPolicy RunSettings SeedanceClient SeedanceClip SeedanceClipRun
+Manifest Output Plan PlannedClip Progress RetryPolicy RunSettings SeedanceClient SeedanceClip SeedanceClipRun
 SeedanceCredentials SeedanceError Shot Storyboard Waiting archive_clip inspect_clip join_film load_storyboard
 plan produce submit_clip wait_for_clip write_report
 """

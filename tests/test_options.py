@@ -12,8 +12,8 @@ from flows.generate_clips import generate_clips
 from flows.join_film import join_production
 from flows.storyboard_to_transitions import storyboard_to_transitions
 from prefect_seedance import SeedanceClip, options
-from prefect_seedance.cli.errors import option_name
 from prefect_seedance.cli.options import _shown
+from prefect_seedance.doors import option_name
 from prefect_seedance.options import (
     Budget,
     Hosting,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchmarks.campaign.chance import RunPlan, TimeLimit
 from benchmarks.campaign.production import Production
-from prefect_seedance.cli.errors import option_name
+from prefect_seedance.doors import option_name
 from prefect_seedance.options import Waiting
 from tests.processes import BIN
 

@@ -14,6 +14,7 @@ from prefect_seedance.api.pace import Pace
 from prefect_seedance.api.refusals import is_out_of_order, unavailable
 from prefect_seedance.api.slots import Slots
 from prefect_seedance.api.urls import origin
+from prefect_seedance.doors import account
 from prefect_seedance.errors import (
     MODEL_UNAVAILABLE,
     ApiError,
@@ -146,8 +147,5 @@ def checked_key(api_key: str) -> str:
         SetupError: If it cannot.
     """
     if not api_key or not api_key.isascii() or not api_key.isprintable() or " " in api_key:
-        raise SetupError(
-            "The API key is empty or contains invalid characters; "
-            "check SEEDANCE_API_KEY or the credentials block"
-        )
+        raise SetupError(f"The API key is empty or contains invalid characters; check {account('api_key')}")
     return api_key

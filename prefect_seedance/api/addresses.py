@@ -9,6 +9,7 @@ from typing import Final, Self
 import httpx
 
 from prefect_seedance.api.urls import is_loopback
+from prefect_seedance.doors import account
 from prefect_seedance.errors import ForbiddenHostError
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -73,8 +74,8 @@ class HostPolicy:
     def refusal(self, host: str) -> ForbiddenHostError:
         """Return the error of a host that may not be read from."""
         return ForbiddenHostError(
-            f"{host:.100} is not a public host, so nothing is read from it; "
-            "if it is yours, name it with --allow-host, or as an allowed host of the credentials"
+            f"{host:.100} is not a public host, so nothing is read from it; if it is yours, name it in "
+            f"{account('allow_hosts')}"
         )
 
 

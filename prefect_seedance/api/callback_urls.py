@@ -10,9 +10,8 @@ from typing import NamedTuple, Self
 from urllib.parse import SplitResult, urlsplit
 
 from prefect_seedance.api.urls import is_loopback
+from prefect_seedance.doors import account
 from prefect_seedance.errors import SetupError
-
-CALLBACK_SECRET_VARIABLE = "SEEDANCE_CALLBACK_SECRET"  # noqa: S105 -- a name, no secret
 
 _PURPOSE = b"prefect-seedance callback"
 """Part of the signed text, so that a signature made with the same secret elsewhere is not valid here."""
@@ -53,8 +52,8 @@ class Secrets:
         values = [value.encode() for value in text.replace(",", " ").split()]
         if not values:
             raise SetupError(
-                f"Callbacks need a secret. Set {CALLBACK_SECRET_VARIABLE}, or the callback secret of the "
-                "credentials block, to the output of `openssl rand -hex 32`. "
+                f"Callbacks need a secret. Set {account('callback_secret')} to the output of "
+                "`openssl rand -hex 32`. "
                 "Runs and receiver need the same secret"
             )
         if min(map(len, values)) < _MIN_SECRET_CHARACTERS:

@@ -22,6 +22,7 @@ from prefect_seedance.api.retry import retry
 from prefect_seedance.api.transport import exchange, timeouts
 from prefect_seedance.api.urls import checked_base_url, origin
 from prefect_seedance.api.wire import DEFAULT_BASE_URL, GenerateRequest, Generation
+from prefect_seedance.doors import account
 from prefect_seedance.errors import (
     ApiError,
     ConnectionFailedError,
@@ -274,7 +275,7 @@ class SeedanceClient:
         if origin(recorded) != origin(self.base_url):
             raise SetupError(
                 f"The generation was submitted to {recorded}, but the credentials are for {self.base_url}. "
-                f"The key is only sent to its own host; set SEEDANCE_BASE_URL={recorded} to continue"
+                f"The key is only sent to its own host; to continue, set {recorded} as {account('base_url')}"
             )
         return recorded
 

@@ -8,16 +8,14 @@ from pydantic import BaseModel, Field, SecretStr, field_validator
 
 from prefect_seedance.api.account import GENERATIONS_IN_FLIGHT, REQUESTS_PER_MINUTE
 from prefect_seedance.api.addresses import HostPolicy
-from prefect_seedance.api.callback_urls import CALLBACK_SECRET_VARIABLE, Callbacks, Secrets
+from prefect_seedance.api.callback_urls import Callbacks, Secrets
 from prefect_seedance.api.client import REQUEST_TIMEOUT_SECONDS, SeedanceClient
 from prefect_seedance.api.models import DEFAULT_MODEL, use_models
 from prefect_seedance.api.urls import checked_base_url
 from prefect_seedance.api.wire import DEFAULT_BASE_URL, Provider
+from prefect_seedance.doors import API_KEY_VARIABLE, BASE_URL_VARIABLE, CALLBACK_SECRET_VARIABLE, account
 from prefect_seedance.errors import SetupError
 from prefect_seedance.options import DEFAULT_MAX_SECONDS, AllowHosts, help_text
-
-API_KEY_VARIABLE = "SEEDANCE_API_KEY"
-BASE_URL_VARIABLE = "SEEDANCE_BASE_URL"
 
 
 def base_url_from_env() -> str:
@@ -27,6 +25,11 @@ def base_url_from_env() -> str:
         SetupError: If it is invalid.
     """
     return checked_base_url(os.environ.get(BASE_URL_VARIABLE) or DEFAULT_BASE_URL)
+
+
+def no_key() -> str:
+    """Return that there is no API key, with the remedy."""
+    return f"There is no API key. Set {account('api_key')}"
 
 
 class Credentials(BaseModel):
@@ -105,9 +108,7 @@ class Credentials(BaseModel):
         """
         api_key = os.environ.get(API_KEY_VARIABLE, "")
         if not api_key:
-            raise SetupError(
-                f"There is no API key. Set {API_KEY_VARIABLE}, or name a Seedance Credentials block"
-            )
+            raise SetupError(no_key())
         return cls(
             api_key=SecretStr(api_key),
             base_url=checked_base_url(base_url) if base_url else base_url_from_env(),

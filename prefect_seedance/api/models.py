@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from prefect_seedance.api.capabilities import Capabilities, ModelFileError, parse_models
+from prefect_seedance.doors import MODELS_VARIABLE, account
 from prefect_seedance.errors import SetupError
 
 DEFAULT_MODEL = "seedance-1-5-pro"
 
-MODELS_VARIABLE = "SEEDANCE_MODELS"
 
 _MAX_FILE_BYTES: Final = 1_000_000
 """An entry has about a kilobyte."""
@@ -86,8 +86,8 @@ def _load(file: str) -> Mapping[str, Capabilities]:
             return _loaded[file]
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise SetupError(
-            f"The file of models {file} cannot be used: {reason}. Correct it, or the name in "
-            f"{MODELS_VARIABLE} or the credentials"
+            f"The file of models {file} cannot be used: {reason}. Correct it, or its name in "
+            f"{account('models')}"
         ) from None
 
 

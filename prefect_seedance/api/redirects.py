@@ -3,6 +3,7 @@
 import httpx
 
 from prefect_seedance.api.urls import shown_url
+from prefect_seedance.doors import account
 from prefect_seedance.errors import NoAnswerError, RedirectedError, SeedanceError
 
 _ENDPOINTS = "/api/v1/"
@@ -17,7 +18,7 @@ def redirection(response: httpx.Response) -> SeedanceError:
     leads = f"to {_base(target)}" if target else "without a target"
     return RedirectedError(
         f"The base URL {_base(asked)} redirects {leads} ({response.status_code}), so the request did not "
-        "reach the API. Set SEEDANCE_BASE_URL, or the credentials block, to the URL that the provider states",
+        f"reach the API. Set {account('base_url')} to the URL that the provider states",
         code=response.status_code,
     )
 

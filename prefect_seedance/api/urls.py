@@ -5,6 +5,7 @@ import re
 
 import httpx
 
+from prefect_seedance.doors import account
 from prefect_seedance.errors import SetupError
 
 _MAX_PORT = (1 << 16) - 1
@@ -34,8 +35,7 @@ def checked_base_url(base_url: str) -> str:
     if url is None or url.userinfo or url.query or url.fragment:
         shown = base_url.rpartition("@")[2].partition("?")[0]
         raise SetupError(
-            f"The base URL {shown!r} is not of the form https://HOST/PATH; "
-            "check SEEDANCE_BASE_URL or the credentials block"
+            f"The base URL {shown!r} is not of the form https://HOST/PATH; check {account('base_url')}"
         )
     if url.scheme != "https" and not is_loopback(url.host):
         raise SetupError(

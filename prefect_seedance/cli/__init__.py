@@ -11,6 +11,7 @@ from prefect_seedance.cli.errors import complain, warn
 from prefect_seedance.cli.exit_codes import ExitCode
 from prefect_seedance.cli.streams import tolerant_output
 from prefect_seedance.cli.usage import usage_message
+from prefect_seedance.doors import Door, entered
 from prefect_seedance.errors import SeedanceError
 
 app = App(
@@ -75,7 +76,7 @@ def main(words: Sequence[str] | None = None) -> int:
     if not sys.warnoptions:  # Pillow's warnings about an author's image have no remedy, and no line
         warnings.filterwarnings("ignore", module=r"PIL\.")
     is_json = "--json" in given
-    with tolerant_output(json=is_json):
+    with entered(Door.command), tolerant_output(json=is_json):
         words = list(_with_new_names(_help_last(given)))
         try:
             return app(words) or 0

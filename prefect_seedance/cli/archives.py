@@ -24,6 +24,12 @@ async def open_archive(archive: str | StoredArchive) -> Store:
     return await blocks.open_archive(archive)
 
 
+async def open_to_plan(archive: str | StoredArchive) -> Store:
+    """Open an archive as `open_archive` does, without creating a folder that is missing."""
+    is_block = not isinstance(archive, str) or archive.startswith(BLOCK_PREFIX)
+    return await open_archive(archive) if is_block else Store.open(str(archive), create=False)
+
+
 async def open_if_exists(archive: str) -> Store | None:
     """Open an archive, or return None if it is a folder that does not exist."""
     is_folder = "://" not in archive and not archive.startswith(BLOCK_PREFIX)

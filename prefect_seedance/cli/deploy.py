@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import App, Parameter
 from rich.console import RenderableType
 
-from prefect_seedance.api.credentials import API_KEY_VARIABLE
 from prefect_seedance.cli.options import PLAIN, Account, Archive, Json
 from prefect_seedance.cli.prefect_settings import configures_server
 from prefect_seedance.cli.printing import command, grid, show
 from prefect_seedance.cli.shipped import shipped
+from prefect_seedance.doors import API_KEY_VARIABLE
 from prefect_seedance.errors import SetupError
 
 if TYPE_CHECKING:

@@ -2,18 +2,11 @@
 
 import json as jsons
 import sys
+import textwrap
+from functools import partial
 
-from cyclopts import default_name_transform
-
+from prefect_seedance.cli.printing import terminal
 from prefect_seedance.printable import escape
-
-_AMOUNTS = frozenset({"max_seconds"})
-"""Fields that count seconds of video. They are not durations, so ``90m`` is no value of theirs."""
-
-
-def option_name(field: str) -> str:
-    """Return the option of a field. It drops the unit of a duration, because ``90m`` has its own."""
-    return default_name_transform(field if field in _AMOUNTS else field.removesuffix("_seconds"))
 
 
 def complain(kind: str, message: str, *, code: int, json: bool) -> int:
@@ -38,4 +31,9 @@ def warn(message: str) -> None:
 
 
 def _print(message: str) -> None:
-    print(f"prefect-seedance: {escape(message, keep=chr(10))}", file=sys.stderr)  # noqa: T201 -- likewise
+    text = f"prefect-seedance: {escape(message, keep=chr(10))}"
+    console = terminal(error=True)
+    if console.is_terminal:  # which would wrap within words, too
+        wrap = partial(textwrap.fill, width=console.width, break_long_words=False, break_on_hyphens=False)
+        text = "\n".join(map(wrap, text.split("\n")))
+    print(text, file=sys.stderr)  # noqa: T201 -- likewise

@@ -1,10 +1,9 @@
 """Copy the clips of a production to a folder, under their names for people."""
 
 import asyncio
-import hashlib
 import json as jsons
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -14,6 +13,7 @@ from rich.text import Text
 
 from prefect_seedance.cli.archives import open_existing
 from prefect_seedance.cli.exit_codes import ExitCode
+from prefect_seedance.cli.export_record import ExportRecord, sha256_of
 from prefect_seedance.cli.options import PLAIN, Archive, Json, Production
 from prefect_seedance.cli.printing import count, show, unbroken
 from prefect_seedance.errors import ArchiveError, SetupError
@@ -24,8 +24,9 @@ from prefect_seedance.storage.store import Store
 app = App(
     name="export",
     default_parameter=PLAIN,
-    help_epilogue="It replaces no file, and a second run copies only the missing ones. In an archive on your "
-    "disk, the clips have these names already, in productions/NAME/clips.",
+    help_epilogue="A second run copies only what is new, replaces clips that were made again, and removes "
+    "those that are no longer in the production. It touches no file that it did not write. In an archive on "
+    "your disk, the clips have these names already, in productions/NAME/clips.",
 )
 
 
@@ -39,11 +40,15 @@ class Exported(NamedTuple):
 
     Attributes:
         files: The names in the folder, of this run and of earlier ones.
+        replaced: Those of them that were another video before.
+        removed: Names of former files, whose clips are no longer in the production.
         problems: Why a video could not be copied, by name.
     """
 
     folder: str
     files: tuple[str, ...]
+    replaced: tuple[str, ...]
+    removed: tuple[str, ...]
     problems: Mapping[str, str]
 
 
@@ -64,19 +69,47 @@ def export(
 
 async def _export(archive: str, name: str, folder: Path) -> Exported:
     store = await open_existing(archive)
-    videos = _videos(await read_manifest(store, name))
-    problems: dict[str, str] = {}
+    manifest = await read_manifest(store, name)
     try:
-        await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
-        for file, video in videos.items():
-            try:
-                await _copy(store, video, folder / file)
-            except ArchiveError as error:
-                problems[file] = str(error)
+        return await _copy_all(store, manifest, folder)
     except OSError as error:
         raise SetupError(f"{folder} cannot be written ({error.strerror}); choose another --to") from None
-    files = tuple(file for file in videos if file not in problems)
-    return Exported(folder=str(folder), files=files, problems=problems)
+
+
+async def _copy_all(store: Store, manifest: Manifest, folder: Path) -> Exported:
+    """Make a folder show a production.
+
+    Former files are removed first, because a new name may differ from a former one only in case.
+    """
+    videos, problems = _videos(manifest), dict[str, str]()
+    await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+    record = ExportRecord(folder, f"{store.name}#{manifest.production}")
+    removed = await asyncio.to_thread(_remove_former, record, folder, keep=videos.keys())
+    replaced = []
+    for file, video in videos.items():
+        try:
+            if await _copy(store, video, folder / file, record):
+                replaced.append(file)
+        except ArchiveError as error:
+            problems[file] = str(error)
+    return Exported(
+        folder=str(folder),
+        files=tuple(file for file in videos if file not in problems),
+        replaced=tuple(replaced),
+        removed=tuple(removed),
+        problems=problems,
+    )
+
+
+def _remove_former(record: ExportRecord, folder: Path, *, keep: Collection[str]) -> list[str]:
+    """Remove the files of earlier exports that have no place in the production any more."""
+    former = [name for name in record.digests if name not in keep]
+    removed = [name for name in former if record.owns(name)]
+    for name in removed:
+        (folder / name).unlink()
+    for name in former:
+        record.note(name, None)
+    return removed
 
 
 def _videos(manifest: Manifest) -> Mapping[str, _Video]:
@@ -91,41 +124,41 @@ def _videos(manifest: Manifest) -> Mapping[str, _Video]:
     return videos
 
 
-async def _copy(store: Store, video: _Video, path: Path) -> None:
-    """Copy a video and check its bytes, unless that has been done.
+async def _copy(store: Store, video: _Video, path: Path, record: ExportRecord) -> bool:
+    """Copy a video and check its bytes, unless that has been done; return whether it replaces another.
 
     Raises:
         ArchiveError: The video is missing or has changed, or another file has its name.
         OSError: The folder cannot be written.
     """
-    if await asyncio.to_thread(_is_copied, path, video.sha256):
-        return
+    found = await asyncio.to_thread(sha256_of, path)
+    if found == video.sha256:
+        return False
+    if found is not None and not await asyncio.to_thread(record.owns, path.name):
+        raise ArchiveError(f"{path} is another file; move it, or choose another --to")
     staged = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         with staged.open("w+b") as file:
-            found = await store.fetch(video.key, file)
-        if found != video.sha256:
-            problem = "has changed since it was archived" if found else "is missing"
+            fetched = await store.fetch(video.key, file)
+        if fetched != video.sha256:
+            problem = "has changed since it was archived" if fetched else "is missing"
             raise ArchiveError(f"{store.link(video.key)} {problem}; restore it from a backup")
-        staged.rename(path)
+        record.note(path.name, video.sha256)
+        staged.replace(path)
     finally:
         staged.unlink(missing_ok=True)
-
-
-def _is_copied(path: Path, sha256: str) -> bool:
-    """Return whether a video was copied; raise if another file has its name."""
-    if not path.exists():
-        return False
-    with path.open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() == sha256:
-            return True
-    raise ArchiveError(f"{path} is another file; move it, or choose another --to")
+    return found is not None
 
 
 def _rendered(exported: Exported) -> Iterator[RenderableType]:
     yield unbroken(f"{exported.folder}/")
     for file in exported.files:
         yield unbroken(f"  {file}")
-    yield f"\n{count(len(exported.files), 'file')}"
+    changes = {"replaced": exported.replaced, "removed": exported.removed}
+    said = ", ".join(f"{len(names)} {change}" for change, names in changes.items() if names)
+    yield f"\n{count(len(exported.files), 'file')}{said and f'; {said}'}"
+    for change, names in changes.items():
+        for name in names:
+            yield unbroken(f"  {change} {name}")
     for problem in exported.problems.values():
         yield Text(f"\n{problem}", "red")

@@ -1,13 +1,16 @@
 """The option classes as parameters of commands."""
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final
 
 from cyclopts import Group, Parameter
+from pydantic import SecretStr
 
 from prefect_seedance import options
-from prefect_seedance.api.credentials import Credentials
-from prefect_seedance.cli.errors import option_name
+from prefect_seedance.api.credentials import Credentials, base_url_from_env, no_key
+from prefect_seedance.api.urls import checked_base_url
+from prefect_seedance.doors import API_KEY_VARIABLE, ARCHIVE_VARIABLE, option_name
 from prefect_seedance.errors import SetupError
 from prefect_seedance.options import (
     Budget,
@@ -19,7 +22,6 @@ from prefect_seedance.options import (
     Waiting,
     help_text,
 )
-from prefect_seedance.production.session import ARCHIVE_VARIABLE
 
 if TYPE_CHECKING:
     from prefect_seedance.api.client import SeedanceClient
@@ -101,6 +103,18 @@ class Account:
         if not self.allow_host:
             return found
         return found.model_copy(update={"allow_hosts": (*found.allow_hosts, *self.allow_host)})
+
+    async def find_or_keyless(self) -> tuple[Credentials, str]:
+        """Return the credentials; without a key, those of nobody, and why a run would refuse them.
+
+        Raises:
+            SetupError: If the block cannot be loaded, or the base URL is invalid.
+        """
+        if self.credentials or os.environ.get(API_KEY_VARIABLE):
+            return await self.find(), ""
+        base_url = checked_base_url(self.base_url) if self.base_url else base_url_from_env()
+        keyless = Credentials(api_key=SecretStr(""), base_url=base_url, allow_hosts=self.allow_host)
+        return keyless, no_key()
 
     async def client(self) -> "SeedanceClient":
         """Return a client for the account.

@@ -90,7 +90,12 @@ def _remarks_on(entry: Entry) -> Iterator[tuple[str, str]]:
 
 def _totals(manifest: Manifest) -> str:
     counts = ", ".join(f"{number:,} {status}" for status, number in manifest.counts.items())
-    return f"{counts}. This run submitted {manifest.billed_seconds:,} s of video."
+    billed = f"{counts}. This run submitted {manifest.billed_seconds:,} s of video"
+    if not manifest.billed_seconds:
+        return f"{billed}."
+    if manifest.cost is None:
+        return f"{billed}. To see the cost, give --price-per-second."
+    return f"{billed}, at a cost of {manifest.cost:,}."
 
 
 def _left_behind(manifest: Manifest) -> Iterator[RenderableType]:

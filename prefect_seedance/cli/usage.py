@@ -14,7 +14,7 @@ from cyclopts import (
 from cyclopts.exceptions import UnusedCliTokensError
 from pydantic import ValidationError
 
-from prefect_seedance.cli.errors import option_name
+from prefect_seedance.doors import option_name
 
 _HOUR = 3600
 

@@ -14,25 +14,45 @@ from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.plan import Plan, PlannedClip, fingerprint_of
 
 
-async def with_former_fingerprints(planned: Plan, store: Store) -> Plan:
-    """Return the plan, in which each clip that was bought under its former fingerprint keeps that one.
+class FormerClips:
+    """Finds clips of one archive under their former fingerprints.
 
-    Only clips at signed URLs have another fingerprint than before. The ledger is searched if it does not know
-    the new one, which costs one read for each clip that was ever submitted.
+    The ledger is searched at most once, and only for a clip at a signed URL that it does not know: no other
+    clip has had another fingerprint. The search costs one read for each clip that was ever submitted.
     """
-    signed = [clip for clip in planned.distinct if any(file.is_signed for file in clip.sources)]
-    if not signed:
-        return planned
-    ledger = Ledger(store)
-    known = set(await ledger.fingerprints())
-    missing = [clip for clip in signed if clip.fingerprint not in known]
-    if not missing:
-        return planned
-    intents = await _intents(ledger, known)
-    former = {clip.fingerprint: await _former(clip, intents, planned.model, store) for clip in missing}
+
+    def __init__(self, store: Store) -> None:
+        self._store, self._ledger = store, Ledger(store)
+        self._turn = asyncio.Lock()
+        self._fingerprints: set[str] | None = None
+        self._intents: list[Intent] | None = None
+
+    async def known(self, clip: PlannedClip, *, model: str) -> PlannedClip:
+        """Return the clip; one that was bought under its former fingerprint keeps that one.
+
+        Args:
+            clip: As it was planned.
+            model: Id of the account's model, if the clip chooses none.
+        """
+        if not any(file.is_signed for file in clip.sources):
+            return clip
+        async with self._turn:
+            if self._fingerprints is None:
+                self._fingerprints = set(await self._ledger.fingerprints())
+            if clip.fingerprint in self._fingerprints:
+                return clip
+            if self._intents is None:
+                self._intents = await _intents(self._ledger, self._fingerprints)
+        former = await _former(clip, self._intents, model, self._store)
+        return clip.model_copy(update={"fingerprint": former}) if former else clip
+
+
+async def with_former_fingerprints(planned: Plan, store: Store) -> Plan:
+    """Return the plan, in which each clip that was bought under its former fingerprint keeps that one."""
+    former = FormerClips(store)
+    found = {clip.fingerprint: await former.known(clip, model=planned.model) for clip in planned.distinct}
     clips = (
-        clip.model_copy(update={"fingerprint": former.get(clip.fingerprint) or clip.fingerprint})
-        for clip in planned.clips
+        clip.model_copy(update={"fingerprint": found[clip.fingerprint].fingerprint}) for clip in planned.clips
     )
     return planned.model_copy(update={"clips": tuple(clips)})
 

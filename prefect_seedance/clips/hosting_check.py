@@ -10,6 +10,7 @@ from prefect_seedance.api.addresses import HostPolicy
 from prefect_seedance.api.resource import fetch
 from prefect_seedance.api.urls import is_loopback, shown_url
 from prefect_seedance.clips.image_hosting import ImageHost, hosted_key, media_type
+from prefect_seedance.doors import option
 from prefect_seedance.errors import ConnectionFailedError, SeedanceError, SetupError
 from prefect_seedance.storyboard.source_file import SourceFile
 
@@ -24,7 +25,9 @@ _AT_ONCE: Final = 8
 _GONE: Final = frozenset({httpx.codes.NOT_FOUND, httpx.codes.GONE})
 
 
-async def check_hosting(host: ImageHost, files: Iterable[SourceFile], policy: HostPolicy) -> str:
+async def check_hosting(
+    host: ImageHost, files: Iterable[SourceFile], policy: HostPolicy, *, upload: bool = True
+) -> str:
     """Host the smallest local file of each kind, fetch it by its public URL, and compare the bytes.
 
     Args:
@@ -32,6 +35,7 @@ async def check_hosting(host: ImageHost, files: Iterable[SourceFile], policy: Ho
             signs URLs itself.
         files: Those that the run needs.
         policy: Which hosts may be read from.
+        upload: Whether to store the image; otherwise, one that is not stored need not be there yet.
 
     Returns:
         A warning if the URL cannot be reached from here (the API may still reach it), or an empty string.
@@ -44,30 +48,33 @@ async def check_hosting(host: ImageHost, files: Iterable[SourceFile], policy: Ho
         if file.is_local:
             smallest.setdefault(media_type(file).partition("/")[0], file)
     for kind, file in smallest.items() if host.images_url else ():
-        if warning := await _check(host, file, kind, policy):
+        if warning := await _check(host, file, kind, policy, upload=upload):
             return warning
     return ""
 
 
-async def _check(host: ImageHost, file: SourceFile, kind: str, policy: HostPolicy) -> str:
+async def _check(host: ImageHost, file: SourceFile, kind: str, policy: HostPolicy, *, upload: bool) -> str:
     noun = "image" if kind == "image" else f"{kind} file"
-    url, expected = await host.host(file), await host.store.read(hosted_key(file)) or b""
+    url = await host.host(file) if upload else host.public_url(file)
+    expected = await host.store.read(hosted_key(file)) or b""
     try:
         found = await fetch(url, policy=policy, max_bytes=len(expected), timeout_seconds=_SECONDS)
     except ConnectionFailedError as error:
         if is_loopback(httpx.URL(url).host):
             raise SetupError(
                 f"Nothing serves images at {shown_url(host.images_url)} ({error}), so nothing was spent. "
-                f"Start `prefect-seedance serve-images {host.store.name}`, or correct --images-url"
+                f"Start `prefect-seedance serve-images {host.store.name}`, or correct {option('images_url')}"
             ) from error
         return _unknown(url, noun, str(error))
     except SeedanceError as error:
         return _unknown(url, noun, str(error))
+    if not expected:
+        return ""
     if found.status_code in _GONE or (found.is_success and found.content != expected):
         fault = "serves something else" if found.is_success else f"answers {found.status_code}"
         raise SetupError(
             f"{shown_url(url)} {fault}, so the API could not fetch the {noun}, and nothing was spent. Check "
-            f"--images-url: it must be the public URL of the folder {host.store.url}/images"
+            f"{option('images_url')}: it must be the public URL of the folder {host.store.url}/images"
         )
     return "" if found.is_success else _unknown(url, noun, f"it answers {found.status_code}")
 
@@ -75,7 +82,7 @@ async def _check(host: ImageHost, file: SourceFile, kind: str, policy: HostPolic
 def _unknown(url: str, noun: str, reason: str) -> str:
     return (
         f"The {noun} at {shown_url(url)} cannot be fetched from here ({reason}). If the API cannot fetch it "
-        "either, its generations fail; check --images-url"
+        f"either, its generations fail; check {option('images_url')}"
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from prefect_seedance.api import wall_clock
+from prefect_seedance.doors import option
 from prefect_seedance.errors import SetupError, StoryboardError
 from prefect_seedance.options import MAX_IMAGES_LIFETIME_SECONDS, Hosting
 from prefect_seedance.storage.locations import Location
@@ -78,7 +79,7 @@ class ImageHost:
             raise SetupError(
                 f"{Path(local.source).name} is a local {noun}, and the API cannot fetch it from the archive "
                 f"{self.store.url}, which has no public URL. Archive to a bucket (s3://, gs://, az://), "
-                "set --images-url to the public URL of the archive's images folder, "
+                f"set {option('images_url')} to the public URL of the archive's images folder, "
                 f"or give the {noun}s as https URLs"
             )
         return self._warning() if local and not self.images_url else ""
@@ -91,7 +92,8 @@ class ImageHost:
         return (
             f"The credentials of {self.store.name} expire at {until.astimezone(UTC):%Y-%m-%d %H:%M} UTC, and "
             "so do the URLs of the images: the API cannot fetch them for generations that start later, and "
-            "may still bill those. Use credentials that last longer, or shorten --images-lifetime"
+            "may still bill those. Use credentials that last longer, or shorten "
+            f"{option('images_lifetime_seconds')}"
         )
 
     async def host(self, file: SourceFile) -> str:
@@ -108,7 +110,9 @@ class ImageHost:
                 await self._upload(file)
         url = await self._url(file)
         if url is None:
-            raise SetupError(f"{self.store.url} has no public URL for {file.source}; set --images-url")
+            raise SetupError(
+                f"{self.store.url} has no public URL for {file.source}; set {option('images_url')}"
+            )
         return url
 
     async def _upload(self, file: SourceFile) -> None:
@@ -126,10 +130,13 @@ class ImageHost:
         return await asyncio.to_thread(read_named, Path(file.source), noun="file", max_bytes=limit)
 
     async def _url(self, file: SourceFile) -> str | None:
-        key = hosted_key(file)
         if self.images_url:
-            return f"{self.images_url.rstrip('/')}/{key.rpartition('/')[2]}"
-        return await self.store.sign(key, lifetime=timedelta(seconds=self.lifetime_seconds))
+            return self.public_url(file)
+        return await self.store.sign(hosted_key(file), lifetime=timedelta(seconds=self.lifetime_seconds))
+
+    def public_url(self, file: SourceFile) -> str:
+        """Return where a file is, or will be, below the public URL."""
+        return f"{self.images_url.rstrip('/')}/{file.hosted_name}"
 
 
 def hosted_key(file: SourceFile) -> str:

@@ -16,7 +16,8 @@ from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.records import Attempt, Intent, Outcome
 from prefect_seedance.clips.retry import refusal_kind
 from prefect_seedance.clips.supervision import supervise
-from prefect_seedance.clips.unresolved import resolve_command, unresolved_message
+from prefect_seedance.clips.unresolved import resolving, unresolved_message
+from prefect_seedance.doors import decision
 from prefect_seedance.errors import (
     ArchiveError,
     NotSentError,
@@ -121,8 +122,8 @@ class Purchase:
         except ArchiveError as error:
             raise SubmissionUnresolvedError(
                 f"The API accepted {name} as generation {generation_id}, but the id could not be recorded: "
-                f"{error}. As soon as the archive is writable, run: "
-                f"{resolve_command(self.ledger, self.intent)} --adopt {generation_id}"
+                f"{error}. As soon as the archive is writable, {resolving(self.ledger, self.intent)} "
+                f"{decision('adopt', generation_id)}"
             ) from error
 
     async def _until_written(

@@ -5,6 +5,7 @@ from typing import Final
 
 from prefect_seedance.api.urls import shown_url
 from prefect_seedance.clips.records import Attempt, Result
+from prefect_seedance.doors import option
 from prefect_seedance.errors import (
     ContentRejectedError,
     FailKind,
@@ -62,21 +63,20 @@ def failure(attempt: Attempt) -> SeedanceError:
             f"{name}: its submission was declared lost. Run again to pay for another attempt"
         )
     reason = f"{name}: {outcome.code}" + (f", {outcome.message}" if outcome.message else "")
+    again = option("retry_failed", value=True)
     if outcome.kind is FailKind.content:
         return ContentRejectedError(
-            f"{reason}. Change its prompt or image, or run again with --retry-rejected"
+            f"{reason}. Change its prompt or image, or run again with {option('retry_rejected', value=True)}"
         )
     if outcome.kind is FailKind.image:
         urls = " or ".join(map(shown_url, attempt.intent.request.input.file_urls))
         return GenerationFailedError(
-            f"{reason}. The API could not fetch {urls}. Check the URL (for a local image, --images-url), "
-            "then run again with --retry-failed"
+            f"{reason}. The API could not fetch {urls}. Check the URL (for a local image, "
+            f"{option('images_url')}), then run again with {again}"
         )
     if outcome.kind is FailKind.input:
-        return GenerationFailedError(
-            f"{reason}. Correct its prompt or image, or run again with --retry-failed"
-        )
-    return GenerationFailedError(f"{reason}. Run again with --retry-failed to pay for another attempt")
+        return GenerationFailedError(f"{reason}. Correct its prompt or image, or run again with {again}")
+    return GenerationFailedError(f"{reason}. Run again with {again} to pay for another attempt")
 
 
 def refusal_kind(error: SeedanceError) -> FailKind:

@@ -1,7 +1,6 @@
 """Download a video from any of the links that the API gives for it."""
 
 import asyncio
-import shlex
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,6 +10,7 @@ from prefect_seedance.api import wall_clock
 from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.api.download import Downloader
 from prefect_seedance.clips.records import Attempt, Outcome
+from prefect_seedance.doors import run
 from prefect_seedance.errors import (
     ArchiveError,
     LinkExpiredError,
@@ -117,7 +117,7 @@ def expiry(outcome: Outcome | None, *, archive: str) -> str:
         outcome: Of the attempt that succeeded.
         archive: The archive, as commands name it.
     """
-    again = f"run again or run prefect-seedance rescue {shlex.quote(archive)}"
+    again = f"run again, or {run('rescue', archive)}"
     expires_at = outcome.expires_at if outcome else None
     if expires_at is None:
         return again

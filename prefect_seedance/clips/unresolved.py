@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import shlex
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -12,6 +11,7 @@ from prefect_seedance.api.models import generation_seconds
 from prefect_seedance.api.wire import Generation
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.records import Attempt, Intent, Outcome
+from prefect_seedance.doors import decision, run
 from prefect_seedance.errors import DeadlineError, NotFoundError, SetupError, SubmissionUnresolvedError
 
 _POLL_EVERY_SECONDS = 1.0
@@ -83,12 +83,14 @@ def submitting_message(attempt: Attempt) -> str:
 def unresolved_message(ledger: Ledger, attempt: Attempt) -> str:
     """Return a message about an unresolved attempt that ends with the command to resolve it."""
     intent = attempt.intent
-    lost = f"from {_end_of_settling(attempt)} on, --lost" if attempt.settling_seconds else "--lost"
+    lost = decision("lost")
+    if attempt.settling_seconds:
+        lost = f"from {_end_of_settling(attempt)} on, {lost}"
     return (
         f"{intent.name}: attempt {intent.number} was submitted at {intent.asked_at:%Y-%m-%d %H:%M:%S} UTC "
         f"by {intent.asked_by}, and no answer is recorded: a paid generation may exist, so the clip "
-        f"is not submitted again. Find the generation in your account, then run: "
-        f"{resolve_command(ledger, intent)} --adopt TASKID (or {lost}, if there is none)"
+        f"is not submitted again. Find the generation in your account, then {resolving(ledger, intent)} "
+        f"{decision('adopt', 'TASKID')} (or {lost}, if there is none)"
     )
 
 
@@ -98,9 +100,9 @@ def _end_of_settling(attempt: Attempt) -> str:
     return f"{end:%H:%M:%S} UTC"
 
 
-def resolve_command(ledger: Ledger, intent: Intent) -> str:
-    """Return the command that resolves an attempt, without its last option."""
-    return f"prefect-seedance resolve {shlex.quote(ledger.archive)} {intent.fingerprint[:12]}"
+def resolving(ledger: Ledger, intent: Intent) -> str:
+    """Return how to resolve an attempt, without the decision."""
+    return run("resolve", ledger.archive, intent.fingerprint[:12])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,13 +199,14 @@ class Resolver:
         if len(matches) != 1:
             raise SetupError(
                 f"The fingerprints of {len(matches)} clips in {self.ledger.archive} begin with {clip!r}; "
-                "give the fingerprint of one, as prefect-seedance ledger lists it"
+                f"give the fingerprint of one; to list them, {run('ledger', self.ledger.archive)}"
             )
         attempts = await self.ledger.attempts(matches[0])
         undecided = [attempt for attempt in attempts if attempt.undecided]
         if not undecided:
             raise SetupError(
-                f"Clip {clip} has no unresolved submission; its status is in: prefect-seedance ledger"
+                f"Clip {clip} has no unresolved submission; to see its status, "
+                f"{run('ledger', self.ledger.archive)}"
             )
         return undecided[0]
 
@@ -219,8 +222,8 @@ class Resolver:
         answered = await self.ledger.refreshed(attempt)
         if not answered.undecided:
             raise SetupError(
-                f"Clip {attempt.intent.fingerprint[:12]} has no unresolved submission; "
-                "its status is in: prefect-seedance ledger"
+                f"Clip {attempt.intent.fingerprint[:12]} has no unresolved submission; to see its status, "
+                f"{run('ledger', self.ledger.archive)}"
             )
         return attempt
 

@@ -9,10 +9,11 @@ from prefect.filesystems import LocalFileSystem
 from pydantic import Field, ValidationError, model_validator
 
 from prefect_seedance.api.credentials import Credentials
+from prefect_seedance.doors import ARCHIVE_VARIABLE
 from prefect_seedance.errors import SetupError
 from prefect_seedance.orchestration.s3_block import open_bucket
 from prefect_seedance.production import session as plain
-from prefect_seedance.production.session import ARCHIVE_VARIABLE, archive_from_env
+from prefect_seedance.production.session import archive_from_env
 from prefect_seedance.production.settings import StoredArchive
 from prefect_seedance.storage.locations import BLOCK_PREFIX
 from prefect_seedance.storage.store import Store

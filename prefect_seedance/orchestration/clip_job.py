@@ -13,6 +13,7 @@ from prefect_seedance.clips.archive import Clip, find_clip
 from prefect_seedance.clips.records import Attempt, clip_prefix
 from prefect_seedance.clips.retry import decisive, failure
 from prefect_seedance.clips.unresolved import wait_until_resolved
+from prefect_seedance.doors import Door, through
 from prefect_seedance.errors import SetupError
 from prefect_seedance.options import Hosting, Loading, RetryPolicy, Waiting, describe
 from prefect_seedance.orchestration.blocks import ClipArchive, SeedanceCredentials, open_archive
@@ -49,6 +50,7 @@ class SeedanceClipRun(JobRun[Clip]):
         """Call `await_for_completion` from synchronous code."""
         run_sync(self.await_for_completion)
 
+    @through(Door.prefect)
     async def await_for_completion(self) -> None:
         """Wait until the generation has ended.
 
@@ -67,6 +69,7 @@ class SeedanceClipRun(JobRun[Clip]):
         """Call `afetch_result` from synchronous code."""
         return run_sync(self.afetch_result)
 
+    @through(Door.prefect)
     async def afetch_result(self) -> Clip:
         """Wait for the generation, archive its video unless it is archived, and return the record.
 
@@ -199,6 +202,7 @@ class SeedanceClip(JobBlock[Clip]):
         """Call `atrigger` from synchronous code."""
         return run_sync(self.atrigger)
 
+    @through(Door.prefect)
     async def atrigger(self) -> SeedanceClipRun:
         """Submit the clip, unless that has been done, and return its run.
 

@@ -82,16 +82,37 @@ async def produce(
         settings = RunSettings(
             credentials=account, archive=archive, hosting=hosting, retry=retry, budget=budget, waiting=waiting
         )
-        prepared = await prepare(
-            storyboard, settings, name=name, loading=loading, output=output, open_archive=open_archive
+        return await _make(
+            storyboard, settings, name=name, loading=loading, output=output, on_progress=on_progress
         )
-        warn(prepared.warning)
-        return await run_prepared(prepared, on_progress=on_progress)
 
-    manifest = await cancel_on_signal(make())
+    return _checked(await cancel_on_signal(make()), on_incomplete, waits=waiting.wait)
+
+
+def _checked(
+    manifest: Manifest, on_incomplete: Literal["raise", "return"] | None, *, waits: bool
+) -> Manifest:
+    """Return the manifest, or raise if clips are missing and the caller, or else a flow run, wants that."""
     if on_incomplete == "raise" or (on_incomplete is None and artifacts.in_flow_run()):
-        manifest.raise_for_status(in_flight=not waiting.wait)
+        return manifest.raise_for_status(in_flight=not waits)
     return manifest
+
+
+async def _make(
+    storyboard: Source | ParsedStoryboard,
+    settings: RunSettings,
+    *,
+    name: str,
+    loading: Loading,
+    output: Output,
+    on_progress: OnProgress,
+) -> Manifest:
+    """Prepare a production, and run it."""
+    prepared = await prepare(
+        storyboard, settings, name=name, loading=loading, output=output, open_archive=open_archive
+    )
+    warn(prepared.warning)
+    return await run_prepared(prepared, on_progress=on_progress)
 
 
 async def _account(

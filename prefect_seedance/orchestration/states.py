@@ -11,6 +11,7 @@ from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.states import Completed, Failed
 
+from prefect_seedance.doors import Door, through
 from prefect_seedance.errors import SetupError, StoryboardError
 from prefect_seedance.printable import one_line
 from prefect_seedance.report.catalog import CatalogManifest
@@ -61,13 +62,14 @@ def _title(source: object) -> str:
 def explained(function: Callable[_P, Awaitable[_T]]) -> Callable[_P, Coroutine[Any, Any, _T]]:
     """Decorate a flow's function: a mistake in the storyboard or the set-up fails the run with its message.
 
-    Prefect would log the traceback of a raised one. Callers of the flow raise it anyway.
+    Messages name the flow's parameters. Prefect would log the traceback of a raised mistake; callers of the
+    flow raise it anyway.
     """
 
     @functools.wraps(function)
     async def call(*args: _P.args, **parameters: _P.kwargs) -> _T:
         try:
-            return await function(*args, **parameters)
+            return await through(Door.prefect)(function)(*args, **parameters)
         except (SetupError, StoryboardError) as error:
             return cast("_T", Failed(message=str(error), data=error))  # Prefect raises its data
 

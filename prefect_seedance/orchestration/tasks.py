@@ -154,7 +154,7 @@ async def write_report(
     Args:
         manifest: With the clips.
         archive: Where the clips are stored: a folder's path, a URL, a block or ``block:NAME``.
-        price_per_second: Of video, in the account's currency.
+        price_per_second: Of video, in the account's currency. Default: the price that the manifest has.
 
     Raises:
         ArchiveError: As `render_report` does, or if it takes longer than five minutes.

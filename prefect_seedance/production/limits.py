@@ -2,13 +2,15 @@
 
 import json
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 
+from prefect_seedance.api.credentials import Credentials
 from prefect_seedance.api.prices import price_per_second
 from prefect_seedance.clips.history import ClipHistory
+from prefect_seedance.doors import option
 from prefect_seedance.errors import FailKind
-from prefect_seedance.options import RetryPolicy
+from prefect_seedance.options import Output, RetryPolicy
 from prefect_seedance.report.manifest import production_key
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.plan import Plan, PlannedClip
@@ -45,16 +47,37 @@ def cost_to_buy(
         price: Of one second of any clip. Default: the price in the models' file.
         provider: The account's route, on which prices may depend.
     """
+    billed = ((clip, clip.settings.duration) for clip, _ in _bought(plan, histories, policy))
+    return cost_of(billed, price=price, provider=provider)
+
+
+def cost_of(
+    billed: Iterable[tuple[PlannedClip, int]], *, price: Decimal | None, provider: str
+) -> Decimal | None:
+    """Return what clips cost; None if any price is unknown.
+
+    Args:
+        billed: The clips, each with the seconds of video that are billed for it.
+        price: As in `cost_to_buy`.
+        provider: Likewise.
+    """
     total = Decimal(0)
-    for clip, _ in _bought(plan, histories, policy):
+    for clip, seconds in billed:
         each = price
         if each is None:
             requested = clip.input(("",) * len(clip.sources))
             each = price_per_second(requested, model=clip.model, provider=provider)
         if each is None:
             return None
-        total += clip.settings.duration * each
+        total += seconds * each
     return total if price is not None or total else None
+
+
+def price_of(output: Output, credentials: Credentials) -> Decimal | None:
+    """Return the price of one second of any clip: the run's, or else the account's; None if unknown."""
+    return (
+        credentials.price_per_second or None if output.price_per_second is None else output.price_per_second
+    )
 
 
 def unfetched_urls(plan: Plan, histories: Mapping[str, ClipHistory], policy: RetryPolicy) -> list[str]:
@@ -89,8 +112,7 @@ def over_budget(seconds: int, *, max_seconds: int) -> str | None:
         return None
     return (
         f"This run would buy {seconds:,} s of video, more than its limit of {max_seconds:,} s, so nothing "
-        f"was spent. Check the storyboard. To buy that much, set --max-seconds {seconds}, or max_seconds in "
-        "the credentials"
+        f"was spent. Check the storyboard. To buy that much, set {option('max_seconds', seconds)}"
     )
 
 
@@ -113,7 +135,8 @@ async def other_owner(store: Store, plan: Plan, *, is_named: bool) -> str | None
         return None
     return (
         f"{plan.title!r} would replace the production {titles[0]!r}, because both have the name {plan.name}, "
-        f"so nothing was spent. Give this one another --name, or continue that one with --name {plan.name}"
+        f"so nothing was spent. Give this one another {option('name')}, or continue that one with "
+        f"{option('name', plan.name)}"
     )
 
 

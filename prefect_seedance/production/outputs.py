@@ -14,6 +14,7 @@ from prefect_seedance.film.join import prune_films
 from prefect_seedance.film.seams import Inspector
 from prefect_seedance.options import Output
 from prefect_seedance.printable import get_logger
+from prefect_seedance.production.limits import price_of
 from prefect_seedance.production.settings import RunSettings
 from prefect_seedance.production.steps import Steps
 from prefect_seedance.report.clip_names import name_clips
@@ -167,9 +168,7 @@ class OutputMaker:
         return manifest.model_copy(update={"film": film})
 
     async def _report(self, manifest: Manifest) -> Manifest:
-        price = self.output.price_per_second
-        if price is None:
-            price = self.settings.credentials.price_per_second or None
+        price = price_of(self.output, self.settings.credentials)
         try:
             report = await self.steps.report(manifest, price_per_second=price)
         except Exception as error:  # noqa: BLE001 -- becomes a line of the manifest

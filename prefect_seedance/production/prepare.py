@@ -1,43 +1,26 @@
 """Check everything about a production that can be checked for free."""
 
-import asyncio
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final, NoReturn
+from decimal import Decimal
+from typing import NoReturn
 
-from prefect_seedance.api.addresses import PUBLIC_HOSTS, HostPolicy
-from prefect_seedance.api.credentials import Credentials
-from prefect_seedance.api.models import DEFAULT_MODEL
-from prefect_seedance.api.proxies import check_proxies
 from prefect_seedance.clips.archive import Clip
-from prefect_seedance.clips.former import with_former_fingerprints
-from prefect_seedance.clips.history import ClipHistory, ClipStatus, clip_histories
-from prefect_seedance.clips.hosting_check import check_again, check_hosting
-from prefect_seedance.clips.image_hosting import ImageHost
-from prefect_seedance.errors import (
-    ArchiveError,
-    AuthenticationError,
-    RedirectedError,
-    SeedanceError,
-    SetupError,
-)
+from prefect_seedance.clips.history import ClipStatus
+from prefect_seedance.clips.hosting_check import check_hosting
+from prefect_seedance.errors import SetupError
 from prefect_seedance.options import Loading, Output
 from prefect_seedance.production.faults import Faults
-from prefect_seedance.production.limits import other_owner, over_budget, seconds_to_buy, unfetched_urls
+from prefect_seedance.production.limits import cost_of, price_of
 from prefect_seedance.production.session import OpenArchive, open_archive
 from prefect_seedance.production.settings import RunSettings, StoredArchive
-from prefect_seedance.storage.objects import Objects
-from prefect_seedance.storage.store import Store
-from prefect_seedance.storage.tempfiles import probe_temporary_folder
-from prefect_seedance.storyboard.loader import DOWNLOAD_SECONDS, Source, load_storyboard
+from prefect_seedance.production.survey import Survey, check_machine, open_both, survey
+from prefect_seedance.report.manifest import Manifest, find_manifest
+from prefect_seedance.storyboard.loader import Source
 from prefect_seedance.storyboard.parser import ParsedStoryboard
-from prefect_seedance.storyboard.plan import Plan, plan
+from prefect_seedance.storyboard.plan import Plan
 from prefect_seedance.storyboard.schema import Storyboard
-from prefect_seedance.video.decoders import check_decoders
-
-_KEY_SECONDS: Final = 10.0
-"""Bound of checking the key."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +34,7 @@ class Prepared:
         bought: The clips that the run would buy now, by fingerprint.
         settings: With the name of the production and the id of the run.
         output: With every open choice made.
+        price: Of one second of any clip, of this run or else of the last one; None if it is unknown.
         warning: Doubts that do not stop the run, one a line; empty if there are none.
     """
 
@@ -62,6 +46,18 @@ class Prepared:
     warning: str = ""
     statuses: Mapping[str, ClipStatus] = field(default_factory=dict)
     bought: frozenset[str] = frozenset()
+    price: Decimal | None = None
+
+    def priced(self, manifest: Manifest) -> Manifest:
+        """Add to a manifest the price, and what its run has cost at this price or at those of the models."""
+        seconds = {entry.fingerprint: entry.billed_seconds for entry in reversed(manifest.clips)}
+        billed = [(clip, seconds[clip.fingerprint]) for clip in self.plan.distinct]
+        cost = cost_of(
+            [(clip, each) for clip, each in billed if each],
+            price=self.price,
+            provider=self.settings.credentials.provider,
+        )
+        return manifest.model_copy(update={"price_per_second": self.price, "cost": cost})
 
 
 async def prepare(
@@ -75,45 +71,28 @@ async def prepare(
 ) -> Prepared:
     """Load and plan a production, and check account, decoders, temporary folder, archive and images.
 
-    It spends nothing. It stores a probe, which it deletes, and one image, video and audio file if local ones
-    have a public URL.
+    It spends nothing. It stores a probe, which it deletes, and one image if local images have a public URL.
 
     Raises:
         StoryboardError: If the storyboard has mistakes.
         SetupError: If the archive, the callbacks or the images' hosting are wrong, or this machine cannot
             verify videos; or the run would buy more than it may, or its folder is another production's.
     """
-    credentials, faults = settings.credentials, Faults()
-    with faults.collected():
-        check_proxies(credentials.base_url)
-    with faults.collected():
-        credentials.callbacks(settings.waiting.callback_url)
-    parsed, store = await _open(
-        storyboard,
-        settings.archive,
-        faults,
-        model=credentials.model,
-        loading=loading,
-        policy=credentials.host_policy,
-        seconds=settings.waiting.deadline_seconds,
-        open_archive=open_archive,
-    )
-    planned = plan(parsed.clips, title=parsed.title, name=name, model=credentials.model)
-    planned = await with_former_fingerprints(planned, store)
-    known = await _histories(store, planned)
-    await _check_purchase(planned, known, settings, store=store, is_named=bool(name))
-    archived = {fingerprint: history.clip for fingerprint, history in known.items() if history.clip}
-    if len(archived) < len(planned.distinct):
-        await store.probe()
-    warnings = (parsed.note, *await _check_files(planned, known, settings, store, open_archive))
+    found = await survey(storyboard, settings, name=name, loading=loading, open_archive=open_archive)
+    if refusals := await found.refusals(is_named=bool(name)):
+        raise SetupError("\n".join(refusals))
+    if len(found.archived) < len(found.plan.distinct):
+        await found.store.probe()
+    warnings = (found.storyboard.note, *await _check_files(found))
     return Prepared(
-        storyboard=parsed,
-        plan=planned,
-        archived=archived,
-        statuses={fingerprint: history.status for fingerprint, history in known.items()},
-        bought=frozenset(key for key, history in known.items() if history.is_bought(settings.retry)),
-        settings=replace(settings, production=planned.name, run_id=secrets.token_hex(8)),
-        output=_decided(output, parsed),
+        storyboard=found.storyboard,
+        plan=found.plan,
+        archived=found.archived,
+        statuses={fingerprint: history.status for fingerprint, history in found.known.items()},
+        bought=frozenset(key for key, history in found.known.items() if history.is_bought(settings.retry)),
+        settings=replace(settings, production=found.plan.name, run_id=secrets.token_hex(8)),
+        output=_decided(output, found.storyboard),
+        price=await _price(found, output),
         warning="\n".join(filter(None, warnings)),
     )
 
@@ -130,114 +109,25 @@ async def check_without_account(
     faults = Faults()
     with faults.collected():
         raise error
-    await _open(storyboard, archive, faults, loading=loading, open_archive=open_archive)
+    await check_machine(faults)
+    await open_both(storyboard, archive, faults, loading=loading, open_archive=open_archive)
     raise error
 
 
-async def _open(
-    storyboard: Source | ParsedStoryboard,
-    archive: str | StoredArchive,
-    faults: Faults,
-    *,
-    loading: Loading,
-    model: str = DEFAULT_MODEL,
-    policy: HostPolicy = PUBLIC_HOSTS,
-    seconds: float = DOWNLOAD_SECONDS,
-    open_archive: OpenArchive = open_archive,
-) -> tuple[ParsedStoryboard, Store]:
-    """Load the storyboard, check this machine, open the archive, and raise all mistakes together.
-
-    Nothing is written, so that a wrong command line leaves no folder.
-    """
-    with faults.collected():
-        check_decoders()
-    with faults.collected():
-        await asyncio.to_thread(probe_temporary_folder)
-    with faults.collected():
-        store = await open_archive(archive)
-    with faults.collected():
-        parsed = await load_storyboard(
-            storyboard,
-            model=model,
-            defaults=loading.defaults,
-            allow_outside=loading.allow_outside,
-            policy=policy,
-            timeout_seconds=min(DOWNLOAD_SECONDS, seconds),
-            opener=open_archive,
-        )
-    faults.raise_found()
-    return parsed, store
-
-
-async def _refused_key(credentials: Credentials) -> str | None:
-    """Return why the API refuses the key or the base URL, which a free request shows; None if it does not."""
-    async with credentials.get_client(timeout_seconds=_KEY_SECONDS) as client:
-        try:
-            await client.balance(seconds=0)
-        except AuthenticationError as error:
-            return f"{error} (SEEDANCE_API_KEY, or the Seedance Credentials block). Nothing was spent"
-        except RedirectedError as error:
-            return f"{error}. Nothing was spent"
-        except SeedanceError:
-            return None  # submitting shows whether the API works
-    return None
-
-
-async def _check_purchase(
-    planned: Plan,
-    known: Mapping[str, ClipHistory],
-    settings: RunSettings,
-    *,
-    store: Store,
-    is_named: bool,
-) -> None:
-    """Check the title's folder, the budget, and the key if anything is to be bought.
-
-    Raises:
-        SetupError: With all reasons against the run.
-    """
-    billed_seconds = seconds_to_buy(planned, known, settings.retry)
-    refusals = (
-        await other_owner(store, planned, is_named=is_named),
-        over_budget(billed_seconds, max_seconds=settings.max_seconds),
-        await _refused_key(settings.credentials) if billed_seconds else None,
-    )
-    if any(refusals):
-        raise SetupError("\n".join(filter(None, refusals)))
-
-
-async def _check_files(
-    planned: Plan,
-    known: Mapping[str, ClipHistory],
-    settings: RunSettings,
-    store: Store,
-    open_archive: OpenArchive,
-) -> tuple[str, str]:
+async def _check_files(found: Survey) -> tuple[str, str]:
     """Check that the API can fetch the files of the clips that the archive lacks, and return warnings."""
-    host = ImageHost(
-        store=store,
-        objects=Objects(open_archive),
-        images_url=settings.hosting.images_url,
-        lifetime_seconds=settings.hosting.images_lifetime_seconds,
-    )
-    policy = settings.credentials.host_policy
-    files = [file for clip in planned.distinct if not known[clip.fingerprint].clip for file in clip.sources]
-    await check_again(unfetched_urls(planned, known, settings.retry), policy)
-    return await host.check(files), await check_hosting(host, files, policy)
+    host, files = found.host(), found.files
+    await found.check_fetched_again()
+    return await host.check(files), await check_hosting(host, files, found.settings.credentials.host_policy)
 
 
-async def _histories(store: Store, planned: Plan) -> Mapping[str, ClipHistory]:
-    """Read what the archive knows of the clips.
-
-    Raises:
-        SetupError: If the archive cannot be used.
-    """
-    fingerprints = [clip.fingerprint for clip in planned.distinct]
-    try:
-        return await clip_histories(store, fingerprints, skip_archived=True)
-    except ArchiveError:
-        await store.probe()  # its error names the remedy
-        raise
+async def _price(found: Survey, output: Output) -> Decimal | None:
+    """Return the price of the run, or else that of the production's last run."""
+    price = price_of(output, found.settings.credentials)
+    if price is not None:
+        return price
+    last = await find_manifest(found.store, found.plan.name)
+    return last.price_per_second if last else None
 
 
 def _decided(output: Output, parsed: ParsedStoryboard) -> Output:

@@ -243,6 +243,7 @@ class Production:
             announcements=self.session.client.account.announced(clip.model for clip in plan.clips),
             former=() if former.cancelled() else tuple(former.result()),
         )
+        manifest = self.prepared.priced(manifest)
         try:
             await self.steps.record(manifest)
         except ArchiveError:  # a manifest that cannot be stored is still returned and shown

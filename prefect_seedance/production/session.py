@@ -6,12 +6,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
+from prefect_seedance import doors
 from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.api.download import Downloader
 from prefect_seedance.clips.archive import Archivist
+from prefect_seedance.clips.former import FormerClips
 from prefect_seedance.clips.image_hosting import ImageHost
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.poll import Poller
+from prefect_seedance.doors import ARCHIVE_VARIABLE
 from prefect_seedance.errors import SeedanceError, SetupError
 from prefect_seedance.film.seams import Inspector
 from prefect_seedance.options import Hosting
@@ -20,8 +23,6 @@ from prefect_seedance.storage.locations import BLOCK_PREFIX
 from prefect_seedance.storage.objects import Objects
 from prefect_seedance.storage.store import Store
 from prefect_seedance.video.kept_scans import KeptScans
-
-ARCHIVE_VARIABLE = "SEEDANCE_ARCHIVE"
 
 _IMAGES_AT_ONCE = 4
 """Images in memory at a time, each of up to 100 MB, though hardly any is that large."""
@@ -55,7 +56,7 @@ def archive_from_env() -> str:
     """
     archive = os.environ.get(ARCHIVE_VARIABLE, "")
     if not archive:
-        raise SetupError(f"There is no archive. Name one, or set {ARCHIVE_VARIABLE}")
+        raise SetupError(f"There is no archive. Set {doors.archive()}")
     return archive
 
 
@@ -66,6 +67,7 @@ class Session:
     Attributes:
         hosting: One for each image that may be in memory, on its way to the archive.
         objects: Reads images that are objects in a store themselves.
+        former: Finds clips that an older version bought, of whatever plan they are.
         turns: By image, which clip stores it, so that two clips do not store it twice.
     """
 
@@ -77,6 +79,7 @@ class Session:
     inspector: Inspector
     hosting: asyncio.Semaphore
     objects: Objects
+    former: FormerClips
     turns: dict[str, asyncio.Lock] = field(default_factory=dict)
 
     @classmethod
@@ -110,6 +113,7 @@ class Session:
                 inspector=Inspector(store=store, policy=settings.credentials.host_policy, scans=scans),
                 hosting=asyncio.Semaphore(_IMAGES_AT_ONCE),
                 objects=Objects(open_archive),
+                former=FormerClips(store),
             )
 
     def image_host(self, hosting: Hosting) -> ImageHost:

@@ -1,7 +1,6 @@
 """The steps that make a production, each a coroutine."""
 
 import asyncio
-import shlex
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -11,6 +10,7 @@ from prefect_seedance.api.wire import GenerateRequest
 from prefect_seedance.clips.archive import Clip
 from prefect_seedance.clips.records import Attempt
 from prefect_seedance.clips.submit import Submitter
+from prefect_seedance.doors import run
 from prefect_seedance.errors import ArchiveError
 from prefect_seedance.film.inspections import ClipInspection
 from prefect_seedance.film.join import join_clips
@@ -78,12 +78,13 @@ class PlainSteps:
         return await work()
 
     async def submit(self, clip: PlannedClip, *, deadline_seconds: float) -> Attempt:
-        """Submit a clip, unless the ledger shows that a run has done so.
+        """Submit a clip, unless the ledger shows that a run has done so, also under a former fingerprint.
 
         Raises:
             SeedanceError: As `Submitter.submit` does.
         """
         session, settings = self.session, self.settings
+        clip = await session.former.known(clip, model=session.client.model)
         submitter = Submitter(
             client=session.client,
             ledger=session.ledger,
@@ -167,7 +168,7 @@ async def join_production(manifest: Manifest, store: Store, *, style: JoinStyle)
     except TimeoutError:
         raise ArchiveError(
             f"Joining the film took more than {bound:.0f} s and was stopped; the clips are safe. "
-            f"Join it with prefect-seedance film {shlex.quote(store.name)} {manifest.production}"
+            f"To join it, {run('film', store.name, manifest.production)}"
         ) from None
 
 
@@ -179,20 +180,21 @@ async def report_production(
     Args:
         manifest: Of the production.
         store: The archive of the clips.
-        price_per_second: Of video, in the account's currency.
+        price_per_second: Of video, in the account's currency. Default: the price that the manifest has.
         keep: Whether to keep a page that shows all this already, with links that last for some days.
 
     Raises:
         ArchiveError: As `render_report` does, or if it takes longer than five minutes.
     """
+    price = manifest.price_per_second if price_per_second is None else price_per_second
     try:
         async with asyncio.timeout(_REPORT_SECONDS):
-            found = await find_report(store, manifest, price_per_second=price_per_second) if keep else None
-            return found or await render_report(manifest, store, price_per_second=price_per_second)
+            found = await find_report(store, manifest, price_per_second=price) if keep else None
+            return found or await render_report(manifest, store, price_per_second=price)
     except TimeoutError:
         raise ArchiveError(
-            f"Writing the report to {store.name} took more than {_REPORT_SECONDS:.0f} s; "
-            "write it again with prefect-seedance report"
+            f"Writing the report to {store.name} took more than {_REPORT_SECONDS:.0f} s; to write it again, "
+            f"{run('report', store.name, manifest.production)}"
         ) from None
 
 

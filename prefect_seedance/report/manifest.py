@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
 from typing import Annotated, Literal, Self
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
@@ -146,6 +147,8 @@ class Manifest(BaseModel):
         report: Key of the report page; None if it was not wanted or could not be written.
         report_reason: Why the report could not be written.
         announcements: Of the end of its models.
+        price_per_second: Of video, in the account's currency; None if it was not given.
+        cost: Of this run; None if a price is unknown.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -165,6 +168,8 @@ class Manifest(BaseModel):
     report: str | None = None
     report_reason: str | None = None
     announcements: tuple[Announcement, ...] = ()
+    price_per_second: Decimal | None = None
+    cost: Decimal | None = None
 
     @property
     def label(self) -> str:
@@ -258,7 +263,7 @@ async def read_manifest(store: Store, name: str) -> Manifest:
     known = [key.split("/")[1] for key in keys if key.endswith("/manifest.json")]
     wanted = key_name(name) if name else "".join(known[:1])
     if wanted not in known or (not name and len(known) > 1):
-        remedy = f"name one of: {', '.join(known)}" if known else "make one with prefect-seedance produce"
+        remedy = f"name one of: {', '.join(known)}" if known else "produce one first"
         found = f"no production {name!r}" if name else f"{len(known)} productions"
         raise SetupError(f"The archive {store.name} has {found}; {remedy}")
     key = production_key(wanted, "manifest.json")

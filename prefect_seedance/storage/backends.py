@@ -6,7 +6,7 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -76,19 +76,21 @@ class Backend:
         _delay_exit()
 
     @classmethod
-    def open(cls, url: str) -> Self:
+    def open(cls, url: str, *, create: bool = True) -> Self:
         """Open a folder's path, ``file://``, ``s3://``, ``gs://``, ``az://`` or ``memory://``.
 
-        A missing folder is created.
+        Args:
+            url: Of the store.
+            create: Whether a missing folder is created; otherwise it is empty, and stays missing.
 
         Raises:
             SetupError: If the URL is not supported, or the folder cannot be created.
         """
         scheme, separator, _ = url.partition("://")
         if url and not separator and not url.startswith(BLOCK_PREFIX):
-            return cls._open_folder(Path(url))
+            return cls._open_folder(Path(url), create=create)
         if url.startswith("file:///"):
-            return cls._open_folder(Path(unquote(url.removeprefix("file://"))))
+            return cls._open_folder(Path(unquote(url.removeprefix("file://"))), create=create)
         if scheme == "memory":
             memory = _MEMORY_STORES.setdefault(url, MemoryStore())
             return cls(url=url, reader=memory, writer=memory)
@@ -158,11 +160,17 @@ class Backend:
             )
 
     @classmethod
-    def _open_folder(cls, path: Path) -> Self:
+    def _open_folder(cls, path: Path, *, create: bool) -> Self:
         with translated_errors(f"create the archive's folder {path}", SetupError):
             folder = path.expanduser().absolute()
             str(folder).encode()  # a name that is not UTF-8 cannot be recorded
+            missing = [each for each in (folder, *folder.parents) if not each.exists()]
             folder.mkdir(parents=True, exist_ok=True)
+        if missing and not create:
+            with suppress(OSError):  # another process has just put something into it
+                for each in missing:
+                    each.rmdir()
+            return cls(url=str(folder), reader=(empty := MemoryStore()), writer=empty, folder=folder)
         local = LocalStore(folder, automatic_cleanup=True)  # a probe leaves no empty folder
         return cls(url=str(folder), reader=local, writer=local, folder=folder)
 

@@ -8,21 +8,19 @@ from prefect_seedance.errors import SetupError
 
 
 def check_hard_links(folder: Path) -> None:
-    """Check a folder, or the closest existing one above it. A folder that cannot be written is not checked.
+    """Check a folder, or the closest existing one above it.
 
     Raises:
+        OSError: If it cannot be written.
         SetupError: If files in it cannot have hard links, as on exFAT, on some network shares and in mounted
             buckets.
     """
     folder = folder.expanduser().absolute()
     existing = next((each for each in (folder, *folder.parents) if each.is_dir()), None)
-    try:
-        with tempfile.TemporaryDirectory(prefix=".seedance-", dir=existing) as probe:
-            file = Path(probe) / "file"
-            file.touch()
-            _link(file, folder=folder)
-    except OSError:
-        return
+    with tempfile.TemporaryDirectory(prefix=".seedance-", dir=existing) as probe:
+        file = Path(probe) / "file"
+        file.touch()
+        _link(file, folder=folder)
 
 
 def _link(file: Path, *, folder: Path) -> None:

@@ -3,6 +3,7 @@
 import posixpath
 from typing import Final, NamedTuple, Self
 
+from prefect_seedance.doors import option
 from prefect_seedance.errors import StoryboardError
 
 BLOCK_PREFIX: Final = "block:"
@@ -64,6 +65,6 @@ class Location(NamedTuple):
         if climbs or not (may_leave or path.startswith(f"{self.key}/" if self.key else "")):
             raise StoryboardError(
                 f"{name!r} leads out of the storyboard's folder {self}; move the image there, "
-                "or give its whole key after a slash, with --allow-outside"
+                f"or give its whole key after a slash, with {option('allow_outside', value=True)}"
             )
         return self._replace(key=path)

@@ -57,13 +57,17 @@ class Store:
         return f"{type(self).__name__}({self.url!r})"
 
     @classmethod
-    def open(cls, url: str) -> Self:
+    def open(cls, url: str, *, create: bool = True) -> Self:
         """Open a store by the URL of a bucket or folder, as `Backend.open` does.
+
+        Args:
+            url: Of the store.
+            create: Whether a missing folder is created; otherwise it is empty, and stays missing.
 
         Raises:
             SetupError: If the URL is not supported, or the folder cannot be created.
         """
-        return cls(Backend.open(url))
+        return cls(Backend.open(url, create=create))
 
     async def probe(self) -> None:
         """Check that the store can be read and written, and creates objects atomically.
@@ -78,24 +82,28 @@ class Store:
             async with asyncio.timeout(_PROBE_SECONDS):
                 await self._probe(f"probes/{secrets.token_hex(8)}")
         except (TimeoutError, ArchiveError) as error:
-            reason = str(error) or f"no answer within {_PROBE_SECONDS:.0f} s"
-            remedy = (
-                "Check the bucket's name, its region, the endpoint and the credentials"
-                if self._backend.bucket
-                else "Check the folder's permissions and free space, or use one on another file system"
-            )
-            raise SetupError(
-                f"The archive {self.url} cannot be used: {reason}. Nothing was spent. {remedy}"
-            ) from None
+            raise self.unusable(str(error) or f"no answer within {_PROBE_SECONDS:.0f} s") from None
+
+    def unusable(self, reason: str) -> SetupError:
+        """Return the error of a store that cannot be used, with the remedy."""
+        remedy = (
+            "Check the bucket's name, its region, the endpoint and the credentials"
+            if self._backend.bucket
+            else "Check the folder's permissions and free space, or use one on another file system"
+        )
+        return SetupError(f"The archive {self.url} cannot be used: {reason}. Nothing was spent. {remedy}")
 
     async def check_folder(self) -> None:
-        """Check that a folder has hard links, without which it creates no records.
+        """Check that a folder can be written and has hard links, without which it creates no records.
 
         Raises:
-            SetupError: If it has none.
+            SetupError: If not.
         """
         if self._backend.folder:
-            await asyncio.to_thread(check_hard_links, self._backend.folder)
+            try:
+                await asyncio.to_thread(check_hard_links, self._backend.folder)
+            except OSError as error:
+                raise self.unusable(str(error.strerror)) from None
 
     async def _probe(self, key: str) -> None:
         first, second = (secrets.token_bytes(16) for _ in range(2))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, NoReturn, Self
 from urllib.parse import quote, urljoin
 
+from prefect_seedance.doors import option
 from prefect_seedance.errors import StoryboardError
 from prefect_seedance.storage.locations import Location
 from prefect_seedance.storage.names import composed, path_suggestion
@@ -30,7 +31,6 @@ _MAX_PART_CHARACTERS: Final = 5000
 """Far more than is shown of a part; the name of a field can have a million."""
 
 _UTF_16: Final = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_NO_STORYBOARD: Final = "name a YAML or JSON file with 'shots:', or a folder of images with --prompt"
 
 _PLAIN_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
@@ -229,16 +229,20 @@ def _resolve_inside(folder: Path | None, path: Path, *, allow_outside: bool) -> 
     if folder is None:
         raise StoryboardError(
             f"'{path}' is a local file, and this storyboard is not in a folder; "
-            "use an https URL, or an absolute path with --allow-outside"
+            f"use an https URL, or an absolute path with {option('allow_outside', value=True)}"
         )
     root = folder.resolve()
     resolved = composed(root / path).resolve()
     if not resolved.is_relative_to(root):
         raise StoryboardError(
             f"'{path}' leads out of the storyboard's folder {root}; "
-            "move the image there, or use its absolute path with --allow-outside"
+            f"move the image there, or use its absolute path with {option('allow_outside', value=True)}"
         )
     return resolved
+
+
+def _remedy() -> str:
+    return f"name a YAML or JSON file with 'shots:', or a folder of images with {option('prompt')}"
 
 
 def _position(name: str, line: int | None) -> str:
@@ -258,7 +262,7 @@ def _decode(data: bytes) -> str:
         )
     is_binary = b"\0" in data[:HEAD_BYTES] and not data.startswith(_UTF_16)
     if is_binary and (kind := kind_of(data)):
-        raise UnreadableError(SyntaxIssue(None, f"is {kind.name}, not a storyboard; {_NO_STORYBOARD}"))
+        raise UnreadableError(SyntaxIssue(None, f"is {kind.name}, not a storyboard; {_remedy()}"))
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

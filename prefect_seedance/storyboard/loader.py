@@ -14,6 +14,7 @@ from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.api.resource import fetch
 from prefect_seedance.api.urls import shown_url
 from prefect_seedance.api.wire import is_unicode
+from prefect_seedance.doors import option
 from prefect_seedance.errors import SetupError, StoryboardError
 from prefect_seedance.storage.locations import Location
 from prefect_seedance.storage.names import composed
@@ -77,7 +78,8 @@ async def load_storyboard(
     else:
         document = await _load_document(source, objects=objects, defaults=defaults)
     if defaults and not document.is_folder:
-        note = f"Not used, because it is for folders of images and this is a file: {', '.join(defaults)}"
+        unused = ", ".join(map(option, defaults))
+        note = f"Not used, because it is for folders of images and this is a file: {unused}"
         document = replace(document, note=note)
     parse = partial(parse_storyboard, document, model=model)
     return await _parse(parse, objects=objects, allow_outside=allow_outside)
@@ -165,7 +167,9 @@ def document_from_folder(folder: Folder, *, defaults: Mapping[str, object]) -> D
     if wrong := [name for name in (place.name, *images) if not is_unicode(name)]:
         raise StoryboardError(f"The name {wrong[0]!a} is not valid UTF-8; rename the file or folder")
     if not str(defaults.get("prompt", "")).strip():
-        raise StoryboardError(f"{place} needs a prompt; describe what happens between its images")
+        raise StoryboardError(
+            f"{place} needs a prompt; describe what happens between its images in {option('prompt')}"
+        )
     storyboard = {
         "title": place.name,
         "defaults": dict(defaults),

@@ -7,6 +7,7 @@ from typing import Final
 from prefect_seedance.api.models import facts_of
 from prefect_seedance.api.signatures import looks_signed
 from prefect_seedance.api.urls import shown_url
+from prefect_seedance.doors import option
 from prefect_seedance.storyboard.image import SourceImage
 from prefect_seedance.storyboard.plan import fingerprint
 from prefect_seedance.storyboard.schema import AUTO, ClipOverrides, ClipRequest
@@ -20,15 +21,18 @@ _ENLARGED: Final = 0.8
 _MAX_SHOWN: Final = 3
 
 
-def notes(clips: Sequence[ClipRequest], *, unused: Iterable[ClipOverrides], is_film: bool) -> Iterator[str]:
+def notes(
+    clips: Sequence[ClipRequest], *, unused: Iterable[ClipOverrides], is_film: bool, is_folder: bool = False
+) -> Iterator[str]:
     """Yield one sentence for each thing that has no effect, or another one than the author may expect.
 
     Args:
         clips: In order.
         unused: Settings of shots at which no clip begins.
         is_film: Whether the clips are joined.
+        is_folder: Whether they were made from a folder of images, which has no settings of its own.
     """
-    yield from _other_shapes(clips)
+    yield from _other_shapes(clips, is_folder=is_folder)
     yield from _small_images(clips)
     yield from _changing_urls(clips)
     ratios = dict.fromkeys(clip.settings.aspect_ratio for clip in clips)
@@ -46,7 +50,7 @@ def notes(clips: Sequence[ClipRequest], *, unused: Iterable[ClipOverrides], is_f
         yield f"Clips {listed} are the same, so one video is made for them; give one a 'take' for another"
 
 
-def _other_shapes(clips: Iterable[ClipRequest]) -> Iterator[str]:
+def _other_shapes(clips: Iterable[ClipRequest], *, is_folder: bool) -> Iterator[str]:
     """Report images that the API would have to cut or stretch."""
     found: defaultdict[tuple[str, tuple[str, ...]], dict[SourceImage, None]] = defaultdict(dict)
     for clip in clips:
@@ -56,8 +60,11 @@ def _other_shapes(clips: Iterable[ClipRequest]) -> Iterator[str]:
                 found[ratio, tuple(each for each in offered if each != AUTO)][image] = None
     for (ratio, offered), images in found.items():
         nearest = min(offered, key=next(iter(images)).deviation, default=ratio)
-        remedy = f"set 'aspect_ratio: {nearest}', or " if nearest != ratio else "set "
-        yield f"{_listed(images)} not {ratio} as the clip: {remedy}'fit: crop' or 'fit: pad'"
+        shape = option("aspect_ratio", nearest) if is_folder else f"'aspect_ratio: {nearest}'"
+        remedies = [f"set {shape}, or"] if nearest != ratio else []
+        fit = "write a storyboard with" if is_folder else "" if remedies else "set"
+        remedy = " ".join(filter(None, (*remedies, fit, "'fit: crop' or 'fit: pad'")))
+        yield f"{_listed(images)} not {ratio} as the clip: {remedy}"
 
 
 def _small_images(clips: Iterable[ClipRequest]) -> Iterator[str]:

@@ -123,7 +123,8 @@ def parse_storyboard(
     images = {name: image for name, image in inspected.items() if isinstance(image, SourceImage)}
     sounds = {name: file for name, file in media.items() if isinstance(file, SourceMedia)}
     clips = tuple(_requests(drafts, images, sounds, storyboard.defaults))
-    noted = notes(clips, unused=unused, is_film=isinstance(storyboard, Storyboard))
+    is_film = isinstance(storyboard, Storyboard)
+    noted = notes(clips, unused=unused, is_film=is_film, is_folder=document.is_folder)
     return ParsedStoryboard(
         storyboard=storyboard,
         title=as_line(storyboard.title or Path(document.name).stem),
@@ -150,8 +151,11 @@ def _inspect(files: NamedFiles, drafts: Sequence[Draft], *, model: str) -> tuple
     names = dict.fromkeys(name for draft in drafts for _, name in draft.sources)
     media = dict.fromkeys((medium, name) for draft in drafts for _, medium, name in draft.references.media)
     with ThreadPoolExecutor(_PARALLEL_INSPECTIONS, thread_name_prefix="seedance-inspect") as executor:
-        images = [executor.submit(files.image, name, model=strictest) for name in names]
-        others = [executor.submit(files.media, *key, limits=limits[key[0]]) for key in media]
+        # In the caller's context, in which messages name options as their reader does.
+        images = [executor.submit(copy_context().run, files.image, name, model=strictest) for name in names]
+        others = [
+            executor.submit(copy_context().run, files.media, *key, limits=limits[key[0]]) for key in media
+        ]
         return (
             {name: found.result() for name, found in zip(names, images, strict=True)},
             {key: found.result() for key, found in zip(media, others, strict=True)},

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.api.wire import is_unicode
+from prefect_seedance.doors import option
 from prefect_seedance.errors import SetupError
 from prefect_seedance.storyboard.schema import ClipRequest
 
@@ -75,7 +76,9 @@ def plan(requests: Iterable[ClipRequest], *, title: str, name: str = "", model: 
         SetupError: The name cannot be recorded.
     """
     if not is_unicode(title + name):
-        raise SetupError(f"The production's name {name or title!a} is not valid UTF-8; give another --name")
+        raise SetupError(
+            f"The production's name {name or title!a} is not valid UTF-8; give another {option('name')}"
+        )
     clips = (
         PlannedClip.from_request(request, number=number, model=model)
         for number, request in enumerate(requests, 1)

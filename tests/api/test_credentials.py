@@ -33,10 +33,10 @@ def test_base_url_has_a_default(monkeypatch: pytest.MonkeyPatch, base_url: str |
 
 
 def test_missing_key_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a key, the error names the environment variable."""
+    """Without a key, the error names the argument and the environment variable."""
     monkeypatch.delenv("SEEDANCE_API_KEY", raising=False)
 
-    with pytest.raises(SetupError, match="Set SEEDANCE_API_KEY"):
+    with pytest.raises(SetupError, match="Set api_key of Credentials or SEEDANCE_API_KEY"):
         Credentials.from_env()
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from prefect_seedance.cli.archives import open_archive, open_existing, open_if_exists
+from prefect_seedance.doors import ARCHIVE_VARIABLE
 from prefect_seedance.errors import SetupError
-from prefect_seedance.production.session import ARCHIVE_VARIABLE
 
 
 async def test_opens_folder_or_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from prefect_seedance.cli.errors import complain, option_name, warn
+from prefect_seedance.cli.errors import complain, warn
+from prefect_seedance.doors import option_name
 
 
 @pytest.mark.parametrize(
@@ -31,6 +32,25 @@ def test_complains_to_programs(capsys: pytest.CaptureFixture[str]) -> None:
         "error": {"kind": "SetupError", "message": "There is no archive"},
         "exit_code": 2,
     }
+
+
+def test_terminals_wrap_between_words(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A terminal shows whole words, and whole URLs to copy."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "40")
+    url = "https://studio.example/a/long/path/of/images/for/the/film"
+
+    complain("SetupError", f"The archive has no public address; use {url} for it", code=2, json=False)
+
+    lines = capsys.readouterr().err.splitlines()
+    assert url in [word for line in lines for word in line.split()]
+    assert (
+        " ".join(lines).split()
+        == f"prefect-seedance: The archive has no public address; use {url} for it".split()
+    )
+    assert all(len(line) <= 40 for line in lines if url not in line)
 
 
 def test_warning_is_marked(capsys: pytest.CaptureFixture[str]) -> None:

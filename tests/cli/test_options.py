@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from prefect_seedance.api.credentials import API_KEY_VARIABLE, BASE_URL_VARIABLE
 from prefect_seedance.cli import main
 from prefect_seedance.cli.options import Account
+from prefect_seedance.doors import API_KEY_VARIABLE, BASE_URL_VARIABLE
 from prefect_seedance.errors import SetupError
 from tests.processes import read_help
 

@@ -57,6 +57,21 @@ def test_json_is_manifest(words: tuple[object, ...], run_json: Run, sandbox: San
     assert sandbox.totals()["accepted"] == 2
 
 
+def test_cost_is_shown_and_kept(
+    words: tuple[object, ...], capsys: pytest.CaptureFixture[str], run_json: Run, archive: Path
+) -> None:
+    """A run prints its cost; later runs and reports without a price keep the price."""
+    assert main([*map(str, words), "--price-per-second", "0.05"]) == 0
+    out = capsys.readouterr().out
+    again = run_json(*words)
+    assert main(["report", str(archive)]) == 0
+    page = (archive / "productions/test-board/report.html").read_text(encoding="utf-8")
+
+    assert "2 made. This run submitted 8 s of video, at a cost of 0.40." in out
+    assert (again["price_per_second"], again["cost"]) == ("0.05", "0")
+    assert "Cost at 0.05 a second</dt><dd>0.40</dd>" in page
+
+
 def test_author_finds_clips_by_name(
     archive: Path, tmp_path: Path, sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
 ) -> None:

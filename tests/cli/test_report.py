@@ -56,4 +56,4 @@ def test_empty_archive_has_remedy(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(["report", str(tmp_path)]) == 2
 
     error = " ".join(capsys.readouterr().err.split())
-    assert "has 0 productions; make one with prefect-seedance produce" in error
+    assert "has 0 productions; produce one first" in error

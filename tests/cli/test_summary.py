@@ -41,7 +41,9 @@ def test_lists_files(clips: tuple[PlannedClip, ...]) -> None:
 
     assert f"1  dawn → noon  made    clips/{clips[0].fingerprint}/clip.mp4" in text
     assert "dawn → noon is silent" in text
-    assert "1 made, 1 reused. This run submitted 4 s of video." in text
+    assert (
+        "1 made, 1 reused. This run submitted 4 s of video. To see the cost, give --price-per-second." in text
+    )
     assert text.endswith("Manifest  /films/productions/test-board/manifest.json")
 
 

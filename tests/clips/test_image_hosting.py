@@ -49,7 +49,7 @@ async def test_url_needs_no_host(store: Store) -> None:
 
 async def test_folder_has_no_url(store: Store, image: SourceImage) -> None:
     """A local image cannot be hosted in a folder; the error lists all remedies."""
-    with pytest.raises(SetupError, match=r"dawn\.png.*s3://.*--images-url.*https URLs"):
+    with pytest.raises(SetupError, match=r"dawn\.png.*s3://.*images_url.*https URLs"):
         await ImageHost(store=store, objects=OBJECTS).check([REMOTE, image])
 
 
@@ -167,7 +167,7 @@ async def test_warns_of_short_credentials(
     warning = await host.check([REMOTE, image])
 
     assert warning.startswith("The credentials of s3://clips expire at") is warns
-    assert ("--images-lifetime" in warning) is warns
+    assert ("images_lifetime_seconds of Hosting" in warning) is warns
 
 
 @pytest.mark.parametrize("lifetime_seconds", [0, -1, 7 * 86_400 + 1])

@@ -124,17 +124,17 @@ def test_failure_forbids_until_permitted(
         (
             FailKind.content,
             ContentRejectedError,
-            "Change its prompt or image, or run again with --retry-rejected",
+            "Change its prompt or image, or run again with retry=RetryPolicy(retry_rejected=True)",
         ),
         (
             FailKind.input,
             GenerationFailedError,
-            "Correct its prompt or image, or run again with --retry-failed",
+            "Correct its prompt or image, or run again with retry=RetryPolicy(retry_failed=True)",
         ),
         (
             FailKind.transient,
             GenerationFailedError,
-            "Run again with --retry-failed to pay for another attempt",
+            "Run again with retry=RetryPolicy(retry_failed=True) to pay for another attempt",
         ),
     ],
 )
@@ -156,7 +156,8 @@ def test_unfetched_image_is_named() -> None:
     message = str(failure(failed.model_copy(update={"intent": intent})))
 
     assert (
-        "could not fetch https://a.example/1.png. Check the URL (for a local image, --images-url)" in message
+        "could not fetch https://a.example/1.png. Check the URL (for a local image, images_url of Hosting)"
+        in message
     )
 
 

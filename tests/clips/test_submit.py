@@ -284,7 +284,7 @@ async def test_rejected_content_needs_permission(ledger: Ledger) -> None:
         await submit(submitter(Api(refusal(403)), ledger))
     api = Api()
 
-    with pytest.raises(ContentRejectedError, match="retry-rejected"):
+    with pytest.raises(ContentRejectedError, match="retry_rejected=True"):
         await submit(submitter(api, ledger, policy=RetryPolicy(retry_failed=True)))
     assert not api.sent
     attempt = await submit(submitter(api, ledger, policy=RetryPolicy(retry_rejected=True)))

@@ -168,7 +168,7 @@ async def test_killed_submission_stays_unresolved(
     (fingerprint,) = [path.name for path in (archive / "clips").iterdir()]
 
     for call in (hasty.atrigger, hasty.run_of(fingerprint).afetch_result):
-        with pytest.raises(SubmissionUnresolvedError, match=f"resolve {archive} {fingerprint[:12]} --adopt"):
+        with pytest.raises(SubmissionUnresolvedError, match=f"resolve-submissions with archive={archive} ad"):
             await call()
 
     assert sandbox.totals()["submits_received"] == 1
@@ -259,7 +259,7 @@ async def test_invalid_setup_costs_nothing(job: SeedanceClip, sandbox: Sandbox, 
 
     with pytest.raises(SetupError, match="no Clip Archive block named 'nowhere'"):
         await changed(job, archive="block:nowhere").atrigger()
-    with pytest.raises(StoryboardError, match="absolute path with --allow-outside"):
+    with pytest.raises(StoryboardError, match="absolute path with allow_outside=true"):
         await changed(job, images=(image,)).atrigger()
     with pytest.raises(SetupError, match=r"dawn\.png is a local image"):
         await changed(job, images=(image,), allow_outside=True).atrigger()

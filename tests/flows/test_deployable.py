@@ -80,7 +80,7 @@ async def test_inline_images_outside(board: Path, archive: Path, sandbox: Sandbo
     )
 
     assert "shot 1, image: " in str(refused.message)
-    assert "--allow-outside" in str(refused.message)
+    assert "allow_outside=true" in str(refused.message)
     assert state.message == "Inline sea: 1 in flight; 4 s billed"
     assert name_of(state, api) == "produce Inline sea"
 
@@ -146,3 +146,21 @@ def test_form_describes_everything(flow: Flow[..., object]) -> None:
     assert all(description.endswith(".") for description in descriptions.values()), descriptions
     assert first["anyOf"][0] == {"title": "Path or URL", "type": "string"}
     assert "$ref" in first["anyOf"][1]
+
+
+async def test_messages_name_parameters(
+    caplog: pytest.LogCaptureFixture, board: Path, archive: Path, sandbox: Sandbox
+) -> None:
+    """Messages and logs of a shipped flow name its parameters; no option of the command appears."""
+    sandbox.faults({"kind": "generation", "fault": "fail", "code": "CONTENT_VIOLATION", "clip": "dawn"})
+    options = {"archive": str(archive)}
+    with caplog.at_level("INFO", logger="prefect"):
+        refused = await storyboard_to_transitions(str(board), return_state=True, **options)
+        options["images_url"] = sandbox.hosted
+        large = await storyboard_to_transitions(str(board), max_seconds=4, return_state=True, **options)
+        failed = await storyboard_to_transitions(str(board), return_state=True, **options)
+
+    assert "set images_url to the public URL" in str(refused.message)
+    assert "set max_seconds=8" in str(large.message)
+    assert "run again with retry_rejected=true" in str(failed.message)
+    assert " --" not in f"{caplog.text} {refused.message} {large.message} {failed.message}"

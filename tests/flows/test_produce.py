@@ -35,7 +35,6 @@ from prefect_seedance import (
 from prefect_seedance.errors import StoryboardError
 from prefect_seedance.flows import storyboard_to_transitions
 from prefect_seedance.orchestration.states import final_state
-from prefect_seedance.storyboard.loader import load_storyboard
 from tests.flows.conftest import Api, account, eventually
 from tests.processes import Sandbox, sandboxes, write_board
 
@@ -67,8 +66,7 @@ class Setup:
 
     async def clips(self) -> tuple[PlannedClip, ...]:
         """Return the clips of the storyboard."""
-        reading = await load_storyboard(self.board)
-        return plan(reading.clips, title=reading.title).clips
+        return (await plan(self.board)).clips
 
 
 @pytest.fixture(scope="module")

@@ -240,7 +240,7 @@ def test_adoption_keeps_to_the_recorded_host(
     adopted = run_cli("resolve", archive, _UNRESOLVED, "--adopt", "task_0123456789abcdef", env=production_env)
 
     assert adopted.returncode == 2
-    assert f"SEEDANCE_BASE_URL=http://127.0.0.1:{_PORT}" in adopted.stderr
+    assert f"set http://127.0.0.1:{_PORT} as SEEDANCE_BASE_URL" in adopted.stderr
     assert _contents(archive) == before
     assert sandbox.totals()["status_reads"] == 0
 

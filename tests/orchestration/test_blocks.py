@@ -23,10 +23,9 @@ from prefect_seedance import (
     SeedanceClip,
     SeedanceCredentials,
 )
-from prefect_seedance.api.credentials import API_KEY_VARIABLE, BASE_URL_VARIABLE
+from prefect_seedance.doors import API_KEY_VARIABLE, ARCHIVE_VARIABLE, BASE_URL_VARIABLE
 from prefect_seedance.errors import SetupError
 from prefect_seedance.orchestration.blocks import find_credentials, open_archive
-from prefect_seedance.production.session import ARCHIVE_VARIABLE
 from tests.processes import BIN, environment
 
 SECRET = "sd-secret-0123456789"

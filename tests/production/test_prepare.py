@@ -91,7 +91,7 @@ async def test_folder_takes_prompt(board: Path, settings: RunSettings) -> None:
 WRONG = [
     pytest.param({"archive": "block:films"}, SetupError, "a Prefect block", id="block"),
     pytest.param({"archive": "s4://films"}, SetupError, "s4", id="archive"),
-    pytest.param({"hosting": Hosting()}, SetupError, "--images-url", id="images without URL"),
+    pytest.param({"hosting": Hosting()}, SetupError, "images_url of Hosting", id="images without URL"),
     pytest.param(
         {"waiting": Waiting(callback_url="http://studio.example")}, SetupError, "callback", id="callback URL"
     ),
@@ -167,7 +167,7 @@ async def test_checks_images_url(board: Path, settings: RunSettings, sandbox: Sa
     """If nothing is served at the public URL of the images, that is an error before anything is submitted."""
     settings = replace(settings, hosting=Hosting(images_url=f"{sandbox.hosted}/elsewhere"))
 
-    with pytest.raises(SetupError, match=r"elsewhere/\w+\.png answers 404.*nothing was spent.*--images-url"):
+    with pytest.raises(SetupError, match=r"elsewhere/\w+\.png answers 404.*spent.*images_url of Hosting"):
         await prepare(board, settings)
 
 
@@ -182,7 +182,7 @@ async def test_unreachable_images_url_warns(board: Path, settings: RunSettings) 
     prepared = await prepare(board, replace(settings, hosting=Hosting(images_url="http://images.invalid")))
 
     assert "cannot be fetched from here (" in prepared.warning
-    assert "check --images-url" in prepared.warning
+    assert "check images_url of Hosting" in prepared.warning
 
 
 async def test_stopped_image_server_is_an_error(board: Path, settings: RunSettings) -> None:
@@ -243,7 +243,9 @@ async def test_wrong_key_is_found_for_free(settings: RunSettings) -> None:
     """A key that the API refuses is an error before anything is submitted."""
     wrong = settings.credentials.model_copy(update={"api_key": SecretStr("wrong")})
 
-    with pytest.raises(SetupError, match=r"401.*\(SEEDANCE_API_KEY, or .*\)\. Nothing was spent$"):
+    with pytest.raises(
+        SetupError, match=r"401.*\(api_key of Credentials or SEEDANCE_API_KEY\)\. Nothing was"
+    ):
         await prepare_sounds(replace(settings, credentials=wrong))
 
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from prefect_seedance.api.credentials import Credentials
+from prefect_seedance.doors import ARCHIVE_VARIABLE
 from prefect_seedance.errors import SetupError
 from prefect_seedance.options import Hosting, Output
 from prefect_seedance.orchestration import produce as with_prefect
 from prefect_seedance.production import produce as plain
 from prefect_seedance.production.progress import Progress
-from prefect_seedance.production.session import ARCHIVE_VARIABLE
 from tests.processes import Sandbox
 from tests.production.conftest import PLAIN, QUICK, SOUNDS
 

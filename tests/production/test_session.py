@@ -7,9 +7,10 @@ import pytest
 from pydantic import SecretStr
 
 from prefect_seedance.api.account import Account
+from prefect_seedance.doors import ARCHIVE_VARIABLE
 from prefect_seedance.errors import ArchiveError, InsufficientFundsError, SetupError
 from prefect_seedance.options import Hosting
-from prefect_seedance.production.session import ARCHIVE_VARIABLE, Session, archive_from_env, open_archive
+from prefect_seedance.production.session import Session, archive_from_env, open_archive
 from prefect_seedance.production.settings import RunSettings
 from tests.processes import Sandbox
 

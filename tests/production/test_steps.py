@@ -16,6 +16,7 @@ from prefect_seedance.production.steps import join_production, report_production
 from prefect_seedance.report.manifest import Entry, Manifest, read_manifest
 from prefect_seedance.storage.store import Store
 from tests import films
+from tests.former import bought_before, signed_plan
 from tests.processes import Sandbox
 from tests.production.conftest import QUICK, opened, prepare_sounds
 from tests.records import manifest_of
@@ -56,6 +57,22 @@ async def test_repeated_steps_cost_nothing(settings: RunSettings, sandbox: Sandb
     assert sandbox.totals()["submits_received"] == 1
 
 
+async def test_former_purchase_is_continued(settings: RunSettings, sandbox: Sandbox, archive: Path) -> None:
+    """A clip of any plan that was bought at a URL signed earlier is not bought again."""
+    former = await bought_before(Store.open(str(archive)), "aaaa")
+    (clip,) = signed_plan("bbbb").clips
+    prepared = await prepare_sounds(settings)
+
+    async with opened(prepared) as (session, steps):
+        (attempt,) = await session.ledger.attempts(former.fingerprint)
+        await session.ledger.accept(attempt, "task_1")
+        continued = await steps.submit(clip, deadline_seconds=10)
+
+    assert clip.fingerprint != former.fingerprint
+    assert (continued.intent.fingerprint, continued.generation_id) == (former.fingerprint, "task_1")
+    assert sandbox.totals()["submits_received"] == 0
+
+
 async def test_failed_clip_needs_permission(settings: RunSettings, sandbox: Sandbox) -> None:
     """A failed clip is submitted again only by a run that may pay again."""
     sandbox.faults({"kind": "generation", "fault": "fail", "code": "PROCESSING_TIMEOUT", "times": 1})
@@ -67,7 +84,7 @@ async def test_failed_clip_needs_permission(settings: RunSettings, sandbox: Sand
 
     async with opened(prepared) as (_, steps):
         failed = await steps.wait(await steps.submit(clip, deadline_seconds=10), deadline_seconds=30)
-        with pytest.raises(GenerationFailedError, match="--retry-failed"):
+        with pytest.raises(GenerationFailedError, match="retry_failed"):
             await steps.submit(clip, deadline_seconds=10)
     async with opened(generous) as (_, steps):
         again = await steps.submit(clip, deadline_seconds=10)

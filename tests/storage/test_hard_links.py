@@ -44,12 +44,13 @@ async def test_probe_names_missing_links(tmp_path: Path) -> None:
         await Store.open(str(tmp_path / "archive")).probe()
 
 
-def test_skips_unwritable_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder that can only be read is not checked, because planning only reads."""
+async def test_unwritable_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that can only be read is refused with the reason, although no link was tried."""
 
     def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
 
     monkeypatch.setattr(os, "mkdir", refuse)
 
-    check_hard_links(tmp_path)
+    with pytest.raises(SetupError, match=r"cannot be used: Read-only file system\. Nothing was spent"):
+        await Store.open(str(tmp_path)).check_folder()

@@ -3,8 +3,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from prefect_seedance.doors import Door, entered
 from prefect_seedance.errors import StoryboardError
 from prefect_seedance.storyboard.document import Document
+from prefect_seedance.storyboard.loader import load_storyboard
 from prefect_seedance.storyboard.parser import ParsedStoryboard, parse_storyboard
 
 
@@ -45,6 +47,22 @@ def _parsed(folder: Path, *images: str, **settings: object) -> ParsedStoryboard:
 def test_shapes_are_compared(folder: Path, images: list[str], settings: dict[str, object], note: str) -> None:
     """The author reads which images the API would cut, stretch or enlarge, and what to write."""
     assert _parsed(folder, *images, **settings).note[: len(note) or None] == note
+
+
+async def test_folder_is_set_by_options(folder: Path) -> None:
+    """A folder of images has no settings of its own, so the remedy names the option that sets them."""
+    (folder / "small.png").unlink()
+    for name in ("wider", "square", "tall"):
+        (folder / f"{name}.png").unlink()
+    Image.new("RGB", (1280, 720)).save(folder / "other.png")
+
+    with entered(Door.command):
+        note = (await load_storyboard(folder, prompt="waves")).note
+
+    assert note.endswith(
+        "are not 1:1 as the clip: set --aspect-ratio 16:9, "
+        "or write a storyboard with 'fit: crop' or 'fit: pad'"
+    )
 
 
 def test_mixed_shapes_are_noted(folder: Path) -> None:

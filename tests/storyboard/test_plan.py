@@ -203,5 +203,5 @@ def test_key_name_keeps_titles_apart(one: str, other: str) -> None:
 def test_refuses_names_without_encoding(name: str) -> None:
     """A production's name that is not UTF-8 is refused with its remedy, before anything is recorded."""
     for given in ({"title": name}, {"title": "", "name": name}, {"title": "Sounds", "name": name}):
-        with pytest.raises(SetupError, match=r"is not valid UTF-8; give another --name"):
+        with pytest.raises(SetupError, match=r"is not valid UTF-8; give another name"):
             plan([], **given)

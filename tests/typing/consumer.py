@@ -93,10 +93,10 @@ def separate() -> ClipList:
 async def planned(path: Path) -> list[str]:
     """Plan a storyboard, and return the fingerprints of its clips."""
     try:
-        board = await load_storyboard(str(path))
+        board = await plan(await load_storyboard(str(path)))
     except SeedanceError as error:
         raise SystemExit(str(error)) from error
-    return [clip.fingerprint for clip in plan(board.clips, title=board.title).clips]
+    return [clip.fingerprint for clip in board.clips]
 
 
 STYLE = JoinStyle(crossfade_seconds=0.5)
