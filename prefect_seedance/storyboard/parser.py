@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -154,7 +155,8 @@ def _inspect(files: NamedFiles, drafts: Sequence[Draft], *, model: str) -> tuple
         # In the caller's context, in which messages name options as their reader does.
         images = [executor.submit(copy_context().run, files.image, name, model=strictest) for name in names]
         others = [
-            executor.submit(copy_context().run, files.media, *key, limits=limits[key[0]]) for key in media
+            executor.submit(copy_context().run, files.media, medium, name, limits=limits[medium])
+            for medium, name in media
         ]
         return (
             {name: found.result() for name, found in zip(names, images, strict=True)},
