@@ -23,6 +23,7 @@ _UNITS = (
     "tests/api/test_account.py",
     "tests/api/test_client.py",
     "tests/api/test_permit.py",
+    "tests/api/test_slots.py",
     "tests/clips",
     "tests/production/test_entries.py",
     "tests/production/test_rescue.py",
@@ -130,9 +131,9 @@ RULES = (
     ),
     Rule(
         "generations in flight stay within the account's limit",
-        "api/account",
-        "            if len(self._taken) >= limit:\n                return False\n",
-        "",
+        "api/slots",
+        "if len(self._taken) >= min(limit, self.share.limit(now) if self.share else limit):",
+        "if False:",
     ),
     Rule(
         "generations of earlier runs take slots before anything is bought",
