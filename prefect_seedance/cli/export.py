@@ -24,7 +24,7 @@ from prefect_seedance.storage.store import Store
 app = App(
     name="export",
     default_parameter=PLAIN,
-    help_epilogue="A second run copies only what is new, replaces clips that were made again, and removes "
+    help_epilogue="A second run copies only new clips, replaces clips that were made again, and removes "
     "those that are no longer in the production. It touches no file that it did not write. In an archive on "
     "your disk, the clips have these names already, in productions/NAME/clips.",
 )

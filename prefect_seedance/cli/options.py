@@ -105,7 +105,7 @@ class Account:
         return found.model_copy(update={"allow_hosts": (*found.allow_hosts, *self.allow_host)})
 
     async def find_or_keyless(self) -> tuple[Credentials, str]:
-        """Return the credentials; without a key, those of nobody, and why a run would refuse them.
+        """Return the credentials; without a key, with an empty key, and why a run would refuse them.
 
         Raises:
             SetupError: If the block cannot be loaded, or the base URL is invalid.

@@ -123,7 +123,7 @@ def expiry(outcome: Outcome | None, *, archive: str) -> str:
         return again
     if _is_past(expires_at):
         return f"its link expired at {_minute(expires_at)}; {again}, which may still succeed"
-    return f"its link expires at {_minute(expires_at)}; {again} before then"
+    return f"its link expires at {_minute(expires_at)}; before then, {again}"
 
 
 def is_lost(outcome: Outcome | None, error: BaseException) -> bool:

@@ -41,7 +41,7 @@ _KEY_SECONDS: Final = 10.0
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """What is known about a production before a run.
+    """The state of a production before a run.
 
     Attributes:
         known: What the archive knows of the clips, by fingerprint.

@@ -95,7 +95,7 @@ def test_author_finds_clips_by_name(
     assert found == [["01 bell.mp4", "02 sea.mp4"], ["01 sea.mp4", "02 gong.mp4"]]
     assert "  no longer in board, 4 s, 480p, take 1, “a bell rings”\n" in ledger
     assert "  productions/board/clips/01 sea.mp4\n" in ledger
-    assert sorted(path.name for path in (tmp_path / "to").iterdir()) == [*found[1], "board.mp4"]
+    assert sorted(path.name for path in (tmp_path / "to").glob("[!.]*")) == [*found[1], "board.mp4"]
     assert len(list(archive.glob("productions/board/film-*.mp4"))) == 1
     assert len(list(archive.glob("clips/*/clip-*.mp4"))) == sandbox.totals()["accepted"] == 3
 

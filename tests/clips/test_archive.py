@@ -299,7 +299,7 @@ async def test_concurrent_runs_agree(video: bytes, store: Store) -> None:
 
 async def test_deadline_leaves_nothing(store: Store) -> None:
     """At the deadline nothing is partly stored, and the message says how to continue."""
-    with pytest.raises(DeadlineError, match="run again or run prefect-seedance rescue"):
+    with pytest.raises(DeadlineError, match="run again, or run: prefect-seedance rescue"):
         await archived(Web(old=[500], fresh=[500]), store, seconds=3)
 
     assert await store.keys("clips/") == ()
@@ -444,7 +444,7 @@ async def test_all_links_failing_says_until_when(
     assert type(caught.value) is kind
     assert "3 sources tried" in str(caught.value)
     assert str(caught.value).endswith(
-        f"its link expires at {until}; run again or run prefect-seedance rescue {store.url} before then"
+        f"its link expires at {until}; before then, run again, or run: prefect-seedance rescue {store.url}"
     )
 
 

@@ -96,7 +96,7 @@ async def test_unarchived_clip_says_until_when(error: Exception, books: Bookkeep
     assert entry.status is ClipStatus.not_archived
     assert entry.reason == (
         f"{error}; its link expires at 2099-12-12 10:00 UTC; "
-        f"run again or run prefect-seedance rescue '{store.url}' before then"
+        f"before then, run again, or run: prefect-seedance rescue '{store.url}'"
     )
 
 

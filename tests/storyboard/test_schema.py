@@ -128,7 +128,7 @@ def test_input_needs_a_url_per_image() -> None:
     """A missing end image would buy another clip than the planned one."""
     request = ClipRequest(name="x", prompt="waves", images=(_DAWN, _NOON), settings=ClipSettings())
 
-    with pytest.raises(ValueError, match="needs 2 image URLs, got 1"):
+    with pytest.raises(ValueError, match="needs the URLs of 2 files, got 1"):
         request.input(["https://hosted.example/0"])
 
 
