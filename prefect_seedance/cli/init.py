@@ -54,7 +54,8 @@ def init(
     except OSError as error:
         raise SetupError(f"{file} cannot be written ({error.strerror}); give another file") from None
     has_local = any("://" not in source for source in sources)
-    show(*_next_steps(file, archive, serves="://" not in archive and has_local))
+    serves = "://" not in archive and has_local
+    show(*_next_steps(file, archive, is_film=bool(sources), serves=serves))
     return 0
 
 
@@ -106,9 +107,15 @@ def _storyboard(sources: Sequence[str], *, title: str, prompt: str) -> Mapping[s
     return {"title": title, "defaults": {**_DEFAULTS, **fit}, "shots": [*shots, {"image": sources[-1]}]}
 
 
-def _next_steps(file: str, archive: str, *, serves: bool) -> Iterator[Text]:
+def _next_steps(file: str, archive: str, *, is_film: bool, serves: bool) -> Iterator[Text]:
     board, place = shlex.quote(file), shlex.quote(archive)
-    yield Text(f"{file} is written. Check for free what it would make, then make it:")
+    yield Text(f"{file} is written.")
+    if is_film:
+        yield Text(
+            "Its images are in order of name; move the shots to change that. Each prompt says how its image "
+            "becomes the next one: give each shot its own."
+        )
+    yield Text("Check for free what it would make, then make it:")
     yield command(f"{program()} plan {board} --archive {place}")
     if serves:
         yield Text("In another terminal, serve your images. The API needs a public URL, from a tunnel:")

@@ -33,9 +33,9 @@ app = App(
     default_parameter=PLAIN,
     help_epilogue="Run the command as often as you like: it reuses archived clips, waits for generations in "
     "flight, and pays only for missing clips.\n\n"
-    "Exit codes: 0 everything is archived; 3 a submission is unresolved; 1 a paid clip is not archived; "
-    "4 generations are in flight; 1 a clip failed; 2 the set-up is wrong and nothing was spent. "
-    "If several apply, the command returns the first in this list.\n\n"
+    "Exit codes: 0 everything is archived; 1 a clip failed, or is paid and not archived; 2 the set-up is "
+    "wrong and nothing was spent; 3 a submission is unresolved; 4 generations are in flight. If several "
+    "apply, the first of these counts: unresolved, not archived, in flight, failed.\n\n"
     "A duration is a number of seconds, or a number with a unit: 90, 90s, 90m, 2h.",
 )
 

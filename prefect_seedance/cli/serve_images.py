@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from prefect_seedance.cli.archives import open_archive
+from prefect_seedance.cli.archives import open_to_plan
 from prefect_seedance.cli.options import PLAIN, Archive
 from prefect_seedance.cli.printing import command, show
 from prefect_seedance.errors import SetupError
@@ -35,7 +35,8 @@ def serve_images(
     folder = asyncio.run(_folder(archive))
 
     def listening(address: str) -> None:
-        show(f"Serving the images of {folder} on {address}")
+        empty = "" if (folder / "images").is_dir() else ", which has none until a run has put them there"
+        show(f"Serving the images of {folder}{empty}, on {address}")
         show("Pass this option to runs, with the public URL of your tunnel in place of this machine's:")
         show(command(f"--images-url {address}{IMAGES_PATH}"))
 
@@ -52,7 +53,7 @@ async def _folder(archive: str) -> Path:
     Raises:
         SetupError: If the archive is a bucket.
     """
-    store = await open_archive(archive)
+    store = await open_to_plan(archive)
     if store.folder is None:
         raise SetupError(
             f"The archive {store.name} is a bucket, which gives the API signed URLs; no server is needed"

@@ -78,9 +78,9 @@ class ImageHost:
             noun = "image" if isinstance(local, SourceImage) else "file"
             raise SetupError(
                 f"{Path(local.source).name} is a local {noun}, and the API cannot fetch it from the archive "
-                f"{self.store.url}, which has no public URL. Archive to a bucket (s3://, gs://, az://), "
-                f"set {option('images_url')} to the public URL of the archive's images folder, "
-                f"or give the {noun}s as https URLs"
+                f"{self.store.url}, which has no public URL. Serve its images with `prefect-seedance "
+                f"serve-images` and set {option('images_url')} to their public URL, archive to a bucket "
+                f"(s3://, gs://, az://), or give the {noun}s as https URLs"
             )
         return self._warning() if local and not self.images_url else ""
 

@@ -49,7 +49,7 @@ async def test_url_needs_no_host(store: Store) -> None:
 
 async def test_folder_has_no_url(store: Store, image: SourceImage) -> None:
     """A local image cannot be hosted in a folder; the error lists all remedies."""
-    with pytest.raises(SetupError, match=r"dawn\.png.*s3://.*images_url.*https URLs"):
+    with pytest.raises(SetupError, match=r"dawn\.png.*serve-images.*images_url.*s3://.*https URLs"):
         await ImageHost(store=store, objects=OBJECTS).check([REMOTE, image])
 
 
