@@ -39,7 +39,7 @@ _RECORDER = "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER"
 _BATCHES = {
     f"{_RECORDER}_READ_BATCH_SIZE": "50",
     f"{_RECORDER}_BATCH_SIZE": "50",
-    f"{_RECORDER}_FLUSH_INTERVAL": "0.5",
+    f"{_RECORDER}_FLUSH_INTERVAL": "1",  # it rounds down, and zero is a busy loop
 }
 """By default Prefect's server stores each change of a task run on its own, for a third of its CPU time."""
 
