@@ -178,7 +178,7 @@ SUBMIT = [
     Row(
         submit("answer", status=403),
         replace(FAILED, cause="ContentRejectedError", posts=1),
-        replace(FAILED, cause="ContentRejectedError", says=("--retry-rejected",)),
+        replace(FAILED, cause="ContentRejectedError", says=("retry_rejected=True",)),
     ),
     made(submit("answer", status=429, times=1), posts=2),
     made(submit("answer", status=429, times=1, retry_after=1), posts=2),
@@ -207,9 +207,9 @@ STATUS = [
     made(status("hidden-code", code=500, times=2)),
     made(status("hidden-code", code=429, times=1)),
     reopened(
-        status("no-urls"), "GenerationFailedError", "NO_RESULT", "without a usable URL", "--retry-failed"
+        status("no-urls"), "GenerationFailedError", "NO_RESULT", "without a usable URL", "retry_failed=True"
     ),
-    reopened(status("broken-result"), "GenerationFailedError", "NO_RESULT", "--retry-failed"),
+    reopened(status("broken-result"), "GenerationFailedError", "NO_RESULT", "retry_failed=True"),
     paused(status("answer", status=404), "NotFoundError"),
     paused(status("answer", status=400), "InvalidRequestError"),
     paused(status("answer", status=401), "AuthenticationError"),
