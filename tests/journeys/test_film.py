@@ -96,4 +96,4 @@ def test_film_needs_a_production(run_cli: Command, archive: Path) -> None:
     run = run_cli("film", archive)
 
     assert run.returncode == 2
-    assert "0 productions; make one with prefect-seedance produce" in run.stderr
+    assert "0 productions; produce one first" in run.stderr

@@ -229,7 +229,7 @@ def test_folder_needs_hard_links(
 
     codes = [main(["plan", str(board), "--archive", str(tmp_path / "archive")]), produce()]
 
-    said = capsys.readouterr().err
+    said = "".join(capsys.readouterr())
     assert codes == [2, 2]
     assert said.count("is on a file system without hard links (Operation not permitted)") == 2
     assert not api.posts
