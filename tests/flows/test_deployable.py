@@ -160,7 +160,7 @@ async def test_messages_name_parameters(
         large = await storyboard_to_transitions(str(board), max_seconds=4, return_state=True, **options)
         failed = await storyboard_to_transitions(str(board), return_state=True, **options)
 
-    assert "set images_url to the public URL" in str(refused.message)
+    assert "set images_url to their public URL" in str(refused.message)
     assert "set max_seconds=8" in str(large.message)
     assert "run again with retry_rejected=true" in str(failed.message)
     assert " --" not in f"{caplog.text} {refused.message} {large.message} {failed.message}"

@@ -11,7 +11,7 @@ from prefect_seedance import Hosting, Manifest, Waiting, produce
 from prefect_seedance.errors import SetupError
 from prefect_seedance.film.scenes import Film
 from tests import films
-from tests.flows.conftest import Api
+from tests.flows.conftest import Api, completed, eventually
 from tests.processes import Sandbox
 
 
@@ -45,7 +45,8 @@ async def test_production_is_joined_again(
     report = (archive / "productions/test-board/report.html").read_text(encoding="utf-8")
     assert film.sha256 in report
     assert first.sha256 not in report
-    task_runs = api.task_runs(state.state_details.flow_run_id)
+    run_id = state.state_details.flow_run_id
+    task_runs = eventually(lambda: completed(api, str(run_id), count=2))
     assert sorted(run["name"] for run in task_runs) == ["join Test board", "report on Test board"]
 
 
@@ -53,5 +54,5 @@ async def test_unknown_production_is_refused(archive: Path, api: Api) -> None:
     """An unknown production raises an error that names the next step."""
     del api
 
-    with pytest.raises(SetupError, match="make one with prefect-seedance produce"):
+    with pytest.raises(SetupError, match="produce one first"):
         await join_production(archive=str(archive), name="nix")
