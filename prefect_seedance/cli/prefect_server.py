@@ -48,12 +48,17 @@ def temporary_server() -> Iterator[None]:
     words = ("--factory", f"{__name__}:create", "--host", "127.0.0.1", "--port", port)
     with (
         tempfile.TemporaryFile() as log,
-        child_process("uvicorn", *words, "--lifespan", "on", out=log) as server,
+        child_process("uvicorn", *words, "--lifespan", "on", out=log, env=_heard()) as server,
     ):
         _await_health(f"{url}/api/health", server, log)
         os.environ["PREFECT_API_URL"] = f"{url}/api"
         refresh_global_settings_context()
         yield
+
+
+def _heard() -> dict[str, str]:
+    """Return the environment without the settings that silence Prefect in this process."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_LOGGING_")}
 
 
 def _await_health(url: str, server: subprocess.Popen[bytes], log: IO[bytes]) -> None:

@@ -42,6 +42,7 @@ def test_server_answers() -> None:
 def test_failed_start_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """If the server cannot start, the error has its last words and a remedy."""
     monkeypatch.setenv("PREFECT_API_DATABASE_CONNECTION_URL", "sqlite+aiosqlite:////proc/none/prefect.db")
+    monkeypatch.setenv("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")  # as produce sets it
 
     last_words = r"ended with exit code \d+ \(.*startup failed.*\)\. Start one with `prefect server start`"
     with pytest.raises(SetupError, match=last_words), temporary_server():
