@@ -49,9 +49,10 @@ async def produce(
     it reuses archived clips, waits for generations in flight, and pays only for missing clips. A clip that
     fails does not stop the others.
 
-    In a flow run each step is a task run. In a sync flow call ``asyncio.run(produce(...))``. Outside of a
-    flow run no Prefect server is needed. SIGTERM, and the ``timeout_seconds`` of a flow, cancel it in an
-    orderly way: responses in transit are recorded, and the manifest is stored.
+    In a flow run each clip is a task run, followed by those of film and report. In a sync flow call
+    ``asyncio.run(produce(...))``. Outside of a flow run no Prefect server is needed. SIGTERM, and the
+    ``timeout_seconds`` of a flow, cancel it in an orderly way: responses in transit are recorded, and the
+    manifest is stored.
 
     Args:
         storyboard: A file's path or URL, a folder of images, a `Storyboard` or `ClipList`, a dict of the same

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from types import MappingProxyType
-from typing import BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 import obstore
 import obstore.exceptions
@@ -17,6 +17,9 @@ from prefect_seedance.storage.backends import Backend, translated_errors
 from prefect_seedance.storage.durability import Flusher, remove_abandoned
 from prefect_seedance.storage.file_names import link_files
 from prefect_seedance.storage.hard_links import check_hard_links
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
 
 _PART_BYTES = 8 * 1024 * 1024
 """Most clips fit into one part, which is one request, so that a killed process leaves nothing in a bucket.
@@ -114,24 +117,15 @@ class Store:
             ):
                 await obstore.put_async(self._backend.reader, key, content, mode="create")
                 await self._sync(key)
-        abandoned = await self._abandoned_probes(key)
+        written = {meta["path"]: meta["last_modified"] for meta in await self._list("probes/")}
+        latest = written[key] - _ABANDONED_PROBE if key in written else None  # by the store's clock
         if await self.read(key) != first:
             raise ArchiveError("it does not create objects atomically, so two runs could pay for one clip")
         with suppress(obstore.exceptions.BaseError, OSError):
             await self._delete(key)
-            for each in abandoned:  # without permission to delete, the line above has raised
-                await self._delete(each)
-
-    async def _abandoned_probes(self, own: str) -> Sequence[str]:
-        """Return the probes that killed processes left, by the store's clock."""
-        with translated_errors(f"list {self.link('probes/')}"):
-            written = {
-                meta["path"]: meta["last_modified"]
-                async for page in obstore.list(self._backend.reader, "probes/")
-                for meta in page
-            }
-        now = written.get(own)
-        return [key for key, then in written.items() if now and now - then > _ABANDONED_PROBE]
+            for other, then in written.items():  # without permission, the line above has raised
+                if latest and then < latest:
+                    await self._delete(other)
 
     async def create(self, key: str, content: bytes) -> bool:
         """Write an object atomically unless it exists, and return whether this call wrote it.
@@ -249,16 +243,11 @@ class Store:
 
     async def keys(self, prefix: str) -> tuple[str, ...]:
         """Return all keys below a prefix that ends with a slash, sorted."""
+        return tuple(sorted(meta["path"] for meta in await self._list(prefix)))
+
+    async def _list(self, prefix: str) -> "Sequence[ObjectMeta]":
         with translated_errors(f"list {self.link(prefix)}"):
-            return tuple(
-                sorted(
-                    [
-                        meta["path"]
-                        async for page in obstore.list(self._backend.reader, prefix)
-                        for meta in page
-                    ]
-                )
-            )
+            return [meta async for page in obstore.list(self._backend.reader, prefix) for meta in page]
 
     async def names(self, folder: str) -> tuple[str, ...]:
         """Return the names of the objects directly in a folder, sorted; none if there is no such folder."""

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from prefect_seedance.api.wire import ClipSettings
 from prefect_seedance.clips.history import ClipHistory, ClipStatus, clip_histories
 from prefect_seedance.clips.ledger import CONCURRENT_READS, Ledger
 from prefect_seedance.clips.records import Outcome, Result
@@ -20,6 +19,7 @@ from tests.records import (
     REJECTED,
     SUCCEEDED,
     intent_of,
+    planned_clip,
     record_archived,
     record_in_flight,
     record_outcome,
@@ -34,17 +34,6 @@ Record = Callable[[Store, PlannedClip], Awaitable[Any]]
 @pytest.fixture
 def store(request: pytest.FixtureRequest) -> Store:
     return Store.open(f"memory://{request.node.nodeid}")
-
-
-def clip(number: int = 1) -> PlannedClip:
-    return PlannedClip(
-        name=f"clip {number}",
-        prompt="waves",
-        images=(),
-        settings=ClipSettings(),
-        number=number,
-        fingerprint=f"{number:032}",
-    )
 
 
 def ended(outcome: Outcome) -> Record:
@@ -73,17 +62,17 @@ async def nothing(store: Store, clip: PlannedClip) -> None:
 )
 async def test_records_decide_status(record: Record, status: ClipStatus, store: Store) -> None:
     """The last attempt and the archived video decide a clip's status."""
-    await record(store, clip())
+    await record(store, planned_clip())
 
-    histories = await clip_histories(store, [clip().fingerprint])
+    histories = await clip_histories(store, [planned_clip().fingerprint])
 
-    assert histories[clip().fingerprint].status is status
+    assert histories[planned_clip().fingerprint].status is status
 
 
 @pytest.mark.parametrize("result", Result)
 async def test_every_result_has_status(result: Result, store: Store) -> None:
     """No way in which an attempt may end is without a status."""
-    attempt = await record_in_flight(store, clip())
+    attempt = await record_in_flight(store, planned_clip())
     outcome = SUCCEEDED.model_copy(update={"result": result})
 
     history = ClipHistory(attempts=(attempt.model_copy(update={"outcome": outcome}),))
@@ -93,10 +82,10 @@ async def test_every_result_has_status(result: Result, store: Store) -> None:
 
 async def test_archived_video_overrules_attempts(store: Store) -> None:
     """A clip with a video is archived, even if a later attempt failed."""
-    await record_outcome(store, clip(), FAILED)
-    archived = await record_archived(store, clip())
+    await record_outcome(store, planned_clip(), FAILED)
+    archived = await record_archived(store, planned_clip())
 
-    history = (await clip_histories(store, [clip().fingerprint]))[clip().fingerprint]
+    history = (await clip_histories(store, [planned_clip().fingerprint]))[planned_clip().fingerprint]
 
     assert (history.status, history.clip) == (ClipStatus.archived, archived)
     assert history.decisive
@@ -105,10 +94,10 @@ async def test_archived_video_overrules_attempts(store: Store) -> None:
 
 async def test_open_attempt_decides(store: Store) -> None:
     """After a failure, a later attempt without an answer decides."""
-    first = await record_outcome(store, clip(), FAILED)
-    second = await Ledger(store).claim(intent_of(clip()).model_copy(update={"number": 2}))
+    first = await record_outcome(store, planned_clip(), FAILED)
+    second = await Ledger(store).claim(intent_of(planned_clip()).model_copy(update={"number": 2}))
 
-    history = (await clip_histories(store, [clip().fingerprint]))[clip().fingerprint]
+    history = (await clip_histories(store, [planned_clip().fingerprint]))[planned_clip().fingerprint]
 
     assert history.attempts == (first, second)
     assert history.decisive == second
@@ -117,7 +106,7 @@ async def test_open_attempt_decides(store: Store) -> None:
 
 async def test_reads_many_clips(store: Store) -> None:
     """More clips than are read at once have their own histories, by fingerprint."""
-    clips = [clip(number) for number in range(1, 2 * CONCURRENT_READS)]
+    clips = [planned_clip(number) for number in range(1, 2 * CONCURRENT_READS)]
     await asyncio.gather(*[record_in_flight(store, each) for each in clips])
 
     histories = await clip_histories(store, [each.fingerprint for each in clips])
@@ -132,7 +121,7 @@ async def test_reads_many_clips(store: Store) -> None:
 @pytest.mark.parametrize("record", ["attempt-001/intent.json", "attempt-002/outcome.json", "clip.json"])
 async def test_damaged_record_hides_nothing(store: Store, record: str) -> None:
     """A clip with a damaged record is unreadable, with the attempts that can be read; others are as ever."""
-    damaged, other = clip(1), clip(2)
+    damaged, other = planned_clip(1), planned_clip(2)
     for each in (damaged, other):
         await record_outcome(store, each, FAILED)
         await Ledger(store).claim(intent_of(each).model_copy(update={"number": 2}))
@@ -150,10 +139,10 @@ async def test_damaged_record_hides_nothing(store: Store, record: str) -> None:
 
 async def test_archived_clip_needs_no_attempts(store: Store) -> None:
     """An archived clip can be used although a record of an attempt is damaged, which is still reported."""
-    await record_archived(store, clip())
-    await record_unreadable(store, clip())
+    await record_archived(store, planned_clip())
+    await record_unreadable(store, planned_clip())
 
-    history = (await clip_histories(store, [clip().fingerprint]))[clip().fingerprint]
+    history = (await clip_histories(store, [planned_clip().fingerprint]))[planned_clip().fingerprint]
 
     assert history.status is ClipStatus.archived
     assert history.unreadable
