@@ -17,6 +17,7 @@ import httpx
 
 from benchmarks.campaign.chance import Moment, RunPlan
 from benchmarks.campaign.commands import command
+from benchmarks.campaign.orphans import TAG, require_no_orphans
 from benchmarks.campaign.production import Production, Run, StoppedError, ViolationError
 from tests.processes import (
     BIN,
@@ -30,9 +31,6 @@ from tests.processes import (
     receiving,
     running,
 )
-
-_TAG = "SEEDANCE_CAMPAIGN"
-"""Inherited by every process that a run starts, so that all of them can be found."""
 
 _POLL_SECONDS = 0.02
 _ARCHIVE_POLL_SECONDS = 0.004
@@ -118,7 +116,7 @@ class Stage:
                 _end(processes, plan.moment.signal)
                 stopped = plan.moment.signal
             self._wait(processes)
-        self._require_no_orphans()
+        require_no_orphans(self.tag, within_seconds=_EXIT_SECONDS)
         is_stopped = stopped == signal.SIGTERM
         return [
             self._ended(process, plan, number=number, is_stopped=is_stopped)
@@ -153,7 +151,7 @@ class Stage:
                     os.killpg(processes[0].pid, signal.SIGCONT)
                 paused_seconds = time.monotonic() - since
             self._wait(processes)
-        self._require_no_orphans()
+        require_no_orphans(self.tag, within_seconds=_EXIT_SECONDS)
         return [
             self._ended(process, plan, number=number, paused_seconds=0 if number else paused_seconds)
             for number, process in enumerate(processes)
@@ -168,7 +166,7 @@ class Stage:
             self._output_file(number, "err").open("w") as err,
         ):
             files = {"stdout": out, "stderr": err}
-            env = {**self.env, _TAG: self.tag}
+            env = {**self.env, TAG: self.tag}
             words = command(production, plan)
             start = forking if self.forks else running
             with start(*words, env=env, cwd=self.folder, **files) as process:
@@ -245,13 +243,6 @@ class Stage:
                 return len(production.archive.keys(moment.trigger))
         return len(production.archive.keys(f"attempt-*/{moment.trigger}"))
 
-    def _require_no_orphans(self) -> None:
-        latest = time.monotonic() + _EXIT_SECONDS
-        while left := orphans(self.tag):
-            if time.monotonic() > latest:
-                raise ViolationError(f"processes outlive their run: {left}")
-            time.sleep(0.1)
-
     def call(self, *arguments: object) -> tuple[int, Mapping[str, Any]]:
         """Run another command with ``--json``, and return its exit code and result."""
         words = (BIN / "prefect-seedance", *arguments, "--json")
@@ -291,13 +282,3 @@ def _result(output: str) -> Mapping[str, Any]:
         with contextlib.suppress(ValueError):
             return dict(json.loads(text))
     return {}
-
-
-def orphans(tag: str) -> list[int]:
-    """Return the live processes that a worker's runs have started."""
-    mark, found = f"{_TAG}={tag}".encode(), []
-    for environ in Path("/proc").glob("[0-9]*/environ"):
-        with contextlib.suppress(OSError):
-            if mark in environ.read_bytes().split(b"\0"):
-                found.append(int(environ.parent.name))
-    return found
