@@ -123,11 +123,11 @@ def _rendered(manifest: CatalogManifest, *, is_dry: bool) -> Iterator[Renderable
     for entry in manifest.entries:
         style = _STYLES.get(entry.status, "red")
         clips = f"{entry.archived} of {entry.clips}"
-        table.add_row(entry.label, Text(entry.status, style), clips, f"{entry.billed_seconds} s")
+        table.add_row(entry.name, Text(entry.status, style), clips, f"{entry.billed_seconds} s")
     yield table
     for entry in manifest.entries:
         if entry.reason:
-            yield Text(f"\n{entry.label}: {entry.reason}", _STYLES.get(entry.status, "red"))
+            yield Text(f"\n{entry.name}: {entry.reason}", _STYLES.get(entry.status, "red"))
     yield f"\n{manifest.summary()}"
     if not is_dry:
         yield f"Page: {manifest.archive}/{catalog_key(manifest.catalog, 'index.html')}"

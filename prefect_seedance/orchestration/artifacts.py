@@ -135,7 +135,7 @@ async def show_catalog(manifest: CatalogManifest, *, page: str, store: Store) ->
 def _catalog_row(entry: CatalogEntry) -> dict[str, object]:
     run = f"[{entry.flow_run_id}]({entry.flow_run_url})" if entry.flow_run_url else entry.flow_run_id or ""
     return {
-        "storyboard": _plain(entry.label),
+        "storyboard": _plain(entry.name),
         "status": str(entry.status),
         "clips": f"{entry.archived} of {entry.clips}",
         "billed seconds": entry.billed_seconds,

@@ -84,8 +84,12 @@ def final_state(manifest: Manifest) -> State[Manifest]:
 
 def catalog_state(manifest: CatalogManifest) -> State[CatalogManifest]:
     """Return the final state of the flow run that made a catalogue."""
-    lines = [f"{entry.label}: {entry.reason}" for entry in manifest.entries if entry.reason]
-    return _state(manifest.verdict, manifest, summary=manifest.summary(), reasons="\n".join(lines))
+    left = [
+        entry.model_copy(update={"reason": one_line(entry.reason)})  # that of a run names each of its clips
+        for entry in manifest.entries
+        if entry.reason
+    ]
+    return _state(manifest.verdict, manifest, summary=manifest.summary(), reasons=reasons(left))
 
 
 def rescued_state(clips: list[PaidClip]) -> State[list[PaidClip]]:

@@ -82,7 +82,7 @@ class CatalogEntry(BaseModel):
     reason: str | None = None
 
     @property
-    def label(self) -> str:
+    def name(self) -> str:
         """Its title, or else its source, in one line."""
         return one_line(self.title or self.storyboard)
 

@@ -1,11 +1,14 @@
 """Names and final states of flow runs."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from prefect_seedance import ClipList, ClipSpec
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.errors import DeadlineError, GenerationFailedError, SubmissionUnresolvedError
-from prefect_seedance.orchestration.states import _title, final_state, flow_run
+from prefect_seedance.orchestration.states import _title, catalog_state, final_state, flow_run
+from prefect_seedance.report.catalog import CatalogEntry, CatalogManifest, CatalogStatus
 from prefect_seedance.report.manifest import Entry
 from tests.records import archived_clip, manifest_of, planned_clip
 
@@ -70,6 +73,42 @@ def test_many_reasons_are_cut() -> None:
         *[f"clip {number}: no" for number in range(1, 11)],
         "and 2 more, listed in the manifest",
     ]
+
+
+def _catalog(*entries: CatalogEntry) -> CatalogManifest:
+    now = datetime(2026, 11, 27, tzinfo=UTC)
+    return CatalogManifest(
+        catalog="season", title="Season", archive="films", began_at=now, ended_at=now, entries=entries
+    )
+
+
+def test_failures_of_a_catalogue_are_cut() -> None:
+    """Ten storyboards that failed are named, without control characters, and the others are counted."""
+    failed = [
+        CatalogEntry(storyboard=f"{number}.yaml", status=CatalogStatus.failed, reason="no\x1b[2J")
+        for number in range(300)
+    ]
+
+    state = catalog_state(_catalog(*failed))
+
+    lines = str(state.message).splitlines()
+    assert state.name == "Failed"
+    assert lines[1:3] == ["0.yaml: no\\u001b[2J", "1.yaml: no\\u001b[2J"]
+    assert lines[11:] == ["and 290 more, listed in the manifest"]
+
+
+@pytest.mark.parametrize(
+    ("status", "name"),
+    [
+        (CatalogStatus.made, "Completed"),
+        (CatalogStatus.not_run, "InFlight"),
+        (CatalogStatus.unresolved, "Failed"),
+        (CatalogStatus.invalid, "Failed"),
+    ],
+)
+def test_state_of_a_catalogue(status: CatalogStatus, name: str) -> None:
+    """The state of a catalogue's run depends on what it leaves to do."""
+    assert catalog_state(_catalog(CatalogEntry(storyboard="a.yaml", status=status))).name == name
 
 
 @pytest.mark.parametrize(
