@@ -10,6 +10,7 @@ from cyclopts import App, Parameter
 from rich.console import RenderableType
 from rich.text import Text
 
+from prefect_seedance.cli.archives import open_to_plan
 from prefect_seedance.cli.exit_codes import ExitCode
 from prefect_seedance.cli.options import PLAIN, Archive, Json, Verbose
 from prefect_seedance.cli.prefect_settings import configures_server
@@ -20,6 +21,7 @@ from prefect_seedance.options import help_text
 from prefect_seedance.printable import one_line
 from prefect_seedance.production.catalog_options import CatalogOptions, CatalogSource
 from prefect_seedance.report.catalog import CatalogManifest, CatalogStatus, catalog_key
+from prefect_seedance.storyboard.catalog import shown_source
 
 app = App(
     name="catalog",
@@ -59,8 +61,9 @@ def catalog(
     parameters = dict(map(_parameter, param))
     configure_logs(verbose=verbose)
     manifest = asyncio.run(_make(source, options, archive=archive, parameters=parameters, is_dry=dry_run))
-    show(*([_json(manifest)] if json else _rendered(manifest, is_dry=dry_run)))
-    return ExitCode.complete if dry_run else ExitCode[manifest.verdict.name]
+    code = _exit_code(manifest, is_dry=dry_run)
+    show(*([_json(manifest, code)] if json else _rendered(manifest, is_dry=dry_run)))
+    return code
 
 
 async def _make(
@@ -83,10 +86,13 @@ async def _make(
         is_dry=is_dry,
     )
     if is_dry:
-        return await make()
+        return await make(opener=open_to_plan)
     made: list[CatalogManifest] = []
 
-    @flow(name="produce-catalog", flow_run_name=lambda: f"produce {one_line(options.name or source)}")
+    @flow(
+        name="produce-catalog",
+        flow_run_name=lambda: f"produce {one_line(options.name or shown_source(source))}",
+    )
     async def produce_catalog() -> object:
         made.append(await make())
         return catalog_state(made[0])
@@ -104,8 +110,14 @@ def _parameter(given: str) -> tuple[str, str]:
     return name, value
 
 
-def _json(manifest: CatalogManifest) -> str:
-    content = {**manifest.model_dump(mode="json"), "exit_code": ExitCode[manifest.verdict.name]}
+def _exit_code(manifest: CatalogManifest, *, is_dry: bool) -> ExitCode:
+    if is_dry:
+        return ExitCode.setup if manifest.refusal else ExitCode.complete
+    return ExitCode[manifest.verdict.name]
+
+
+def _json(manifest: CatalogManifest, code: ExitCode) -> str:
+    content = {**manifest.model_dump(mode="json"), "exit_code": code}
     return jsons.dumps(content, indent=2, ensure_ascii=False)
 
 
@@ -129,5 +141,7 @@ def _rendered(manifest: CatalogManifest, *, is_dry: bool) -> Iterator[Renderable
         if entry.reason:
             yield Text(f"\n{entry.name}: {entry.reason}", _STYLES.get(entry.status, "red"))
     yield f"\n{manifest.summary()}"
+    if manifest.refusal:
+        yield Text(f"\n{manifest.refusal}", "red")
     if not is_dry:
         yield f"Page: {manifest.archive}/{catalog_key(manifest.catalog, 'index.html')}"

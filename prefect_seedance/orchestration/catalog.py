@@ -24,14 +24,14 @@ from prefect_seedance.printable import get_logger
 from prefect_seedance.production.catalog import Surveyed, Surveyor
 from prefect_seedance.production.catalog_options import CatalogOptions
 from prefect_seedance.production.limits import over_budget
-from prefect_seedance.production.session import archive_from_env
+from prefect_seedance.production.session import OpenArchive, archive_from_env
 from prefect_seedance.report.catalog import CatalogEntry, CatalogManifest, CatalogStatus, record_catalog
 from prefect_seedance.report.manifest import Manifest, find_manifest
 from prefect_seedance.report.verdict import Verdict
 from prefect_seedance.storage.locations import Location
 from prefect_seedance.storage.objects import Objects
 from prefect_seedance.storage.store import Store
-from prefect_seedance.storyboard.catalog import Catalog, CatalogItem, read_catalog
+from prefect_seedance.storyboard.catalog import Catalog, read_catalog, shown_source
 from prefect_seedance.storyboard.plan import key_name
 
 _STATUSES: Mapping[Verdict, CatalogStatus] = {
@@ -39,6 +39,15 @@ _STATUSES: Mapping[Verdict, CatalogStatus] = {
     Verdict.in_flight: CatalogStatus.in_flight,
     Verdict.unresolved: CatalogStatus.unresolved,
 }
+
+_NAMES: Mapping[str, CatalogStatus] = {
+    "Completed": CatalogStatus.made,
+    "InFlight": CatalogStatus.in_flight,
+}
+"""By the name of a run's final state. All others are failures."""
+
+_NOUNS: Mapping[str, str] = {"archive": "archive", "credentials": "account"}
+"""Parameters that all runs of a catalogue have in common, and what they name."""
 
 _log = get_logger(__name__)
 
@@ -51,6 +60,7 @@ async def make_catalog(
     archive: str = "",
     parameters: Mapping[str, Any] = MappingProxyType({}),
     is_dry: bool = False,
+    opener: OpenArchive = open_archive,
 ) -> CatalogManifest:
     """Run a deployment for each storyboard of a catalogue that is not complete, and return the account.
 
@@ -62,7 +72,8 @@ async def make_catalog(
         child: The flow of the deployment, which checks parameters.
         archive: Of all productions. Default: the environment's ``SEEDANCE_ARCHIVE``.
         parameters: Of all runs.
-        is_dry: Whether to start no runs.
+        is_dry: Whether to start no runs; the manifest then has the refusal of too large a purchase.
+        opener: Opens the archive.
 
     Raises:
         SetupError: If account, archive or deployment are wrong, or the runs would buy more than they may;
@@ -75,12 +86,22 @@ async def make_catalog(
         parameters = {**parameters, "credentials": options.credentials}
 
     async def make() -> CatalogManifest:
-        store = await open_archive(archive)
-        items = await read_catalog(catalog, objects=Objects(open_archive))
+        store = await opener(archive)
+        items = await read_catalog(catalog, objects=Objects(opener))
         name = options.name or _name_of(catalog)
         async with ChildRuns.open(options.deployment, catalog=key_name(name)) as runs:
             common = {**runs.parameters, "archive": archive, **parameters}
-            surveyed = await _survey(items, store, options, child=child, parameters=common, archive=archive)
+            shared = {"archive": archive, "credentials": common.get("credentials") or ""}
+            account = await find_credentials(shared["credentials"])
+            typed = partial(_typed, child=child, shared=shared)
+            typed(common)
+            surveyor = Surveyor(
+                store=store, credentials=account, open_archive=opener, parameters=common, typed=typed
+            )
+            surveyed = await surveyor.survey(items)
+            refusal = _refusal(surveyed, account, options)
+            if refusal and not is_dry:
+                raise SetupError(refusal)
             work = CatalogRun(store=store, runs=runs, deadline=deadline, is_dry=is_dry)
             try:
                 await work.run(surveyed, at_a_time=options.at_a_time)
@@ -92,36 +113,13 @@ async def make_catalog(
                     began_at=began_at,
                     ended_at=datetime.now(UTC),
                     entries=tuple(work.entry(each) for each in surveyed),
+                    refusal=refusal,
                 )
                 if not is_dry:
                     await supervise(_record(manifest, store))
         return manifest
 
     return await cancel_on_signal(make())
-
-
-async def _survey(
-    items: Sequence[CatalogItem],
-    store: Store,
-    options: CatalogOptions,
-    *,
-    child: Flow[..., Any],
-    parameters: Mapping[str, Any],
-    archive: str,
-) -> Sequence[Surveyed]:
-    """Find out which storyboards need a run, and refuse to buy too much."""
-    account = await find_credentials(options.credentials)
-    _typed(parameters, child, archive=archive)
-    surveyor = Surveyor(
-        store=store,
-        credentials=account,
-        open_archive=open_archive,
-        parameters=parameters,
-        typed=partial(_typed, child=child, archive=archive),
-    )
-    surveyed = await surveyor.survey(items)
-    _check_budget(surveyed, account, options)
-    return surveyed
 
 
 async def _record(manifest: CatalogManifest, store: Store) -> None:
@@ -137,19 +135,30 @@ def _name_of(catalog: Catalog) -> str:
     """Return the last part of a path or location without its suffix."""
     if not isinstance(catalog, str):
         return "catalogue"
-    location = Location.parse(catalog)
-    last = location.name if location else catalog.rstrip("/").rpartition("/")[2]
+    location, shown = Location.parse(catalog), shown_source(catalog)
+    last = location.name if location else shown.rstrip("/").rpartition("/")[2]
     return last.rpartition("://")[2].rsplit(".", 1)[0] if last.strip(".") else "catalogue"
 
 
-def _typed(parameters: Mapping[str, Any], child: Flow[..., Any], *, archive: str) -> Mapping[str, Any]:
+def _typed(
+    parameters: Mapping[str, Any], child: Flow[..., Any], *, shared: Mapping[str, str]
+) -> Mapping[str, Any]:
     """Return the parameters of a run as its flow understands them.
+
+    Args:
+        parameters: Values, or text from a file.
+        child: The flow.
+        shared: Archive and account of the catalogue. Another one would be neither surveyed nor within its
+            budget.
 
     Raises:
         SetupError: If the flow does not accept them.
     """
-    if parameters["archive"] != archive:
-        raise SetupError("all storyboards of a catalogue have one archive; leave out the parameter archive")
+    for name, value in shared.items():
+        if (parameters.get(name) or "") != value:
+            raise SetupError(
+                f"all storyboards of a catalogue have one {_NOUNS[name]}; leave out the parameter {name}"
+            )
     known = child.parameters.properties
     if unknown := [name for name in parameters if name not in known]:
         raise SetupError(
@@ -163,12 +172,11 @@ def _typed(parameters: Mapping[str, Any], child: Flow[..., Any], *, archive: str
     return {name: checked[name] for name in parameters}
 
 
-def _check_budget(surveyed: Sequence[Surveyed], account: Credentials, options: CatalogOptions) -> None:
-    """Refuse to buy too much; a clip of several storyboards is bought once."""
+def _refusal(surveyed: Sequence[Surveyed], account: Credentials, options: CatalogOptions) -> str | None:
+    """Return why the runs may not buy so much; a clip of several storyboards is bought once."""
     buys = {clip: seconds for each in surveyed if not each.problem for clip, seconds in each.buys.items()}
     limit = account.max_seconds if options.max_seconds is None else options.max_seconds
-    if refusal := over_budget(sum(buys.values()), max_seconds=limit):
-        raise SetupError(refusal)
+    return over_budget(sum(buys.values()), max_seconds=limit)
 
 
 @dataclass(kw_only=True)
@@ -214,28 +222,34 @@ class CatalogRun:
 
     async def _make(self, surveyed: Surveyed) -> CatalogEntry:
         """Run the deployment for one storyboard; whatever happens becomes its entry."""
-        plan, source = surveyed.plan, surveyed.item.storyboard
+        plan, item = surveyed.plan, surveyed.item
+        title = plan.title if plan else item.shown
         try:
-            ended = await self.runs.run(source, surveyed.parameters, title=plan.title if plan else source)
+            ended = await self.runs.run(item.storyboard, surveyed.parameters, title=title)
         except Exception as error:  # noqa: BLE001 -- one storyboard does not stop the others
             if not isinstance(error, SetupError):
-                _log.exception("The run of %s failed unexpectedly", source)
+                _log.exception("The run of %s failed unexpectedly", item.shown)
             return _entry(surveyed, CatalogStatus.failed, reason=str(error))
         manifest = await find_manifest(self.store, plan.name) if plan else None
-        is_new = manifest and manifest != surveyed.manifest
-        return _ended_entry(surveyed, ended, manifest if is_new else None)
+        return _ended_entry(surveyed, ended, manifest)
 
 
 def _ended_entry(surveyed: Surveyed, ended: Ended, manifest: Manifest | None) -> CatalogEntry:
-    """Return the entry of a storyboard whose run has ended, with its manifest if it stored one."""
+    """Return the entry of a storyboard whose run has ended.
+
+    Args:
+        surveyed: The storyboard, with the manifest of an earlier run.
+        ended: The run.
+        manifest: What its production has now. The run stored none if it is missing or still the earlier one.
+    """
     run = {"flow_run_id": str(ended.flow_run_id), "flow_run_url": ended.url}
-    if manifest is None:
-        status = CatalogStatus.made if ended.is_completed else CatalogStatus.failed
-        reason = None if ended.is_completed else ended.message
-        return _entry(surveyed, status, reason=reason).model_copy(update=run)
+    by_state = _NAMES.get(ended.state, CatalogStatus.failed)
+    if manifest is None or manifest == surveyed.manifest:
+        reason = None if by_state is CatalogStatus.made else ended.message
+        return _entry(surveyed, by_state, reason=reason).model_copy(update=run)
     status = _STATUSES.get(manifest.verdict, CatalogStatus.failed)
-    if status is CatalogStatus.made and not ended.is_completed:
-        status = CatalogStatus.failed  # for example, it was cancelled while it made the film
+    if status is CatalogStatus.made:
+        status = by_state  # for example, it was cancelled while it made the film
     figures = {
         "archived": sum(entry.clip is not None for entry in manifest.clips),
         "billed_seconds": manifest.billed_seconds,
@@ -247,7 +261,7 @@ def _ended_entry(surveyed: Surveyed, ended: Ended, manifest: Manifest | None) ->
 def _entry(surveyed: Surveyed, status: CatalogStatus, *, reason: str | None = None) -> CatalogEntry:
     plan = surveyed.plan
     return CatalogEntry(
-        storyboard=surveyed.item.storyboard,
+        storyboard=surveyed.item.shown,
         status=status,
         title=plan.title if plan else "",
         production=plan.name if plan else "",

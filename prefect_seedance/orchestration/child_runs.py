@@ -42,12 +42,13 @@ class Ended(NamedTuple):
     """A run that has ended, or counts as dead.
 
     Attributes:
-        message: Of its final state.
+        state: Name of its final state; several names are of the type COMPLETED.
+        message: Of that state.
     """
 
     flow_run_id: UUID
     url: str | None
-    is_completed: bool
+    state: str
     message: str
 
 
@@ -108,10 +109,10 @@ class ChildRuns:
                 return Ended(
                     flow_run_id=run.id,
                     url=url_for("flow-run", obj_id=run.id),
-                    is_completed=bool(run.state and run.state.is_completed()),
+                    state=(run.state and run.state.name) or "",
                     message=_message(run),
                 )
-            _log.warning("The run %s for %s crashed; it is started again", run.name, storyboard)
+            _log.warning("The run %s crashed; it is started again", run.name)
 
     def _take_waiting(self, parameters: Mapping[str, Any]) -> FlowRun | None:
         """Return a run with these parameters that no worker has started yet."""

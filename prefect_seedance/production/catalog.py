@@ -117,7 +117,7 @@ class Surveyor:
             problem = f"parameter {'.'.join(map(str, first['loc']))}: {first['msg']}"
         except Exception as error:  # noqa: BLE001 -- becomes the reason of this storyboard alone
             if not isinstance(error, SeedanceError):
-                _log.exception("%s could not be surveyed", item.storyboard)
+                _log.exception("%s could not be surveyed", item.shown)
             problem = str(error)
         return Surveyed(item=item, problem=problem)
 
@@ -179,7 +179,7 @@ def _distinct(surveyed: Sequence[Surveyed]) -> Sequence[Surveyed]:
         owner = first.setdefault(each.plan.name, each) if each.plan else each
         if owner is not each and each.plan:
             problem = (
-                f"its production has the name {each.plan.name}, as has that of {owner.item.storyboard}; "
+                f"its production has the name {each.plan.name}, as has that of {owner.item.shown}; "
                 "give it another title, or another name in the column name of a CSV file"
             )
             checked.append(replace(each, problem=problem))

@@ -57,7 +57,7 @@ class CatalogEntry(BaseModel):
     """What happened to one storyboard.
 
     Attributes:
-        storyboard: Its path, location or URL.
+        storyboard: Its path or location, or its URL without the signature.
         title: Empty if it cannot be parsed.
         production: Name of its production; empty if it cannot be parsed.
         clips: How many it has.
@@ -96,6 +96,7 @@ class CatalogManifest(BaseModel):
         title: Name for display.
         archive: URL of the store.
         entries: In the order in which they were made.
+        refusal: Why the runs may not be started, with the remedy; only of a dry run.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -107,6 +108,7 @@ class CatalogManifest(BaseModel):
     began_at: datetime
     ended_at: datetime
     entries: tuple[CatalogEntry, ...]
+    refusal: str | None = None
 
     @property
     def counts(self) -> Mapping[CatalogStatus, int]:

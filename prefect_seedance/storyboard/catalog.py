@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from prefect_seedance.api.urls import shown_url
 from prefect_seedance.errors import StoryboardError
 from prefect_seedance.storage.locations import Location
 from prefect_seedance.storage.names import composed
@@ -36,6 +37,11 @@ class CatalogItem(BaseModel):
     parameters: Mapping[str, Any] = Field(
         default_factory=dict, description="Parameters of its run that differ from those of the others."
     )
+
+    @property
+    def shown(self) -> str:
+        """The storyboard for names, messages and reports: a URL without its signature."""
+        return shown_source(self.storyboard)
 
 
 Catalog = str | Sequence[str | CatalogItem]
@@ -96,6 +102,11 @@ def _read_local(source: str) -> list[CatalogItem]:
     if _is_csv(source):
         return list(_parse(_content(path), path.name, folder=path.parent))
     return [CatalogItem(storyboard=str(path))]
+
+
+def shown_source(source: str) -> str:
+    """Return a path or location as it is, and a URL without its user, query and fragment."""
+    return shown_url(source) if "://" in source and not Location.parse(source) else source
 
 
 def _is_csv(source: str) -> bool:

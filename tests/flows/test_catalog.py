@@ -40,7 +40,7 @@ class Studio:
         path.write_text(yaml.safe_dump({"title": name, "clips": clips, **content}), encoding="utf-8")
         return path
 
-    def make(self, source: Path | None = None, *more: object) -> tuple[int, dict[str, Any]]:
+    def make(self, source: Path | str | None = None, *more: object) -> tuple[int, dict[str, Any]]:
         """Run the command, and return exit code and manifest."""
         options = ("--archive", self.archive, "--param", "film=false", *more, "--json")
         code = main(["catalog", str(source or self.folder), *map(str, options)])
@@ -154,10 +154,10 @@ def test_dry_run_starts_nothing(studio: Studio, api: Api) -> None:
 
     code, manifest = studio.make(None, "--dry-run")
 
-    assert code == 0
+    assert code == manifest["exit_code"] == 0
     assert manifest["entries"][0]["reason"] == "Its run would buy 8 s of video"
     assert len(_runs(api)) == before
-    assert not (studio.archive / "catalogs").exists()
+    assert not studio.archive.exists()
 
 
 def test_budget_is_for_all(studio: Studio, api: Api) -> None:
@@ -171,6 +171,30 @@ def test_budget_is_for_all(studio: Studio, api: Api) -> None:
     assert code == ExitCode.setup
     assert "would buy 16 s of video, more than its limit of 15 s" in studio.capsys.readouterr().err
     assert len(_runs(api)) == before
+
+
+def test_dry_run_shows_the_refusal(studio: Studio) -> None:
+    """A dry run over the budget still shows each storyboard, with the refusal."""
+    studio.write("a")
+
+    code, manifest = studio.make(None, "--dry-run", "--max-seconds", "7")
+    main(["catalog", str(studio.folder), "--archive", str(studio.archive), "--dry-run", "--max-seconds", "7"])
+
+    assert code == manifest["exit_code"] == ExitCode.setup
+    assert "more than its limit of 7 s" in manifest["refusal"]
+    assert _statuses(manifest) == {"a": "not run"}
+    assert "more than its limit of 7 s" in " ".join(studio.capsys.readouterr().out.split())
+
+
+def test_signatures_are_not_shown(studio: Studio, api: Api) -> None:
+    """The signature of a storyboard's URL is in no name of a run, no manifest and no page."""
+    _, manifest = studio.make("http://192.0.2.1/signed-season.yaml?signature=SECRET/x")
+
+    stored = studio.archive / "catalogs" / "signed-season"
+    names = [each["name"] for each in api.filter("/flow_runs")]
+    assert "produce http://192.0.2.1/signed-season.yaml" in names
+    assert "SECRET" not in f"{names} {manifest} {api.filter('/artifacts/latest')}"
+    assert "SECRET" not in (stored / "manifest.json").read_text() + (stored / "index.html").read_text()
 
 
 def test_same_names_are_refused(studio: Studio) -> None:
@@ -189,6 +213,7 @@ def test_same_names_are_refused(studio: Studio) -> None:
     [
         (("--deployment", "no/such"), "no deployment 'no/such'"),
         (("--param", "colour=red"), "no parameter 'colour'"),
+        (("--param", "credentials=missing", "--dry-run"), "no Seedance Credentials block named 'missing'"),
         (("--param", "archive=other"), "leave out the parameter archive"),
         (("--param", "max_seconds=many"), "max_seconds"),
         (("--param", "film"), "not of the form NAME=VALUE"),
@@ -240,4 +265,4 @@ async def test_crashed_run_is_started_again(studio: Studio, api: Api) -> None:
     ended = await waiting
 
     assert str(ended.flow_run_id) == second["id"]
-    assert ended.is_completed
+    assert ended.state == "Completed"
