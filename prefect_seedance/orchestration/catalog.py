@@ -9,6 +9,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any
 
+from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ParameterTypeError
 from prefect.flows import Flow
 
@@ -18,7 +19,7 @@ from prefect_seedance.errors import SeedanceError, SetupError
 from prefect_seedance.orchestration import artifacts
 from prefect_seedance.orchestration.blocks import find_credentials, open_archive
 from prefect_seedance.orchestration.cancellation import cancel_on_signal
-from prefect_seedance.orchestration.child_runs import ChildRuns, Ended
+from prefect_seedance.orchestration.child_runs import ChildRuns, Ended, run_url
 from prefect_seedance.orchestration.deploy import Target
 from prefect_seedance.printable import get_logger
 from prefect_seedance.production.catalog import Surveyed, Surveyor
@@ -186,6 +187,7 @@ class CatalogRun:
     Attributes:
         deadline: By the event loop's clock.
         entries: The storyboards that have ended; two may have one source, with other parameters.
+        started: The last run of each storyboard that has one, as fields of its entry.
     """
 
     store: Store
@@ -193,6 +195,7 @@ class CatalogRun:
     deadline: float
     is_dry: bool
     entries: dict[int, CatalogEntry] = field(default_factory=dict)
+    started: dict[int, Mapping[str, str | None]] = field(default_factory=dict)
 
     async def run(self, surveyed: Sequence[Surveyed], *, at_a_time: int) -> None:
         """Run the storyboards that are not complete, in order, until the deadline."""
@@ -218,18 +221,25 @@ class CatalogRun:
             return _entry(surveyed, CatalogStatus.complete)
         seconds = sum(surveyed.buys.values())
         reason = f"Its run would buy {seconds:,} s of video" if self.is_dry else "Run the catalogue again"
-        return _entry(surveyed, CatalogStatus.not_run, reason=reason)
+        return self._with_run(surveyed, _entry(surveyed, CatalogStatus.not_run, reason=reason))
+
+    def _with_run(self, surveyed: Surveyed, entry: CatalogEntry) -> CatalogEntry:
+        return entry.model_copy(update=dict(self.started.get(id(surveyed), {})))
 
     async def _make(self, surveyed: Surveyed) -> CatalogEntry:
         """Run the deployment for one storyboard; whatever happens becomes its entry."""
         plan, item = surveyed.plan, surveyed.item
         title = plan.title if plan else item.shown
+
+        def started(run: FlowRun) -> None:
+            self.started[id(surveyed)] = {"flow_run_id": str(run.id), "flow_run_url": run_url(run)}
+
         try:
-            ended = await self.runs.run(item.storyboard, surveyed.parameters, title=title)
+            ended = await self.runs.run(item.storyboard, surveyed.parameters, title=title, started=started)
         except Exception as error:  # noqa: BLE001 -- one storyboard does not stop the others
             if not isinstance(error, SetupError):
                 _log.exception("The run of %s failed unexpectedly", item.shown)
-            return _entry(surveyed, CatalogStatus.failed, reason=str(error))
+            return self._with_run(surveyed, _entry(surveyed, CatalogStatus.failed, reason=str(error)))
         manifest = await find_manifest(self.store, plan.name) if plan else None
         return _ended_entry(surveyed, ended, manifest)
 

@@ -1,9 +1,10 @@
 """Run a deployment many times from one flow run, and wait for each run."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -23,6 +24,7 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.deployments import arun_deployment
 from prefect.exceptions import ObjectNotFound, PrefectException
 from prefect.utilities.urls import url_for
+from pydantic_core import to_jsonable_python
 
 from prefect_seedance.errors import SetupError
 from prefect_seedance.options import Waiting
@@ -57,19 +59,19 @@ class ChildRuns:
     """The runs of one deployment for one catalogue.
 
     Attributes:
-        tag: Marks the runs, so that a later run of the catalogue finds those that still wait for a worker.
-        waiting: Runs that an earlier run of the catalogue left waiting for a worker.
+        tag: Marks the runs, so that a later run of the catalogue finds those that have not ended.
+        unfinished: Runs that an earlier run of the catalogue left, and that may still end.
     """
 
     client: PrefectClient
     deployment: DeploymentResponse
     tag: str
-    waiting: list[FlowRun] = field(default_factory=list)
+    unfinished: list[FlowRun] = field(default_factory=list)
 
     @classmethod
     @asynccontextmanager
     async def open(cls, deployment: str, *, catalog: str) -> AsyncIterator["ChildRuns"]:
-        """Find the deployment, and what waits for a worker.
+        """Find the deployment, and its runs that have not ended.
 
         Raises:
             SetupError: If there is no such deployment, or the server does not answer.
@@ -78,7 +80,7 @@ class ChildRuns:
         async with get_client() as client:
             try:
                 found = await client.read_deployment_by_name(deployment)
-                waiting = await _waiting(client, found.id, tag)
+                unfinished = await _unfinished(client, found.id, tag)
             except ObjectNotFound:
                 raise SetupError(
                     f"The Prefect server has no deployment {deployment!r}; create it with "
@@ -86,15 +88,28 @@ class ChildRuns:
                 ) from None
             except (httpx.HTTPError, PrefectException) as error:
                 raise SetupError(f"The Prefect server failed ({error}). Nothing was spent") from error
-            yield cls(client=client, deployment=found, tag=tag, waiting=waiting)
+            yield cls(client=client, deployment=found, tag=tag, unfinished=unfinished)
 
     @property
     def parameters(self) -> Mapping[str, Any]:
         """The deployment's own parameters."""
         return self.deployment.parameters
 
-    async def run(self, storyboard: str, parameters: Mapping[str, Any], *, title: str) -> Ended:
+    async def run(
+        self,
+        storyboard: str,
+        parameters: Mapping[str, Any],
+        *,
+        title: str,
+        started: Callable[[FlowRun], None] = lambda _: None,
+    ) -> Ended:
         """Run the deployment for a storyboard, again if its process is killed, and wait for the end.
+
+        Args:
+            storyboard: Its path, location or URL.
+            parameters: Of the run.
+            title: Of the storyboard, for the name of the run.
+            started: Receives each run that is started or taken over.
 
         Raises:
             SetupError: If the server refuses or does not answer.
@@ -103,22 +118,24 @@ class ChildRuns:
         tries = 0
         while True:  # at most _MAX_TRIES times
             tries += 1
-            started = self._take_waiting(wanted) or await self._start(wanted, title=title)
-            run = await self._end(started, deadline_seconds=_deadline(parameters))
+            run = self._take_over(wanted) or await self._start(wanted, title=title)
+            started(run)
+            run = await self._end(run)
             if run.state is None or not run.state.is_crashed() or tries == _MAX_TRIES:
                 return Ended(
                     flow_run_id=run.id,
-                    url=url_for("flow-run", obj_id=run.id),
+                    url=run_url(run),
                     state=(run.state and run.state.name) or "",
                     message=_message(run),
                 )
             _log.warning("The run %s crashed; it is started again", run.name)
 
-    def _take_waiting(self, parameters: Mapping[str, Any]) -> FlowRun | None:
-        """Return a run with these parameters that no worker has started yet."""
-        found = next((run for run in self.waiting if run.parameters == parameters), None)
+    def _take_over(self, parameters: Mapping[str, Any]) -> FlowRun | None:
+        """Return a run with these parameters that has not ended; the server has them as JSON."""
+        wanted = to_jsonable_python(parameters)
+        found = next((run for run in self.unfinished if run.parameters == wanted), None)
         if found:
-            self.waiting.remove(found)
+            self.unfinished.remove(found)
         return found
 
     async def _start(self, parameters: Mapping[str, Any], *, title: str) -> FlowRun:
@@ -133,33 +150,45 @@ class ChildRuns:
         except (httpx.HTTPError, PrefectException) as error:
             raise SetupError(f"Its run could not be started ({one_line(str(error))}); run again") from error
 
-    async def _end(self, run: FlowRun, *, deadline_seconds: float) -> FlowRun:
+    async def _end(self, run: FlowRun) -> FlowRun:
         """Wait until a run has ended; one that is overdue counts as dead, and is returned as it is."""
-        clock, overdue = asyncio.get_running_loop().time, None
-        while not (run.state and run.state.is_final()) and not (overdue and clock() >= overdue):
+        while not (run.state and run.state.is_final()) and not is_overdue(run, datetime.now(UTC)):
             await asyncio.sleep(_POLL_SECONDS)
             try:
                 run = await self.client.read_flow_run(run.id)
+            except ObjectNotFound as error:
+                raise SetupError("Its run was deleted; run again") from error
             except (httpx.HTTPError, PrefectException) as error:
                 _log.warning("The state of the run %s cannot be read: %s", run.name, error)
-            if overdue is None and run.state and run.state.is_running():
-                overdue = clock() + deadline_seconds + _OVERDUE_SECONDS
         return run
 
 
-async def _waiting(client: PrefectClient, deployment_id: UUID, tag: str) -> list[FlowRun]:
-    """Return the runs that no worker has started yet."""
-    scheduled = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED]))
-    return await client.read_flow_runs(
+async def _unfinished(client: PrefectClient, deployment_id: UUID, tag: str) -> list[FlowRun]:
+    """Return the runs that may still end: taking over one whose machine is dead would wait for nothing."""
+    now, types = datetime.now(UTC), [StateType.SCHEDULED, StateType.PENDING, StateType.RUNNING]
+    runs = await client.read_flow_runs(
         deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment_id])),
-        flow_run_filter=FlowRunFilter(state=scheduled, tags=FlowRunFilterTags(all_=[tag])),
+        flow_run_filter=FlowRunFilter(
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=types)),
+            tags=FlowRunFilterTags(all_=[tag]),
+        ),
     )
+    return [run for run in runs if not is_overdue(run, now)]
 
 
-def _deadline(parameters: Mapping[str, Any]) -> float:
-    """Return how long a run with these parameters waits for its clips."""
-    given = parameters.get("deadline_seconds")
-    return Waiting().deadline_seconds if given is None else float(given)
+def run_url(run: FlowRun) -> str | None:
+    """Return a run's page in Prefect's UI; None if the UI is unknown."""
+    return url_for("flow-run", obj_id=run.id)
+
+
+def is_overdue(run: FlowRun, now: datetime) -> bool:
+    """Return whether a run that a worker has taken should have ended long ago."""
+    state = run.state
+    if state is None or not (state.is_pending() or state.is_running()):
+        return False
+    given = run.parameters.get("deadline_seconds")
+    seconds = Waiting().deadline_seconds if given is None else float(given)
+    return now >= state.timestamp + timedelta(seconds=seconds + _OVERDUE_SECONDS)
 
 
 def _message(run: FlowRun) -> str:

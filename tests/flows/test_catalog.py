@@ -12,10 +12,12 @@ from uuid import uuid4
 
 import pytest
 import yaml
+from prefect.client.schemas.objects import FlowRun
 
 from prefect_seedance.api.account import account_name
 from prefect_seedance.cli import main
 from prefect_seedance.cli.exit_codes import ExitCode
+from prefect_seedance.errors import SetupError
 from prefect_seedance.orchestration.child_runs import ChildRuns, Ended
 from prefect_seedance.production.catalog_options import STORYBOARD_DEPLOYMENT
 from tests.flows.conftest import Api, eventually
@@ -142,7 +144,9 @@ def test_waiting_runs_are_taken_over(studio: Studio, api: Api) -> None:
     code, manifest = studio.make(None, "--deadline", "8s")
     again, _ = studio.make(None, "--deadline", "8s")
 
+    (run,) = [each for each in _runs(api) if each["name"] == "produce waiting"]
     assert _statuses(manifest) == {"waiting": "not run"}
+    assert manifest["entries"][0]["flow_run_id"] == run["id"]
     assert code == again == ExitCode.in_flight
     assert len(_runs(api)) == before + 1
 
@@ -240,29 +244,81 @@ def test_server_is_required(
     assert "prefect-seedance produce" in capsys.readouterr().err
 
 
+def _end(api: Api, run: dict[str, Any], state: str) -> None:
+    body = {"state": {"type": state, "message": state.lower()}, "force": True}
+    api.post(f"/flow_runs/{run['id']}/set_state", body).raise_for_status()
+
+
+async def _started(api: Api, title: str, count: int) -> dict[str, Any]:
+    """Wait for so many runs, and return the last one."""
+
+    def found() -> list[dict[str, Any]]:
+        runs = [each for each in _runs(api) if each["name"] == f"produce {title}"]
+        return sorted(runs, key=lambda run: str(run["created"])) if len(runs) == count else []
+
+    return (await asyncio.to_thread(eventually, found))[-1]
+
+
+async def _run(
+    studio: Studio,
+    title: str,
+    *,
+    catalog: str = "",
+    started: Callable[[FlowRun], None] = lambda _: None,
+) -> Ended:
+    async with ChildRuns.open(STORYBOARD_DEPLOYMENT, catalog=catalog or uuid4().hex) as runs:
+        parameters = {"archive": str(studio.archive)}
+        return await runs.run(f"{title}.yaml", parameters, title=title, started=started)
+
+
 async def test_crashed_run_is_started_again(studio: Studio, api: Api) -> None:
     """A run whose process was killed is started again; the new one continues its production."""
-    parameters = {"archive": str(studio.archive)}
-
-    async def run() -> Ended:
-        async with ChildRuns.open(STORYBOARD_DEPLOYMENT, catalog=uuid4().hex) as runs:
-            return await runs.run("crashing.yaml", parameters, title="crashing")
-
-    def found(count: int) -> list[dict[str, Any]]:
-        runs = [each for each in _runs(api) if each["name"] == "produce crashing"]
-        return runs if len(runs) == count else []
-
-    def end(run: dict[str, Any], state: str) -> None:
-        body = {"state": {"type": state, "message": state.lower()}, "force": True}
-        api.post(f"/flow_runs/{run['id']}/set_state", body).raise_for_status()
-
-    waiting = asyncio.create_task(run())
-    (first,) = await asyncio.to_thread(eventually, lambda: found(1))
-    end(first, "CRASHED")
-    both = await asyncio.to_thread(eventually, lambda: found(2))
-    second = next(each for each in both if each["id"] != first["id"])
-    end(second, "COMPLETED")
+    waiting = asyncio.create_task(_run(studio, "crashing"))
+    _end(api, await _started(api, "crashing", 1), "CRASHED")
+    second = await _started(api, "crashing", 2)
+    _end(api, second, "COMPLETED")
     ended = await waiting
 
-    assert str(ended.flow_run_id) == second["id"]
-    assert ended.state == "Completed"
+    assert (str(ended.flow_run_id), ended.state) == (second["id"], "Completed")
+
+
+async def test_crashes_are_bounded(studio: Studio, api: Api) -> None:
+    """A run that always crashes is started three times."""
+    waiting = asyncio.create_task(_run(studio, "doomed"))
+    for count in (1, 2, 3):
+        _end(api, await _started(api, "doomed", count), "CRASHED")
+    ended = await waiting
+
+    assert (ended.state, ended.message) == ("Crashed", "crashed")
+    await _started(api, "doomed", 3)
+
+
+async def test_running_run_is_taken_over(studio: Studio, api: Api) -> None:
+    """A run that works when its catalogue is interrupted is taken over by the next run of the catalogue."""
+    catalog = uuid4().hex
+    first = asyncio.create_task(_run(studio, "working", catalog=catalog))
+    run = await _started(api, "working", 1)
+    _end(api, run, "RUNNING")
+    first.cancel()
+    await asyncio.wait({first})
+
+    has_started = asyncio.Event()
+    second = asyncio.create_task(
+        _run(studio, "working", catalog=catalog, started=lambda _: has_started.set())
+    )
+    await has_started.wait()
+    _end(api, run, "COMPLETED")
+    ended = await second
+
+    assert str(ended.flow_run_id) == run["id"]
+    await _started(api, "working", 1)
+
+
+async def test_deleted_run_is_not_waited_for(studio: Studio, api: Api) -> None:
+    """A run that was deleted in the UI ends the wait, with the remedy."""
+    waiting = asyncio.create_task(_run(studio, "deleted"))
+    run = await _started(api, "deleted", 1)
+    api.delete(f"/flow_runs/{run['id']}")
+
+    with pytest.raises(SetupError, match="Its run was deleted; run again"):
+        await waiting

@@ -12,6 +12,7 @@ from prefect_aws.client_parameters import AwsClientParameters
 from pydantic import SecretStr
 
 from prefect_seedance import ClipArchive, SeedanceClip, SeedanceCredentials
+from prefect_seedance.production.catalog_options import CatalogOptions
 from tests.flows.conftest import Api, account, eventually
 from tests.processes import BIN, CALLBACK_SECRET, S3, Receiver, Sandbox, environment, forked, forking
 
@@ -91,7 +92,9 @@ def test_deployment_can_be_run(deployed: Deployed, name: str) -> None:
         {"prefect.deployments.steps.set_working_directory": {"directory": str(ROOT)}}
     ]
     assert deployment["parameters"] == {"archive": "productions"}
-    assert deployment["global_concurrency_limit"]["limit"] == (10 if name == "storyboard" else 1)
+    assert deployment["global_concurrency_limit"]["limit"] == (
+        CatalogOptions().at_a_time if name == "storyboard" else 1
+    )
     assert deployment["concurrency_options"]["collision_strategy"] == "ENQUEUE"
 
 

@@ -1,15 +1,22 @@
 """Runs of a catalogue: what becomes of each storyboard."""
 
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.states import Pending, Running, Scheduled
+from pydantic import SecretStr
 
+from prefect_seedance.api.credentials import Credentials
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.errors import DeadlineError, SetupError, SubmissionUnresolvedError
 from prefect_seedance.flows import storyboard_to_transitions
-from prefect_seedance.orchestration.catalog import _ended_entry, _name_of, _typed
-from prefect_seedance.orchestration.child_runs import Ended
+from prefect_seedance.orchestration.catalog import _ended_entry, _name_of, _refusal, _typed
+from prefect_seedance.orchestration.child_runs import Ended, is_overdue
 from prefect_seedance.production.catalog import Surveyed
+from prefect_seedance.production.catalog_options import CatalogOptions
 from prefect_seedance.report.manifest import Entry, Manifest
 from prefect_seedance.storyboard.catalog import CatalogItem
 from tests.records import archived_clip, manifest_of, planned_clip
@@ -58,6 +65,34 @@ def test_old_bill_is_not_reported_again() -> None:
     entry = _ended_entry(Surveyed(item=_ITEM, manifest=made()), ended("Failed"), made())
 
     assert (entry.status, entry.billed_seconds, entry.archived) == ("failed", 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("most", "is_refused"), [(8, False), (7, True)], ids=["as much as allowed", "more than allowed"]
+)
+def test_shared_clips_are_bought_once(most: int, *, is_refused: bool) -> None:
+    """The budget counts a clip of two storyboards once, and none of a storyboard with mistakes."""
+    surveyed = [
+        Surveyed(item=_ITEM, buys={"a": 4}),
+        Surveyed(item=_ITEM, buys={"a": 4, "b": 4}),
+        Surveyed(item=_ITEM, buys={"c": 4}, problem="its name is taken"),
+    ]
+
+    refusal = _refusal(surveyed, Credentials(api_key=SecretStr("key")), CatalogOptions(max_seconds=most))
+
+    assert bool(refusal) is is_refused
+
+
+@pytest.mark.parametrize(
+    ("state", "hours", "is_dead"),
+    [(Running, 1, False), (Running, 2, True), (Pending, 2, True), (Scheduled, 48, False)],
+)
+def test_dead_runs_are_recognized(state: Callable[..., State], hours: float, *, is_dead: bool) -> None:
+    """A run that a worker took long before its deadline is dead; one that waits for a worker is not."""
+    since = datetime(2026, 11, 27, tzinfo=UTC)
+    run = FlowRun(flow_id=UUID(int=1), parameters={}, state=state(timestamp=since))
+
+    assert is_overdue(run, since + timedelta(hours=hours)) is is_dead
 
 
 @pytest.mark.parametrize(
