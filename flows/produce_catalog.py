@@ -36,16 +36,10 @@ async def produce_catalog(
     Args:
         parameters: Parameters of all runs, such as images_url.
     """
+    chosen = options.options_from(locals(), CatalogOptions)
     manifest = await make_catalog(
         catalog,
-        CatalogOptions(
-            name=name,
-            credentials=credentials,
-            deployment=deployment,
-            at_a_time=at_a_time,
-            max_seconds=max_seconds,
-            deadline_seconds=deadline_seconds,
-        ),
+        chosen,
         archive=archive,
         parameters=parameters,
         child=storyboard_to_transitions,

@@ -17,7 +17,7 @@ from prefect_seedance import (
     options,
     produce,
 )
-from prefect_seedance.orchestration.parameters import options_from
+from prefect_seedance.options import options_from
 from prefect_seedance.orchestration.states import explained, final_state, named_after
 
 _HOSTING, _OUTPUT, _WAITING = Hosting(), Output(), Waiting()

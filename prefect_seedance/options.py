@@ -1,15 +1,17 @@
 """The options of a production, with the defaults, bounds and help texts of command, flows and blocks."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from cyclopts import Parameter
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
+
+_T = TypeVar("_T", bound=BaseModel)
 
 MAX_IMAGES_LIFETIME_SECONDS: Final = 7 * 24 * 3600.0
 """No bucket signs for longer.
@@ -283,6 +285,16 @@ class Output(JoinStyle):
     def needs_inspection(self) -> bool:
         """Whether clips have to be inspected."""
         return bool(self.film or self.report or self.min_similarity)
+
+
+def options_from(parameters: Mapping[str, Any], kind: type[_T]) -> _T:
+    """Return the options of a class that a flow has as parameters of the same names, the others by default.
+
+    Args:
+        parameters: Of the flow, as its ``locals()`` returns them at its beginning.
+        kind: An option class.
+    """
+    return kind(**{name: value for name, value in parameters.items() if name in kind.model_fields})
 
 
 def describe(options: type[BaseModel], field: str) -> str:

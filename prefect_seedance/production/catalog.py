@@ -3,16 +3,17 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from prefect_seedance.api.credentials import Credentials
 from prefect_seedance.clips.former import with_former_fingerprints
-from prefect_seedance.clips.history import ClipHistory, clip_histories
+from prefect_seedance.clips.history import clip_histories
 from prefect_seedance.errors import SeedanceError
-from prefect_seedance.options import Loading, RetryPolicy
+from prefect_seedance.options import Loading, RetryPolicy, options_from
 from prefect_seedance.printable import get_logger
+from prefect_seedance.production.limits import to_buy
 from prefect_seedance.production.session import OpenArchive
 from prefect_seedance.report.manifest import Manifest, find_manifest
 from prefect_seedance.report.verdict import Verdict
@@ -25,8 +26,6 @@ _AT_ONCE: Final = 4
 """Storyboards that are loaded at once, with their images in memory."""
 
 _log = get_logger(__name__)
-
-_T = TypeVar("_T", bound=BaseModel)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +127,7 @@ class Surveyor:
         histories = await clip_histories(
             self.store, [clip.fingerprint for clip in missing if clip.fingerprint in listing.known]
         )
-        policy, new = _options(RetryPolicy, parameters), ClipHistory()
+        policy = options_from(parameters, RetryPolicy)
         manifest = await find_manifest(self.store, planned.name)
         return Surveyed(
             item=item,
@@ -139,13 +138,13 @@ class Surveyor:
             archived=sum(clip.fingerprint in listing.archived for clip in planned.clips),
             buys={
                 clip.fingerprint: clip.settings.duration
-                for clip in missing
-                if histories.get(clip.fingerprint, new).is_bought(policy)
+                for clip, _ in to_buy(planned, histories, policy)
+                if clip.fingerprint not in listing.archived
             },
         )
 
     async def _plan(self, item: CatalogItem, parameters: Mapping[str, Any]) -> Plan:
-        loading, model = _options(Loading, parameters), self.credentials.model
+        loading, model = options_from(parameters, Loading), self.credentials.model
         parsed = await load_storyboard(
             item.storyboard,
             model=model,
@@ -157,10 +156,6 @@ class Surveyor:
         name = str(parameters.get("name", ""))
         planned = plan(parsed.clips, title=parsed.title, name=name, model=model)
         return await with_former_fingerprints(planned, self.store)
-
-
-def _options(kind: type[_T], parameters: Mapping[str, Any]) -> _T:
-    return kind.model_validate({name: parameters[name] for name in kind.model_fields if name in parameters})
 
 
 def _is_complete(planned: Plan, manifest: Manifest | None, *, film: object) -> bool:

@@ -27,7 +27,7 @@ def seconds_to_buy(plan: Plan, histories: Mapping[str, ClipHistory], policy: Ret
         histories: What the archive knows of its clips, by fingerprint; clips without one are new.
         policy: Which failures to pay for again.
     """
-    return sum(clip.settings.duration for clip, _ in _bought(plan, histories, policy))
+    return sum(clip.settings.duration for clip, _ in to_buy(plan, histories, policy))
 
 
 def cost_to_buy(
@@ -47,7 +47,7 @@ def cost_to_buy(
         price: Of one second of any clip. Default: the price in the models' file.
         provider: The account's route, on which prices may depend.
     """
-    billed = ((clip, clip.settings.duration) for clip, _ in _bought(plan, histories, policy))
+    billed = ((clip, clip.settings.duration) for clip, _ in to_buy(plan, histories, policy))
     return cost_of(billed, price=price, provider=provider)
 
 
@@ -90,16 +90,23 @@ def unfetched_urls(plan: Plan, histories: Mapping[str, ClipHistory], policy: Ret
     """
     return [
         file.source
-        for clip, history in _bought(plan, histories, policy)
+        for clip, history in to_buy(plan, histories, policy)
         if history.decisive and history.decisive.outcome and history.decisive.outcome.kind is FailKind.image
         for file in clip.sources
         if not file.is_local
     ]
 
 
-def _bought(
+def to_buy(
     plan: Plan, histories: Mapping[str, ClipHistory], policy: RetryPolicy
 ) -> Iterator[tuple[PlannedClip, ClipHistory]]:
+    """Yield the clips that a run would buy now, with their histories.
+
+    Args:
+        plan: Of the production.
+        histories: As in `seconds_to_buy`.
+        policy: Likewise.
+    """
     for clip in plan.distinct:
         history = histories.get(clip.fingerprint, ClipHistory())
         if history.is_bought(policy):
