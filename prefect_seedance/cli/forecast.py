@@ -1,6 +1,5 @@
 """What a run would do with each clip of a production."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from enum import StrEnum
@@ -14,6 +13,7 @@ from prefect_seedance.clips.history import ClipHistory, ClipStatus
 from prefect_seedance.clips.retry import failure
 from prefect_seedance.clips.unresolved import submitting_message
 from prefect_seedance.options import RetryPolicy
+from prefect_seedance.report.formatting import tally
 from prefect_seedance.storyboard.image import SourceImage
 from prefect_seedance.storyboard.media import SourceMedia
 from prefect_seedance.storyboard.plan import Plan
@@ -168,8 +168,7 @@ class Forecast(BaseModel):
     @property
     def counts(self) -> Mapping[Action, int]:
         """Clips per action, omitting zeros."""
-        counts = Counter(clip.action for clip in self.clips)
-        return {action: counts[action] for action in Action if counts[action]}
+        return tally((clip.action for clip in self.clips), Action)
 
 
 def foreseen(

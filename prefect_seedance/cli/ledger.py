@@ -2,7 +2,6 @@
 
 import asyncio
 import json as jsons
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
@@ -21,6 +20,7 @@ from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.sources import expiry
 from prefect_seedance.clips.unresolved import submitting_message
 from prefect_seedance.printable import one_line
+from prefect_seedance.report.formatting import tally
 
 app = App(name="ledger", default_parameter=PLAIN)
 
@@ -159,8 +159,8 @@ def _rendered(lines: Sequence[Line], *, width: int) -> Iterator[RenderableType]:
         if line.reason:
             name = line.name or line.fingerprint[:_PREFIX_DIGITS]
             yield Text(f"{name}: {line.reason}", _STYLES.get(line.status, ""))
-    counts = Counter(line.status for line in lines)
-    totals = ", ".join(f"{counts[status]:,} {status}" for status in ClipStatus if counts[status])
+    counts = tally((line.status for line in lines), ClipStatus)
+    totals = ", ".join(f"{number:,} {status}" for status, number in counts.items())
     yield f"{count(len(lines), 'clip')}{totals and ': '}{totals}"
 
 

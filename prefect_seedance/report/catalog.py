@@ -1,29 +1,19 @@
 """The manifest of a catalogue: what one run did about each of its storyboards."""
 
-from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
-from pathlib import Path
 from typing import Literal
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import BaseModel, ConfigDict
 
-from prefect_seedance.printable import escape, one_line
-from prefect_seedance.report.formatting import format_time
+from prefect_seedance.printable import one_line
+from prefect_seedance.report.formatting import tally
 from prefect_seedance.report.links import Link, Links
 from prefect_seedance.report.manifest import production_key
+from prefect_seedance.report.templates import templates
 from prefect_seedance.report.verdict import Verdict
 from prefect_seedance.storage.store import Store
-
-_templates = Environment(
-    loader=FileSystemLoader(Path(__file__).parent),
-    autoescape=True,
-    finalize=lambda value: escape(value, keep="\n") if type(value) is str else value,
-    undefined=StrictUndefined,
-)
-_templates.filters["time"] = format_time
 
 
 class CatalogStatus(StrEnum):
@@ -113,8 +103,7 @@ class CatalogManifest(BaseModel):
     @property
     def counts(self) -> Mapping[CatalogStatus, int]:
         """Storyboards per status, omitting zeros."""
-        counts = Counter(entry.status for entry in self.entries)
-        return {status: counts[status] for status in CatalogStatus if counts[status]}
+        return tally((entry.status for entry in self.entries), CatalogStatus)
 
     @property
     def billed_seconds(self) -> int:
@@ -154,6 +143,6 @@ async def _render(manifest: CatalogManifest, links: Links) -> str:
     for entry in manifest.entries:
         if entry.production and entry.status is not CatalogStatus.invalid:
             reports[entry.production] = await links.to(production_key(entry.production, "report.html"))
-    return _templates.get_template("catalog.html").render(
+    return templates.get_template("catalog.html").render(
         manifest=manifest, reports=reports, until=links.until if reports else None
     )

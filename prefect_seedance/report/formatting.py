@@ -1,13 +1,25 @@
 """Format figures for people."""
 
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from enum import Enum
+from typing import TypeVar
 
 from prefect_seedance.film.inspections import Similarity
+
+_E = TypeVar("_E", bound=Enum)
 
 _SEAMLESS, _SLIGHT_CHANGE = 0.95, 0.8
 """Structural similarity from which no viewer sees a cut, and below which every viewer does."""
 
 _KILO = 1000
+
+
+def tally(values: Iterable[_E], kind: type[_E]) -> Mapping[_E, int]:
+    """Count values of an enumeration, in its order and omitting zeros."""
+    counts = Counter(values)
+    return {value: counts[value] for value in kind if counts[value]}
 
 
 def format_time(time: datetime) -> str:

@@ -1,6 +1,5 @@
 """The manifest of a production: the status of every clip, and the bill."""
 
-from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -31,6 +30,7 @@ from prefect_seedance.errors import (
 from prefect_seedance.film.inspections import Seams, VideoInspection
 from prefect_seedance.film.scenes import Film, Scene
 from prefect_seedance.printable import one_line
+from prefect_seedance.report.formatting import tally
 from prefect_seedance.report.paid_clip import PaidClip
 from prefect_seedance.report.reasons import reasons
 from prefect_seedance.report.verdict import Verdict
@@ -190,8 +190,7 @@ class Manifest(BaseModel):
     @property
     def counts(self) -> Mapping[ClipStatus, int]:
         """Clips per status, omitting zeros."""
-        counts = Counter(entry.status for entry in self.clips)
-        return {status: counts[status] for status in ClipStatus if counts[status]}
+        return tally((entry.status for entry in self.clips), ClipStatus)
 
     @property
     def is_complete(self) -> bool:

@@ -8,21 +8,16 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from prefect_seedance.printable import escape
 from prefect_seedance.report.cards import Card
 from prefect_seedance.report.clip_names import film_file
 from prefect_seedance.report.formatting import (
     format_duration,
-    format_pause,
-    format_size,
-    format_time,
-    rate_cut,
 )
 from prefect_seedance.report.links import Link
 from prefect_seedance.report.manifest import Entry, Manifest
+from prefect_seedance.report.templates import templates
 from prefect_seedance.report.timeline import Axis
 
 _HERE = Path(__file__).parent
@@ -30,20 +25,6 @@ _STYLE = (_HERE / "page.css").read_text(encoding="utf-8")
 
 _CARDS = "<!-- cards -->"
 """Where the cards belong; text of others cannot contain it, because it is escaped."""
-
-_templates = Environment(
-    loader=FileSystemLoader(_HERE),
-    autoescape=True,
-    finalize=lambda value: escape(value, keep="\n") if type(value) is str else value,  # markup is our own
-    undefined=StrictUndefined,
-)
-_templates.filters |= {
-    "time": format_time,
-    "duration": format_duration,
-    "size": format_size,
-    "pause": format_pause,
-    "rating": rate_cut,
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +39,7 @@ class Frames:
 
 def render_card(frames: Frames) -> str:
     """Return the part of a page that shows one clip."""
-    return str(_templates.get_template("card.html").module.card_of(frames))  # type: ignore[attr-defined]  # a macro
+    return str(templates.get_template("card.html").module.card_of(frames))  # type: ignore[attr-defined]  # a macro
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +70,7 @@ class Page:
         return before, after
 
     def _html(self, rendered: Markup) -> str:
-        return _templates.get_template("page.html").render(
+        return templates.get_template("page.html").render(
             manifest=self.manifest,
             cards=rendered,
             spans=[card for card in self.cards if card.span],

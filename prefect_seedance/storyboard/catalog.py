@@ -14,7 +14,7 @@ from prefect_seedance.errors import StoryboardError
 from prefect_seedance.storage.locations import Location
 from prefect_seedance.storage.names import composed
 from prefect_seedance.storage.objects import Objects
-from prefect_seedance.storyboard.files import read_regular
+from prefect_seedance.storyboard.files import read_named
 from prefect_seedance.storyboard.folder import in_order
 
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
@@ -65,12 +65,13 @@ async def read_catalog(catalog: Catalog, *, objects: Objects) -> tuple[CatalogIt
     if isinstance(catalog, str):
         items = await _read(catalog, objects)
     else:
-        items = [
+        given = [
             each if isinstance(each, CatalogItem) else CatalogItem(storyboard=each)
             for each in catalog
             if each
         ]
-        items = [each.model_copy(update={"storyboard": _absolute(each.storyboard)}) for each in items]
+        here = Path.cwd()
+        items = [each.model_copy(update={"storyboard": _beside(each.storyboard, here)}) for each in given]
     if not items:
         raise StoryboardError(
             f"{catalog or 'The catalogue'} contains no storyboards; add YAML files, or subfolders with a "
@@ -100,7 +101,8 @@ def _read_local(source: str) -> list[CatalogItem]:
     if path.is_dir():
         return _in_folder(_listed(path), path)
     if _is_csv(source):
-        return list(_parse(_content(path), path.name, folder=path.parent))
+        content = read_named(path, noun="CSV file", max_bytes=_MAX_CSV_BYTES)
+        return list(_parse(content, path.name, folder=path.parent))
     return [CatalogItem(storyboard=str(path))]
 
 
@@ -152,20 +154,6 @@ def _storyboards(names: Iterable[str]) -> list[str]:
 
 def _suffix_order(name: str) -> int:
     return next((number for number, suffix in enumerate(_SUFFIXES) if name.endswith(suffix)), len(_SUFFIXES))
-
-
-def _absolute(source: str) -> str:
-    """Return a path that does not depend on where a run starts; URLs and locations do not anyway."""
-    if "://" in source or Location.parse(source):
-        return source
-    return str(Path(source).expanduser().absolute())
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return read_regular(path, max_bytes=_MAX_CSV_BYTES)
-    except OSError as error:
-        raise StoryboardError(f"{path} cannot be read ({error.strerror}); check the path") from error
 
 
 def _parse(content: bytes, name: str, *, folder: Path | Location) -> Iterator[CatalogItem]:
