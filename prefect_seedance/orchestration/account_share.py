@@ -58,6 +58,6 @@ async def _exists(name: str) -> bool:
             with suppress(ObjectNotFound):
                 await client.read_global_concurrency_limit_by_name(name)
                 return True
-    except (httpx.HTTPError, PrefectException, TimeoutError) as error:
+    except (httpx.HTTPError, PrefectException, TimeoutError, ValueError) as error:
         _log.warning("The Prefect server did not say whether it limits %s: %s", name, error)
     return False

@@ -10,7 +10,7 @@ from uuid import UUID
 from prefect_seedance.api.slots import Block, Share, Slots
 from prefect_seedance.errors import ConnectionFailedError
 from prefect_seedance.orchestration.limit_server import Limit, LimitServer, NoLimitError
-from prefect_seedance.printable import get_logger
+from prefect_seedance.printable import get_logger, one_line
 
 LEASE_SECONDS: Final = 120.0
 """How long a killed process keeps its slots: about as long as its generations stay in flight."""
@@ -81,6 +81,7 @@ class ShareHolder:
         self._place: dict[UUID, _Lease] = {}
         self._returned: list[UUID] = []
         self._next_look = 0.0
+        self._logged: set[type[Exception]] = set()
         # Not a daemon: before a process ends, it returns its slots.
         self._thread = threading.Thread(target=copy_context().run, args=(self._run,), name=name)
 
@@ -109,14 +110,17 @@ class ShareHolder:
                 try:
                     with LimitServer.connected(lease_seconds=self._lease_seconds) as server:
                         self._hold(server)
-                except ConnectionFailedError as error:
-                    self._report(str(error))
+                except NoLimitError:
+                    _log.warning(
+                        "The global concurrency limit %s was deleted; the run keeps its own", self._name
+                    )
+                    return
+                except Exception as error:  # noqa: BLE001 -- without a thread, nothing would limit the process
+                    self._report_failure(error)
                     self._over.wait(_LOOK_EVERY_SECONDS)
-        except NoLimitError:
-            _log.warning("The global concurrency limit %s was deleted; the run keeps its own", self._name)
         finally:
             self._leave()
-        self._return_all()
+            self._return_all()
 
     def _hold(self, server: LimitServer) -> None:
         """Lease and return slots until the share is not needed anymore."""
@@ -139,7 +143,8 @@ class ShareHolder:
             try:
                 with LimitServer.connected(lease_seconds=self._lease_seconds) as server:
                     self._return(server)
-            except ConnectionFailedError:
+            except Exception as error:  # noqa: BLE001 -- every slot that is not returned stays taken
+                self._report_failure(error)
                 time.sleep(_STEP_SECONDS)
 
     def _renew(self, server: LimitServer, leases: dict[UUID, _Lease], name: str) -> None:
@@ -246,6 +251,16 @@ class ShareHolder:
         if problem and not self._share.problem:
             _log.warning("The Prefect server, which divides the account's slots, fails: %s", problem)
         self._share.problem = problem
+
+    def _report_failure(self, error: Exception) -> None:
+        """Report an error; one that is no failure of the server is logged once with its traceback."""
+        if isinstance(error, ConnectionFailedError):
+            self._report(str(error))
+            return
+        if type(error) not in self._logged:
+            self._logged.add(type(error))
+            _log.error("The division of the account's slots failed; trying again", exc_info=error)
+        self._report(one_line(f"{type(error).__name__}: {error}"))
 
     def _leave(self) -> None:
         with self._slots.changing():
