@@ -37,7 +37,7 @@ async def shared_account(credentials: Credentials, slots: Slots) -> AsyncIterato
         return
     with _HOLDERS_LOCK:
         holder = _HOLDERS.get(name)
-        if holder is None:
+        if holder is None or holder.is_over:  # of a limit that was deleted
             holder = _HOLDERS[name] = ShareHolder(slots, name)
             holder.start()
         holder.users += 1
@@ -47,8 +47,9 @@ async def shared_account(credentials: Credentials, slots: Slots) -> AsyncIterato
         with _HOLDERS_LOCK:
             holder.users -= 1
             if not holder.users:
-                del _HOLDERS[name]
                 holder.stop()
+                if _HOLDERS.get(name) is holder:
+                    del _HOLDERS[name]
 
 
 async def _exists(name: str) -> bool:

@@ -101,12 +101,13 @@ class ShareHolder:
         self._thread.join()
 
     @property
-    def _is_over(self) -> bool:
+    def is_over(self) -> bool:
+        """Whether the share has ended, or will soon."""
         return self._over.is_set() or not threading.main_thread().is_alive()
 
     def _run(self) -> None:
         try:
-            while not self._is_over:
+            while not self.is_over:
                 try:
                     with LimitServer.connected(lease_seconds=self._lease_seconds) as server:
                         self._hold(server)
@@ -124,7 +125,7 @@ class ShareHolder:
 
     def _hold(self, server: LimitServer) -> None:
         """Lease and return slots until the share is not needed anymore."""
-        while not self._is_over:
+        while not self.is_over:
             self._renew(server, self._leases, self._name)
             self._renew(server, self._place, self._queue_name)
             self._give_back(server)
@@ -149,18 +150,19 @@ class ShareHolder:
 
     def _renew(self, server: LimitServer, leases: dict[UUID, _Lease], name: str) -> None:
         """Renew leases in time; without a lost one, nothing new is submitted until another is found."""
+        self._publish()  # without those that ended while the machine slept
         for lease_id, lease in list(leases.items()):
             age = self._lease_seconds - (lease.block.ends_at - time.monotonic())
-            if age < self._lease_seconds * _RENEWED_AFTER:
+            if not lease.has_ended and age < self._lease_seconds * _RENEWED_AFTER:
                 continue
             renewed = _Lease.of(lease.block.size, self._lease_seconds)
             if server.renew(lease_id):
                 leases[lease_id] = renewed
             else:
                 _log.warning("The Prefect server has lost a lease of %s; leasing slots again", name)
-                del leases[lease_id]
                 if not lease.has_ended:
-                    server.correct(name, slots=lease.block.size)
+                    server.correct(name, slots=lease.block.size)  # again at the next step if it fails
+                del leases[lease_id]
         self._publish()
 
     def _give_back(self, server: LimitServer) -> None:
@@ -204,7 +206,11 @@ class ShareHolder:
             return self._share.size(time.monotonic()) * limit.size // limit.taken
         if not self._place:
             return None
-        waiting = server.read(self._queue_name).taken
+        try:
+            waiting = server.read(self._queue_name).taken
+        except NoLimitError:  # it was deleted, and is created again with the next place
+            self._place.clear()
+            return None
         return max(1, limit.size // waiting) if waiting > 1 else None
 
     def _lease(self, server: LimitServer, limit: Limit) -> None:
@@ -245,7 +251,9 @@ class ShareHolder:
     def _publish(self) -> None:
         """Let the account use the leased slots."""
         with self._slots.changing():
-            self._share.blocks = {lease_id: lease.block for lease_id, lease in self._leases.items()}
+            self._share.blocks = {
+                lease_id: lease.block for lease_id, lease in self._leases.items() if not lease.has_ended
+            }
 
     def _report(self, problem: str) -> None:
         if problem and not self._share.problem:
@@ -263,6 +271,7 @@ class ShareHolder:
         self._report(one_line(f"{type(error).__name__}: {error}"))
 
     def _leave(self) -> None:
+        self._over.set()
         with self._slots.changing():
             if self._slots.share is self._share:
                 self._slots.share = None
