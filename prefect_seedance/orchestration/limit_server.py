@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeVar
+from typing import Final, Literal, NamedTuple, TypeVar
 from uuid import UUID
 
 import httpx
@@ -16,6 +16,9 @@ from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from prefect_seedance.errors import ConnectionFailedError
 from prefect_seedance.printable import one_line
+
+LEASE_SECONDS: Final = 120.0
+"""How long a killed process keeps its slots: about as long as its generations stay in flight."""
 
 _REQUEST_SECONDS = 10.0
 """Bound of one request, because leases have to be renewed meanwhile."""
@@ -57,7 +60,7 @@ class LimitServer:
 
     @classmethod
     @contextmanager
-    def connected(cls, *, lease_seconds: float) -> Iterator["LimitServer"]:
+    def connected(cls, *, lease_seconds: float = LEASE_SECONDS) -> Iterator["LimitServer"]:
         """Connect to the configured server, without the retries of Prefect's client, which take minutes."""
         with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
             client = get_client({"timeout": _REQUEST_SECONDS}, sync_client=True)
@@ -78,10 +81,10 @@ class LimitServer:
             raise NoLimitError(name)
         return Limit(found.limit, found.active_slots)
 
-    def create(self, name: str, *, size: int) -> None:
-        """Create a limit, unless it exists."""
+    def create(self, name: str, *, size: int) -> bool:
+        """Create a limit, unless it exists, and return whether it was created."""
         wanted = GlobalConcurrencyLimitCreate(name=name, limit=size)
-        _answer(lambda: self.client.create_global_concurrency_limit(wanted))
+        return _answer(lambda: self.client.create_global_concurrency_limit(wanted)) is not None
 
     def lease(self, name: str, *, slots: int) -> UUID | None:
         """Take slots, and return the id of their lease; None if fewer are free.

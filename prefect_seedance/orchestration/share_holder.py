@@ -4,16 +4,13 @@ import random
 import threading
 import time
 from contextvars import copy_context
-from typing import Final, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from prefect_seedance.api.slots import Block, Share, Slots
 from prefect_seedance.errors import ConnectionFailedError
-from prefect_seedance.orchestration.limit_server import Limit, LimitServer, NoLimitError
+from prefect_seedance.orchestration.limit_server import LEASE_SECONDS, Limit, LimitServer, NoLimitError
 from prefect_seedance.printable import get_logger, one_line
-
-LEASE_SECONDS: Final = 120.0
-"""How long a killed process keeps its slots: about as long as its generations stay in flight."""
 
 _RENEWED_AFTER = 0.25
 """Part of a lease after which it is renewed, so that three renewals may fail."""
