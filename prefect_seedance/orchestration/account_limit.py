@@ -1,16 +1,13 @@
 """Create the global concurrency limit by which processes divide an account."""
 
+import asyncio
 from typing import Literal, NamedTuple
-
-import httpx
-from prefect import get_client
-from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
-from prefect.exceptions import ObjectNotFound, PrefectException
 
 from prefect_seedance.api.account import account_name
 from prefect_seedance.api.credentials import Credentials
 from prefect_seedance.api.slots import REQUESTS_PER_SLOT
-from prefect_seedance.errors import SetupError
+from prefect_seedance.errors import ConnectionFailedError, SetupError
+from prefect_seedance.orchestration.limit_server import LimitServer, NoLimitError
 
 
 class AccountLimit(NamedTuple):
@@ -36,17 +33,18 @@ async def limit_account(credentials: Credentials, *, dry_run: bool = False) -> A
         credentials.generations_in_flight, max(1, credentials.requests_per_minute // REQUESTS_PER_SLOT)
     )
     try:
-        async with get_client() as client:
-            try:
-                existing = await client.read_global_concurrency_limit_by_name(name)
-            except ObjectNotFound:
-                if not dry_run:
-                    await client.create_global_concurrency_limit(
-                        GlobalConcurrencyLimitCreate(name=name, limit=slots)
-                    )
-                return AccountLimit(name, "create", slots)
-            return AccountLimit(name, "keep", existing.limit)
-    except (httpx.HTTPError, PrefectException) as error:
+        return await asyncio.to_thread(_limit, name, slots=slots, dry_run=dry_run)
+    except ConnectionFailedError as error:
         raise SetupError(
             f"The Prefect server failed ({error}). Check it and PREFECT_API_URL, and run the command again"
         ) from error
+
+
+def _limit(name: str, *, slots: int, dry_run: bool) -> AccountLimit:
+    with LimitServer.connected() as server:
+        try:
+            return AccountLimit(name, "keep", server.read(name).size)
+        except NoLimitError:
+            if dry_run or server.create(name, size=slots):
+                return AccountLimit(name, "create", slots)
+        return AccountLimit(name, "keep", server.read(name).size)  # another process has created it meanwhile

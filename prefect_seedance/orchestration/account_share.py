@@ -3,16 +3,15 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
-import httpx
-from prefect import get_client
-from prefect.exceptions import ObjectNotFound, PrefectException
 from prefect.settings import get_current_settings
 
 from prefect_seedance.api.account import account_name
 from prefect_seedance.api.credentials import Credentials
 from prefect_seedance.api.slots import Slots
+from prefect_seedance.errors import ConnectionFailedError
+from prefect_seedance.orchestration.limit_server import Limit, LimitServer, NoLimitError
 from prefect_seedance.orchestration.share_holder import ShareHolder
 from prefect_seedance.printable import get_logger
 
@@ -37,7 +36,7 @@ async def shared_account(credentials: Credentials, slots: Slots) -> AsyncIterato
         return
     with _HOLDERS_LOCK:
         holder = _HOLDERS.get(name)
-        if holder is None:
+        if holder is None or holder.is_over:  # of a limit that was deleted
             holder = _HOLDERS[name] = ShareHolder(slots, name)
             holder.start()
         holder.users += 1
@@ -47,17 +46,25 @@ async def shared_account(credentials: Credentials, slots: Slots) -> AsyncIterato
         with _HOLDERS_LOCK:
             holder.users -= 1
             if not holder.users:
-                del _HOLDERS[name]
                 holder.stop()
+                if _HOLDERS.get(name) is holder:
+                    del _HOLDERS[name]
 
 
 async def _exists(name: str) -> bool:
     """Return whether the server has a limit of this name; an error is logged."""
     try:
-        async with asyncio.timeout(_CHECK_SECONDS), get_client() as client:
-            with suppress(ObjectNotFound):
-                await client.read_global_concurrency_limit_by_name(name)
-                return True
-    except (httpx.HTTPError, PrefectException, TimeoutError) as error:
-        _log.warning("The Prefect server did not say whether it limits %s: %s", name, error)
-    return False
+        async with asyncio.timeout(_CHECK_SECONDS):
+            await asyncio.to_thread(_read, name)
+    except NoLimitError:
+        return False
+    except (ConnectionFailedError, TimeoutError) as error:
+        reason = str(error) or "it did not answer in time"
+        _log.warning("The Prefect server did not say whether it limits %s: %s", name, reason)
+        return False
+    return True
+
+
+def _read(name: str) -> Limit:
+    with LimitServer.connected() as server:
+        return server.read(name)

@@ -4,17 +4,21 @@ import time
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import Final, Literal, NamedTuple, TypeVar
 from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
+from prefect.client.schemas.responses import ConcurrencyLimitWithLeaseResponse
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound, PrefectException
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from prefect_seedance.errors import ConnectionFailedError
 from prefect_seedance.printable import one_line
+
+LEASE_SECONDS: Final = 120.0
+"""How long a killed process keeps its slots: about as long as its generations stay in flight."""
 
 _REQUEST_SECONDS = 10.0
 """Bound of one request, because leases have to be renewed meanwhile."""
@@ -56,7 +60,7 @@ class LimitServer:
 
     @classmethod
     @contextmanager
-    def connected(cls, *, lease_seconds: float) -> Iterator["LimitServer"]:
+    def connected(cls, *, lease_seconds: float = LEASE_SECONDS) -> Iterator["LimitServer"]:
         """Connect to the configured server, without the retries of Prefect's client, which take minutes."""
         with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
             client = get_client({"timeout": _REQUEST_SECONDS}, sync_client=True)
@@ -77,10 +81,10 @@ class LimitServer:
             raise NoLimitError(name)
         return Limit(found.limit, found.active_slots)
 
-    def create(self, name: str, *, size: int) -> None:
-        """Create a limit, unless it exists."""
+    def create(self, name: str, *, size: int) -> bool:
+        """Create a limit, unless it exists, and return whether it was created."""
         wanted = GlobalConcurrencyLimitCreate(name=name, limit=size)
-        _answer(lambda: self.client.create_global_concurrency_limit(wanted))
+        return _answer(lambda: self.client.create_global_concurrency_limit(wanted)) is not None
 
     def lease(self, name: str, *, slots: int) -> UUID | None:
         """Take slots, and return the id of their lease; None if fewer are free.
@@ -89,34 +93,37 @@ class LimitServer:
             NoLimitError: If there is no such limit.
         """
         refusals = {httpx.codes.LOCKED, httpx.codes.UNPROCESSABLE_ENTITY}
-        response = _answer(
-            lambda: self.client.increment_concurrency_slots_with_lease(
+
+        def send() -> ConcurrencyLimitWithLeaseResponse:
+            response = self.client.increment_concurrency_slots_with_lease(
                 [name], slots=slots, mode="concurrency", lease_duration=self.lease_seconds
-            ),
-            refusals=refusals,
-        )
-        if response is None:
+            )
+            return ConcurrencyLimitWithLeaseResponse.model_validate(response.json())
+
+        answer = _answer(send, refusals=refusals)
+        if answer is None:
             return None
-        answer = response.json()
-        if not answer["limits"]:
+        if not answer.limits:
             raise NoLimitError(name)
-        return UUID(answer["lease_id"])
+        return answer.lease_id
 
     def renew(self, lease: UUID) -> bool:
         """Renew a lease, and return whether the server still knows it."""
-        response = _answer(
-            lambda: self.client.renew_concurrency_lease(lease, lease_duration=self.lease_seconds),
+        done = _answer(
+            lambda: _done(self.client.renew_concurrency_lease(lease, lease_duration=self.lease_seconds)),
             refusals={httpx.codes.GONE},
         )
-        return response is not None
+        return done is not None
 
     def give_back(self, lease: UUID) -> None:
         """Return the slots of a lease."""
-        _answer(lambda: self.client.release_concurrency_slots_with_lease(lease))
+        _answer(lambda: _done(self.client.release_concurrency_slots_with_lease(lease)))
 
     def correct(self, name: str, *, slots: int) -> None:
         """Return slots whose lease the server has forgotten, as it does in a restart, but still counts."""
-        _answer(lambda: self.client.release_concurrency_slots([name], slots=slots, occupancy_seconds=1.0))
+        _answer(
+            lambda: _done(self.client.release_concurrency_slots([name], slots=slots, occupancy_seconds=1.0))
+        )
 
 
 def _answer(send: Callable[[], _T], *, refusals: Container[int] = ()) -> _T | None:
@@ -135,6 +142,19 @@ def _answer(send: Callable[[], _T], *, refusals: Container[int] = ()) -> _T | No
         raise ConnectionFailedError(f"it answered {error.response.status_code}") from error
     except (httpx.HTTPError, PrefectException) as error:
         raise ConnectionFailedError(one_line(str(error)) or type(error).__name__) from error
+    except (ValueError, KeyError) as error:  # such as the page of a proxy, with status 200
+        raise ConnectionFailedError("it answered otherwise than a Prefect server") from error
+
+
+def _done(response: httpx.Response) -> Literal[True]:
+    """Check that the server carried out a request: it answers without content, or with JSON.
+
+    Raises:
+        ValueError: If it answers otherwise.
+    """
+    if response.content:
+        response.json()
+    return True
 
 
 def _patiently(send: Callable[[], _T]) -> _T:

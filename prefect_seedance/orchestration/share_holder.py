@@ -4,16 +4,13 @@ import random
 import threading
 import time
 from contextvars import copy_context
-from typing import Final, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from prefect_seedance.api.slots import Block, Share, Slots
 from prefect_seedance.errors import ConnectionFailedError
-from prefect_seedance.orchestration.limit_server import Limit, LimitServer, NoLimitError
-from prefect_seedance.printable import get_logger
-
-LEASE_SECONDS: Final = 120.0
-"""How long a killed process keeps its slots: about as long as its generations stay in flight."""
+from prefect_seedance.orchestration.limit_server import LEASE_SECONDS, Limit, LimitServer, NoLimitError
+from prefect_seedance.printable import get_logger, one_line
 
 _RENEWED_AFTER = 0.25
 """Part of a lease after which it is renewed, so that three renewals may fail."""
@@ -81,6 +78,7 @@ class ShareHolder:
         self._place: dict[UUID, _Lease] = {}
         self._returned: list[UUID] = []
         self._next_look = 0.0
+        self._logged: set[type[Exception]] = set()
         # Not a daemon: before a process ends, it returns its slots.
         self._thread = threading.Thread(target=copy_context().run, args=(self._run,), name=name)
 
@@ -100,27 +98,31 @@ class ShareHolder:
         self._thread.join()
 
     @property
-    def _is_over(self) -> bool:
+    def is_over(self) -> bool:
+        """Whether the share has ended, or will soon."""
         return self._over.is_set() or not threading.main_thread().is_alive()
 
     def _run(self) -> None:
         try:
-            while not self._is_over:
+            while not self.is_over:
                 try:
                     with LimitServer.connected(lease_seconds=self._lease_seconds) as server:
                         self._hold(server)
-                except ConnectionFailedError as error:
-                    self._report(str(error))
+                except NoLimitError:
+                    _log.warning(
+                        "The global concurrency limit %s was deleted; the run keeps its own", self._name
+                    )
+                    return
+                except Exception as error:  # noqa: BLE001 -- without a thread, nothing would limit the process
+                    self._report_failure(error)
                     self._over.wait(_LOOK_EVERY_SECONDS)
-        except NoLimitError:
-            _log.warning("The global concurrency limit %s was deleted; the run keeps its own", self._name)
         finally:
             self._leave()
-        self._return_all()
+            self._return_all()
 
     def _hold(self, server: LimitServer) -> None:
         """Lease and return slots until the share is not needed anymore."""
-        while not self._is_over:
+        while not self.is_over:
             self._renew(server, self._leases, self._name)
             self._renew(server, self._place, self._queue_name)
             self._give_back(server)
@@ -139,23 +141,25 @@ class ShareHolder:
             try:
                 with LimitServer.connected(lease_seconds=self._lease_seconds) as server:
                     self._return(server)
-            except ConnectionFailedError:
+            except Exception as error:  # noqa: BLE001 -- every slot that is not returned stays taken
+                self._report_failure(error)
                 time.sleep(_STEP_SECONDS)
 
     def _renew(self, server: LimitServer, leases: dict[UUID, _Lease], name: str) -> None:
         """Renew leases in time; without a lost one, nothing new is submitted until another is found."""
+        self._publish()  # without those that ended while the machine slept
         for lease_id, lease in list(leases.items()):
             age = self._lease_seconds - (lease.block.ends_at - time.monotonic())
-            if age < self._lease_seconds * _RENEWED_AFTER:
+            if not lease.has_ended and age < self._lease_seconds * _RENEWED_AFTER:
                 continue
             renewed = _Lease.of(lease.block.size, self._lease_seconds)
             if server.renew(lease_id):
                 leases[lease_id] = renewed
             else:
                 _log.warning("The Prefect server has lost a lease of %s; leasing slots again", name)
-                del leases[lease_id]
                 if not lease.has_ended:
-                    server.correct(name, slots=lease.block.size)
+                    server.correct(name, slots=lease.block.size)  # again at the next step if it fails
+                del leases[lease_id]
         self._publish()
 
     def _give_back(self, server: LimitServer) -> None:
@@ -199,7 +203,11 @@ class ShareHolder:
             return self._share.size(time.monotonic()) * limit.size // limit.taken
         if not self._place:
             return None
-        waiting = server.read(self._queue_name).taken
+        try:
+            waiting = server.read(self._queue_name).taken
+        except NoLimitError:  # it was deleted, and is created again with the next place
+            self._place.clear()
+            return None
         return max(1, limit.size // waiting) if waiting > 1 else None
 
     def _lease(self, server: LimitServer, limit: Limit) -> None:
@@ -240,14 +248,27 @@ class ShareHolder:
     def _publish(self) -> None:
         """Let the account use the leased slots."""
         with self._slots.changing():
-            self._share.blocks = {lease_id: lease.block for lease_id, lease in self._leases.items()}
+            self._share.blocks = {
+                lease_id: lease.block for lease_id, lease in self._leases.items() if not lease.has_ended
+            }
 
     def _report(self, problem: str) -> None:
         if problem and not self._share.problem:
             _log.warning("The Prefect server, which divides the account's slots, fails: %s", problem)
         self._share.problem = problem
 
+    def _report_failure(self, error: Exception) -> None:
+        """Report an error; one that is no failure of the server is logged once with its traceback."""
+        if isinstance(error, ConnectionFailedError):
+            self._report(str(error))
+            return
+        if type(error) not in self._logged:
+            self._logged.add(type(error))
+            _log.error("The division of the account's slots failed; trying again", exc_info=error)
+        self._report(one_line(f"{type(error).__name__}: {error}"))
+
     def _leave(self) -> None:
+        self._over.set()
         with self._slots.changing():
             if self._slots.share is self._share:
                 self._slots.share = None

@@ -49,10 +49,7 @@ class RunSlots:
         try:
             slot = await self.slots.acquire(limit=self.limit, deadline=self.deadline)
         except TimeoutError:
-            raise DeadlineError(
-                f"{clip.name} was not submitted and cost nothing: the account's limit of concurrent "
-                "generations is reached. Run again when some have ended"
-            ) from None
+            raise DeadlineError(f"{clip.name} was not submitted and cost nothing: {self._refusal}") from None
         finally:
             self.waiting -= 1
         self._taken[clip.fingerprint] = slot
@@ -68,6 +65,17 @@ class RunSlots:
         if not share.is_known:
             return ""
         return f"all slots of the account are taken, {self.slots.taken:,} of them by this process"
+
+    @property
+    def _refusal(self) -> str:
+        """Why no slot was free before the deadline, and when to run again."""
+        share = self.slots.share
+        if share is None or self.slots.taken >= self.limit:
+            return "the account's limit of concurrent generations is reached. Run again when some have ended"
+        if share.problem or not share.is_known:
+            unknown = "the Prefect server, which divides the account's slots, has not answered"
+            return f"{self.reason or unknown}. Run again when it answers"
+        return f"{self.reason}. Run again when some have ended"
 
     def release(self, fingerprint: str) -> None:
         """Make room for another generation, if the clip has a slot."""

@@ -1,5 +1,6 @@
 import asyncio
 import itertools
+import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 
@@ -7,6 +8,7 @@ import pytest
 
 from prefect_seedance.api.account import Account
 from prefect_seedance.api.lane import Lane
+from prefect_seedance.api.slots import Block, Share
 from prefect_seedance.errors import ConnectionFailedError, RateLimitedError, SeedanceError, ServerError
 
 FAST = 10_000
@@ -362,6 +364,68 @@ async def test_lanes_share_one_pace() -> None:
     )
 
     assert sorted(found[0] + found[1]) == pytest.approx([0, 1, 2, 3, 4, 5], abs=0.5)
+
+
+def sharing(slots: int) -> Account:
+    """Return an account of which this process may use some slots, each for ten requests a minute."""
+    account = Account()
+    account.slots.share = Share({"lease": Block(slots, time.monotonic() + 86_400)})
+    return account
+
+
+async def test_share_paces_requests() -> None:
+    """With one slot of the account, a process sends a request every six seconds, of all kinds together."""
+    account = sharing(1)
+
+    reads = await moments(2, account.reads, limit=600)
+    submissions = await moments(1, account.submissions, limit=600)
+
+    assert reads + submissions == pytest.approx([0, 6, 6], abs=0.5)
+
+
+async def test_refusal_halves_the_pace_of_a_share() -> None:
+    """A refusal halves the pace that the share permits, not the sender's, which is faster."""
+    lane = sharing(10).reads
+    await refuse(lane, 1, limit=600)
+    await asyncio.sleep(2)
+
+    sent = await moments(4, lane, limit=600)
+
+    assert sent == pytest.approx([0, 1.2, 2.4, 3.6], abs=0.4)
+
+
+async def test_cancelled_requests_of_a_share_take_no_time() -> None:
+    """Requests that waited for a slow share, and were cancelled, do not delay the next one."""
+    lane = sharing(1).reads
+    await refuse(lane, 1, limit=600)
+    await asyncio.sleep(10)
+    await ask(lane, limit=600)
+    cancelled = [asyncio.create_task(ask(lane, limit=600)) for _ in range(20)]
+    await asyncio.sleep(1)
+    for each in cancelled:
+        each.cancel()
+    began = now()
+
+    assert await ask(lane, limit=600) - began < 8
+
+
+async def test_probe_does_not_queue(lane: Lane) -> None:
+    """A probe that a late refusal delays again is sent before the requests that wait for its answer."""
+    await ask(lane, limit=1)
+    late = asyncio.create_task(hold(lane, 20, RateLimitedError("", retry_after_seconds=90)))
+    await asyncio.sleep(1)
+    began = await refuse(lane, 1)
+    probe = asyncio.create_task(ask(lane, limit=1))
+    await asyncio.sleep(5)
+    others = [asyncio.create_task(ask(lane)) for _ in range(3)]
+
+    first = await asyncio.wait_for(probe, 600)
+    rest = await asyncio.wait_for(asyncio.gather(*others), 600)
+
+    assert first - began >= 19 + 90
+    assert min(rest) >= first
+    await asyncio.wait([late])
+    assert isinstance(late.exception(), RateLimitedError)
 
 
 async def test_threads_share_refusals() -> None:

@@ -1,11 +1,13 @@
 import asyncio
 import itertools
+import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 
+from prefect_seedance.api.slots import Block, Share
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.records import NO_RESULT, Attempt, Result
 from prefect_seedance.errors import (
@@ -149,6 +151,21 @@ async def test_many_stay_within_budget(ledger: Ledger) -> None:
     assert max(minutes.values()) <= 470
     assert api.most_under_way <= 16
     assert len({generation for generation, _ in api.polls}) == 100
+
+
+async def test_polls_leave_room_in_a_share(ledger: Ledger) -> None:
+    """Polls use three quarters of the requests that the process's slots permit."""
+    api = Api(lambda now: success() if now > 400 else status("processing"))
+
+    async with polling(api) as poller:
+        client = poller._client
+        client.account.slots.share = Share({"lease": Block(10, time.monotonic() + 86_400)})
+        await asyncio.gather(
+            *[poller.wait(accepted(number), ledger=ledger, deadline=soon()) for number in range(50)]
+        )
+
+    minutes = Counter(int(moment // 60) for _, moment in api.polls)
+    assert max(minutes[number] for number in (2, 3, 4, 5)) <= 78
 
 
 ERRORS = [

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from prefect_seedance import ClipSettings, Hosting, PlannedClip, RunSettings, SeedanceCredentials, Waiting
 from tests.flows.conftest import Api
+from tests.orchestration.limits import Limits, served
 from tests.processes import Sandbox
 
 QUICK = Waiting(first_poll_seconds=0.1, poll_every_seconds=0.1, deadline_seconds=60)
@@ -51,6 +52,13 @@ def server(prefect_server: str, tmp_path: Path) -> Iterator[Api]:
         yield api
     api.close()
     gc.collect()  # so that Prefect's open sockets are found here
+
+
+@pytest.fixture
+def limits() -> Iterator[Limits]:
+    """Use a server of limits, one of them with two slots and the name studio."""
+    with served() as limits:
+        yield limits
 
 
 @pytest.fixture
