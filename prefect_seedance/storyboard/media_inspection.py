@@ -19,9 +19,6 @@ _MEDIA: Final[dict[MediaFormat, Medium]] = {
     "WAV": "audio",
 }
 
-_FOR_DOWNLOADS: Final = "; run again to download it again"
-"""The remedy for videos of the API."""
-
 
 def inspect_media(content: bytes, *, source: str, medium: Medium, limits: FileLimits) -> SourceMedia:
     """Decode a video or an audio file, and return what it is, whatever its suffix.
@@ -46,7 +43,7 @@ def inspect_media(content: bytes, *, source: str, medium: Medium, limits: FileLi
             file.write(content)
             facts = probe_author_media(file, longest_seconds=limits.seconds[1] + 1)
     except IntegrityError as error:
-        reason = str(error).removesuffix(_FOR_DOWNLOADS)
+        reason = str(error)
         raise StoryboardError(
             f"{source} cannot be used: {reason[:1].lower()}{reason[1:]}; export it again"
         ) from error
