@@ -8,6 +8,7 @@ import json
 import os
 import struct
 import tempfile
+from collections.abc import Callable
 
 import httpx
 import pytest
@@ -119,7 +120,7 @@ DOCUMENTS = (
 )
 
 
-def read_object(location: Location) -> bytes:
+def read_object(location: Location, _: Callable[[int], None]) -> bytes:
     raise StoryboardError(f"there is no {location}")
 
 
