@@ -106,6 +106,14 @@ FAULTS = [
         id="AVI",
     ),
     pytest.param(
+        VIDEO,
+        b"\0\0\0\x08wide\0\0\x10\0mdat" + bytes(99),
+        "is a QuickTime video without a file type; export it again as MP4 or MOV",
+        id="QuickTime",
+    ),
+    pytest.param(VIDEO, b"The wide shot", "is a text file; name the video itself", id="text of a shot"),
+    pytest.param(AUDIO, b"ID3 tags of it", "is a text file; name the audio file itself", id="text of tags"),
+    pytest.param(
         AUDIO, sound(3, container="ipod"), "is an M4A audio file of another format; convert", id="M4A"
     ),
     pytest.param(AUDIO, sound(3, container="flac"), "FLAC audio file of another format; convert", id="FLAC"),
