@@ -30,6 +30,9 @@ _ROOT = Path(__file__).parents[1]
 _MESSAGE_BYTES = 1 << 17
 """Upper bound of a command line with its environment."""
 
+_FORK_SECONDS = 120.0
+"""Bound of one fork; the first one waits until the server has imported the package."""
+
 _PR_SET_CHILD_SUBREAPER = 36
 """Source: Linux, include/uapi/linux/prctl.h."""
 
@@ -76,6 +79,7 @@ class _Server:
         # Orphans of this process's descendants, such as forked processes, become its children.
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket.settimeout(_FORK_SECONDS)
         with theirs:
             command = [sys.executable, "-m", "tests.forking", str(theirs.fileno())]
             number = theirs.fileno()
@@ -86,7 +90,10 @@ class _Server:
         """Fork a process and return its id."""
         with self._lock:
             socket.send_fds(self._socket, [request], streams)
-            return int(self._socket.recv(_MESSAGE_BYTES))
+            child = int(self._socket.recv(_MESSAGE_BYTES))
+        if not child:
+            raise OSError("The fork server could not fork a process")
+        return child
 
     def close(self) -> None:
         self._socket.close()
@@ -109,23 +116,24 @@ def _serve(connection: socket.socket) -> dict[str, Any]:
         read, write = os.pipe()
         between = os.fork()
         if not between:
-            if child := os.fork():
-                os.write(write, str(child).encode())
+            if os.fork():
                 os._exit(0)  # makes the child an orphan
+            os.setsid()  # before its id is known, so that signals reach its session from the beginning
+            os.write(write, str(os.getpid()).encode())
             request: dict[str, Any] = json.loads(content)
             _become(request, streams)
             return request
+        os.close(write)  # if the child dies before it writes, the next line reads nothing
+        connection.send(os.read(read, _MESSAGE_BYTES) or b"0")
         os.waitpid(between, 0)
-        connection.send(os.read(read, _MESSAGE_BYTES))
-        for number in (read, write, *streams):
+        for number in (read, *streams):
             os.close(number)
 
 
 def _become(request: dict[str, Any], streams: Sequence[int]) -> None:
-    """Take over the session, streams, folder and environment of a new process."""
+    """Take over the streams, folder and environment of a new process."""
     from prefect.context import refresh_global_settings_context  # noqa: PLC0415 -- loads Prefect, only here
 
-    os.setsid()
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
     os.closerange(3, 1 << 16)

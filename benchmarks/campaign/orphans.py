@@ -13,6 +13,8 @@ TAG = "SEEDANCE_CAMPAIGN"
 def require_no_orphans(tag: str, *, within_seconds: float) -> None:
     """Wait until no process has the tag of a worker's runs.
 
+    A forked run has not, but the stage waits for it; the programs that it starts have.
+
     Raises:
         ViolationError: One still has it after this time.
     """

@@ -102,7 +102,7 @@ async def check_again(urls: Sequence[str], policy: HostPolicy) -> None:
                 return False  # unknown from here
         return found.status_code in _GONE
 
-    checks = {url: asyncio.create_task(is_gone(url)) for url in urls}
+    checks = {url: asyncio.create_task(is_gone(url)) for url in dict.fromkeys(urls)}
     if not checks:
         return
     try:

@@ -92,8 +92,11 @@ async def render_report(
 @contextmanager
 def _painter() -> Iterator[_Run]:
     """Start a thread for all images of a report: each thread that ever held some keeps their memory."""
-    with ThreadPoolExecutor(1, thread_name_prefix="seedance-report") as thread:
+    thread = ThreadPoolExecutor(1, thread_name_prefix="seedance-report")
+    try:
         yield partial(asyncio.get_running_loop().run_in_executor, thread)
+    finally:
+        thread.shutdown(wait=False, cancel_futures=True)  # waiting would block the event loop
 
 
 async def _poster(cards: Sequence[Card], store: Store) -> str | None:
