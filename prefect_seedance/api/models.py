@@ -11,9 +11,11 @@ from typing import Any, Final
 from prefect_seedance.api.capabilities import Capabilities, ModelFileError, parse_models
 from prefect_seedance.doors import MODELS_VARIABLE, account
 from prefect_seedance.errors import SetupError
+from prefect_seedance.printable import get_logger
 
 DEFAULT_MODEL = "seedance-1-5-pro"
 
+_log = get_logger(__name__)
 
 _MAX_FILE_BYTES: Final = 1_000_000
 """An entry has about a kilobyte."""
@@ -29,6 +31,9 @@ _files: list[str] = []
 
 _loaded: dict[str, Mapping[str, Capabilities]] = {}
 """The models of each file when it was last valid, in this process."""
+
+_logged: dict[str, set[str]] = {}
+"""Why each file cannot be used, as logged since it was last valid."""
 
 
 def known_models() -> Mapping[str, Capabilities]:
@@ -73,26 +78,34 @@ def unknown_model(model: str) -> str:
 
 
 def _load(file: str) -> Mapping[str, Capabilities]:
-    """Read a file of models, once for each of its versions."""
-    path = Path(file).expanduser()
+    """Read a file of models, once for each version; if it became unusable, use its last valid one."""
     try:
-        found = path.stat()
-        if not path.is_file() or found.st_size > _MAX_FILE_BYTES:
-            raise SetupError(f"{file} is not a file of models of at most {_MAX_FILE_BYTES:,} bytes")
-        _loaded[file] = _parse(path, found.st_mtime_ns)
-        return _loaded[file]
-    except (OSError, UnicodeDecodeError, ModelFileError) as error:
-        if file in _loaded:  # an editor may be saving the file, and a run must continue
-            return _loaded[file]
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise SetupError(
-            f"The file of models {file} cannot be used: {reason}. Correct it, or its name in "
-            f"{account('models')}"
-        ) from None
+        _loaded[file] = _read(Path(file).expanduser())
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or str(error)
+        if file not in _loaded:
+            raise SetupError(
+                f"The file of models {file} cannot be used: {reason}. Correct it, or its name in "
+                f"{account('models')}"
+            ) from None
+        # An editor may be saving the file, and a run must continue.
+        if reason not in (logged := _logged.setdefault(file, set())):
+            logged.add(reason)
+            _log.warning("%s cannot be used: %s; its last valid version is used", file, reason)
+    else:
+        _logged.pop(file, None)
+    return _loaded[file]
+
+
+def _read(path: Path) -> Mapping[str, Capabilities]:
+    found = path.stat()
+    if not path.is_file() or found.st_size > _MAX_FILE_BYTES:
+        raise ModelFileError(f"it is not a file of at most {_MAX_FILE_BYTES:,} bytes")
+    return _parse(path, (found.st_mtime_ns, found.st_size))
 
 
 @lru_cache(maxsize=16)
-def _parse(path: Path, _version: int) -> Mapping[str, Capabilities]:
+def _parse(path: Path, _version: tuple[int, int]) -> Mapping[str, Capabilities]:
     return parse_models(path.read_text(encoding="utf-8"), known=CAPABILITIES)
 
 

@@ -10,10 +10,10 @@ from prefect_seedance.sandbox.contract import Submission, identity
 from prefect_seedance.sandbox.envelope import RefusalError
 from prefect_seedance.sandbox.fate import Failure, Fate, default_fate
 from prefect_seedance.sandbox.faults import Faults, Subject
-from prefect_seedance.sandbox.fetching import MAX_MEDIA_BYTES, Fetcher, FetchError
+from prefect_seedance.sandbox.fetching import Fetcher, FetchError
 from prefect_seedance.sandbox.generation import Generation, Video
 from prefect_seedance.sandbox.images import UnusableImageError
-from prefect_seedance.sandbox.media import Medium, UnusableMediaError, check_lengths
+from prefect_seedance.sandbox.media import MediaLimits, Medium, UnusableMediaError, check_lengths
 from prefect_seedance.sandbox.models import LimitedInput
 from prefect_seedance.sandbox.options import Settings
 from prefect_seedance.sandbox.renderer import Renderer
@@ -122,13 +122,13 @@ class Engine:
         return await self._studio.make(requested, images if requested.has_frames else [])
 
     async def _check_media(self, requested: LimitedInput, *, origin: str) -> None:
-        kinds: tuple[tuple[Medium, tuple[str, ...], tuple[float, float, float]], ...] = (
-            ("video", requested.video_urls, requested.limits.video_seconds),
-            ("audio", requested.audio_urls, requested.limits.audio_seconds),
+        kinds: tuple[tuple[Medium, tuple[str, ...], MediaLimits], ...] = (
+            ("video", requested.video_urls, requested.limits.videos),
+            ("audio", requested.audio_urls, requested.limits.audios),
         )
         for medium, urls, limits in kinds:
             files = [
-                self._studio.keep(await self._fetcher.fetch(url, origin=origin, max_bytes=MAX_MEDIA_BYTES))
+                self._studio.keep(await self._fetcher.fetch(url, origin=origin, max_bytes=limits.max_bytes))
                 for url in urls
             ]
             await asyncio.to_thread(check_lengths, files, medium, limits=limits)

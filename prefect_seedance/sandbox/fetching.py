@@ -12,9 +12,6 @@ from prefect_seedance.sandbox.outbound import open_client
 MAX_IMAGE_BYTES = 10_000_000
 """Source: contract.md, `image_urls`."""
 
-MAX_MEDIA_BYTES = 50_000_000
-"""Of a video or an audio file. The contract gives no limit; this one is that of other gateways."""
-
 _TIMEOUT_SECONDS = 20.0
 """Enough for a slow host, and well below the shortest processing time of 40 s."""
 

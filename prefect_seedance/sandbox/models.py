@@ -10,8 +10,13 @@ from pydantic import Field, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
 from prefect_seedance.sandbox.contract import FileUrl, Strict, Submission
+from prefect_seedance.sandbox.media import MediaLimits
 
 _RATIOS = ("1:1", "16:9", "9:16", "21:9", "3:4", "4:3")
+
+_VIDEOS = MediaLimits(max_bytes=50_000_000)
+_AUDIOS = MediaLimits(max_bytes=15_000_000)
+"""The contract gives no sizes; these are those of other gateways."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,8 +27,8 @@ class Limits:
         frames: Fewest and most images that are frames, by mode.
         references: Most images, videos and audio files that are references, by mode.
         settings: The API's names of settings that are true or false; `sound` is required.
-        video_seconds: Shortest and longest video that is a reference, and most seconds of all.
-        audio_seconds: The same of audio files.
+        videos: What it accepts of videos that are references.
+        audios: The same of audio files.
     """
 
     frames: Mapping[str, tuple[int, int]]
@@ -33,8 +38,8 @@ class Limits:
     ratios: tuple[str, ...]
     settings: Mapping[str, str]
     prompt: tuple[int, int | None]
-    video_seconds: tuple[float, float, float] = (2, 15, 15)
-    audio_seconds: tuple[float, float, float] = (2, 15, 15)
+    videos: MediaLimits = _VIDEOS
+    audios: MediaLimits = _AUDIOS
 
 
 SEEDANCE_2 = Limits(
@@ -164,8 +169,8 @@ def _changed(limits: Limits, fields: Mapping[str, Any]) -> Limits:
         "durations_seconds": ("durations", _durations),
         "settings": ("settings", dict),
         "prompt_characters": ("prompt", lambda value: (*value, None)[:2]),
-        "video_files": ("video_seconds", _seconds),
-        "audio_files": ("audio_seconds", _seconds),
+        "video_files": ("videos", _media),
+        "audio_files": ("audios", _media),
     }
     given = {ours: parse(fields[name]) for name, (ours, parse) in read.items() if name in fields}
     if modes := fields.get("modes"):
@@ -182,8 +187,10 @@ def _changed(limits: Limits, fields: Mapping[str, Any]) -> Limits:
     return replace(limits, **given)
 
 
-def _seconds(value: Mapping[str, Any]) -> tuple[float, float, float]:
-    return (*value.get("seconds", (2, 15)), value.get("total_seconds", 15))
+def _media(value: Mapping[str, Any]) -> MediaLimits:
+    given = {name: value[name] for name in ("max_bytes", "total_seconds") if name in value}
+    shortest, longest = value.get("seconds", MediaLimits.seconds)
+    return MediaLimits(seconds=(shortest, longest), **given)
 
 
 def _durations(value: Any) -> tuple[int, ...]:  # noqa: ANN401 -- from a file

@@ -28,8 +28,13 @@ class Objects:
             SetupError: The store cannot be opened.
         """
         store = await self._store(location)
+        if not location.key:
+            return None
         with _translated_errors():
-            return await store.size_bytes(location.key) if location.key else None
+            size_bytes = await store.size_bytes(location.key)
+            if size_bytes is None and (same := await _same_key(store, location)):
+                size_bytes = await store.size_bytes(same)
+        return size_bytes
 
     async def read(self, location: Location) -> bytes:
         """Return an object's content.
@@ -41,13 +46,8 @@ class Objects:
         store = await self._store(location)
         with _translated_errors():
             content = await store.read(location.key)
-            same = (
-                None
-                if content is not None
-                else same_letters(location.name, await store.names(location.folder.key))
-            )
-            if same:
-                content = await store.read(location.folder.child(same).key)
+            if content is None and (same := await _same_key(store, location)):
+                content = await store.read(same)
         if content is None:
             raise await self.missing(location)
         return content
@@ -83,6 +83,12 @@ class Objects:
         if location.root not in self._opened:
             self._opened[location.root] = await self.opener(location.root)
         return self._opened[location.root]
+
+
+async def _same_key(store: Store, location: Location) -> str | None:
+    """Return the key of the object whose name has the same letters in another encoding, if there is one."""
+    same = same_letters(location.name, await store.names(location.folder.key))
+    return location.folder.child(same).key if same else None
 
 
 @contextmanager

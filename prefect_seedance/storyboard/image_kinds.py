@@ -3,6 +3,8 @@
 import re
 from typing import Final, Literal, NamedTuple
 
+from prefect_seedance.video.facts import MP3_SIGNATURES
+
 HEAD_BYTES: Final = 4096
 """Bytes from the beginning that suffice to name most files."""
 
@@ -41,8 +43,17 @@ def _sound(name: str) -> Kind:
 _VIDEO: Final = Kind(
     "a video", "export one frame of it as an image, or list it under 'videos' of 'references'", medium="video"
 )
+UNTYPED_VIDEO: Final = _VIDEO._replace(name="a QuickTime video without a file type")
+"""Of an old camera or program. The API's formats begin with their type."""
+
 _EMPTY: Final = Kind("an empty file", "copy or export it again")
 _ZEROS: Final = Kind("a file of zeros, left by an incomplete copy", "copy or export it again")
+
+_BOX: Final = rb"[\0-\x08].{3}"
+"""The size that begins a file of boxes, such as an MP4; its first box has at most 150 MB. Text has no such
+bytes."""
+
+_MP3: Final = b"|".join(map(re.escape, MP3_SIGNATURES))
 
 _SIGNATURES: Final[tuple[tuple[bytes, Kind], ...]] = (
     (rb"version https://git-lfs\.", Kind("a Git LFS pointer, not the image", "run 'git lfs pull'")),
@@ -59,17 +70,21 @@ _SIGNATURES: Final[tuple[tuple[bytes, Kind], ...]] = (
     (rb"RIFF....WEBP", _picture("a WebP image")),
     (rb"GIF8[79]a", _picture("a GIF image")),
     (rb"BM.{4}\0\0\0\0", _picture("a BMP image")),
-    (rb"(?:II\*\0|MM\0\*).{4}CR|IIR[OS]|MMOR|IIU\0|FUJIFILM|.{4}ftypcrx", Kind(_CAMERA)),
+    (rb"(?:II\*\0|MM\0\*).{4}CR|IIR[OS]|MMOR|IIU\0|FUJIFILM", Kind(_CAMERA)),
+    (_BOX + rb"ftypcrx", Kind(_CAMERA)),
     (rb"II[*+]\0|MM\0[*+]", _picture("a TIFF image or a camera's RAW file")),
-    (rb".{4}ftypavi[fs]", _picture("an AVIF image")),
-    (rb".{4}ftyp(?:mif1|msf1|miaf).{4}.*?avif", _picture("an AVIF image")),
-    (rb".{4}ftyp(?:hei[cxms]|hev[cx]|mif1|msf1|miaf)", _picture("a HEIC image, as iPhones take them")),
-    (rb".{4}ftypM4[AB] ", _sound("an M4A audio file")),
-    (rb".{4}ftyp", _VIDEO),
-    (rb".{4}(?:moov|mdat|wide|free|skip).", _VIDEO),
+    (_BOX + rb"ftypavi[fs]", _picture("an AVIF image")),
+    (_BOX + rb"ftyp(?:mif1|msf1|miaf).{4}.*?avif", _picture("an AVIF image")),
+    (
+        _BOX + rb"ftyp(?:hei[cxms]|hev[cx]|mif1|msf1|miaf)",
+        _picture("a HEIC image, as iPhones take them"),
+    ),
+    (_BOX + rb"ftypM4[AB] ", _sound("an M4A audio file")),
+    (_BOX + rb"ftyp", _VIDEO),
+    (_BOX + rb"(?:moov|mdat|wide|free|skip|pnot)", UNTYPED_VIDEO),
     (rb"\x1aE\xdf\xa3|RIFF....AVI |\0\0\x01[\xb3\xba]|FLV\x01", _VIDEO),
     (rb"RIFF....WAVE", _sound("a WAV audio file")),
-    (rb"ID3|\xff[\xe2\xe3\xf2\xf3\xfa\xfb]", _sound("an MP3 audio file")),
+    (_MP3, _sound("an MP3 audio file")),
     (rb"\xff[\xf0\xf1\xf8\xf9]|ADIF", _sound("an AAC audio file")),
     (rb"fLaC", _sound("a FLAC audio file")),
     (rb"OggS", _sound("an Ogg audio file")),

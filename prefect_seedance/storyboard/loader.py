@@ -22,7 +22,6 @@ from prefect_seedance.storage.objects import Objects, Opener
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.document import MAX_DOCUMENT_BYTES, Document
 from prefect_seedance.storyboard.folder import Folder, in_order, list_folder, list_stored
-from prefect_seedance.storyboard.image_inspection import check_size
 from prefect_seedance.storyboard.parser import ParsedStoryboard, parse_storyboard
 from prefect_seedance.storyboard.schema import ClipList, Storyboard
 
@@ -98,16 +97,17 @@ async def _load_document(source: Source, *, objects: Objects, defaults: Mapping[
 async def _parse(
     parse: Callable[..., ParsedStoryboard], *, objects: Objects, allow_outside: bool
 ) -> ParsedStoryboard:
-    """Parse in a thread, because decoding images takes seconds."""
+    """Parse in a thread, because decoding files takes seconds."""
     loop, is_cancelled = asyncio.get_running_loop(), threading.Event()
 
-    def read_object(location: Location) -> bytes:
-        if is_cancelled.is_set():  # the thread cannot be stopped, but need not read the remaining images
-            raise StoryboardError(f"{location} was not read, because loading was cancelled")
-        return asyncio.run_coroutine_threadsafe(_read_image(location, objects=objects), loop).result()
+    def read_object(location: Location, check_size: Callable[[int], None]) -> bytes:
+        return asyncio.run_coroutine_threadsafe(
+            _read_checked(location, check_size, objects=objects), loop
+        ).result()
 
+    parse = partial(parse, read_object=read_object, is_cancelled=is_cancelled.is_set)
     try:
-        return await asyncio.to_thread(parse, allow_outside=allow_outside, read_object=read_object)
+        return await asyncio.to_thread(parse, allow_outside=allow_outside)
     finally:
         is_cancelled.set()
 
@@ -134,8 +134,8 @@ async def _load_stored(location: Location, *, objects: Objects, defaults: Mappin
     return Document.parse(await objects.read(location), name=str(location), folder=location.folder)
 
 
-async def _read_image(location: Location, *, objects: Objects) -> bytes:
-    check_size(await objects.size_bytes(location) or 0, source=str(location))
+async def _read_checked(location: Location, check_size: Callable[[int], None], *, objects: Objects) -> bytes:
+    check_size(await objects.size_bytes(location) or 0)
     return await objects.read(location)
 
 

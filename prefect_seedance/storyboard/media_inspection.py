@@ -6,7 +6,7 @@ from typing import Final
 from prefect_seedance.api.capabilities import FileLimits
 from prefect_seedance.errors import IntegrityError, StoryboardError
 from prefect_seedance.storage.tempfiles import temporary_file
-from prefect_seedance.storyboard.image_kinds import kind_of
+from prefect_seedance.storyboard.image_kinds import UNTYPED_VIDEO, kind_of
 from prefect_seedance.storyboard.media import WORDS, Medium, SourceMedia
 from prefect_seedance.video.decoding import probe_author_media
 from prefect_seedance.video.facts import MediaFormat, detect_format
@@ -18,9 +18,6 @@ _MEDIA: Final[dict[MediaFormat, Medium]] = {
     "MP3": "audio",
     "WAV": "audio",
 }
-
-_FOR_DOWNLOADS: Final = "; run again to download it again"
-"""The remedy for videos of the API."""
 
 
 def inspect_media(content: bytes, *, source: str, medium: Medium, limits: FileLimits) -> SourceMedia:
@@ -46,7 +43,7 @@ def inspect_media(content: bytes, *, source: str, medium: Medium, limits: FileLi
             file.write(content)
             facts = probe_author_media(file, longest_seconds=limits.seconds[1] + 1)
     except IntegrityError as error:
-        reason = str(error).removesuffix(_FOR_DOWNLOADS)
+        reason = str(error)
         raise StoryboardError(
             f"{source} cannot be used: {reason[:1].lower()}{reason[1:]}; export it again"
         ) from error
@@ -80,6 +77,8 @@ def _unusable(content: bytes, medium: Medium, limits: FileLimits) -> str:
     kind, wanted = kind_of(content), WORDS[medium]
     if kind is None:
         return f"is not {_article(medium)} that can be read; {_converted(medium, limits)}"
+    if kind is UNTYPED_VIDEO and medium == "video":
+        return f"is {kind.name}; export it again as {' or '.join(limits.formats)}"
     if kind.medium == medium:
         return f"is {kind.name} of another format; {_converted(medium, limits)}"
     if kind.medium == "image":

@@ -1,6 +1,6 @@
 """Parse a document into clip requests, reporting all errors at once."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -79,7 +79,7 @@ class ParsedStoryboard:
     note: str = ""
 
 
-def _reject_objects(location: Location) -> bytes:
+def _reject_objects(location: Location, _: Callable[[int], None]) -> bytes:
     raise StoryboardError(f"{location} cannot be read from here; use a local file")
 
 
@@ -89,6 +89,7 @@ def parse_storyboard(
     model: str = DEFAULT_MODEL,
     allow_outside: bool = False,
     read_object: ObjectReader = _reject_objects,
+    is_cancelled: Callable[[], bool] = lambda: False,
 ) -> ParsedStoryboard:
     """Parse a document with ``shots`` as a storyboard, one with ``clips`` as a list of clips.
 
@@ -97,6 +98,7 @@ def parse_storyboard(
         model: Id of the model of clips that choose none, or as `EveryClip` of all.
         allow_outside: Permit absolute paths outside the document's folder.
         read_object: Returns the content of a file in a store; called from worker threads.
+        is_cancelled: Whether the result is not needed any more; called from worker threads.
 
     Raises:
         StoryboardError: The document has errors; the message lists all of them, one per line.
@@ -107,7 +109,9 @@ def parse_storyboard(
     validated = validate(document, schema=_schema_for(document.value), placeholders=_PLACEHOLDERS)
     storyboard = validated.value
     drafts = tuple(drafts_of(storyboard, model=model))
-    files = NamedFiles(document=document, allow_outside=allow_outside, read_object=read_object)
+    files = NamedFiles(
+        document=document, allow_outside=allow_outside, read_object=read_object, is_cancelled=is_cancelled
+    )
     inspected, media = _inspect(files, drafts, model=model)
     unused = [draft.overrides for draft in drafts if not draft.is_clip]
     drafts, chosen = with_ratios(drafts, storyboard, inspected)
@@ -158,10 +162,14 @@ def _inspect(files: NamedFiles, drafts: Sequence[Draft], *, model: str) -> tuple
             executor.submit(copy_context().run, files.media, medium, name, limits=limits[medium])
             for medium, name in media
         ]
-        return (
-            {name: found.result() for name, found in zip(names, images, strict=True)},
-            {key: found.result() for key, found in zip(media, others, strict=True)},
-        )
+        try:
+            return (
+                {name: found.result() for name, found in zip(names, images, strict=True)},
+                {key: found.result() for key, found in zip(media, others, strict=True)},
+            )
+        except BaseException:
+            executor.shutdown(wait=False, cancel_futures=True)  # the other files need not be inspected
+            raise
 
 
 def _check_counts(storyboard: Storyboard | ClipList) -> Iterator[_Finding]:

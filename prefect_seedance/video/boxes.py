@@ -101,24 +101,17 @@ class _Checker:
             if length == 0:  # it extends to the end
                 length = end - position
             if length < begin - position:
-                raise IntegrityError(
-                    f"The video is damaged at byte {position}; run again to download it again"
-                )
+                raise IntegrityError(f"It is damaged at byte {position}")
             position += length
             if position > end:
                 self._complain_cut(position - end, is_last=end == self._size)
             yield _Box(header[4:8], begin, position)
         if position < end and end == self._size and start == 0:
-            raise IntegrityError(
-                f"The video is cut off: it ends inside the header of a box at byte {position}; "
-                "run again to download it again"
-            )
+            raise IntegrityError(f"It is cut off inside the header of a box at byte {position}")
 
     def _complain_cut(self, missing_bytes: int, *, is_last: bool) -> None:
         if is_last:
-            raise IntegrityError(
-                f"The video is cut off: {missing_bytes} bytes are missing; run again to download it again"
-            )
+            raise IntegrityError(f"It is cut off: {missing_bytes} bytes are missing")
         raise _damaged("a box is longer than the box around it")
 
     def _check_sizes(self, box: _Box) -> None:
@@ -164,4 +157,4 @@ class _Checker:
 
 
 def _damaged(why: str) -> IntegrityError:
-    return IntegrityError(f"The video is damaged: {why}; run again to download it again")
+    return IntegrityError(f"It is damaged: {why}")

@@ -119,9 +119,11 @@ def _examination(fields: _Fields, blobs: Sequence[bytes]) -> Examination:
 
 
 async def _run(job: "_Job[FoundT]", executor: Executor) -> FoundT:
-    """Wait for a child in a thread; if cancelled, kill the child, so that the thread ends."""
+    """Decode a video of the API in a thread; if cancelled, kill the child, so that the thread ends."""
     try:
         return await asyncio.get_running_loop().run_in_executor(executor, job.run)
+    except IntegrityError as error:
+        raise IntegrityError(f"{error}; run again to download it again") from error
     except asyncio.CancelledError:
         job.cancel()
         raise
@@ -252,7 +254,7 @@ class _Job(Generic[FoundT]):
             with self._lock:
                 self._child = child
                 if self._is_cancelled:
-                    raise IntegrityError("The video was not decoded, because the run was stopped")
+                    raise IntegrityError("It was not decoded, because the run was stopped")
             fields, blobs = child.ask(self._request, self._descriptor)
             if "error" in fields:
                 is_reusable = not fields["needs_memory"]
@@ -260,11 +262,9 @@ class _Job(Generic[FoundT]):
             parsed = self._parse(fields, blobs)
             is_reusable = True
         except TimeoutError:
-            raise IntegrityError(
-                f"The video takes more than {MAX_SECONDS:.0f} s to decode; run again to download it again"
-            ) from None
+            raise IntegrityError(f"It takes more than {MAX_SECONDS:.0f} s to decode") from None
         except (EOFError, OSError, LookupError, TypeError, ValueError):
-            raise IntegrityError("The video stopped the decoder; run again to download it again") from None
+            raise IntegrityError("It stopped the decoder") from None
         else:
             return parsed
         finally:
@@ -293,7 +293,5 @@ def _failure(fields: _Fields) -> IntegrityError:
     """Return the error that a child reports."""
     if fields.get("needs_memory"):
         gigabytes = MAX_MEMORY_BYTES // 1_000_000_000
-        return IntegrityError(
-            f"The video needs more than {gigabytes} GB to decode; run again to download it again"
-        )
+        return IntegrityError(f"It needs more than {gigabytes} GB to decode")
     return IntegrityError(str(fields["error"]))

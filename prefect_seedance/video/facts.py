@@ -7,8 +7,19 @@ from pydantic import BaseModel, ConfigDict
 _EBML = b"\x1a\x45\xdf\xa3"
 """First bytes of every WebM. Source: RFC 8794, section 11.2.1."""
 
-_MP3 = (b"ID3", b"\xff\xe2", b"\xff\xe3", b"\xff\xf2", b"\xff\xf3", b"\xff\xfa", b"\xff\xfb")
-"""First bytes of an MP3: its tags, or the header of a frame of layer III. Source: ISO/IEC 11172-3."""
+MP3_SIGNATURES = (
+    b"ID3\x02",
+    b"ID3\x03",
+    b"ID3\x04",
+    b"\xff\xe2",
+    b"\xff\xe3",
+    b"\xff\xf2",
+    b"\xff\xf3",
+    b"\xff\xfa",
+    b"\xff\xfb",
+)
+"""First bytes of an MP3: its tags with their version, or the header of a frame of layer III. Sources: ID3v2,
+section 3.1; ISO/IEC 11172-3."""
 
 _HEAD_BYTES = 12
 
@@ -88,4 +99,4 @@ def detect_format(head: bytes) -> MediaFormat | None:
         return "MOV" if head[8:12] == b"qt  " else "MP4"
     if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
         return "WAV"
-    return "MP3" if head.startswith(_MP3) else None
+    return "MP3" if head.startswith(MP3_SIGNATURES) else None

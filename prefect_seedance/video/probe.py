@@ -133,9 +133,7 @@ class _Track:
 
     def _require(self, condition: bool, *, otherwise: str) -> None:  # noqa: FBT001 -- reads as a sentence
         if not condition:
-            raise IntegrityError(
-                f"The video's {self.stream.type} track {otherwise}; run again to download it again"
-            )
+            raise IntegrityError(f"Its {self.stream.type} track {otherwise}")
 
 
 @contextmanager
@@ -155,15 +153,13 @@ def open_video(file: BinaryIO | Path) -> Iterator[InputContainer]:
         try:
             kind = detect_container(stream)
             if kind is None:
-                raise IntegrityError("It is neither an MP4 nor a WebM video; run again to download it again")
+                raise IntegrityError("It is neither an MP4 nor a WebM video")
             if kind == "mp4":
                 check_boxes(stream)
             with open_with(stream, kind, decoders=_DECODERS) as container:
                 yield container
         except (av.FFmpegError, OSError) as error:
-            raise IntegrityError(
-                f"The video cannot be decoded ({error.strerror}); run again to download it again"
-            ) from error
+            raise IntegrityError(f"It cannot be decoded ({error.strerror})") from error
 
 
 def open_with(stream: BinaryIO, kind: str, *, decoders: Iterable[str]) -> InputContainer:
@@ -207,9 +203,7 @@ def shown_size(video: VideoStream) -> tuple[int, int]:
 def _video(container: InputContainer) -> VideoStream:
     stream = container.streams.best("video")
     if not isinstance(stream, VideoStream) or stream.codec_context is None:
-        raise IntegrityError(
-            "The file has no video track that can be decoded; run again to download it again"
-        )
+        raise IntegrityError("It has no video track that can be decoded")
     require_codec(stream, allowed=_VIDEO_CODECS)
     stream.codec_context.options = {"max_pixels": str(_MAX_PIXELS)}
     # By default several threads decode H.264, which disables the detection of errors.
@@ -226,8 +220,7 @@ def require_codec(stream: VideoStream | AudioStream, *, allowed: frozenset[str])
     name = stream.codec_context.codec.canonical_name if stream.codec_context else "unknown"
     if name not in allowed:
         raise IntegrityError(
-            f"The {stream.type} track has the codec {name}, not one of {', '.join(sorted(allowed))}; "
-            "run again to download it again"
+            f"Its {stream.type} track has the codec {name}, not one of {', '.join(sorted(allowed))}"
         )
 
 
@@ -245,9 +238,7 @@ def _require_end(container: InputContainer, *, end_seconds: float) -> None:
     """
     declared_seconds = (container.duration or 0) / av.time_base
     if end_seconds + _ROUNDING_SECONDS < declared_seconds:
-        raise IntegrityError(
-            f"The video ends at {end_seconds:.2f} of {declared_seconds:.2f} s; run again to download it again"
-        )
+        raise IntegrityError(f"It ends at {end_seconds:.2f} of {declared_seconds:.2f} s")
 
 
 def _is_webm(container: InputContainer) -> bool:

@@ -145,7 +145,7 @@ class _Stills:
     def frames(self) -> Iterator[VideoFrame]:
         for frame in (self._first, self._middle, self._last):
             if frame is None:
-                raise IntegrityError("The video has no frame that can be decoded")
+                raise IntegrityError("It has no frame that can be decoded")
             yield frame
 
 

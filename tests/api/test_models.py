@@ -1,4 +1,5 @@
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,62 @@ def test_half_saved_file_stops_no_run(tmp_path: Path, monkeypatch: pytest.Monkey
 
     assert "later" in during
     assert list(known_models()) == [*CAPABILITIES, "latest"]
+
+
+def _fill(file: Path) -> None:
+    file.write_bytes(b"#" * 1_000_001)
+
+
+def _replace_with_folder(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        pytest.param(Path.unlink, "No such file or directory", id="deleted"),
+        pytest.param(lambda file: file.write_bytes(b"\xff"), "'utf-8' codec", id="binary"),
+        pytest.param(lambda file: file.write_text("a: {}"), "a.source: ", id="invalid"),
+        pytest.param(_fill, "it is not a file of at most 1,000,000 bytes", id="huge"),
+        pytest.param(_replace_with_folder, "it is not a file of at most 1,000,000 bytes", id="folder"),
+    ],
+)
+def test_spoilt_file_is_logged(
+    spoil: Callable[[Path], object],
+    reason: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A file that cannot be used any more leaves its models, and each reason is logged once."""
+    file = tmp_path / "models.yaml"
+    monkeypatch.setenv("SEEDANCE_MODELS", str(file))
+    file.write_text("later: {like: seedance-2-0}")
+    assert "later" in known_models()
+
+    spoil(file)
+    found = [known_models(), known_models()]
+
+    assert all("later" in each for each in found)
+    (message,) = caplog.messages
+    assert message.startswith(f"{file} cannot be used: {reason}")
+    assert message.endswith("; its last valid version is used")
+
+
+def test_each_reason_is_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another reason is logged too, and the same one again after the file was valid."""
+    file, valid = tmp_path / "models.yaml", "later: {like: seedance-2-0}"
+    monkeypatch.setenv("SEEDANCE_MODELS", str(file))
+
+    for time, content in enumerate([valid, "a: {}", "b: {}", "a: {}", valid, "a: {}"]):
+        file.write_text(content)
+        os.utime(file, (time, time))  # another version, however coarse the clock of the disk is
+        known_models()
+
+    assert [message.partition(" cannot be used: ")[2][0] for message in caplog.messages] == ["a", "b", "a"]
 
 
 @pytest.mark.parametrize("name", ["seedance-2.0", "Seedance-2-0", "seedance2-0"])

@@ -236,10 +236,17 @@ async def test_time_limit_is_named(clip: bytes, monkeypatch: pytest.MonkeyPatch)
     child = decoding._CHILDREN._idle[-1]
     monkeypatch.setattr(decoding, "MAX_SECONDS", 0.0)
 
-    with pytest.raises(IntegrityError, match="takes more than 0 s to decode"):
+    with pytest.raises(IntegrityError, match=r"^It takes more than 0 s to decode; run again to download it"):
         await decoded(films.clip(3, size=(1920, 1080)))
 
     assert child._process.returncode is not None
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>", films.clip(1)[:-900]], ids=["empty", "page", "cut"])
+async def test_damage_has_remedy(content: bytes) -> None:
+    """Every fault of a video of the API has one remedy."""
+    with pytest.raises(IntegrityError, match=r"^Its? [^;]+; run again to download it again$"):
+        await decoded(content)
 
 
 async def test_killed_child_is_replaced(clip: bytes) -> None:
@@ -247,7 +254,7 @@ async def test_killed_child_is_replaced(clip: bytes) -> None:
     await decoded(clip)
     decoding._CHILDREN._idle[-1].kill()
 
-    with pytest.raises(IntegrityError, match="stopped the decoder"):
+    with pytest.raises(IntegrityError, match=r"^It stopped the decoder; run again to download it again$"):
         await decoded(clip)
     assert (await decoded(clip)).frames == 6
 

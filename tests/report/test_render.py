@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from prefect_seedance.clips.records import ATTEMPT_KEY, LATE_OUTCOME_FILE
 from prefect_seedance.errors import ArchiveError
+from prefect_seedance.report.recipe import find_report
 from prefect_seedance.report.render import render_report
 from prefect_seedance.storage.store import Store
 from tests.reports import (
@@ -117,3 +119,27 @@ async def test_full_disk_has_remedy(store: Store, monkeypatch: pytest.MonkeyPatc
 
     with pytest.raises(ArchiveError, match=r"/nowhere cannot be written .* TMPDIR"):
         await render_report(manifest_of(await made(store, 1)), store)
+
+
+class Growing(Store):
+    """An archive in which another run records something of an attempt while its records are read."""
+
+    async def read(self, key: str) -> bytes | None:
+        content = await super().read(key)
+        if attempt := ATTEMPT_KEY.match(key):
+            await self.create(f"{attempt[0]}{LATE_OUTCOME_FILE}", b"{}")
+        return content
+
+
+async def test_later_record_renews_page(request: pytest.FixtureRequest) -> None:
+    """A record that was written while the page was made may be missing from it, so the next run makes it."""
+    store = Growing.open(f"memory://{request.node.nodeid}")
+    manifest = manifest_of(await made(store, 1))
+    before = await store.keys("clips/")
+
+    await render_report(manifest, store)
+
+    assert len(await store.keys("clips/")) == len(before) + 1
+    assert await find_report(store, manifest, price_per_second=None) is None
+    report = await render_report(manifest, store)
+    assert await find_report(store, manifest, price_per_second=None) == report

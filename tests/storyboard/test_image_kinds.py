@@ -47,6 +47,15 @@ FILES = [
     pytest.param(b"PK\x03\x04" + bytes(99), "ZIP", id="ZIP"),
     pytest.param(b"data:image/png;base64,iVBO", "Base64", id="Base64"),
     pytest.param("Bilder für den Film".encode(), "a text file", id="text"),
+    *(
+        pytest.param(text.encode(), "a text file", id=text)
+        for text in ("The wide shot", "One free hour", "Let skip this", "The moov atom", "The ftypical shot")
+    ),
+    pytest.param(b"Das ftypheic", "a text file", id="text about HEIC"),
+    pytest.param(b"ID3 tags of the songs", "a text file", id="text about MP3"),
+    pytest.param(b"\0\0\0\x08wide\0\0\x10\0mdat" + bytes(99), "a QuickTime video", id="QuickTime"),
+    pytest.param(b"\x02\xfa\xf0\x80mdat" + bytes(99), "a QuickTime video", id="QuickTime of 50 MB"),
+    pytest.param(b"\0\0\0\x01mdat\0\0\0\0\x10" + bytes(99), "a QuickTime video", id="QuickTime, long size"),
 ]
 
 

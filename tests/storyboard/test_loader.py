@@ -1,10 +1,13 @@
+import asyncio
 import json
 import secrets
 import threading
+import unicodedata
 from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from PIL import Image
@@ -141,6 +144,18 @@ async def bucket(folder: Path) -> str:
     return place
 
 
+@pytest.fixture
+def strict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A model that accepts small files only, in a file of models."""
+    file = tmp_path / "models.yaml"
+    file.write_text(
+        "strict: {like: seedance-2-0, video_files: {formats: [MP4], max_bytes: 1000}, "
+        "audio_files: {formats: [MP3], max_bytes: 2000}}"
+    )
+    monkeypatch.setenv("SEEDANCE_MODELS", str(file))
+    return "strict"
+
+
 async def assert_same(source: str, folder: Path, *, prompt: str = "") -> None:
     """Check that a stored storyboard gives the same clips as the local one."""
     local = await load_storyboard(folder if prompt else folder / "board.yaml", prompt=prompt)
@@ -216,6 +231,109 @@ async def test_stored_images_are_inspected(bucket: str) -> None:
     assert errors[0].endswith("did you mean 'dawn.png'?")
     assert "has 100,000,001 bytes" in errors[1]
     assert "is a damaged PNG" in errors[2]
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The keys whose content is read from any store."""
+    keys, original = [], Store.read
+
+    async def record(store: Store, key: str) -> bytes | None:
+        keys.append(key)
+        return await original(store, key)
+
+    monkeypatch.setattr(Store, "read", record)
+    return keys
+
+
+@pytest.mark.parametrize(
+    ("field", "name", "size", "message"),
+    [
+        ("videos", "pan.mp4", 1001, "has 1,001 bytes; a video that is a reference may have 1,000. Export"),
+        ("audios", "waves.mp3", 2001, "has 2,001 bytes; an audio file that is a reference may have 2,000. "),
+        ("images", "look.png", MAX_IMAGE_BYTES + 1, "the limit is 100,000,000. Save a smaller file"),
+        ("videos", "cafe\u0301.mp4", 1001, "a video that is a reference may have 1,000. Export"),
+    ],
+    ids=["video", "sound", "image", "other encoding"],
+)
+async def test_large_objects_are_not_read(
+    field: str,
+    name: str,
+    size: int,
+    message: str,
+    bucket: str,
+    read: list[str],
+    folder: Path,
+    strict: str,
+) -> None:
+    """A file above the limit of its kind is refused before it is downloaded, in the words for local files."""
+    named = unicodedata.normalize("NFC", name)
+    board = {"clips": [{"prompt": "waves", "model": strict, "references": {field: [named]}}]}
+    content = json.dumps(board).encode()
+    await Store.open(bucket).put("boards/board.json", content)
+    await Store.open(bucket).put(f"boards/{name}", bytes(size))
+    (folder / "board.json").write_bytes(content)
+    (folder / name).write_bytes(bytes(size))
+
+    for source in (f"{bucket}/boards/board.json", str(folder / "board.json")):
+        with pytest.raises(StoryboardError) as refusal:
+            await load_storyboard(source, model=strict)
+        assert message in str(refusal.value)
+
+    assert read == ["boards/board.json"]
+
+
+async def test_large_limits_are_used(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: list[str]
+) -> None:
+    """A file that its model accepts is read from a store even if it is larger than images may be."""
+    file = tmp_path / "models.yaml"
+    monkeypatch.setenv("SEEDANCE_MODELS", str(file))
+    file.write_text("lenient: {like: seedance-2-0, video_files: {formats: [MP4], max_bytes: 200000000}}")
+    board = {"clips": [{"prompt": "waves", "references": {"videos": ["pan.mp4"]}}]}
+    await Store.open(bucket).put("boards/board.json", json.dumps(board).encode())
+    await Store.open(bucket).put("boards/pan.mp4", bytes(MAX_IMAGE_BYTES + 1))
+
+    with pytest.raises(StoryboardError, match="is a file of zeros"):
+        await load_storyboard(f"{bucket}/boards/board.json", model="lenient")
+
+    assert read[-1] == "boards/pan.mp4"
+
+
+class Waiting(Store):
+    """A store whose images are not read before they may be."""
+
+    may_read = asyncio.Event()
+    begun: ClassVar[list[str]] = []
+
+    async def read(self, key: str) -> bytes | None:
+        if key.endswith(".png"):
+            self.begun.append(key)
+            await self.may_read.wait()
+        return await super().read(key)
+
+
+async def test_cancelled_loading_reads_no_more(bucket: str) -> None:
+    """If loading is cancelled, the images whose reading has not begun are not read."""
+    shots = [{"image": f"{number}.png", "prompt": "waves"} for number in range(9)]
+    await Store.open(bucket).put("boards/board.json", json.dumps({"shots": shots}).encode())
+    for number in range(9):
+        await Store.open(bucket).put(f"boards/{number}.png", b"image")
+
+    async def opener(place: str) -> Store:
+        return Waiting.open(place)
+
+    loading = asyncio.create_task(load_storyboard(f"{bucket}/boards/board.json", opener=opener))
+    while len(Waiting.begun) < 2:
+        await asyncio.sleep(0)
+    loading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await loading
+    Waiting.may_read.set()
+    while any(thread.name.startswith("seedance-inspect") for thread in threading.enumerate()):
+        await asyncio.sleep(0)
+
+    assert len(Waiting.begun) == 2
 
 
 async def test_unknown_store_is_an_error() -> None:

@@ -1,7 +1,6 @@
 """Videos and audio files are known by their content, and each fault has a remedy."""
 
 import io
-from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -11,6 +10,7 @@ from prefect_seedance.api.models import CAPABILITIES
 from prefect_seedance.errors import StoryboardError
 from prefect_seedance.storyboard.media import Medium, SourceMedia
 from prefect_seedance.storyboard.media_inspection import inspect_media
+from prefect_seedance.video import decoding
 from tests import films
 from tests.sounds import sound
 
@@ -106,15 +106,23 @@ FAULTS = [
         id="AVI",
     ),
     pytest.param(
+        VIDEO,
+        b"\0\0\0\x08wide\0\0\x10\0mdat" + bytes(99),
+        "is a QuickTime video without a file type; export it again as MP4 or MOV",
+        id="QuickTime",
+    ),
+    pytest.param(VIDEO, b"The wide shot", "is a text file; name the video itself", id="text of a shot"),
+    pytest.param(AUDIO, b"ID3 tags of it", "is a text file; name the audio file itself", id="text of tags"),
+    pytest.param(
         AUDIO, sound(3, container="ipod"), "is an M4A audio file of another format; convert", id="M4A"
     ),
     pytest.param(AUDIO, sound(3, container="flac"), "FLAC audio file of another format; convert", id="FLAC"),
     pytest.param(AUDIO, sound(3, container="ogg"), "convert the audio file to MP3 or WAV", id="Ogg"),
     pytest.param(VIDEO, b"\x93\x00\xfe" * 99, "is not a video that can be read; convert", id="noise"),
-    pytest.param(VIDEO, films.clip(1, frames=48)[:-900], "cannot be used: the video is cut off", id="cut"),
+    pytest.param(VIDEO, films.clip(1, frames=48)[:-900], "cannot be used: it is cut off", id="cut"),
     pytest.param(AUDIO, sound(3, container="wav")[:-9000], "cannot be used: it is cut off", id="cut sound"),
     pytest.param(AUDIO, b"ID3\x03\0\0\0\0\0\0" + b"\x93\0\xfe" * 999, "cannot be used: it", id="only tags"),
-    pytest.param(VIDEO, b"\0\0\0\x18ftypisom" + bytes(99), "cannot be used: the video", id="no tracks"),
+    pytest.param(VIDEO, b"\0\0\0\x18ftypisom" + bytes(99), "cannot be used: it", id="no tracks"),
 ]
 
 
@@ -148,13 +156,28 @@ def test_long_videos_are_not_decoded() -> None:
     assert inspected(bytes(damaged), "video", limits).duration_seconds == 2.0
 
 
-def test_children_decode(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A file that needs more than a child has is refused, and the process that asked goes on."""
+@pytest.mark.parametrize("medium", [VIDEO, AUDIO])
+def test_children_decode(medium: Medium, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that needs more time than a child has is refused, and the next one is decoded."""
+    content = sound(3) if medium == AUDIO else films.clip(1, frames=48)
+    decoding._CHILDREN.close()  # so that a child starts, which takes longer than the shortest time limit
+    with monkeypatch.context() as patch:
+        patch.setattr(decoding, "MAX_SECONDS", 0.0)
+        with pytest.raises(StoryboardError) as refusal:
+            inspected(content, medium)
+
+    assert str(refusal.value) == (
+        "the-file cannot be used: it takes more than 0 s to decode; export it again"
+    )
+    assert inspected(content, medium).duration_seconds
+
+
+def test_frames_count() -> None:
+    """A header that declares another codec is refused; one that declares another size is not believed."""
     content = films.clip(1, frames=6)
     at = content.index(b"avc1") + 4 + 24  # width and height of the samples
     huge = content[:at] + b"\x40\x00\x40\x00" + content[at + 4 :]
-    monkeypatch.chdir(tmp_path)
 
     with pytest.raises(StoryboardError, match="export it again"):
         inspected(content.replace(b"avc1", b"mjpg"), "video")
-    assert inspected(huge, "video").width == 192  # the frames count
+    assert inspected(huge, "video").width == 192

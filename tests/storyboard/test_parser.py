@@ -1,5 +1,8 @@
 import json
 import textwrap
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -8,6 +11,7 @@ from PIL import Image
 from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.api.wire import ClipSettings
 from prefect_seedance.errors import SetupError, StoryboardError
+from prefect_seedance.storage.locations import Location
 from prefect_seedance.storyboard.document import Document
 from prefect_seedance.storyboard.image_inspection import MAX_IMAGE_BYTES
 from prefect_seedance.storyboard.parser import parse_storyboard
@@ -36,9 +40,9 @@ def load(folder: Path, text: str, *, name: str = "board.yaml") -> Document:
     return Document.load(file)
 
 
-def errors(document: Document) -> list[str]:
+def errors(document: Document, *, is_cancelled: Callable[[], bool] = lambda: False) -> list[str]:
     with pytest.raises(StoryboardError) as raised:
-        parse_storyboard(document)
+        parse_storyboard(document, is_cancelled=is_cancelled)
     return str(raised.value).splitlines()
 
 
@@ -574,3 +578,43 @@ def test_ineffective_words_are_noted(folder: Path, text: str, note: str) -> None
 
     lines = [line for line in parsed.note.splitlines() if "(16×9)" not in line]  # of the tiny images
     assert [line.startswith(note) for line in lines] == [True] * bool(note)
+
+
+def test_unexpected_error_stops_inspection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an error that is not the author's, only the files that are being read are read to their end."""
+    read: list[str] = []
+    is_shut_down, shutdown = threading.Event(), ThreadPoolExecutor.shutdown
+
+    def shut_down(executor: ThreadPoolExecutor, *, wait: bool = True, cancel_futures: bool = False) -> None:
+        if wait:  # it waits for the files below
+            is_shut_down.set()
+        shutdown(executor, wait=wait, cancel_futures=cancel_futures)
+        is_shut_down.set()
+
+    def read_object(location: Location, _: Callable[[int], None]) -> bytes:
+        read.append(location.name)
+        if location.name == "0.png":
+            raise SetupError("The store cannot be opened")
+        is_shut_down.wait()
+        return b""
+
+    monkeypatch.setattr(ThreadPoolExecutor, "shutdown", shut_down)
+    shots = [{"image": f"{number}.png", "prompt": "waves"} for number in range(20)]
+    document = Document.inline({"shots": shots}, folder=Location("memory://a", "boards"))
+
+    with pytest.raises(SetupError):
+        parse_storyboard(document, read_object=read_object)
+
+    assert len(read) <= 3
+
+
+def test_cancelling_stops_inspection(folder: Path) -> None:
+    """Once it is cancelled, no file is read, wherever it is."""
+    shots = [{"image": f"images/{name}", "prompt": "waves"} for name in ("dawn.png", "none.png")]
+    references = {"videos": ["none.mp4"], "audios": ["none.mp3"]}
+    content = {"defaults": {"model": "seedance-2-0", "references": references}, "shots": shots}
+
+    found = errors(Document.inline(content, folder=folder), is_cancelled=lambda: True)
+
+    assert len(found) == 4
+    assert all(each.endswith("was not read, because loading was cancelled") for each in found)

@@ -104,6 +104,15 @@ def test_mistakes_are_located(references: dict[str, Any], message: str, folder: 
     assert str(caught.value).count(message) == 1
 
 
+def test_long_file_is_one_mistake(folder: Path) -> None:
+    """A file that is too long alone is not reported again as too long together with others."""
+    with pytest.raises(StoryboardError) as caught:
+        parsed(folder, {"references": {"images": ["look.png"], "audios": ["long.wav", "waves.mp3"]}})
+
+    (message,) = str(caught.value).splitlines()
+    assert "audio 1: long.wav has 16.0 s, and a reference has 2 to 15 s; cut it" in message
+
+
 def test_older_model_has_no_references() -> None:
     """A model without such a mode refuses references, and its modes are named."""
     with pytest.raises(StoryboardError, match=r"references: 'omni_reference' is not a mode"):

@@ -172,7 +172,7 @@ def test_truncation_is_found(layout: str, permille: int, request: pytest.Fixture
     """A clip with any part of its end missing is refused."""
     whole: bytes = request.getfixturevalue(layout)
 
-    with pytest.raises(IntegrityError, match="download it again"):
+    with pytest.raises(IntegrityError, match=r"^Its? "):
         probe(BytesIO(whole[: len(whole) * permille // 1000]))
 
 
@@ -219,7 +219,7 @@ def test_truncated_webm_is_found(webm: bytes) -> None:
     """A container without an index is refused if it ends before its declared end."""
     begins, _ = _payload(webm, kind="video")[-1]
 
-    with pytest.raises(IntegrityError, match="download it again"):
+    with pytest.raises(IntegrityError, match=r"^Its? "):
         probe(BytesIO(webm[: begins - 8]))
 
 
@@ -237,7 +237,7 @@ def test_truncated_webm_is_found(webm: bytes) -> None:
 )
 def test_other_content_is_refused(content: bytes) -> None:
     """A server's response without a video is refused."""
-    with pytest.raises(IntegrityError, match="download it again"):
+    with pytest.raises(IntegrityError, match=r"^Its? "):
         probe(BytesIO(content))
 
 
