@@ -35,14 +35,9 @@ def _empty_server(api: Api, monkeypatch: pytest.MonkeyPatch, prefect_server: str
     monkeypatch.setenv("PREFECT_API_URL", prefect_server)
     monkeypatch.delenv("SEEDANCE_ARCHIVE", raising=False)
     monkeypatch.delenv("SEEDANCE_API_KEY", raising=False)
-    _delete_deployments(api)
+    api.undeploy()
     yield
-    _delete_deployments(api)
-
-
-def _delete_deployments(api: Api) -> None:
-    for each in api.filter("/deployments"):
-        api.delete(f"/deployments/{each['id']}")
+    api.undeploy()
 
 
 def _deploy(capsys: pytest.CaptureFixture[str], *options: object) -> list[dict[str, Any]]:
