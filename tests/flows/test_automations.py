@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -14,14 +15,19 @@ from prefect import get_client
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.events import emit_event
 from prefect.events.schemas.automations import AutomationCore
+from prefect.flow_engine import run_flow_async
 from prefect.types import SecretDict
 
 from prefect_seedance.cli import main
+from prefect_seedance.errors import BudgetError
+from prefect_seedance.flows import generate_clips
 from tests.flows.conftest import Api, eventually
+from tests.processes import Sandbox
 
 _TAG = {"prefect.resource.id": "prefect.tag.seedance", "prefect.resource.role": "tag"}
 _SCHEDULED = {"prefect.resource.id": "prefect.tag.auto-scheduled", "prefect.resource.role": "tag"}
 
+_CLIPS = "generate-clips/clips"
 _DEAD = "Mark dead Seedance runs as crashed"
 _STUCK = "Mark Seedance runs that do not start as crashed"
 _AGAIN = "Run crashed Seedance runs again"
@@ -273,21 +279,40 @@ def test_event_notifies(inbox: _Inbox, event: str, kind: str, subject: str) -> N
     assert message["body"] == f"message: look at {name}\n"
 
 
-def test_budget_pauses_schedules(api: Api, deployment: dict[str, Any]) -> None:
-    """A scheduled run over budget pauses its deployment's schedules; a run that a person starts does not."""
-    other = api.get("/deployments/name/generate-clips/clips")
-    for each, tags in ((deployment, []), (other, [_SCHEDULED])):
-        emit_event(
-            "seedance.budget.exceeded",
-            resource={"prefect.resource.id": "seedance.account.studio"},
-            related=[
-                {
-                    "prefect.resource.id": f"prefect.deployment.{each['id']}",
-                    "prefect.resource.role": "deployment",
-                },
-                *tags,
-            ],
-        )
+async def _exceed_budget(sandbox: Sandbox, archive: Path, *tags: str) -> None:
+    """Run a deployment that would buy more than it may."""
+    parameters = {"clips": {"clips": [{"prompt": "waves"}]}, "archive": str(archive), "max_seconds": 1}
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in sandbox.env.items():
+            patch.setenv(name, value)
+        async with get_client() as client:
+            deployment = await client.read_deployment_by_name(_CLIPS)
+            run = await client.create_flow_run_from_deployment(
+                deployment.id, parameters=parameters, tags=list(tags)
+            )
+        with pytest.raises(BudgetError, match="4 s of video, more than its limit of 1 s"):
+            await run_flow_async(generate_clips, flow_run=run, parameters=parameters)
 
-    assert eventually(lambda: api.get(f"/deployments/{other['id']}")["paused"])
-    assert not api.get(f"/deployments/{deployment['id']}")["paused"]
+
+async def test_budget_pauses_schedules(
+    api: Api, deployment: dict[str, Any], sandbox: Sandbox, archive: Path
+) -> None:
+    """A scheduled run over budget pauses its deployment's schedules; a run that a person starts does not."""
+
+    def is_paused(key: str) -> bool:
+        return bool(api.get(f"/deployments/{key}")["paused"])
+
+    clips = api.get(f"/deployments/name/{_CLIPS}")["id"]
+    await _exceed_budget(sandbox, archive)
+    emit_event(
+        "seedance.budget.exceeded",
+        resource={"prefect.resource.id": "seedance.account.studio"},
+        related=[_deployment(deployment["id"]), _SCHEDULED],
+    )
+    assert eventually(lambda: is_paused(deployment["id"]))
+    assert not is_paused(clips)
+
+    await _exceed_budget(sandbox, archive, "auto-scheduled")
+
+    assert eventually(lambda: is_paused(clips))
+    assert sandbox.totals()["submits_received"] == 0
