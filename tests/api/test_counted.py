@@ -77,10 +77,16 @@ async def test_cancelled_request_is_counted(recording: Recording) -> None:
 
 
 async def test_unsent_request_is_not_counted(recording: Recording) -> None:
-    """A submission that its permit holds back is no request."""
+    """A submission that its permit holds back, once its connection is ready, is no request."""
     permit = Permit.lasting(5)
-    permit.revoke()
-    async with client(Script(ACCEPTED)) as seedance:
+
+    class Connected(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            permit.revoke()
+            await request.extensions["trace"]("http11.send_request_headers.started", {})
+            raise AssertionError
+
+    async with client(Connected()) as seedance:
         with pytest.raises(NotSentError):
             await seedance.submit(REQUEST, permit=permit)
 

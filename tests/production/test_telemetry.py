@@ -1,5 +1,6 @@
 """Spans and metrics of productions, compared with the sandbox's books."""
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from prefect_seedance.production.settings import RunSettings
 from prefect_seedance.telemetry import BILLED, CLIPS, DETECTION, IN_FLIGHT, RATE_LIMITED, REQUESTS
 from tests.pages import attributes_of
 from tests.processes import Sandbox
-from tests.production.conftest import SOUNDS, make, prepare_sounds
+from tests.production.conftest import SOUNDS, make, opened, prepare_sounds
 from tests.recording import Recording
 
 
@@ -73,8 +74,12 @@ async def test_spans_show_production(board: Path, settings: RunSettings, recordi
 async def test_counters_equal_books(settings: RunSettings, sandbox: Sandbox, recording: Recording) -> None:
     """Requests, refusals and seconds billed are those of the API's books; no generation stays in flight."""
     sandbox.faults({"kind": "status", "fault": "answer", "status": 429, "times": 2})
+    in_flight: list[float] = []
 
-    await make(await prepare_sounds(settings))
+    await make(
+        await prepare_sounds(settings),
+        on_progress=lambda _: in_flight.append(recording.total(IN_FLIGHT.name)),
+    )
 
     totals = sandbox.totals()
     balances = 1  # of the check before the run
@@ -82,9 +87,7 @@ async def test_counters_equal_books(settings: RunSettings, sandbox: Sandbox, rec
     assert recording.total(RATE_LIMITED.name) == 2
     assert recording.total(BILLED.name, outcome="submitted") == totals["paid_seconds"] == 8
     assert recording.total(CLIPS.name, status="made") == len(SOUNDS.clips)
-    assert [
-        point.attributes and recording.total(IN_FLIGHT.name) for point in recording.points(IN_FLIGHT.name)
-    ] in ([0], [{}])
+    assert (max(in_flight), recording.total(IN_FLIGHT.name)) == (len(SOUNDS.clips), 0)
     assert recording.points(DETECTION.name)
     assert_documented(recording)
 
@@ -117,6 +120,31 @@ async def test_later_run_resumes(settings: RunSettings, recording: Recording) ->
     }
     assert recording.total(BILLED.name) == billed
     assert_documented(recording)
+
+
+async def test_retried_step_resumes(settings: RunSettings, recording: Recording) -> None:
+    """A submission that is run again, as a retried task is, finds its generation and submits nothing."""
+    prepared = await prepare_sounds(settings)
+    async with opened(prepared) as (_, steps):
+        for _ in range(2):
+            await steps.submit(prepared.plan.clips[0], deadline_seconds=30)
+
+    assert [attribute(span, "outcome") for span in recording.spans("submit")] == ["submitted", "resumed"]
+    assert recording.total(BILLED.name) == 4
+
+
+async def test_outage_is_no_late_detection(
+    settings: RunSettings, sandbox: Sandbox, recording: Recording
+) -> None:
+    """The time in which no run waited says nothing about how fast polls and callbacks are."""
+    await make(await prepare_sounds(without_waiting(settings)))
+    while sandbox.totals()["in_flight"]:
+        await asyncio.sleep(0.1)
+
+    await make(await prepare_sounds(settings))
+
+    assert recording.total(CLIPS.name, status="made") == 2
+    assert not recording.points(DETECTION.name)
 
 
 async def test_rescue_is_a_trace(settings: RunSettings, recording: Recording) -> None:
