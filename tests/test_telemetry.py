@@ -6,11 +6,13 @@ import subprocess
 import sys
 
 import pytest
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.trace import StatusCode
 
 from prefect_seedance.errors import ContentRejectedError, SeedanceError
 from prefect_seedance.telemetry import BILLED, DETECTION, IN_FLIGHT, METRICS, mark_failed, span
-from tests.recording import Recording
+from tests.recording import Recording, configured
 
 SECRET = "sk-secret-key and a prompt about waves at https://host/clip.mp4?signature=abc"
 
@@ -96,6 +98,23 @@ def test_failing_provider_is_logged(caplog: pytest.LogCaptureFixture) -> None:
         fail()
 
     assert "OpenTelemetry failed, and spans or metrics may be missing: RuntimeError" in caplog.text
+
+
+def test_failing_processor_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A processor that fails whenever a span ends does not stop the program."""
+
+    class Failing(SpanProcessor):
+        def on_end(self, span: object) -> None:  # noqa: ARG002 -- OpenTelemetry's
+            raise OSError
+
+    tracers, done = TracerProvider(), []
+    tracers.add_span_processor(Failing())
+
+    with configured(monkeypatch, tracers, MeterProvider()), span("run") as note:
+        note(status="made")
+        done.append(True)
+
+    assert done
 
 
 def test_nothing_is_recorded_without_provider() -> None:
