@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
-import botocore.session
+import botocore.session  # type: ignore[import-untyped]  # it has no types
 import kubernetes_validate
 import pytest
-from botocore.validate import ParamValidator
+from botocore.validate import ParamValidator  # type: ignore[import-untyped]  # likewise
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.workers.base import BaseJobConfiguration, BaseWorker
