@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 
 from prefect import runtime
 from prefect.context import FlowRunContext, TaskRunContext
@@ -16,25 +17,60 @@ from prefect_seedance.clips.records import Attempt
 GENERATION = "seedance.generation."
 """Prefix of the resource of a generation; its id follows."""
 
-GENERATION_ENDED = "seedance.generation.ended"
-"""The event that wakes the runs that wait for a generation."""
+CLIP = "seedance.clip."
+"""Prefix of the resource of a clip, which may have no generation; its fingerprint follows."""
 
-_STATE_EVENTS: Mapping[str, str] = {
-    "pending": "queued",
-    "processing": "started",
-    "success": "succeeded",
-    "failed": "failed",
+PRODUCTION = "seedance.production."
+"""Prefix of the resource of a production; its name follows."""
+
+CATALOG = "seedance.catalog."
+"""Prefix of the resource of a catalogue; its name follows."""
+
+ACCOUNT = "seedance.account."
+"""Prefix of the resource of an account; its name follows, which does not reveal the key."""
+
+MODEL = "seedance.model."
+"""Prefix of the resource of a model; its id follows."""
+
+
+class Event(StrEnum):
+    """The names of all events. Automations match on them, so they never change."""
+
+    generation_submitted = "seedance.generation.submitted"
+    generation_queued = "seedance.generation.queued"
+    generation_started = "seedance.generation.started"
+    generation_succeeded = "seedance.generation.succeeded"
+    generation_failed = "seedance.generation.failed"
+    generation_changed = "seedance.generation.changed"
+    generation_ended = "seedance.generation.ended"
+    clip_archived = "seedance.clip.archived"
+    clip_failed = "seedance.clip.failed"
+    clip_unarchived = "seedance.clip.unarchived"
+    clip_expiring = "seedance.clip.expiring"
+    clip_rescued = "seedance.clip.rescued"
+    submission_unresolved = "seedance.submission.unresolved"
+    production_ended = "seedance.production.ended"
+    catalog_ended = "seedance.catalog.ended"
+    account_throttled = "seedance.account.throttled"
+    model_deprecated = "seedance.model.deprecated"
+
+
+_STATE_EVENTS: Mapping[str, Event] = {
+    "pending": Event.generation_queued,
+    "processing": Event.generation_started,
+    "success": Event.generation_succeeded,
+    "failed": Event.generation_failed,
 }
 
 
 def generation_submitted(attempt: Attempt) -> None:
     """Report that the API accepted a submission."""
-    _emit("seedance.generation.submitted", attempt)
+    _emit(Event.generation_submitted, attempt)
 
 
 def generation_changed(attempt: Attempt, generation: Generation) -> None:
     """Report that a generation has another state than before."""
-    event = f"seedance.generation.{_STATE_EVENTS.get(generation.state, 'changed')}"
+    event = _STATE_EVENTS.get(generation.state, Event.generation_changed)
     payload = {"state": generation.state, "fail_code": generation.fail_code}
     _emit(event, attempt, {key: value for key, value in payload.items() if value})
 
@@ -49,12 +85,12 @@ def generation_ended(attempt: Attempt) -> None:
             {"prefect.resource.id": name, "prefect.resource.role": name.split(".")[1]}
             for name in attempt.intent.continued_by
         ]
-        _emit(GENERATION_ENDED, attempt, {"result": attempt.outcome.result}, related=related)
+        _emit(Event.generation_ended, attempt, {"result": attempt.outcome.result}, related=related)
 
 
 def clip_archived(attempt: Attempt, clip: Clip) -> None:
     """Report that a video is in the archive."""
-    _emit("seedance.clip.archived", attempt, {"key": clip.key, "sha256": clip.sha256})
+    _emit(Event.clip_archived, attempt, {"key": clip.key, "sha256": clip.sha256})
 
 
 def model_deprecated(announcement: Announcement, *, production: str) -> None:
@@ -62,9 +98,9 @@ def model_deprecated(announcement: Announcement, *, production: str) -> None:
     if not _has_prefect():
         return
     emit_event(
-        event="seedance.model.deprecated",
+        event=Event.model_deprecated,
         resource={
-            "prefect.resource.id": f"seedance.model.{announcement.model}",
+            "prefect.resource.id": f"{MODEL}{announcement.model}",
             "prefect.resource.name": announcement.model,
             "seedance.production": production,
         },
@@ -89,7 +125,7 @@ def continuation() -> tuple[str, ...]:
 
 
 def _emit(
-    event: str,
+    event: Event,
     attempt: Attempt,
     payload: Mapping[str, str | None] | None = None,
     *,

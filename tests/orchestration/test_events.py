@@ -75,7 +75,7 @@ def test_end_names_what_continues(server: Api, attempt: Attempt) -> None:
 
     (event,) = emitted(server, attempt, count=1)
 
-    assert event["event"] == events.GENERATION_ENDED
+    assert event["event"] == events.Event.generation_ended
     assert event["payload"]["result"] == "failed"
     related = {(each["prefect.resource.role"], each["prefect.resource.id"]) for each in event["related"]}
     # Prefect adds the flow run, if there was one, in which this process first emitted an event.
