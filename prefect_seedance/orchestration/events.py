@@ -1,8 +1,9 @@
-"""Events about generations and clips, for subscribers and automations."""
+"""Events for subscribers and automations: their names and payloads, and those of generations."""
 
 import os
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from types import MappingProxyType
 
 from prefect import runtime
 from prefect.context import FlowRunContext, TaskRunContext
@@ -13,6 +14,9 @@ from prefect_seedance.api.announcements import Announcement
 from prefect_seedance.api.wire import Generation
 from prefect_seedance.clips.archive import Clip
 from prefect_seedance.clips.records import Attempt
+from prefect_seedance.errors import RateLimitedError
+from prefect_seedance.orchestration.event_text import shown_message, shown_name
+from prefect_seedance.printable import one_line
 
 GENERATION = "seedance.generation."
 """Prefix of the resource of a generation; its id follows."""
@@ -55,6 +59,41 @@ class Event(StrEnum):
     model_deprecated = "seedance.model.deprecated"
 
 
+_CLIP = ("clip", "fingerprint")
+_STATUS = (*_CLIP, "status", "archive", "generation_id", "code", "message", "expires_at")
+_RUN = ("verdict", "counts", "billed_seconds")
+
+FIELDS: Mapping[Event, tuple[str, ...]] = {
+    Event.generation_submitted: _CLIP,
+    Event.generation_queued: (*_CLIP, "state"),
+    Event.generation_started: (*_CLIP, "state"),
+    Event.generation_succeeded: (*_CLIP, "state"),
+    Event.generation_failed: (*_CLIP, "state", "fail_code"),
+    Event.generation_changed: (*_CLIP, "state"),
+    Event.generation_ended: (*_CLIP, "result"),
+    Event.clip_archived: (*_CLIP, "key", "sha256"),
+    Event.clip_failed: _STATUS,
+    Event.clip_unarchived: _STATUS,
+    Event.clip_expiring: _STATUS,
+    Event.clip_rescued: (*_CLIP, "status", "archive", "generation_id", "key"),
+    Event.submission_unresolved: (*_CLIP, "status", "archive", "message"),
+    Event.production_ended: (
+        *_RUN,
+        "cost",
+        "total_seconds",
+        "total_cost",
+        "clips",
+        "omitted",
+        "archive",
+        "manifest",
+        "report",
+    ),
+    Event.catalog_ended: (*_RUN, "storyboards", "archive", "manifest", "page"),
+    Event.account_throttled: ("requests", "retry_after_seconds", "message"),
+    Event.model_deprecated: ("model", "deprecation", "sunset", "link", "message"),
+}
+"""The fields of each event's payload. Nothing else leaves, so no prompt, key or signed URL does."""
+
 _STATE_EVENTS: Mapping[str, Event] = {
     "pending": Event.generation_queued,
     "processing": Event.generation_started,
@@ -71,8 +110,7 @@ def generation_submitted(attempt: Attempt) -> None:
 def generation_changed(attempt: Attempt, generation: Generation) -> None:
     """Report that a generation has another state than before."""
     event = _STATE_EVENTS.get(generation.state, Event.generation_changed)
-    payload = {"state": generation.state, "fail_code": generation.fail_code}
-    _emit(event, attempt, {key: value for key, value in payload.items() if value})
+    _emit(event, attempt, {"state": generation.state, "fail_code": generation.fail_code})
 
 
 def generation_ended(attempt: Attempt) -> None:
@@ -95,17 +133,29 @@ def clip_archived(attempt: Attempt, clip: Clip) -> None:
 
 def model_deprecated(announcement: Announcement, *, production: str) -> None:
     """Report that the API announces the end of a model."""
-    if not _has_prefect():
-        return
-    emit_event(
-        event=Event.model_deprecated,
-        resource={
-            "prefect.resource.id": f"{MODEL}{announcement.model}",
-            "prefect.resource.name": announcement.model,
-            "seedance.production": production,
-        },
-        payload={**announcement.model_dump(exclude_none=True), "message": str(announcement)},
+    emit(
+        Event.model_deprecated,
+        f"{MODEL}{announcement.model}",
+        name=announcement.model,
+        labels={"seedance.production": production},
+        payload={**announcement.model_dump(), "message": str(announcement)},
     )
+
+
+def account_throttled(account: str, requests: str, error: RateLimitedError) -> None:
+    """Report that the API refuses requests because of a limit of the account.
+
+    Args:
+        account: Its name, from which the key cannot be computed.
+        requests: Their kind.
+        error: The first refusal.
+    """
+    payload = {
+        "requests": requests,
+        "retry_after_seconds": error.retry_after_seconds,
+        "message": shown_message(str(error)),
+    }
+    emit(Event.account_throttled, f"{ACCOUNT}{account}", name=account, payload=payload)
 
 
 def continuation() -> tuple[str, ...]:
@@ -127,25 +177,51 @@ def continuation() -> tuple[str, ...]:
 def _emit(
     event: Event,
     attempt: Attempt,
-    payload: Mapping[str, str | None] | None = None,
+    payload: Mapping[str, object] = MappingProxyType({}),
     *,
     related: Sequence[Mapping[str, str]] = (),
 ) -> None:
-    if not _has_prefect():
-        return
     intent = attempt.intent
-    emit_event(
-        event=event,
-        resource={
-            "prefect.resource.id": f"{GENERATION}{attempt.generation_id}",
-            "prefect.resource.name": intent.label,
-            "seedance.production": intent.production,
-        },
-        related=[dict(each) for each in related],
-        payload={"clip": intent.label, "fingerprint": intent.fingerprint, **(payload or {})},
+    name = shown_name(intent.name, prompt=intent.request.input.prompt, fingerprint=intent.fingerprint)
+    emit(
+        event,
+        f"{GENERATION}{attempt.generation_id}",
+        name=name,
+        labels={"seedance.production": intent.production},
+        payload={"clip": name, "fingerprint": intent.fingerprint, **payload},
+        related=related,
     )
 
 
-def _has_prefect() -> bool:
-    """Whether a server receives events; without a run or a server, Prefect would start one."""
+def emit(
+    event: Event,
+    resource: str,
+    *,
+    name: str,
+    payload: Mapping[str, object],
+    labels: Mapping[str, str] = MappingProxyType({}),
+    related: Sequence[Mapping[str, str]] = (),
+) -> None:
+    """Send an event to Prefect, if a run or a server is there to receive it.
+
+    Args:
+        event: Its name.
+        resource: The id of what it is about.
+        name: The name of that for people.
+        payload: Values of its `FIELDS`; those without a value are omitted.
+        labels: What automations can match, besides the id.
+        related: Other resources, with their roles.
+    """
+    if not has_prefect():
+        return
+    emit_event(
+        event=event,
+        resource={"prefect.resource.id": resource, "prefect.resource.name": one_line(name), **labels},
+        related=[dict(each) for each in related],
+        payload={key: payload[key] for key in FIELDS[event] if payload.get(key) not in (None, "")},
+    )
+
+
+def has_prefect() -> bool:
+    """Return whether events are received; without a run or a server, Prefect would start a server."""
     return bool(FlowRunContext.get() or TaskRunContext.get() or get_current_settings().api.url)

@@ -8,7 +8,7 @@ from prefect import get_run_logger
 from prefect_seedance.api.credentials import Credentials
 from prefect_seedance.errors import SetupError
 from prefect_seedance.options import Budget, Hosting, Loading, Output, RetryPolicy, Waiting
-from prefect_seedance.orchestration import artifacts, events
+from prefect_seedance.orchestration import artifacts, events, run_events
 from prefect_seedance.orchestration.blocks import find_credentials, open_archive
 from prefect_seedance.orchestration.cancellation import cancel_on_signal
 from prefect_seedance.orchestration.session import shared_session
@@ -156,6 +156,7 @@ async def run_prepared(
             manifest = await run(
                 prepared, session=shared.session, steps=steps, on_progress=count, on_wait=report_wait
             )
+        await run_events.production_ended(manifest, store=shared.session.store, ledger=shared.session.ledger)
     for announcement in manifest.announcements:
         events.model_deprecated(announcement, production=manifest.production)
     return manifest

@@ -26,7 +26,7 @@ _ENOUGH: Final = timedelta(days=3.5)
 """Half of the lifetime of links: a page whose links end earlier is written again."""
 
 _OF_THE_RUN: Final = {"began_at", "ended_at", "report", "report_reason"}
-_OF_THE_ENTRY: Final = {"status", "billed_seconds", "attempt", "asked_at", "ended_at"}
+_OF_THE_ENTRY: Final = {"status", "billed_seconds", "attempt", "asked_at", "ended_at", "code", "expires_at"}
 """What differs between the run that made a clip and the runs that reuse it."""
 
 

@@ -98,7 +98,7 @@ def test_no_server_gets_no_events(attempt: Attempt) -> None:
     events.generation_submitted(attempt)
     events.generation_ended(attempt.model_copy(update={"outcome": FAILED}))
 
-    assert not events._has_prefect()
+    assert not events.has_prefect()
 
 
 def test_only_deployments_continue(server: Api) -> None:
