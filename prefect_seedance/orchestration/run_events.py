@@ -1,7 +1,7 @@
 """Report how a run ended as events: the production, and the clips that need attention."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -22,6 +22,7 @@ from prefect_seedance.report.bill import Bill, bill_of
 from prefect_seedance.report.catalog import CatalogManifest
 from prefect_seedance.report.manifest import Entry, Manifest, production_key
 from prefect_seedance.report.paid_clip import PaidClip
+from prefect_seedance.report.rescued import RescuedArchive
 from prefect_seedance.report.verdict import Verdict
 from prefect_seedance.storage.store import Store
 
@@ -100,6 +101,11 @@ def clips_ended(archives: Mapping[str, Iterable[PaidClip]]) -> int:
     for event, clip, archive in found[:MAX_CLIP_EVENTS]:
         _emit(event, clip, archive=archive)
     return max(0, len(found) - MAX_CLIP_EVENTS)
+
+
+def archives_rescued(archives: Sequence[RescuedArchive]) -> None:
+    """Report the clips that were rescued, and those that need attention."""
+    clips_ended({each.archive: each.clips for each in archives})
 
 
 def catalog_ended(manifest: CatalogManifest, *, links: Mapping[str, str]) -> None:

@@ -16,8 +16,9 @@ from prefect_seedance.errors import SetupError, StoryboardError
 from prefect_seedance.printable import one_line
 from prefect_seedance.report.catalog import CatalogManifest
 from prefect_seedance.report.manifest import Entry, Manifest
-from prefect_seedance.report.paid_clip import PaidClip, verdict_on
+from prefect_seedance.report.paid_clip import PaidClip
 from prefect_seedance.report.reasons import reasons
+from prefect_seedance.report.rescued import RescuedArchive, left_in, summary, verdict_on_all
 from prefect_seedance.report.verdict import Verdict
 
 _COMMON_NAMES = frozenset({"storyboard", "clips"})
@@ -92,11 +93,10 @@ def catalog_state(manifest: CatalogManifest) -> State[CatalogManifest]:
     return _state(manifest.verdict, manifest, summary=manifest.summary(), reasons=reasons(left))
 
 
-def rescued_state(clips: list[PaidClip]) -> State[list[PaidClip]]:
+def rescued_state(archives: list[RescuedArchive]) -> State[list[RescuedArchive]]:
     """Return the final state of the flow run that rescued clips."""
-    left = [clip for clip in clips if not clip.key]
-    summary = f"{len(clips) - len(left)} rescued, {len(left)} left"
-    return _state(verdict_on(clips), clips, summary=summary, reasons=reasons(left))
+    left = reasons(list(left_in(archives)))
+    return _state(verdict_on_all(archives), archives, summary=summary(archives), reasons=left)
 
 
 def _state(verdict: Verdict, data: _T, *, summary: str, reasons: str) -> State[_T]:
