@@ -17,6 +17,7 @@ from prefect_seedance.api.models import CAPABILITIES
 from prefect_seedance.cli import app
 from prefect_seedance.cli.exit_codes import ExitCode
 from prefect_seedance.clips.history import ClipStatus
+from prefect_seedance.orchestration.events import FIELDS, Event
 from prefect_seedance.report.verdict import Verdict
 from prefect_seedance.sandbox.faults import read_plan
 from prefect_seedance.sandbox.faults.table import FAULTS
@@ -216,21 +217,18 @@ def test_statuses_are_listed() -> None:
 
 
 def test_events_and_artifacts_are_listed() -> None:
-    """The page about events lists exactly the events and artifacts that the code has."""
-    code, artifacts = (
-        (ROOT / f"prefect_seedance/orchestration/{name}.py").read_text(encoding="utf-8")
-        for name in ("events", "artifacts")
-    )
-    states = re.findall(r'^    "\w+": "(\w+)",$', code, re.MULTILINE)
-    emitted = {
-        *re.findall(r'"(seedance\.\w+\.\w+)"', code),
-        *(f"seedance.generation.{state}" for state in (*states, "changed")),
-    }
+    """The page about events lists exactly the events, their fields and the artifacts that the code has."""
+    artifacts = (ROOT / "prefect_seedance/orchestration/artifacts.py").read_text(encoding="utf-8")
+    page = (ROOT / "docs/reference/events.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(seedance\.\w+\.\w+)` \|.*\|([^|]*)\|$", page, re.MULTILINE)
     kinds = set(re.findall(r'_artifact_key\([\w.]+, "([\w-]+)"\)', artifacts))
 
     cells = first_cells("docs/reference/events.md")
 
-    assert {cell for cell in cells if cell.startswith("seedance.")} == emitted
+    assert sorted(name for name, _ in rows) == sorted(Event)
+    assert {name: set(re.findall(r"`(\w+)`", fields)) for name, fields in rows} == {
+        event: set(fields) for event, fields in FIELDS.items()
+    }
     assert kinds == set(cells) & kinds == {"progress", "manifest", "report", "contact-sheet"}
 
 

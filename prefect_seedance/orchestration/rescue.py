@@ -1,4 +1,4 @@
-"""Rescue the clips of several archives in a flow run, and report what is left as events."""
+"""Rescue the clips of several archives in a flow run, and report them as events."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager

@@ -1,7 +1,7 @@
 """Archive paid clips that are not archived yet, whatever the storyboards contain today."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -83,9 +83,18 @@ class Rescuer:
         lost = [each for each in histories.values() if not each.clip and _may_exist(each)]
         return sorted(lost, key=_expiry)
 
-    async def rescue_lost(self, lost: Sequence[ClipHistory]) -> Sequence[PaidClip]:
-        """Rescue the clips of these histories; a failure does not affect the others."""
-        return await asyncio.gather(*map(self._rescue, lost))
+    async def rescue_lost(
+        self, lost: Sequence[ClipHistory], *, on_queued: Callable[[], None] = lambda: None
+    ) -> Sequence[PaidClip]:
+        """Rescue the clips of these histories; a failure does not affect the others.
+
+        Args:
+            lost: The histories.
+            on_queued: Called once the finished clips wait for their turns.
+        """
+        rescues = [asyncio.create_task(self._rescue(each)) for each in lost]
+        asyncio.get_running_loop().call_soon(on_queued)  # after the first step of each, which queues its clip
+        return await asyncio.gather(*rescues)
 
     async def _rescue(self, history: ClipHistory, production: str = "") -> PaidClip:
         """Archive a clip; a failure does not affect the other clips."""

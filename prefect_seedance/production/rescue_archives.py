@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 
-from prefect_seedance.errors import SeedanceError
+from prefect_seedance.errors import ArchiveError, SeedanceError
 from prefect_seedance.printable import get_logger
 from prefect_seedance.production.oldest_first import OldestFirst
 from prefect_seedance.production.rescue import Rescuer
@@ -62,7 +62,7 @@ async def rescue_archives(
     """
     named = list(dict.fromkeys(archives)) or [""]
     rescue = Rescue(settings=settings, open_steps=open_steps, unread=len(named))
-    wait_seconds = min(_SURVEY_SECONDS, settings.waiting.deadline_seconds)
+    wait_seconds = min(_SURVEY_SECONDS, settings.waiting.deadline_seconds / 4)  # so that time is left
     timer = asyncio.get_running_loop().call_later(wait_seconds, rescue.turns.open)
     try:
         found = await asyncio.gather(
@@ -115,21 +115,35 @@ class Rescue:
             named = archive or archive_from_env()
             if is_missing_folder(named):
                 raise no_archive(named)
-            async with self.open_steps(replace(self.settings, archive=named)) as steps:
-                if steps.session.store.url in self.stores:
-                    return None
-                self.stores.add(steps.session.store.url)
-                rescuer = Rescuer(
-                    session=steps.session, steps=steps, deadline=self.deadline, turns=self.turns
-                )
-                lost = await rescuer.find_lost()
+            async with AsyncExitStack() as stack:
+                async with self._time_to_read(named):
+                    settings = replace(self.settings, archive=named)
+                    steps = await stack.enter_async_context(self.open_steps(settings))
+                    if steps.session.store.url in self.stores:
+                        return None
+                    self.stores.add(steps.session.store.url)
+                    rescuer = Rescuer(
+                        session=steps.session, steps=steps, deadline=self.deadline, turns=self.turns
+                    )
+                    lost = await rescuer.find_lost()
                 is_read = True
-                self._note_read()
-                clips = await rescuer.rescue_lost(lost)
+                clips = await rescuer.rescue_lost(lost, on_queued=self._note_read)
             return RescuedArchive(archive=named, clips=tuple(clips))
         finally:
             if not is_read:
                 self._note_read()
+
+    @asynccontextmanager
+    async def _time_to_read(self, archive: str) -> AsyncIterator[None]:
+        """Bound the time in which an archive may be read, which is long enough also with a short deadline."""
+        latest = max(self.deadline, asyncio.get_running_loop().time() + _SURVEY_SECONDS)
+        try:
+            async with asyncio.timeout_at(latest):
+                yield
+        except TimeoutError:
+            raise ArchiveError(
+                f"{archive} did not answer before the deadline; check it, and run again"
+            ) from None
 
     def _note_read(self) -> None:
         self.unread -= 1

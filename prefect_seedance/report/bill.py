@@ -1,4 +1,4 @@
-"""What a production was billed in all its runs, as the ledger records it."""
+"""The bill of a production for all its runs, as the ledger records it."""
 
 import asyncio
 from decimal import Decimal
@@ -11,7 +11,7 @@ from prefect_seedance.report.manifest import Manifest
 
 
 class Bill(NamedTuple):
-    """What may have been billed; failed generations count, because the API may bill them.
+    """An amount that may have been billed; failed generations count, because the API may bill them.
 
     Attributes:
         seconds: Of video.
@@ -40,7 +40,7 @@ async def bill_of(manifest: Manifest, ledger: Ledger) -> Bill:
             attempts, _ = await ledger.readable_attempts(fingerprint)
         return tuple(each for each in attempts if each.intent.production == production)
 
-    clips = {entry.fingerprint for entry in manifest.clips}  # the oldest ledgers do not list what was bought
+    clips = {entry.fingerprint for entry in manifest.clips}  # the oldest ledgers list no purchases
     found = await asyncio.gather(*map(read, clips.union(await ledger.bought_by(production))))
     attempts = [each for history in found for each in history]
     seconds = sum(each.billed_seconds for each in attempts)
