@@ -21,6 +21,7 @@ from prefect_seedance.production.session import OpenArchive, Session, open_archi
 from prefect_seedance.production.settings import RunSettings
 from prefect_seedance.production.steps import PlainSteps, Steps
 from prefect_seedance.report.paid_clip import PaidClip
+from prefect_seedance.telemetry import span
 
 _LOST_IS_NEWS = timedelta(days=7)
 """How long to report a video that could not be archived before its link expired."""
@@ -92,9 +93,12 @@ class Rescuer:
             lost: The histories.
             on_queued: Called once the finished clips wait for their turns.
         """
-        rescues = [asyncio.create_task(self._rescue(each)) for each in lost]
-        asyncio.get_running_loop().call_soon(on_queued)  # after the first step of each, which queues its clip
-        return await asyncio.gather(*rescues)
+        with span("rescue") as note:
+            note(clips=len(lost))
+            rescues = [asyncio.create_task(self._rescue(each)) for each in lost]
+            # It is called after the first step of each task, which queues its clip.
+            asyncio.get_running_loop().call_soon(on_queued)
+            return await asyncio.gather(*rescues)
 
     async def _rescue(self, history: ClipHistory, production: str = "") -> PaidClip:
         """Archive a clip; a failure does not affect the other clips."""
