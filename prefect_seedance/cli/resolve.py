@@ -3,6 +3,7 @@
 import asyncio
 import getpass
 import json as jsons
+from dataclasses import asdict
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -68,12 +69,19 @@ def _json(attempt: Attempt) -> str:
         "clip": attempt.intent.fingerprint,
         "name": attempt.intent.name,
         "attempt": attempt.intent.number,
+        "asked_by": attempt.intent.asked_by,
+        "flow_run": asdict(attempt.intent.flow_run) if attempt.intent.flow_run else None,
     }
     result = attempt.outcome.result if attempt.outcome else "adopted"
     return jsons.dumps({**facts, "result": result, "generation_id": attempt.generation_id or None}, indent=2)
 
 
 def _rendered(attempt: Attempt) -> str:
+    decided, run = _decided(attempt), attempt.intent.flow_run
+    return f"{decided}\nIt was submitted by {run}: {run.page}" if run else decided
+
+
+def _decided(attempt: Attempt) -> str:
     name = attempt.intent.name
     if attempt.acceptance and not attempt.outcome:
         return f"{name} is adopted as generation {attempt.generation_id}; run produce again to archive it"

@@ -1,9 +1,7 @@
 """Events about generations and clips, for subscribers and automations."""
 
-import os
 from collections.abc import Mapping, Sequence
 
-from prefect import runtime
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.events import emit_event
 from prefect.settings import get_current_settings
@@ -70,22 +68,6 @@ def model_deprecated(announcement: Announcement, *, production: str) -> None:
         },
         payload={**announcement.model_dump(exclude_none=True), "message": str(announcement)},
     )
-
-
-def continuation() -> tuple[str, ...]:
-    """Return the resources of this flow run and its deployment, so that Prefect can run it again.
-
-    Returns:
-        Nothing outside of a deployed flow run.
-    """
-    context = FlowRunContext.get()
-    if context is None or context.flow_run is None:
-        return ()
-    run, deployment = str(context.flow_run.id), context.flow_run.deployment_id
-    outermost = os.environ.get("PREFECT__FLOW_RUN_ID")
-    if deployment is None and outermost:  # a subflow of the deployed flow
-        run, deployment = outermost, runtime.deployment.id
-    return (f"prefect.flow-run.{run}", f"prefect.deployment.{deployment}") if deployment else ()
 
 
 def _emit(

@@ -11,8 +11,8 @@ from prefect_seedance.options import Budget, Hosting, Loading, Output, RetryPoli
 from prefect_seedance.orchestration import artifacts, events
 from prefect_seedance.orchestration.blocks import find_credentials, open_archive
 from prefect_seedance.orchestration.cancellation import cancel_on_signal
+from prefect_seedance.orchestration.flow_runs import continuation, current_run
 from prefect_seedance.orchestration.session import shared_session
-from prefect_seedance.orchestration.states import flow_run
 from prefect_seedance.orchestration.steps import TaskSteps
 from prefect_seedance.printable import get_logger
 from prefect_seedance.production.prepare import Prepared, check_without_account, prepare
@@ -134,9 +134,9 @@ async def run_prepared(
 ) -> Manifest:
     """Run a prepared production, in a flow run as tasks."""
     in_flow = artifacts.in_flow_run()
-    continued_by = () if prepared.settings.waiting.wait else events.continuation()
+    continued_by = () if prepared.settings.waiting.wait else continuation()
     settings = replace(
-        prepared.settings, asked_by=flow_run() or prepared.settings.asked_by, continued_by=continued_by
+        prepared.settings, flow_run=current_run() or prepared.settings.flow_run, continued_by=continued_by
     )
     prepared, finished = replace(prepared, settings=settings), set[str]()
 

@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 
 from prefect import runtime
 from prefect.client.schemas.objects import State
-from prefect.context import FlowRunContext
 from prefect.states import Completed, Failed
 
 from prefect_seedance.doors import Door, through
@@ -25,12 +24,6 @@ _COMMON_NAMES = frozenset({"storyboard", "clips"})
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
-
-
-def flow_run() -> str:
-    """Return the name of the current flow run, for people who read the ledger; empty outside of one."""
-    context = FlowRunContext.get()
-    return f"flow run {context.flow_run.name}" if context and context.flow_run else ""
 
 
 def named_after(parameter: str) -> Callable[[], str]:

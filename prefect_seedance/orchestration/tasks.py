@@ -16,9 +16,9 @@ from prefect_seedance.film.scenes import Film
 from prefect_seedance.options import JoinStyle, Waiting
 from prefect_seedance.orchestration import assets
 from prefect_seedance.orchestration.blocks import open_archive
+from prefect_seedance.orchestration.flow_runs import current_run
 from prefect_seedance.orchestration.reported_steps import ReportedSteps
 from prefect_seedance.orchestration.session import shared_session
-from prefect_seedance.orchestration.states import flow_run
 from prefect_seedance.production.settings import RunSettings, StoredArchive
 from prefect_seedance.production.steps import join_production, report_production
 from prefect_seedance.report.manifest import Manifest
@@ -64,7 +64,7 @@ async def submit_clip(
     Raises:
         SeedanceError: As `Submitter.submit` does.
     """
-    async with _steps(replace(settings, asked_by=settings.asked_by or flow_run())) as steps:
+    async with _steps(replace(settings, flow_run=current_run() or settings.flow_run)) as steps:
         return await steps.submit(clip, deadline_seconds=deadline_seconds)
 
 

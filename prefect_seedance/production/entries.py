@@ -114,4 +114,4 @@ class Bookkeeper:
 
     @property
     def _author(self) -> str:
-        return describe_run(self.settings.asked_by)
+        return describe_run(self.settings.flow_run)

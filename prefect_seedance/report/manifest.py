@@ -9,6 +9,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from prefect_seedance.api.announcements import Announcement
 from prefect_seedance.clips.archive import Clip
+from prefect_seedance.clips.flow_run_ref import FlowRunRef
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.clips.record_format import parse_record
 from prefect_seedance.clips.records import Attempt, Result
@@ -138,6 +139,7 @@ class Manifest(BaseModel):
         schema_version: Raised whenever an older reader would misread this version.
         model: Ids of the models of its clips.
         archive: URL of the store; clips' keys are below it.
+        flow_run: The flow run that made it; None outside of one.
         clips: In the storyboard's order.
         film: The joined clips; None if no film was wanted or it could not be made.
         film_reason: Why the film could not be made.
@@ -160,6 +162,7 @@ class Manifest(BaseModel):
     archive: str
     began_at: datetime
     ended_at: datetime
+    flow_run: FlowRunRef | None = None
     clips: tuple[Entry, ...]
     former: tuple[PaidClip, ...] = ()
     clips_folder: str | None = None
