@@ -64,6 +64,11 @@ def without_secrets(url: str) -> str | None:
     return str(parsed.copy_with(userinfo=b"", query=None, fragment=None)) if parsed else None
 
 
+def hide_users(message: object) -> str:
+    """Return a message without the users and passwords of the URLs in it."""
+    return re.sub(r"://[^/\s]*@", "://", str(message))
+
+
 def origin(url: str) -> tuple[str, str, int | None]:
     """Return scheme, host and port of a URL, normalised: a key that is meant for it may be sent there."""
     parsed = httpx.URL(url)

@@ -65,13 +65,13 @@ async def _resolve(archive: str, clip: str, *, adopt: str, account: Account) -> 
 
 
 def _json(attempt: Attempt) -> str:
-    facts = {
+    facts: dict[str, object] = {
         "clip": attempt.intent.fingerprint,
         "name": attempt.intent.name,
         "attempt": attempt.intent.number,
-        "asked_by": attempt.intent.asked_by,
-        "flow_run": asdict(attempt.intent.flow_run) if attempt.intent.flow_run else None,
     }
+    if attempt.intent.flow_run:
+        facts["flow_run"] = asdict(attempt.intent.flow_run)
     result = attempt.outcome.result if attempt.outcome else "adopted"
     return jsons.dumps({**facts, "result": result, "generation_id": attempt.generation_id or None}, indent=2)
 

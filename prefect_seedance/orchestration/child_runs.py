@@ -25,6 +25,7 @@ from prefect.deployments import arun_deployment
 from prefect.exceptions import ObjectNotFound, PrefectException
 from pydantic_core import to_jsonable_python
 
+from prefect_seedance.api.urls import hide_users
 from prefect_seedance.errors import SetupError
 from prefect_seedance.options import Waiting
 from prefect_seedance.orchestration.flow_runs import page_of
@@ -87,7 +88,9 @@ class ChildRuns:
                     "`prefect-seedance deploy`, or name another. Nothing was spent"
                 ) from None
             except (httpx.HTTPError, PrefectException) as error:
-                raise SetupError(f"The Prefect server failed ({error}). Nothing was spent") from error
+                raise SetupError(
+                    f"The Prefect server failed ({hide_users(error)}). Nothing was spent"
+                ) from error
             yield cls(client=client, deployment=found, tag=tag, unfinished=unfinished)
 
     @property
@@ -148,7 +151,9 @@ class ChildRuns:
                 tags=[self.tag],
             )
         except (httpx.HTTPError, PrefectException) as error:
-            raise SetupError(f"Its run could not be started ({one_line(str(error))}); run again") from error
+            raise SetupError(
+                f"Its run could not be started ({one_line(hide_users(error))}); run again"
+            ) from error
 
     async def _end(self, run: FlowRun) -> FlowRun:
         """Wait until a run has ended; one that is overdue counts as dead, and is returned as it is."""

@@ -78,7 +78,7 @@ def test_no_flow_run_has_no_name() -> None:
     [
         ("api", "http://studio:s3cret@prefect.example:4200/api", "http://prefect.example:4200/"),
         (
-            PREFECT_UI_URL,
+            "ui",
             "https://studio:s3cret@ui.example/prefect?token=s3cret#s3cret",
             "https://ui.example/",
         ),
