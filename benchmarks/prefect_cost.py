@@ -56,6 +56,7 @@ def measure(home: Path, *, clips: int) -> Mapping[str, Any]:
             "clips": clips,
             "rows": {name: after[name] - before[name] for name in (*_TABLES, "bytes")},
             "events": _kinds(database, "SELECT event FROM events"),
+            "bytes": _bytes_by_table(database),
             "logs": _kinds(database, "SELECT name || ': ' || substr(message, 1, 28) FROM log"),
         }
 
@@ -111,6 +112,13 @@ def _counts(database: Path) -> Mapping[str, int]:
         return {**rows, "bytes": pages * number("PRAGMA page_size")}
 
 
+def _bytes_by_table(database: Path) -> Mapping[str, int]:
+    """Return the bytes in use of the largest tables, with their indices, after the whole run."""
+    query = "SELECT tbl_name, sum(pgsize) FROM dbstat JOIN sqlite_schema USING (name) GROUP BY 1 ORDER BY 2 DESC LIMIT 8"
+    with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=60)) as connection:
+        return dict(connection.execute(query))
+
+
 def _kinds(database: Path, query: str) -> Mapping[str, int]:
     with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=60)) as connection:
         return dict(Counter(kind for (kind,) in connection.execute(query)).most_common())
@@ -123,7 +131,7 @@ def table(found: Mapping[str, Any]) -> str:
     del rows["bytes"]
     lines = [f"| Prefect {found['prefect']}, {clips} clips | all | a clip |", "| --- | --- | --- |"]
     lines += [f"| {name} | {number:,.4g} | {number / clips:.3g} |" for name, number in rows.items()]
-    for name in ("events", "logs"):
+    for name in ("bytes", "events", "logs"):
         lines += ["", f"| {name} | |", "| --- | --- |"]
         lines += [f"| {kind} | {number:,} |" for kind, number in found[name].items()]
     return "\n".join(lines)
