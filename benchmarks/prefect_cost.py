@@ -114,9 +114,9 @@ def _counts(database: Path) -> Mapping[str, int]:
 
 def _bytes_by_table(database: Path) -> Mapping[str, int]:
     """Return the bytes in use of the largest tables, with their indices, after the whole run."""
-    query = "SELECT tbl_name, sum(pgsize) FROM dbstat JOIN sqlite_schema USING (name) GROUP BY 1 ORDER BY 2 DESC LIMIT 8"
+    tables = "SELECT tbl_name, sum(pgsize) AS bytes FROM dbstat JOIN sqlite_schema USING (name) GROUP BY 1"
     with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=60)) as connection:
-        return dict(connection.execute(query))
+        return dict(connection.execute(f"{tables} ORDER BY bytes DESC LIMIT 8"))
 
 
 def _kinds(database: Path, query: str) -> Mapping[str, int]:
