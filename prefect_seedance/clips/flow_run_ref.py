@@ -13,8 +13,8 @@ class FlowRunRef:
         url: Its page in Prefect's UI, without credentials; empty if the UI is unknown.
     """
 
-    name: str
-    id: str
+    name: str = ""
+    id: str = ""
     deployment_id: str = ""
     url: str = ""
 
