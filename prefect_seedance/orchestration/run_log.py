@@ -27,11 +27,16 @@ _OUR_RUNS: WeakValueDictionary[str, TaskRun] = WeakValueDictionary()
 """The runs of this package's tasks, by id, for as long as Prefect runs them."""
 
 
+def forward_warnings() -> None:
+    """Send this package's warnings to the log of the flow run in which they occur, from now on."""
+    logging.getLogger(_PACKAGE).addHandler(_FORWARDING)  # which adds it once
+
+
 def run_logger() -> Logger:
     """Return the logger of the flow run, or Python's outside of one."""
     if FlowRunContext.get() is None:
         return get_logger(__name__)
-    logging.getLogger(_PACKAGE).addHandler(_FORWARDING)  # it is added once
+    forward_warnings()
     return cast(Logger, get_run_logger())
 
 
@@ -75,10 +80,10 @@ def _is_wanted(record: logging.LogRecord) -> bool:
 
 
 class _Forwarding(APILogHandler):
-    """Sends this package's warnings to the log of the flow run in which they occur."""
+    """Sends records to the log of the flow run in which they occur."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Send a record, unless the user has Prefect do so."""
+        """Send a record, unless the user's settings make Prefect send it."""
         if FlowRunContext.get() and _PACKAGE not in (get_current_settings().logging.extra_loggers or ()):
             super().emit(record)
 
