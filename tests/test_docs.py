@@ -33,6 +33,8 @@ OTHER_OPTIONS = {
     "--look-every",  # likewise
     "--min-seam",  # likewise
     "--params",  # of Prefect's command
+    "--scale",  # of Docker Compose
+    "--type",  # of Prefect's command
     "--workers",  # of a benchmark
 }
 
