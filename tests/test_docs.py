@@ -11,6 +11,7 @@ import pytest
 import yaml
 from cyclopts import App
 from PIL import Image
+from prefect.settings import Settings
 
 from docs.hooks import insert_tables
 from prefect_seedance.api.capabilities import parse_models
@@ -33,6 +34,8 @@ OTHER_OPTIONS = {
     "--look-every",  # likewise
     "--min-seam",  # likewise
     "--params",  # of Prefect's command
+    "--scale",  # of Docker Compose
+    "--type",  # of Prefect's command
     "--workers",  # of a benchmark
 }
 
@@ -78,6 +81,20 @@ def test_model_file_is_valid() -> None:
     (model,) = parse_models(block.text, known=CAPABILITIES).values()
 
     assert (model.settings["sound"], len(model.prices)) == ("generate_audio", 2)
+
+
+def test_server_settings_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prefect knows the settings that keep its database small by these names, and accepts their values."""
+    page = "".join(block.text for block in blocks(ROOT / "docs/how-to/workers.md", "bash"))
+    found = dict(re.findall(r"^export (PREFECT_\w+)=(\S+)", page, re.MULTILINE))
+    for name, value in found.items():
+        monkeypatch.setenv(name, value)
+
+    settings = Settings()
+
+    assert found
+    assert found.keys() <= settings.to_environment_variables(exclude_unset=True).keys()
+    assert settings.server.services.db_vacuum.enabled_vacuum_types == {"events", "flow_runs", "orphans"}
 
 
 def test_sandbox_page_is_complete() -> None:

@@ -19,8 +19,9 @@ from prefect_seedance.errors import SeedanceError, SetupError
 from prefect_seedance.orchestration import artifacts, run_events
 from prefect_seedance.orchestration.blocks import find_credentials, open_archive
 from prefect_seedance.orchestration.cancellation import cancel_on_signal
-from prefect_seedance.orchestration.child_runs import ChildRuns, Ended, run_url
+from prefect_seedance.orchestration.child_runs import ChildRuns, Ended
 from prefect_seedance.orchestration.deploy import Target
+from prefect_seedance.orchestration.flow_runs import page_of
 from prefect_seedance.printable import get_logger
 from prefect_seedance.production.catalog import Surveyed, Surveyor
 from prefect_seedance.production.catalog_options import CatalogOptions
@@ -241,7 +242,7 @@ class CatalogRun:
         title = plan.title if plan else item.shown
 
         def started(run: FlowRun) -> None:
-            self.started[id(surveyed)] = {"flow_run_id": str(run.id), "flow_run_url": run_url(run)}
+            self.started[id(surveyed)] = {"flow_run_id": str(run.id), "flow_run_url": page_of(run.id)}
 
         try:
             ended = await self.runs.run(item.storyboard, surveyed.parameters, title=title, started=started)

@@ -1,11 +1,9 @@
 """Events for subscribers and automations: their names and payloads, and those of generations."""
 
-import os
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from types import MappingProxyType
 
-from prefect import runtime
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.events import emit_event
 from prefect.settings import get_current_settings
@@ -156,22 +154,6 @@ def account_throttled(account: str, requests: str, error: RateLimitedError) -> N
         "message": shown_message(str(error)),
     }
     emit(Event.account_throttled, f"{ACCOUNT}{account}", name=account, payload=payload)
-
-
-def continuation() -> tuple[str, ...]:
-    """Return the resources of this flow run and its deployment, so that Prefect can run it again.
-
-    Returns:
-        Nothing outside of a deployed flow run.
-    """
-    context = FlowRunContext.get()
-    if context is None or context.flow_run is None:
-        return ()
-    run, deployment = str(context.flow_run.id), context.flow_run.deployment_id
-    outermost = os.environ.get("PREFECT__FLOW_RUN_ID")
-    if deployment is None and outermost:  # a subflow of the deployed flow
-        run, deployment = outermost, runtime.deployment.id
-    return (f"prefect.flow-run.{run}", f"prefect.deployment.{deployment}") if deployment else ()
 
 
 def _emit(

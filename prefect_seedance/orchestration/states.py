@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 
 from prefect import runtime
 from prefect.client.schemas.objects import State
-from prefect.context import FlowRunContext
 from prefect.states import Completed, Failed
 
 from prefect_seedance.doors import Door, through
 from prefect_seedance.errors import SetupError, StoryboardError
+from prefect_seedance.orchestration.run_log import forward_warnings
 from prefect_seedance.printable import one_line
 from prefect_seedance.report.catalog import CatalogManifest
 from prefect_seedance.report.manifest import Entry, Manifest
@@ -26,12 +26,6 @@ _COMMON_NAMES = frozenset({"storyboard", "clips"})
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
-
-
-def flow_run() -> str:
-    """Return the name of the current flow run, for people who read the ledger; empty outside of one."""
-    context = FlowRunContext.get()
-    return f"flow run {context.flow_run.name}" if context and context.flow_run else ""
 
 
 def named_after(parameter: str) -> Callable[[], str]:
@@ -63,12 +57,13 @@ def _title(source: object) -> str:
 def explained(function: Callable[_P, Awaitable[_T]]) -> Callable[_P, Coroutine[Any, Any, _T]]:
     """Decorate a flow's function: a mistake in the storyboard or the set-up fails the run with its message.
 
-    Messages name the flow's parameters. Prefect would log the traceback of a raised mistake; callers of the
-    flow raise it anyway.
+    Messages name the flow's parameters, and the package's warnings are in the run's log. Prefect would log
+    the traceback of a raised mistake; callers of the flow raise it anyway.
     """
 
     @functools.wraps(function)
     async def call(*args: _P.args, **parameters: _P.kwargs) -> _T:
+        forward_warnings()
         try:
             return await through(Door.prefect)(function)(*args, **parameters)
         except (SetupError, StoryboardError) as error:

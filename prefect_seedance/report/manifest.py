@@ -9,6 +9,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from prefect_seedance.api.announcements import Announcement
 from prefect_seedance.clips.archive import Clip
+from prefect_seedance.clips.flow_run_ref import FlowRunRef
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.clips.record_format import parse_record
 from prefect_seedance.clips.records import Attempt, Result
@@ -146,13 +147,11 @@ class Manifest(BaseModel):
         schema_version: Raised whenever an older reader would misread this version.
         model: Ids of the models of its clips.
         archive: URL of the store; clips' keys are below it.
-        clips: In the storyboard's order.
+        flow_run: The flow run that made it; None outside of one.
         film: The joined clips; None if no film was wanted or it could not be made.
         former: Clips that the production paid for and that are no longer in its storyboard.
-        clips_folder: Key of the folder in which the archived clips have names for people; None if there is
-            none, as in a bucket.
+        clips_folder: Key of the folder where clips have names for people; None if there is none.
         report: Key of the report page; None if it was not wanted or could not be written.
-        announcements: Of the end of its models.
         price_per_second: Of video, in the account's currency; None if it was not given.
         cost: Of this run; None if a price is unknown.
     """
@@ -166,6 +165,7 @@ class Manifest(BaseModel):
     archive: str
     began_at: datetime
     ended_at: datetime
+    flow_run: FlowRunRef | None = None
     clips: tuple[Entry, ...]
     former: tuple[PaidClip, ...] = ()
     clips_folder: str | None = None

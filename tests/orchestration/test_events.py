@@ -1,12 +1,10 @@
 """Events about generations and clips."""
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from prefect import flow
 
 from prefect_seedance.api.announcements import Announcement
 from prefect_seedance.api.wire import Generation
@@ -136,15 +134,3 @@ def test_no_server_gets_no_events(attempt: Attempt) -> None:
     events.generation_ended(attempt.model_copy(update={"outcome": FAILED}))
 
     assert not events.has_prefect()
-
-
-def test_only_deployments_continue(server: Api) -> None:
-    """Outside of a flow run, and in one that is not deployed, Prefect has nothing to run again."""
-
-    @flow
-    async def film() -> tuple[str, ...]:
-        return events.continuation()
-
-    assert server
-    assert events.continuation() == ()
-    assert asyncio.run(film()) == ()
