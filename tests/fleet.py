@@ -1,4 +1,4 @@
-"""A fleet on one machine: a Prefect server with PostgreSQL, the sandbox with an account's limits, and workers."""
+"""A fleet on one machine: a server with PostgreSQL, workers, and a sandbox with an account's limits."""
 
 import contextlib
 import json

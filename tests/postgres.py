@@ -31,14 +31,14 @@ def serving_postgres() -> Iterator[str]:
         if user:
             shutil.chown(folder, user["user"], user["group"])
         data, port = Path(folder, "data"), free_port()
-        options: dict[str, Any] = {"cwd": folder, "env": {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}}
+        env = {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}
         create = (programs / "initdb", "-D", data, "-U", "prefect", "-A", "trust", "-E", "UTF8", "--no-sync")
-        subprocess.run(list(map(str, create)), check=True, capture_output=True, **options, **user)
+        subprocess.run(list(map(str, create)), check=True, capture_output=True, cwd=folder, env=env, **user)
         settings = [word for each in (*_FAST, "max_connections=200") for word in ("-c", each)]
         serve = (programs / "postgres", "-D", data, "-h", "127.0.0.1", "-p", port, "-k", folder, *settings)
         with Path(folder, "log").open("w+") as log:
-            output = {"stdout": log, "stderr": subprocess.STDOUT}
-            with running(*serve, **output, **options, **user) as process:
+            options = {"cwd": folder, "stdout": log, "stderr": subprocess.STDOUT, **user}
+            with running(*serve, env=env, **options) as process:
                 _wait_until_ready(programs, port, process, log=Path(log.name))
                 yield f"postgresql+asyncpg://prefect@127.0.0.1:{port}/postgres"
 
