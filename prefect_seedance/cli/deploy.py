@@ -3,7 +3,7 @@
 import asyncio
 import json as jsons
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
@@ -18,26 +18,43 @@ from prefect_seedance.errors import SetupError
 
 if TYPE_CHECKING:
     from prefect_seedance.orchestration.account_limit import AccountLimit
-    from prefect_seedance.orchestration.deploy import Deployed
+    from prefect_seedance.orchestration.deploy import Report
+
+_AUTOMATIONS = ("deployments/automations.yaml", "deployments/notifications.yaml")
 
 app = App(
     name="deploy",
     default_parameter=PLAIN,
     help_epilogue="Run it again after an upgrade. New deployments have inactive schedules. Existing "
-    "deployments keep their schedules, parameters and concurrency limits, and what you do not name here.",
+    "deployments keep their schedules, parameters and concurrency limits, and what you do not name here. "
+    "Automations that you have disabled stay disabled.",
 )
 
 
 @app.default
 def deploy(
     *,
-    pool: Annotated[str, Parameter(help="Work pool. Default for new deployments: seedance.")] = "",
+    pool: Annotated[
+        str,
+        Parameter(help="Work pool, created if it does not exist. Default for new deployments: seedance."),
+    ] = "",
     archive: Archive = "",
     directory: Annotated[
         str,
         Parameter(
             help="Folder on the workers in which runs start; paths are relative to it. "
-            "Default for new deployments: the current folder."
+            "Default for new deployments: the current folder, or /tmp with --image."
+        ),
+    ] = "",
+    image: Annotated[
+        str,
+        Parameter(help="Container image in which runs start; it needs a work pool for containers."),
+    ] = "",
+    notify: Annotated[
+        str,
+        Parameter(
+            help="Notification block of Prefect, such as slack-webhook/alerts. Its messages report "
+            "failed runs, unresolved submissions, paid clips that are not archived, and models that end."
         ),
     ] = "",
     dry_run: Annotated[bool, Parameter(help="Show what would be created or updated.")] = False,
@@ -50,19 +67,20 @@ def deploy(
     ] = "",
     json: Json = False,
 ) -> int:
-    """Create the deployments of all flows and the account's limit on the Prefect server, or update them."""
+    """Create deployments, automations and the account's limit on the Prefect server, or update them."""
     if not configures_server():
         raise SetupError("No Prefect server is configured; set PREFECT_API_URL to the server's API")
     from prefect_seedance.orchestration import deploy as steps  # noqa: PLC0415 -- loads Prefect
 
-    target = steps.Target(pool=pool, archive=archive, directory=directory)
+    files = steps.Files(shipped("deployments/prefect.yaml"), [shipped(each) for each in _AUTOMATIONS])
+    target = steps.Target(pool=pool, archive=archive, directory=directory, image=image)
 
-    async def carry_out() -> "tuple[AccountLimit | None, Sequence[Deployed]]":
+    async def carry_out() -> "tuple[AccountLimit | None, Report]":
         limit = await _limit(credentials, dry_run=dry_run)
-        return limit, await steps.deploy(shipped("deployments/prefect.yaml"), target, dry_run=dry_run)
+        return limit, await steps.deploy(files, target, notify=notify, dry_run=dry_run)
 
-    limit, deployed = asyncio.run(carry_out())
-    show(*([_json(deployed, limit)] if json else _rendered(deployed, limit, dry_run=dry_run)))
+    limit, report = asyncio.run(carry_out())
+    show(*([_json(report, limit)] if json else _rendered(report, limit, dry_run=dry_run)))
     return 0
 
 
@@ -75,27 +93,43 @@ async def _limit(credentials: str, *, dry_run: bool) -> "AccountLimit | None":
     return await limit_account(await Account(credentials=credentials).find(), dry_run=dry_run)
 
 
-def _json(deployed: "Sequence[Deployed]", limit: "AccountLimit | None") -> str:
+def _json(report: "Report", limit: "AccountLimit | None") -> str:
     content = {
-        "deployments": [each._asdict() for each in deployed],
+        **{name: [each._asdict() for each in found] for name, found in report._asdict().items()},
         "account_limit": limit._asdict() if limit else None,
     }
     return jsons.dumps(content, indent=2, ensure_ascii=False)
 
 
-def _rendered(
-    deployed: "Sequence[Deployed]", limit: "AccountLimit | None", *, dry_run: bool
-) -> Iterator[RenderableType]:
+def _rendered(report: "Report", limit: "AccountLimit | None", *, dry_run: bool) -> Iterator[RenderableType]:
+    def done(action: str) -> str:
+        return action if dry_run else f"{action}d"
+
     table = grid("deployment", "action", "pool", "archive")
     table.columns[-1].overflow = "fold"
-    for each in deployed:
-        table.add_row(each.name, each.action if dry_run else f"{each.action}d", each.pool, each.archive)
+    for each in report.deployments:
+        table.add_row(each.name, done(each.action), each.pool, each.archive)
     yield table
-    yield "\n" + _limit_text(limit, dry_run=dry_run)
+    table = grid("automation", "action", "")
+    for automation in report.automations:
+        if automation.action != "skip":
+            table.add_row(automation.name, done(automation.action), "" if automation.enabled else "disabled")
+    yield "\n"
+    yield table
+    yield from _texts(report, limit, dry_run=dry_run)
     if not dry_run:
         yield "\nRun them with a worker that has this package installed:"
-        for name in sorted({each.pool for each in deployed}):
-            yield command(f"prefect worker start --pool {name}")
+        for pool in report.pools:
+            yield command(f"prefect worker start --pool {pool.name}")
+
+
+def _texts(report: "Report", limit: "AccountLimit | None", *, dry_run: bool) -> Iterator[str]:
+    if any(each.action == "skip" for each in report.automations):
+        yield "\nNo automation notifies you. To be notified of failures, name a block with --notify."
+    for pool in report.pools:
+        if pool.action == "create":
+            yield f"\nWork pool: {pool.name}, {pool.type}, {'would be created' if dry_run else 'created'}."
+    yield "\n" + _limit_text(limit, dry_run=dry_run)
 
 
 def _limit_text(limit: "AccountLimit | None", *, dry_run: bool) -> str:

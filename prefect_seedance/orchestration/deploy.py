@@ -17,7 +17,25 @@ from prefect.exceptions import ObjectNotFound, PrefectException
 from pydantic import BaseModel
 
 from prefect_seedance.errors import SetupError
+from prefect_seedance.orchestration.automations import Automated, Automations
+from prefect_seedance.orchestration.blocks import ClipArchive, SeedanceCredentials
+from prefect_seedance.orchestration.work_pools import Pool
 from prefect_seedance.storage.locations import Location
+
+_IN_IMAGE = "/tmp"  # noqa: S108 -- runs start here and store nothing
+"""Every image has this folder, and the current one may exist only on this machine."""
+
+
+class Files(NamedTuple):
+    """What to deploy.
+
+    Attributes:
+        deployments: Has the form of ``prefect.yaml``; its entrypoints are files in ``flows/``.
+        automations: Each has the form that ``prefect automation create --from-file`` reads.
+    """
+
+    deployments: Path
+    automations: Sequence[Path] = ()
 
 
 class Target(NamedTuple):
@@ -26,16 +44,31 @@ class Target(NamedTuple):
     Attributes:
         pool: A work pool. Default for new deployments: the file's.
         archive: Default for new deployments: the file's, in `directory`.
-        directory: A folder on the workers, in which runs start. Default for new deployments: the current one.
+        directory: A folder on the workers, in which runs start. Default for new deployments: the current one,
+            or in an image its folder for temporary files.
+        image: Of the containers in which runs start. Default for new deployments: no containers.
     """
 
     pool: str = ""
     archive: str = ""
     directory: str = ""
+    image: str = ""
 
     def working_directory(self) -> Path:
         """Return the folder in which runs start."""
-        return Path(self.directory or ".").expanduser().absolute()
+        return Path(self.directory or (_IN_IMAGE if self.image else ".")).expanduser().absolute()
+
+    def check(self, *, is_new: bool) -> None:
+        """Check that an archive outlives the containers in which runs start.
+
+        Raises:
+            SetupError: If new deployments have an image, and no archive is named.
+        """
+        if self.image and is_new and not self.archive:
+            raise SetupError(
+                "Containers lose their own folders, and with them the clips that you have paid for. Name an "
+                "archive that they share with --archive: a bucket, a block, or the absolute path of a volume"
+            )
 
     def locate(self, archive: str) -> str:
         """Return an archive's name, independent of the directory in which a run starts."""
@@ -52,37 +85,62 @@ class Deployed(NamedTuple):
     archive: str
 
 
-async def deploy(file: Path, target: Target, *, dry_run: bool = False) -> Sequence[Deployed]:
-    """Create the deployments of a file, or update those that exist.
+class Report(NamedTuple):
+    """What was done, or would be."""
 
-    New deployments have inactive schedules. Existing ones keep schedules, parameters and concurrency limits;
-    only the code that they run, its form and description, and what the target names are updated.
+    deployments: Sequence[Deployed]
+    pools: Sequence[Pool]
+    automations: Sequence[Automated]
+
+
+async def deploy(files: Files, target: Target, *, notify: str = "", dry_run: bool = False) -> Report:
+    """Create deployments, their work pool, automations and types of blocks, or update those that exist.
+
+    New deployments have inactive schedules. Existing ones keep schedules, parameters, concurrency limits and
+    job variables; only the code that they run, its form and description, and what the target names are
+    updated. Existing automations stay enabled or disabled.
 
     Args:
-        file: Has the form of ``prefect.yaml``; its entrypoints are files in ``flows/``.
-        target: Pool, archive and directory.
+        files: What to deploy.
+        target: Pool, archive, directory and image.
+        notify: Name of the notification block of automations that notify people. Without it, those that do
+            not exist are not created.
         dry_run: Return what would be done, without doing it.
 
     Raises:
-        SetupError: If the Prefect server does not answer, or has no such work pool.
+        SetupError: If the Prefect server does not answer, the target is unsuitable, or there is no such
+            notification block; nothing was changed.
     """
-    wanted = _read(file)
+    wanted = _read(files.deployments)
     try:
         async with get_client() as client:
-            existing = {each.full_name: await _find(client, each.full_name) for each in wanted}
-            plans = [_Plan(each, existing[each.full_name], target) for each in wanted]
-            await _require_pools(client, sorted({plan.pool for plan in plans}))
-            for plan in () if dry_run else plans:
-                await plan.carry_out(client)
+            plans = [_Plan(each, await _find(client, each.full_name), target) for each in wanted]
+            target.check(is_new=any(plan.result.action == "create" for plan in plans))
+            pools = await Pool.plan(client, sorted({plan.pool for plan in plans}), image=target.image)
+            automations = await Automations.plan(client, files.automations, notify=notify)
+            if not dry_run:
+                await _register_blocks(client)
+                for pool in pools:
+                    await pool.carry_out(client)
+                for plan in plans:
+                    await plan.carry_out(client)
+                await automations.carry_out(client)
     except (httpx.HTTPError, PrefectException) as error:
         raise SetupError(
             f"The Prefect server failed ({error}). Check it and PREFECT_API_URL, and run the command again"
         ) from error
-    return [plan.result for plan in plans]
+    return Report([plan.result for plan in plans], pools, automations.results)
+
+
+async def _register_blocks(client: PrefectClient) -> None:
+    """Register the types of blocks, so that Prefect's UI has forms for them."""
+    for block in (SeedanceCredentials, ClipArchive):
+        await block.aregister_type_and_schema(client=client)
 
 
 class _Pool(BaseModel):
     name: str
+    job_variables: Mapping[str, Any] = {}
 
 
 class _Schedule(BaseModel):
@@ -169,10 +227,21 @@ class _Plan:
             "description": self._wanted.description,
             "tags": self._wanted.tags,
             "work_pool_name": self.pool,
+            "job_variables": self._job_variables(),
             "entrypoint": self._wanted.module_entrypoint,
             "parameter_openapi_schema": self._wanted.flow.parameters.model_dump(),
             "enforce_parameter_schema": True,
         }
+
+    def _job_variables(self) -> dict[str, Any]:
+        """Return those of the file, then the existing ones, then the image."""
+        wanted, kept = (
+            self._wanted.work_pool.job_variables,
+            self._existing.job_variables if self._existing else {},
+        )
+        environment = {**wanted.get("env", {}), **(kept.get("env") or {})}
+        image = {"image": self._target.image} if self._target.image else {}
+        return {**wanted, **kept, **image, "env": environment}
 
     def _pull_steps(self) -> Iterator[tuple[str, Any]]:
         if self._target.directory or not self._existing:
@@ -199,14 +268,3 @@ async def _find(client: PrefectClient, name: str) -> DeploymentResponse | None:
         return await client.read_deployment_by_name(name)
     except ObjectNotFound:
         return None
-
-
-async def _require_pools(client: PrefectClient, names: Sequence[str]) -> None:
-    for name in names:
-        try:
-            await client.read_work_pool(name)
-        except ObjectNotFound:
-            raise SetupError(
-                f"The Prefect server has no work pool {name!r}. Create it with "
-                f"`prefect work-pool create {name} --type process`, or name another with --pool"
-            ) from None

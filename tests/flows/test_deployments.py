@@ -265,7 +265,7 @@ def test_automation_completes(
     receiver = start_receiver(archive, env={**sandbox.env, "PREFECT_API_URL": prefect_server})
     callback_account = account(sandbox).model_copy(update={"callback_secret": SecretStr(CALLBACK_SECRET)})
     callback_account.save("bells-callback", overwrite=True)
-    prefect("automation", "create", "--from-file", "deployments/automation.yaml")
+    prefect("automation", "create", "--from-file", "deployments/automations.yaml")
     clips = {"title": "Bells", "clips": [{"prompt": f"bell number {number} rings"} for number in range(20)]}
     parameters = {
         "clips": clips,
