@@ -96,7 +96,6 @@ class Fleet:
             self.home / name,
             PREFECT_API_URL=self.url,
             PREFECT_WORKER_QUERY_SECONDS="1",
-            PREFECT_FLOWS_HEARTBEAT_FREQUENCY="30",  # the shortest possible
             PREFECT_LOGGING_TO_API_ENABLED="false",
             SEEDANCE_MODELS=str(self.home / "models.yaml"),
             NO_COLOR="1",
@@ -170,7 +169,6 @@ class Fleet:
         with temporary_settings({PREFECT_API_URL: self.url}):
             credentials.save(_BLOCK, overwrite=True)
         with prefect_client(self.url) as api:
-            api.post("/work_pools/", json={"name": POOL, "type": "process"}).raise_for_status()
             self.command("deploy", "--pool", POOL, "--credentials", _BLOCK, "--directory", self.home)
             deployment = api.get(f"/deployments/name/{STORYBOARD_DEPLOYMENT}").raise_for_status().json()
             api.patch(f"/deployments/{deployment['id']}", json={"concurrency_limit": runs}).raise_for_status()
