@@ -28,6 +28,7 @@ SeedanceError                     transient   outcome known
 ├── SeamError                         no          yes     less similar than required
 ├── IncompleteError                   no          yes     a production ended, and clips are missing
 ├── SetupError                        no          yes     options or environment, nothing spent
+│   └── BudgetError                   no          yes     a run would buy more than it may
 └── StoryboardError                   no          yes     file, line, remedy
 ```
 """
@@ -197,6 +198,10 @@ class IncompleteError(SeedanceError):
 
 class SetupError(SeedanceError):
     """An option, a credential or the environment is wrong; nothing was spent."""
+
+
+class BudgetError(SetupError):
+    """A run would buy more seconds of video than it may; nothing was spent."""
 
 
 class StoryboardError(SeedanceError):

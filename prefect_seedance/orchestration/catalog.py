@@ -15,8 +15,8 @@ from prefect.flows import Flow
 
 from prefect_seedance.api.credentials import Credentials
 from prefect_seedance.clips.supervision import supervise
-from prefect_seedance.errors import SeedanceError, SetupError
-from prefect_seedance.orchestration import artifacts
+from prefect_seedance.errors import BudgetError, SeedanceError, SetupError
+from prefect_seedance.orchestration import artifacts, events
 from prefect_seedance.orchestration.blocks import find_credentials, open_archive
 from prefect_seedance.orchestration.cancellation import cancel_on_signal
 from prefect_seedance.orchestration.child_runs import ChildRuns, Ended, run_url
@@ -77,8 +77,8 @@ async def make_catalog(
         opener: Opens the archive.
 
     Raises:
-        SetupError: If account, archive or deployment are wrong, or the runs would buy more than they may;
-            nothing was spent.
+        SetupError: If account, archive or deployment are wrong; nothing was spent.
+        BudgetError: If the runs would buy more than they may; nothing was spent.
         StoryboardError: If there are no storyboards, or the CSV file has mistakes; nothing was spent.
     """
     began_at, deadline = datetime.now(UTC), asyncio.get_running_loop().time() + options.deadline_seconds
@@ -102,7 +102,8 @@ async def make_catalog(
             surveyed = await surveyor.survey(items)
             refusal = _refusal(surveyed, account, options)
             if refusal and not is_dry:
-                raise SetupError(refusal)
+                events.budget_exceeded(refusal, account)
+                raise BudgetError(refusal)
             work = CatalogRun(store=store, runs=runs, deadline=deadline, is_dry=is_dry)
             try:
                 await work.run(surveyed, at_a_time=options.at_a_time)

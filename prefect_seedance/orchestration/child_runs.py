@@ -19,10 +19,11 @@ from prefect.client.schemas.filters import (
     FlowRunFilterStateType,
     FlowRunFilterTags,
 )
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.deployments import arun_deployment
 from prefect.exceptions import ObjectNotFound, PrefectException
+from prefect.states import Scheduled
 from prefect.utilities.urls import url_for
 from pydantic_core import to_jsonable_python
 
@@ -31,8 +32,8 @@ from prefect_seedance.options import Waiting
 from prefect_seedance.printable import get_logger, one_line
 
 _POLL_SECONDS: Final = 3.0
-_MAX_TRIES: Final = 3
-"""Runs for one storyboard whose process is killed: the next run continues, and buys nothing twice."""
+_MAX_STARTS: Final = 3
+"""Starts of a run whose process is killed: each continues, and buys nothing twice."""
 
 _OVERDUE_SECONDS: Final = 1800.0
 """How long after its own deadline a run may make film and report. Then its machine counts as dead."""
@@ -115,20 +116,20 @@ class ChildRuns:
             SetupError: If the server refuses or does not answer.
         """
         wanted = {**parameters, "storyboard": storyboard}
-        tries = 0
-        while True:  # at most _MAX_TRIES times
-            tries += 1
-            run = self._take_over(wanted) or await self._start(wanted, title=title)
-            started(run)
-            run = await self._end(run)
-            if run.state is None or not run.state.is_crashed() or tries == _MAX_TRIES:
-                return Ended(
-                    flow_run_id=run.id,
-                    url=run_url(run),
-                    state=(run.state and run.state.name) or "",
-                    message=_message(run),
-                )
+        run = self._take_over(wanted) or await self._start(wanted, title=title)
+        started(run)
+        run = await self._end(run)
+        for _ in range(_MAX_STARTS - 1):
+            if run.state is None or not run.state.is_crashed():
+                break
             _log.warning("The run %s crashed; it is started again", run.name)
+            run = await self._end(await self._start_again(run))
+        return Ended(
+            flow_run_id=run.id,
+            url=run_url(run),
+            state=(run.state and run.state.name) or "",
+            message=_message(run),
+        )
 
     def _take_over(self, parameters: Mapping[str, Any]) -> FlowRun | None:
         """Return a run with these parameters that has not ended; the server has them as JSON."""
@@ -149,6 +150,15 @@ class ChildRuns:
             )
         except (httpx.HTTPError, PrefectException) as error:
             raise SetupError(f"Its run could not be started ({one_line(str(error))}); run again") from error
+
+    async def _start_again(self, run: FlowRun) -> FlowRun:
+        """Schedule the same flow run, as the automation for crashed runs does, so that both start one run."""
+        state: State[Any] = Scheduled(name="AwaitingRetry", message="The run crashed, and starts again.")
+        try:
+            await self.client.set_flow_run_state(run.id, state)
+        except (httpx.HTTPError, PrefectException) as error:
+            raise SetupError(f"Its run could not be started ({one_line(str(error))}); run again") from error
+        return run.model_copy(update={"state": state})
 
     async def _end(self, run: FlowRun) -> FlowRun:
         """Wait until a run has ended; one that is overdue counts as dead, and is returned as it is."""

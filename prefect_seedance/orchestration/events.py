@@ -8,7 +8,9 @@ from prefect.context import FlowRunContext, TaskRunContext
 from prefect.events import emit_event
 from prefect.settings import get_current_settings
 
+from prefect_seedance.api.account import account_name
 from prefect_seedance.api.announcements import Announcement
+from prefect_seedance.api.credentials import Credentials
 from prefect_seedance.api.wire import Generation
 from prefect_seedance.clips.archive import Clip
 from prefect_seedance.clips.records import Attempt
@@ -69,6 +71,18 @@ def model_deprecated(announcement: Announcement, *, production: str) -> None:
             "seedance.production": production,
         },
         payload={**announcement.model_dump(exclude_none=True), "message": str(announcement)},
+    )
+
+
+def budget_exceeded(message: str, account: Credentials) -> None:
+    """Report that a run would buy more than it may, so that its schedule can be paused."""
+    if not _has_prefect():
+        return
+    name = account_name(account.base_url, account.api_key.get_secret_value())
+    emit_event(
+        event="seedance.budget.exceeded",
+        resource={"prefect.resource.id": f"seedance.account.{name}", "prefect.resource.name": name},
+        payload={"message": message},
     )
 
 

@@ -6,11 +6,12 @@ from typing import Literal
 from prefect import get_run_logger
 
 from prefect_seedance.api.credentials import Credentials
-from prefect_seedance.errors import SetupError
+from prefect_seedance.errors import BudgetError, SetupError
 from prefect_seedance.options import Budget, Hosting, Loading, Output, RetryPolicy, Waiting
 from prefect_seedance.orchestration import artifacts, events
 from prefect_seedance.orchestration.blocks import find_credentials, open_archive
 from prefect_seedance.orchestration.cancellation import cancel_on_signal
+from prefect_seedance.orchestration.run_identity import lasting_run_id
 from prefect_seedance.orchestration.session import shared_session
 from prefect_seedance.orchestration.states import flow_run
 from prefect_seedance.orchestration.steps import TaskSteps
@@ -75,6 +76,7 @@ async def produce(
     Raises:
         StoryboardError: If the storyboard has mistakes; nothing was spent.
         SetupError: If account, archive, the images' hosting or the callbacks are wrong; nothing was spent.
+        BudgetError: If the run would buy more than it may; nothing was spent.
         IncompleteError: If clips are missing at the end; the manifest and all finished clips are stored.
     """
 
@@ -109,9 +111,13 @@ async def _make(
     on_progress: OnProgress,
 ) -> Manifest:
     """Prepare a production, and run it."""
-    prepared = await prepare(
-        storyboard, settings, name=name, loading=loading, output=output, open_archive=open_archive
-    )
+    try:
+        prepared = await prepare(
+            storyboard, settings, name=name, loading=loading, output=output, open_archive=open_archive
+        )
+    except BudgetError as error:
+        events.budget_exceeded(str(error), settings.credentials)
+        raise
     warn(prepared.warning)
     return await run_prepared(prepared, on_progress=on_progress)
 
@@ -136,7 +142,10 @@ async def run_prepared(
     in_flow = artifacts.in_flow_run()
     continued_by = () if prepared.settings.waiting.wait else events.continuation()
     settings = replace(
-        prepared.settings, asked_by=flow_run() or prepared.settings.asked_by, continued_by=continued_by
+        prepared.settings,
+        run_id=await lasting_run_id(prepared.settings),
+        asked_by=flow_run() or prepared.settings.asked_by,
+        continued_by=continued_by,
     )
     prepared, finished = replace(prepared, settings=settings), set[str]()
 

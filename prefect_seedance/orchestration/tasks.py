@@ -17,6 +17,7 @@ from prefect_seedance.options import JoinStyle, Waiting
 from prefect_seedance.orchestration import assets
 from prefect_seedance.orchestration.blocks import open_archive
 from prefect_seedance.orchestration.reported_steps import ReportedSteps
+from prefect_seedance.orchestration.run_identity import lasting_run_id
 from prefect_seedance.orchestration.session import shared_session
 from prefect_seedance.orchestration.states import flow_run
 from prefect_seedance.production.settings import RunSettings, StoredArchive
@@ -64,7 +65,8 @@ async def submit_clip(
     Raises:
         SeedanceError: As `Submitter.submit` does.
     """
-    async with _steps(replace(settings, asked_by=settings.asked_by or flow_run())) as steps:
+    run_id = await lasting_run_id(settings)
+    async with _steps(replace(settings, run_id=run_id, asked_by=settings.asked_by or flow_run())) as steps:
         return await steps.submit(clip, deadline_seconds=deadline_seconds)
 
 

@@ -9,7 +9,7 @@ from typing import NoReturn
 from prefect_seedance.clips.archive import Clip
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.clips.hosting_check import check_hosting
-from prefect_seedance.errors import SetupError
+from prefect_seedance.errors import BudgetError, SetupError
 from prefect_seedance.options import Loading, Output
 from prefect_seedance.production.faults import Faults
 from prefect_seedance.production.limits import cost_of, price_of
@@ -76,11 +76,13 @@ async def prepare(
     Raises:
         StoryboardError: If the storyboard has mistakes.
         SetupError: If the archive, the callbacks or the images' hosting are wrong, or this machine cannot
-            verify videos; or the run would buy more than it may, or its folder is another production's.
+            verify videos; or its folder is another production's.
+        BudgetError: If the run would buy more than it may.
     """
     found = await survey(storyboard, settings, name=name, loading=loading, open_archive=open_archive)
     if refusals := await found.refusals(is_named=bool(name)):
-        raise SetupError("\n".join(refusals))
+        refused = BudgetError if found.over_budget else SetupError
+        raise refused("\n".join(refusals))
     if len(found.archived) < len(found.plan.distinct):
         await found.store.probe()
     warnings = (found.storyboard.note, *await _check_files(found))

@@ -60,6 +60,11 @@ class Survey:
         return seconds_to_buy(self.plan, self.known, self.settings.retry)
 
     @property
+    def over_budget(self) -> str | None:
+        """Why a run may not buy so much; None if it may."""
+        return over_budget(self.billed_seconds, max_seconds=self.settings.max_seconds)
+
+    @property
     def archived(self) -> dict[str, Clip]:
         """The clips that the archive has, by fingerprint."""
         return {fingerprint: history.clip for fingerprint, history in self.known.items() if history.clip}
@@ -90,7 +95,7 @@ class Survey:
         found = [
             await self._unusable_folder(),
             await other_owner(self.store, self.plan, is_named=is_named),
-            over_budget(self.billed_seconds, max_seconds=self.settings.max_seconds),
+            self.over_budget,
             await _refused_key(self.settings.credentials) if self.billed_seconds and has_key else None,
         ]
         return [refusal for refusal in found if refusal]
