@@ -168,10 +168,8 @@ class Fleet:
         )
         with temporary_settings({PREFECT_API_URL: self.url}):
             credentials.save(_BLOCK, overwrite=True)
-        with prefect_client(self.url) as api:
-            self.command("deploy", "--pool", POOL, "--credentials", _BLOCK, "--directory", self.home)
-            deployment = api.get(f"/deployments/name/{STORYBOARD_DEPLOYMENT}").raise_for_status().json()
-            api.patch(f"/deployments/{deployment['id']}", json={"concurrency_limit": runs}).raise_for_status()
+        options = ("--pool", POOL, "--credentials", _BLOCK, "--at-a-time", runs)
+        self.command("deploy", *options, "--archive", self.archive, "--directory", self.home)
 
 
 def _asker(intent: Path) -> int:
