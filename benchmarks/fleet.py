@@ -106,8 +106,8 @@ def _options() -> argparse.Namespace:
 
 def _runs(options: argparse.Namespace) -> int:
     """Return how many storyboards at a time use all slots, and a quarter more while others start or end."""
-    storyboards: int = options.storyboards
-    return min(storyboards, math.ceil(1.25 * options.slots * storyboards / options.clips))
+    enough: float = 1.25 * options.slots * options.storyboards / options.clips
+    return min(int(options.storyboards), math.ceil(enough))
 
 
 def measure(home: Path, load: Load, *, workers: int) -> Mapping[str, Any]:
