@@ -196,6 +196,13 @@ def prefect_client(url: str) -> httpx.Client:
     return httpx.Client(base_url=url, timeout=60, transport=PatientTransport())
 
 
+def undeploy(server: httpx.Client) -> None:
+    """Delete all deployments and automations, which would act on those of other tests."""
+    for kind in ("deployments", "automations"):
+        for each in server.post(f"/{kind}/filter", json={}).raise_for_status().json():
+            server.delete(f"/{kind}/{each['id']}").raise_for_status()
+
+
 def _wait_until_ready(
     url: str, process: subprocess.Popen[str], *, name: str, log: Path, verify: ssl.SSLContext | bool = True
 ) -> None:

@@ -17,7 +17,7 @@ from prefect.settings import (
 from pydantic import SecretStr
 
 from prefect_seedance import SeedanceCredentials
-from tests.processes import Sandbox, prefect_client
+from tests.processes import Sandbox, prefect_client, undeploy
 
 _WAIT_SECONDS = 240.0
 """Prefect stores events some seconds after they occur, and later on a busy machine."""
@@ -44,6 +44,8 @@ def _prefect(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> I
     }
     with temporary_settings(settings):
         yield
+    with prefect_client(prefect_server) as server:
+        undeploy(server)
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +76,10 @@ class Api:
     def patch(self, path: str, body: object) -> None:
         """Change an object."""
         self._http.patch(path, json=body).raise_for_status()
+
+    def undeploy(self) -> None:
+        """Delete all deployments and automations."""
+        undeploy(self._http)
 
     def delete(self, path: str) -> None:
         """Delete an object."""

@@ -4,9 +4,13 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import yaml
+from prefect.blocks.abstract import NotificationBlock
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
+from prefect.types import SecretDict
 from pydantic import SecretStr
 
 from prefect_seedance import SeedanceCredentials
@@ -35,14 +39,16 @@ def _empty_server(api: Api, monkeypatch: pytest.MonkeyPatch, prefect_server: str
     monkeypatch.setenv("PREFECT_API_URL", prefect_server)
     monkeypatch.delenv("SEEDANCE_ARCHIVE", raising=False)
     monkeypatch.delenv("SEEDANCE_API_KEY", raising=False)
-    _delete_deployments(api)
+    api.undeploy()
     yield
-    _delete_deployments(api)
+    api.undeploy()
 
 
-def _delete_deployments(api: Api) -> None:
-    for each in api.filter("/deployments"):
-        api.delete(f"/deployments/{each['id']}")
+class Pager(NotificationBlock):
+    """A notification block of a team."""
+
+    async def notify(self, body: str, subject: str | None = None) -> None:
+        """Notify no one."""
 
 
 @pytest.fixture
@@ -53,16 +59,36 @@ def account_block(prefect_server: str) -> str:
     return "fleet"
 
 
-def _deploy(capsys: pytest.CaptureFixture[str], *options: object) -> list[dict[str, Any]]:
+@pytest.fixture
+def alerts() -> str:
+    """Store a notification block, and return its full name."""
+    webhook = CustomWebhookNotificationBlock(name="alerts", url="http://127.0.0.1:9/", secrets=SecretDict({}))
+    webhook.save("alerts-of-deploy", overwrite=True)
+    return "custom-webhook/alerts-of-deploy"
+
+
+def _report(capsys: pytest.CaptureFixture[str], *options: object) -> dict[str, Any]:
     code = main(["deploy", *map(str, options), "--json"])
     output = capsys.readouterr()
     assert code == 0, output.err
-    return list(json.loads(output.out)["deployments"])
+    return dict(json.loads(output.out))
+
+
+def _deploy(capsys: pytest.CaptureFixture[str], *options: object) -> list[dict[str, Any]]:
+    return list(_report(capsys, *options)["deployments"])
+
+
+def _names(file: str) -> set[str]:
+    content = yaml.safe_load(shipped(f"deployments/{file}").read_text(encoding="utf-8"))
+    return {each["name"] for each in content["automations"]}
+
+
+def _sorted(automations: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(automations, key=lambda each: str(each["name"]))
 
 
 def _deploy_limit(capsys: pytest.CaptureFixture[str], *options: object) -> dict[str, Any]:
-    assert main(["deploy", *map(str, options), "--json"]) == 0
-    return dict(json.loads(capsys.readouterr().out)["account_limit"])
+    return dict(_report(capsys, *options)["account_limit"])
 
 
 def _read(api: Api) -> dict[str, Any]:
@@ -154,10 +180,13 @@ def test_storyboards_at_a_time(api: Api, pool: str, capsys: pytest.CaptureFixtur
 
 def test_dry_run_changes_nothing(api: Api, pool: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A dry run shows what would be done."""
-    deployed = _deploy(capsys, "--pool", pool, "--dry-run")
+    report = _report(capsys, "--pool", pool, "--dry-run")
 
-    assert len(deployed) == len(_SHIPPED)
-    assert api.filter("/deployments") == []
+    assert len(report["deployments"]) == len(_SHIPPED)
+    assert {each["name"] for each in report["automations"] if each["action"] == "create"} == _names(
+        "automations.yaml"
+    )
+    assert api.filter("/deployments") == api.filter("/automations") == []
 
 
 def test_creates_the_limit_of_the_account(
@@ -192,12 +221,120 @@ def test_no_account_has_no_limit(pool: str, capsys: pytest.CaptureFixture[str]) 
     assert "name a block with --credentials" in capsys.readouterr().out
 
 
-def test_missing_pool_is_an_error(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without the work pool, nothing is created, and the message says how to create it."""
-    assert main(["deploy", "--pool", "nowhere"]) == ExitCode.setup
+def test_creates_missing_pool(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    """A work pool that does not exist is created for processes, and the output says so."""
+    name = f"pool-{uuid4()}"
 
-    assert "prefect work-pool create nowhere --type process" in capsys.readouterr().err
+    dry, made, kept = (
+        _report(capsys, "--pool", name, *options)["pools"] for options in (["--dry-run"], [], [])
+    )
+
+    assert dry == made == [{"name": name, "action": "create", "type": "process"}]
+    assert kept == [{"name": name, "action": "keep", "type": "process"}]
+    assert api.get(f"/work_pools/{name}")["type"] == "process"
+    assert main(["deploy", "--pool", f"{name}-2", "--dry-run"]) == 0
+    assert f"Work pool: {name}-2, process, would be created." in capsys.readouterr().out
+    assert api.filter("/work_pools", work_pools={"name": {"any_": [f"{name}-2"]}}) == []
+
+
+def test_image_needs_pool_for_containers(api: Api, pool: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """An image is refused for a pool of processes; another pool is created for containers."""
+    image, name = ("--image", "registry/seedance:1", "--archive", "s3://studio"), f"pool-{uuid4()}"
+
+    refused = main(["deploy", "--pool", pool, *image])
+    message = capsys.readouterr().err
+    _deploy(capsys, "--pool", name, *image)
+    _deploy(capsys)
+
+    assert refused == ExitCode.setup
+    assert f"The work pool {pool!r} is of the type process" in message
+    assert api.get(f"/work_pools/{name}")["type"] == "docker"
+    clips = _read(api)
+    assert clips["job_variables"]["image"] == "registry/seedance:1"
+    assert "'/tmp'" in str(clips["pull_steps"])
+
+
+def test_image_needs_archive(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    """Containers without a shared archive would lose paid clips, so nothing is created."""
+    assert main(["deploy", "--pool", f"pool-{uuid4()}", "--image", "seedance:1"]) == ExitCode.setup
+
+    assert "--archive" in capsys.readouterr().err
     assert api.filter("/deployments") == []
+
+
+def test_update_keeps_job_variables(api: Api, pool: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Runs emit heartbeats, unless a person decides otherwise; other job variables are kept."""
+    _deploy(capsys, "--pool", pool)
+    created = _read(api)["job_variables"]
+    changed = {"stream_output": False, "env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "60", "MINE": "1"}}
+    api.patch(f"/deployments/{_read(api)['id']}", {"job_variables": changed})
+
+    _deploy(capsys)
+
+    assert created == {"env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}}
+    assert _read(api)["job_variables"] == changed
+
+
+def test_registers_types_of_blocks(api: Api, pool: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Prefect's UI has forms for the package's blocks."""
+    _deploy(capsys, "--pool", pool)
+
+    for slug in ("seedance-credentials", "clip-archive"):
+        assert api.get(f"/block_types/slug/{slug}")["slug"] == slug
+
+
+def test_automations_need_a_block(api: Api, pool: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a notification block, only the automations that need none are created; the output says how."""
+    assert main(["deploy", "--pool", pool]) == 0
+
+    assert "name a block with --notify" in capsys.readouterr().out
+    assert {each["name"] for each in api.filter("/automations")} == _names("automations.yaml")
+
+
+def test_automations_are_updated(
+    api: Api, pool: str, alerts: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A second run updates automations by name; a disabled one stays disabled, and the block is kept."""
+    first = _report(capsys, "--pool", pool, "--notify", alerts)["automations"]
+    disabled = api.filter("/automations")[0]
+    api.patch(f"/automations/{disabled['id']}", {"enabled": False})
+    before = api.filter("/automations")
+
+    second = _report(capsys)["automations"]
+
+    after = api.filter("/automations")
+    assert {each["action"] for each in first} == {"create"}
+    assert {each["action"] for each in second} == {"update"}
+    assert {each["name"] for each in after} == _names("automations.yaml") | _names("notifications.yaml")
+    assert [each["name"] for each in second if not each["enabled"]] == [disabled["name"]]
+    facts = ("id", "name", "enabled", "actions", "description")
+    assert [{key: each[key] for key in facts} for each in _sorted(after)] == [
+        {key: each[key] for key in facts} for each in _sorted(before)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nobody", "no notification block 'nobody'. It has "),
+        ("seedance-credentials/alerts-of-deploy", "no notification block"),
+        ("alerts-of-deploy", "Several notification blocks are named 'alerts-of-deploy'; name one of "),
+    ],
+)
+def test_wrong_block_is_an_error(
+    api: Api, pool: str, alerts: str, capsys: pytest.CaptureFixture[str], name: str, message: str
+) -> None:
+    """A name that is no notification block's, or several blocks', is refused before anything is created."""
+    account = SeedanceCredentials(api_key=SecretStr("unable-to-notify"))
+    account.save("alerts-of-deploy", overwrite=True)
+    Pager().save("alerts-of-deploy", overwrite=True)
+
+    assert main(["deploy", "--pool", pool, "--notify", name]) == ExitCode.setup
+
+    error = " ".join(capsys.readouterr().err.split())
+    assert message in error
+    assert alerts in error
+    assert api.filter("/deployments") == api.filter("/automations") == []
 
 
 def test_missing_server_is_an_error(

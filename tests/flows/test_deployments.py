@@ -155,7 +155,7 @@ def test_worker_runs_both(
 ) -> None:
     """A worker makes all clips of runs started from a shell with a path or by the API with an object.
 
-    Account and bucket are stored blocks, so that neither shell nor worker needs a key.
+    Account and bucket are stored blocks, so that neither shell nor worker needs a key. Runs emit heartbeats.
     """
     account(sandbox).save("studio", overwrite=True)
     bucket = _save_bucket(s3, name="studio")
@@ -176,6 +176,7 @@ def test_worker_runs_both(
     log = worker.read_text()
     assert inline["state"]["message"] == "Sounds: 1 made; 4 s billed", log
     assert inline["name"] == "produce Sounds"
+    assert eventually(lambda: "prefect.flow-run.heartbeat" in api.events_of(created["id"]))
     assert "Test board: 2 made; 8 s billed" in log, watched.stdout
     assert len(list(archive.glob("clips/*/clip-*.mp4"))) == 2
     assert [key for key in s3.contents(bucket) if key.endswith(".mp4")]

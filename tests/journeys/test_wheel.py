@@ -7,11 +7,10 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 import prefect_seedance
-from tests.processes import Sandbox, environment, prefect_client, running
+from tests.processes import Sandbox, environment, prefect_client, running, undeploy
 from tests.pythons import build, create_environment, find_pythons, install
 
 ROOT = Path(__file__).parents[2]
@@ -170,17 +169,11 @@ def test_demo_works(run: Run, prefect_server: str, tmp_path: Path) -> None:
 
 @pytest.fixture
 def pool(prefect_server: str) -> Iterator[str]:
-    """Create a work pool on a server without deployments: an existing one would keep its folder."""
+    """Name a work pool on a server without deployments: an existing one would keep its folder."""
     with prefect_client(prefect_server) as server:
-        _delete_deployments(server)
-        server.post("/work_pools/", json={"name": "wheel", "type": "process"}).raise_for_status()
+        undeploy(server)
         yield "wheel"
-        _delete_deployments(server)
-
-
-def _delete_deployments(server: httpx.Client) -> None:
-    for each in server.post("/deployments/filter", json={}).raise_for_status().json():
-        server.delete(f"/deployments/{each['id']}").raise_for_status()
+        undeploy(server)
 
 
 def test_deployed_flow_runs(
