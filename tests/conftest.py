@@ -18,7 +18,7 @@ from prefect_seedance.storage.store import Store
 settings.register_profile("reproducible", derandomize=True, deadline=None, database=None)
 settings.load_profile("reproducible")
 
-pytest_plugins = ["tests.processes", "tests.browsing"]
+pytest_plugins = ["tests.processes", "tests.browsing", "tests.recording"]
 
 _REAL_TIME_FOLDERS = {"flows", "hostile", "journeys", "production", "receiver", "sandbox"}
 """Folders whose tests start processes or serve requests."""

@@ -46,3 +46,11 @@ def blocks(page: Path, *languages: str) -> list[Block]:
 def pages_with(language: str) -> list[Path]:
     """Return the pages that have a code block in a language."""
     return [page for page in PAGES if blocks(page, language)]
+
+
+def attributes_of(name: str) -> set[str]:
+    """Return the attributes of a span or a metric, as the page about telemetry lists them."""
+    page = (ROOT / "docs/reference/telemetry.md").read_text(encoding="utf-8")
+    (row,) = re.findall(rf"^\| `{re.escape(name)}` \|.*\| ([^|]*)\|$", page, re.MULTILINE)
+    names = re.findall(r"`([^`]+)`", row)
+    return {"error.type", *(each if "." in each else f"seedance.{each}" for each in names)}

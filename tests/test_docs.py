@@ -5,6 +5,7 @@ import shlex
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
@@ -22,6 +23,7 @@ from prefect_seedance.sandbox.faults import read_plan
 from prefect_seedance.sandbox.faults.table import FAULTS
 from prefect_seedance.storyboard.document import Document
 from prefect_seedance.storyboard.parser import parse_storyboard
+from prefect_seedance.telemetry import METRICS, SpanName
 from tests.pages import PAGES, ROOT, blocks, name_of, pages_with
 from tests.sounds import sound
 
@@ -232,6 +234,19 @@ def test_events_and_artifacts_are_listed() -> None:
 
     assert {cell for cell in cells if cell.startswith("seedance.")} == emitted
     assert kinds == set(cells) & kinds == {"progress", "manifest", "report", "contact-sheet"}
+
+
+def test_telemetry_is_listed() -> None:
+    """The page about telemetry lists each span, and each metric with its kind, unit and description."""
+    cells = first_cells("docs/reference/telemetry.md")
+    text = (ROOT / "docs/reference/telemetry.md").read_text(encoding="utf-8")
+
+    assert [cell for cell in cells if cell.startswith("seedance.")] == [
+        *(f"seedance.{name}" for name in get_args(SpanName)),
+        *(metric.name for metric in METRICS),
+    ]
+    for each in METRICS:
+        assert f"| `{each.name}` | {each.kind} | `{each.unit}` | {each.description} |" in text
 
 
 def test_environment_variables_are_listed() -> None:

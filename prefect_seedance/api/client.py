@@ -13,6 +13,7 @@ from prefect_seedance.api.account import REQUESTS_PER_MINUTE, Account, checked_k
 from prefect_seedance.api.announcements import note_announcement
 from prefect_seedance.api.bodies import ACCEPT_ENCODING
 from prefect_seedance.api.clip_check import problems
+from prefect_seedance.api.counted import counted
 from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.api.permit import Permit
 from prefect_seedance.api.proxies import api_proxy
@@ -292,6 +293,8 @@ class SeedanceClient:
 
     async def _exchange(self, http: httpx.AsyncClient, request: httpx.Request) -> object:
         """Send one request, and return the ``data`` of a successful response."""
-        response = await exchange(http, request)
-        note_announcement(response, known=self.account.announcements)
-        return parse_response(response)
+        with counted(request) as answered:
+            response = await exchange(http, request)
+            answered(response)
+            note_announcement(response, known=self.account.announcements)
+            return parse_response(response)

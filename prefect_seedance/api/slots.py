@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from prefect_seedance.api.turns import Turns
+from prefect_seedance.telemetry import IN_FLIGHT
 
 REQUESTS_PER_SLOT = 10
 """Requests a minute for each slot of a share: an account has 10,000 requests a minute for 1,000 generations,
@@ -86,7 +87,7 @@ class Slots:
         def take(now: float) -> bool:
             if len(self._taken) >= min(limit, self.share.limit(now) if self.share else limit):
                 return False
-            self._taken.add(slot)
+            self._add(slot)
             self._waiting.pop(slot, None)
             return True
 
@@ -105,7 +106,7 @@ class Slots:
         """Take a slot, even beyond the limit, for a generation that is in flight already."""
         slot = Slot()
         with self._turns.lock:
-            self._taken.add(slot)
+            self._add(slot)
         self._report_change()
         return slot
 
@@ -113,9 +114,15 @@ class Slots:
         """Make room for another generation; a second call has no effect."""
         with self._turns.lock:
             self._waiting.pop(slot, None)
-            self._taken.discard(slot)
+            if slot in self._taken:
+                self._taken.remove(slot)
+                IN_FLIGHT.record(-1)
             self._turns.serve()
         self._report_change()
+
+    def _add(self, slot: "Slot") -> None:
+        self._taken.add(slot)
+        IN_FLIGHT.record(1)
 
     @contextmanager
     def changing(self) -> Iterator[None]:

@@ -26,6 +26,7 @@ from prefect_seedance.errors import (
     may_retry_submission,
 )
 from prefect_seedance.printable import get_logger
+from prefect_seedance.telemetry import BILLED
 
 _WRITE_SECONDS = 10.0
 """Bound of one write or read: a store that does not answer must not use up the time for all tries."""
@@ -69,12 +70,20 @@ class Purchase:
             generation_id = await self.client.submit(self.request, model=self.intent.model, permit=permit)
         except SeedanceError as error:
             if not error.outcome_known:
+                self._count(outcome="unresolved")
                 raise SubmissionUnresolvedError(await self._lost(attempt, error)) from error
             await self._until_written(functools.partial(self._conclude, error))
             if may_retry_submission(error) or isinstance(error, NotSentError):
                 return None
             raise
-        return await self._record(attempt, generation_id)
+        try:
+            return await self._record(attempt, generation_id)
+        finally:
+            self._count(outcome="submitted")
+
+    def _count(self, *, outcome: str) -> None:
+        """Count the seconds of video that are billed, or may be if the outcome is unresolved."""
+        BILLED.record(self.intent.request.input.duration, model=self.intent.model, outcome=outcome)
 
     async def _claim(self) -> Attempt | None:
         """Record the intent; return None if another run was first.

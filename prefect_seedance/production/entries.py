@@ -115,3 +115,12 @@ class Bookkeeper:
     @property
     def _author(self) -> str:
         return describe_run(self.settings.asked_by)
+
+
+def origin(entry: Entry) -> str:
+    """Return whether a run reused, submitted or resumed a clip; empty if nothing was submitted."""
+    if entry.status in {ClipStatus.reused, ClipStatus.unresolved}:
+        return entry.status
+    if entry.billed_seconds:
+        return "submitted"
+    return "resumed" if entry.generation_id else ""

@@ -19,6 +19,7 @@ from prefect_seedance.production.session import OpenArchive, Session, open_archi
 from prefect_seedance.production.settings import RunSettings
 from prefect_seedance.production.steps import PlainSteps, Steps
 from prefect_seedance.report.paid_clip import PaidClip
+from prefect_seedance.telemetry import span
 
 _LOST_IS_NEWS = timedelta(days=7)
 """How long to report a video that could not be archived before its link expired."""
@@ -67,9 +68,11 @@ class Rescuer:
         Raises:
             ArchiveError: If the ledger cannot be read.
         """
-        histories = await clip_histories(self.session.store, await self.session.ledger.fingerprints())
-        lost = [each for each in histories.values() if not each.clip and _may_exist(each)]
-        return await asyncio.gather(*map(self._rescue, lost))
+        with span("rescue") as note:
+            histories = await clip_histories(self.session.store, await self.session.ledger.fingerprints())
+            lost = [each for each in histories.values() if not each.clip and _may_exist(each)]
+            note(clips=len(lost))
+            return await asyncio.gather(*map(self._rescue, lost))
 
     async def _rescue(self, history: ClipHistory, production: str = "") -> PaidClip:
         """Archive a clip; a failure does not affect the other clips."""

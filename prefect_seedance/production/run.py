@@ -9,12 +9,12 @@ from functools import partial
 
 from prefect_seedance.api.wire import Generation
 from prefect_seedance.clips.history import ClipStatus
-from prefect_seedance.clips.records import Attempt, clip_prefix
+from prefect_seedance.clips.records import Attempt
 from prefect_seedance.clips.retry import failure
 from prefect_seedance.clips.supervision import supervise
 from prefect_seedance.errors import ArchiveError, DeadlineError, SeedanceError
 from prefect_seedance.printable import get_logger
-from prefect_seedance.production.entries import Bookkeeper
+from prefect_seedance.production.entries import Bookkeeper, origin
 from prefect_seedance.production.expected_times import ExpectedTimes
 from prefect_seedance.production.outputs import OutputMaker
 from prefect_seedance.production.prepare import Prepared
@@ -26,9 +26,10 @@ from prefect_seedance.production.steps import Steps
 from prefect_seedance.production.stored_storyboard import store_storyboard
 from prefect_seedance.production.waits import OnWait, Waits, log_wait
 from prefect_seedance.report.known_findings import KnownFindings
-from prefect_seedance.report.manifest import Entry, Manifest, find_manifest, production_key
+from prefect_seedance.report.manifest import Entry, Manifest, find_manifest
 from prefect_seedance.report.paid_clip import PaidClip
 from prefect_seedance.storyboard.plan import PlannedClip
+from prefect_seedance.telemetry import CLIPS, mark_failed, span
 
 _log = get_logger(__name__)
 
@@ -69,7 +70,10 @@ async def run(
             client=session.client, poller=session.poller, slots=slots, deadline=deadline, on_wait=on_wait
         ),
     )
-    return await production.run()
+    with span("run", production=prepared.plan.name, model=prepared.plan.models) as note:
+        manifest = await production.run()
+        note(status=manifest.verdict, clips=len(manifest.clips))
+        return manifest
 
 
 @dataclass(kw_only=True)
@@ -125,13 +129,14 @@ class Production:
     async def _finish(self, clip: PlannedClip, outputs: OutputMaker) -> None:
         """Make or reuse a clip; a failure does not affect the other clips."""
         archived = self.prepared.archived.get(clip.fingerprint)
-        if archived:
-            self._note(clip, Entry.of(clip, ClipStatus.reused, archived=archived))
-        else:
-            self._note(clip, await self._attempt(clip))
-        archived = self.entries[clip.fingerprint].clip
-        if archived and outputs.output.needs_inspection:
-            outputs.begin_inspection(archived, clip)
+        about = {"production": self.prepared.plan.name, "fingerprint": clip.fingerprint, "model": clip.model}
+        with span("clip", **about) as note:
+            reused = archived and Entry.of(clip, ClipStatus.reused, archived=archived)
+            entry = reused or await self._attempt(clip)
+            note(status=entry.status, outcome=origin(entry), attempt=entry.attempt)
+        self._note(clip, entry)
+        if entry.clip and outputs.output.needs_inspection:
+            outputs.begin_inspection(entry.clip, clip)
 
     async def _attempt(self, clip: PlannedClip) -> Entry:
         """Make a clip, or explain why it could not be made."""
@@ -140,7 +145,10 @@ class Production:
         except Exception as error:  # noqa: BLE001 -- becomes the clip's entry
             if not isinstance(error, SeedanceError):
                 _log.exception("%s failed unexpectedly", clip.name)
-            return await self.books.explain(clip, error)
+            entry = await self.books.explain(clip, error)
+            if entry.cause:
+                mark_failed(error)
+            return entry
 
     async def _make(self, clip: PlannedClip) -> Entry:
         self._notify(clip, ClipStatus.queued)
@@ -248,17 +256,8 @@ class Production:
             await self.steps.record(manifest)
         except ArchiveError:  # a manifest that cannot be stored is still returned and shown
             _log.exception("Could not store the manifest of %s; the next run stores it", plan.name)
-        await self._sweep()
+        await self.session.sweep(plan)
         return manifest
-
-    async def _sweep(self) -> None:
-        """Remove what killed runs left half written; the next run can do it too."""
-        plan = self.prepared.plan
-        clips = [clip_prefix(clip.fingerprint) for clip in plan.distinct]
-        try:
-            await self.session.store.sweep([*clips, "images/", production_key(plan.name, "")])
-        except ArchiveError as error:
-            _log.warning("Unfinished files in %s could not be removed: %s", self.session.store.url, error)
 
     @contextlib.contextmanager
     def _listening(self) -> Iterator[None]:
@@ -280,6 +279,7 @@ class Production:
 
     def _note(self, clip: PlannedClip, entry: Entry) -> None:
         self.entries[clip.fingerprint] = entry
+        CLIPS.record(status=entry.status)
         self._notify(clip, entry.status, is_final=True)
 
     def _notify(

@@ -14,15 +14,21 @@ from prefect_seedance.clips.former import FormerClips
 from prefect_seedance.clips.image_hosting import ImageHost
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.poll import Poller
+from prefect_seedance.clips.records import clip_prefix
 from prefect_seedance.doors import ARCHIVE_VARIABLE
-from prefect_seedance.errors import SeedanceError, SetupError
+from prefect_seedance.errors import ArchiveError, SeedanceError, SetupError
 from prefect_seedance.film.seams import Inspector
 from prefect_seedance.options import Hosting
+from prefect_seedance.printable import get_logger
 from prefect_seedance.production.settings import RunSettings, StoredArchive
+from prefect_seedance.report.manifest import production_key
 from prefect_seedance.storage.locations import BLOCK_PREFIX
 from prefect_seedance.storage.objects import Objects
 from prefect_seedance.storage.store import Store
+from prefect_seedance.storyboard.plan import Plan
 from prefect_seedance.video.kept_scans import KeptScans
+
+_log = get_logger(__name__)
 
 _IMAGES_AT_ONCE = 4
 """Images in memory at a time, each of up to 100 MB, though hardly any is that large."""
@@ -125,3 +131,11 @@ class Session:
             images_url=hosting.images_url,
             lifetime_seconds=hosting.images_lifetime_seconds,
         )
+
+    async def sweep(self, plan: Plan) -> None:
+        """Remove what killed runs of a production left half written; the next run can do it too."""
+        clips = [clip_prefix(clip.fingerprint) for clip in plan.distinct]
+        try:
+            await self.store.sweep([*clips, "images/", production_key(plan.name, "")])
+        except ArchiveError as error:
+            _log.warning("Unfinished files in %s could not be removed: %s", self.store.url, error)

@@ -1,17 +1,19 @@
 """The steps that make a production, each a coroutine."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Protocol, TypeVar
 
+from prefect_seedance.api import wall_clock
 from prefect_seedance.api.wire import GenerateRequest
 from prefect_seedance.clips.archive import Clip
 from prefect_seedance.clips.records import Attempt
 from prefect_seedance.clips.submit import Submitter
 from prefect_seedance.doors import run
-from prefect_seedance.errors import ArchiveError
+from prefect_seedance.errors import ArchiveError, SubmissionUnresolvedError
 from prefect_seedance.film.inspections import ClipInspection
 from prefect_seedance.film.join import join_clips
 from prefect_seedance.film.scenes import Film
@@ -24,6 +26,7 @@ from prefect_seedance.report.render import render_report
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.image import SourceImage
 from prefect_seedance.storyboard.plan import PlannedClip
+from prefect_seedance.telemetry import DETECTION, span
 
 _REPORT_SECONDS = 300.0
 """A hundred clips take some seconds; a store that does not answer must not hold up the run."""
@@ -83,9 +86,30 @@ class PlainSteps:
         Raises:
             SeedanceError: As `Submitter.submit` does.
         """
+        clip = await self.session.former.known(clip, model=self.session.client.model)
+        asked = False
+
+        async def compose() -> GenerateRequest:
+            nonlocal asked
+            asked = True
+            return await self._request(clip)
+
+        with span("submit", **self._planned(clip)) as note:
+            try:
+                attempt = await self._submitter.submit(
+                    clip, compose=compose, deadline=_deadline(deadline_seconds)
+                )
+            except SubmissionUnresolvedError:
+                note(outcome="unresolved")
+                raise
+            earlier = "reused" if attempt.outcome else "resumed"
+            note(**_about(attempt), outcome=self._origin(attempt) if asked else earlier)
+            return attempt
+
+    @property
+    def _submitter(self) -> Submitter:
         session, settings = self.session, self.settings
-        clip = await session.former.known(clip, model=session.client.model)
-        submitter = Submitter(
+        return Submitter(
             client=session.client,
             ledger=session.ledger,
             production=settings.production,
@@ -96,16 +120,18 @@ class PlainSteps:
             waits=settings.waiting.wait,
             continued_by=settings.continued_by,
         )
+
+    async def _request(self, clip: PlannedClip) -> GenerateRequest:
+        """Host the files of a clip, and return the request for it."""
+        session, settings, urls = self.session, self.settings, []
         host = session.image_host(settings.hosting)
-
-        async def compose() -> GenerateRequest:
-            async with session.hosting:
-                urls = [await host.host(file) for file in clip.sources]
-            return GenerateRequest(
-                provider=settings.credentials.provider, input=clip.input(urls, model=session.client.model)
-            )
-
-        return await submitter.submit(clip, compose=compose, deadline=_deadline(deadline_seconds))
+        if clip.sources:
+            with span("host", **self._planned(clip), files=len(clip.sources)):
+                async with session.hosting:
+                    urls = [await host.host(file) for file in clip.sources]
+        return GenerateRequest(
+            provider=settings.credentials.provider, input=clip.input(urls, model=session.client.model)
+        )
 
     async def wait(self, attempt: Attempt, *, deadline_seconds: float) -> Attempt:
         """Wait until a generation has ended, or poll once if the run does not wait.
@@ -114,10 +140,14 @@ class PlainSteps:
             DeadlineError: If the deadline comes first; the generation continues.
             SeedanceError: If the API refuses to answer; the generation continues.
         """
-        poller, ledger, deadline = self.session.poller, self.session.ledger, _deadline(deadline_seconds)
-        if not self.settings.waiting.wait:
-            return await poller.poll_once(attempt, ledger=ledger, deadline=deadline)
-        return await poller.wait(attempt, ledger=ledger, deadline=deadline)
+        poller = self.session.poller
+        waits = poller.wait if self.settings.waiting.wait else poller.poll_once
+        began_at = wall_clock.now()
+        with span("wait", **_about(attempt), outcome=self._origin(attempt)) as note:
+            ended = await waits(attempt, ledger=self.session.ledger, deadline=_deadline(deadline_seconds))
+            note(status=ended.outcome and ended.outcome.result)
+        _measure_detection(ended, began_at=began_at)
+        return ended
 
     async def archive(self, attempt: Attempt, *, deadline_seconds: float) -> Clip:
         """Download, verify and store the video of a successful attempt, unless it is archived.
@@ -125,7 +155,12 @@ class PlainSteps:
         Raises:
             ArchiveError: As `Archivist.archive` does.
         """
-        return await self.session.archivist.archive(attempt, deadline=_deadline(deadline_seconds))
+        began_at = wall_clock.now()
+        with span("archive", **_about(attempt), outcome=self._origin(attempt)) as note:
+            clip = await self.session.archivist.archive(attempt, deadline=_deadline(deadline_seconds))
+            if clip.archived_at < began_at:
+                note(outcome="reused")
+            return clip
 
     async def inspect(self, clip: Clip, *, images: Sequence[SourceImage]) -> ClipInspection:
         """Inspect an archived clip, unless that has been done.
@@ -133,7 +168,8 @@ class PlainSteps:
         Raises:
             ArchiveError: As `Inspector.inspect` does.
         """
-        return await self.session.inspector.inspect(clip, images)
+        with span("inspect", production=self.settings.production, fingerprint=clip.fingerprint):
+            return await self.session.inspector.inspect(clip, images)
 
     async def record(self, manifest: Manifest) -> None:
         """Store the manifest.
@@ -151,6 +187,18 @@ class PlainSteps:
         """Write the report page."""
         return await report_production(manifest, self.session.store, price_per_second=price_per_second)
 
+    def _planned(self, clip: PlannedClip) -> Mapping[str, str]:
+        """Return the attributes of spans about a clip before it has an attempt."""
+        return {
+            "production": self.settings.production,
+            "fingerprint": clip.fingerprint,
+            "model": clip.model or self.session.client.model,
+        }
+
+    def _origin(self, attempt: Attempt) -> str:
+        """Return whether this run submitted an attempt, or continues that of another run."""
+        return "submitted" if attempt.intent.run_id == self.settings.run_id else "resumed"
+
 
 async def join_production(manifest: Manifest, store: Store, *, style: JoinStyle) -> Film:
     """Join a production's archived clips into a film, unless that has been done.
@@ -161,10 +209,11 @@ async def join_production(manifest: Manifest, store: Store, *, style: JoinStyle)
     scenes = manifest.scenes
     bound = _JOIN_SECONDS + _JOIN_SECONDS_PER_SECOND * sum(scene.seconds for scene in scenes)
     try:
-        async with asyncio.timeout(bound):
-            return await join_clips(
-                store, scenes, production=manifest.production, title=manifest.title, style=style
-            )
+        with span("join", production=manifest.production):
+            async with asyncio.timeout(bound):
+                return await join_clips(
+                    store, scenes, production=manifest.production, title=manifest.title, style=style
+                )
     except TimeoutError:
         raise ArchiveError(
             f"Joining the film took more than {bound:.0f} s and was stopped; the clips are safe. "
@@ -188,14 +237,35 @@ async def report_production(
     """
     price = manifest.price_per_second if price_per_second is None else price_per_second
     try:
-        async with asyncio.timeout(_REPORT_SECONDS):
-            found = await find_report(store, manifest, price_per_second=price) if keep else None
-            return found or await render_report(manifest, store, price_per_second=price)
+        with span("report", production=manifest.production):
+            async with asyncio.timeout(_REPORT_SECONDS):
+                found = await find_report(store, manifest, price_per_second=price) if keep else None
+                return found or await render_report(manifest, store, price_per_second=price)
     except TimeoutError:
         raise ArchiveError(
             f"Writing the report to {store.name} took more than {_REPORT_SECONDS:.0f} s; to write it again, "
             f"{run('report', store.name, manifest.production)}"
         ) from None
+
+
+def _about(attempt: Attempt) -> Mapping[str, str | int]:
+    """Return the attributes of spans about an attempt."""
+    intent = attempt.intent
+    return {
+        "production": intent.production,
+        "fingerprint": intent.fingerprint,
+        "model": intent.model,
+        "attempt": intent.number,
+        "generation": attempt.generation_id,
+    }
+
+
+def _measure_detection(attempt: Attempt, *, began_at: datetime) -> None:
+    """Measure how late the end of a generation was detected, if it ended during the wait."""
+    outcome = attempt.outcome
+    if outcome and outcome.generation and outcome.generation.completed_at and outcome.ended_at >= began_at:
+        late = wall_clock.now() - outcome.ended_at
+        DETECTION.record(max(0.0, late.total_seconds()), model=attempt.intent.model)
 
 
 def _deadline(seconds: float) -> float:
