@@ -31,7 +31,8 @@ OTHER_OPTIONS = {
     "--first-look",  # renamed: in the changelog
     "--look-every",  # likewise
     "--min-seam",  # likewise
-    "--params",  # of Prefect's command
+    "--limit",  # of Prefect's command
+    "--params",  # likewise
     "--workers",  # of a benchmark
 }
 
