@@ -105,8 +105,8 @@ def _options() -> argparse.Namespace:
 
 
 def _runs(options: argparse.Namespace) -> int:
-    """Return how many storyboards at a time use all slots, and a quarter more while others start or end."""
-    enough: float = 1.25 * options.slots * options.storyboards / options.clips
+    """Return how many storyboards at a time use all slots: half of them start, or wait for last clips."""
+    enough: float = 2.0 * options.slots * options.storyboards / options.clips
     return min(int(options.storyboards), math.ceil(enough))
 
 
