@@ -33,6 +33,8 @@ OTHER_OPTIONS = {
     "--min-seam",  # likewise
     "--limit",  # of Prefect's command
     "--params",  # likewise
+    "--scale",  # of Docker Compose
+    "--type",  # of Prefect's command
     "--workers",  # of a benchmark
 }
 

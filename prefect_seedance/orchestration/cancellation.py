@@ -4,8 +4,11 @@ import asyncio
 import signal
 import threading
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard, TypeVar
+
+from prefect.utilities import engine
 
 _T = TypeVar("_T")
 
@@ -72,7 +75,7 @@ class _Handler:
             self.tasks.discard(task)
         if all(each.done() for each in self.tasks) and _HANDLERS.pop(self.loop, None) is self:
             for number, handler in self.former.items():
-                signal.signal(number, handler)
+                _handle(number, handler)
             if self.is_stopping:
                 signal.raise_signal(self.received)
 
@@ -88,8 +91,20 @@ def _install() -> _Handler | None:
         return None
     handler = _HANDLERS[loop] = _Handler(loop, former)
     for number in former:
-        signal.signal(number, handler)
+        _handle(number, handler)
     return handler
+
+
+def _handle(number: signal.Signals, handler: Callable[..., object]) -> None:
+    """Install a handler; for SIGTERM, as one that Prefect takes for its own.
+
+    Before Prefect cancels or reschedules a run, it sends the reason to the run's process. A process with
+    another handler of SIGTERM does not acknowledge it, and is then killed at once, amid a submission.
+    """
+    with getattr(engine, "_prefect_sigterm_bridge_lock", nullcontext()):
+        signal.signal(number, handler)
+        if number is signal.SIGTERM:
+            vars(engine).update(_prefect_sigterm_handler=handler)
 
 
 def _is_prefects(handler: object) -> TypeGuard[Callable[..., object]]:

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 
 import pytest
 from prefect.exceptions import TerminationSignal
-from prefect.utilities.engine import capture_sigterm
+from prefect.utilities.engine import capture_sigterm, commit_control_intent_and_ack
 from prefect.utilities.timeout import timeout
 
 from prefect_seedance.orchestration.cancellation import cancel_on_signal
@@ -88,6 +88,26 @@ def test_prefect_handler_comes_back() -> None:
 
     with capture_sigterm():
         assert asyncio.run(run())
+
+
+def test_prefect_may_announce_a_stop() -> None:
+    """While work runs, and after it, the process acknowledges why Prefect stops it, so it is not killed."""
+    received: list[str] = []
+
+    def acknowledges() -> bool:
+        return commit_control_intent_and_ack(
+            lambda: received.append("reschedule"), received.clear, lambda: received.append("acknowledged")
+        )
+
+    async def work() -> bool:
+        return acknowledges()
+
+    with capture_sigterm():
+        during = asyncio.run(cancel_on_signal(work()))
+        after = acknowledges()
+
+    assert (during, after) == (True, True)
+    assert received == ["reschedule", "acknowledged"] * 2
 
 
 def test_late_work_does_not_start() -> None:
