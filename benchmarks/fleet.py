@@ -163,13 +163,13 @@ def _make(
             memory = [memory_mb(worker.process.pid) for worker in workers]
             total_mb = max(total_mb, sum(now for now, _ in memory))
             process_mb = max(process_mb, *(peak for _, peak in memory))
-            if kills and fleet.archived() >= load.clips // 4 and fleet.in_flight(workers[-1]):
-                lost_cpu, kills = _cpu(workers)[-1], False
-                workers[-1].kill()
+            if kills and fleet.archived() >= load.clips // 4:
+                lost_cpu = _cpu(workers)[-1]
+                kills = not fleet.kill(workers[-1], in_flight=1)
         output, errors = making.communicate()
     seconds = time.monotonic() - began
     manifest = _manifest(making, output, errors)
-    cpu = sum(_cpu(workers)) + lost_cpu - cpu_before
+    cpu = sum(_cpu(workers)) + (0 if workers[-1].process.poll() is None else lost_cpu) - cpu_before
     return {
         "exit code": manifest["exit_code"],
         "statuses": sorted({entry["status"] for entry in manifest["entries"]}),

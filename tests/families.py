@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,15 +29,25 @@ def family(pid: int) -> list[int]:
     return found
 
 
-def kill_family(pid: int) -> None:
-    """Kill a process and all its descendants at once, as when their machine loses power."""
+def kill_family(pid: int, *, if_true: Callable[[], bool] = lambda: True) -> bool:
+    """Kill a process and all its descendants at once, as when their machine loses power.
+
+    Args:
+        pid: The process.
+        if_true: Called when all of them have stopped; if it returns False, they continue.
+
+    Returns:
+        Whether they were killed.
+    """
     stopped: set[int] = set()
     while new := set(family(pid)) - stopped:  # a process may start others until it is stopped itself
         for each in new:
             _send(each, signal.SIGSTOP)
         stopped |= new
+    is_end = if_true()
     for each in stopped:
-        _send(each, signal.SIGKILL)
+        _send(each, signal.SIGKILL if is_end else signal.SIGCONT)
+    return is_end
 
 
 def cpu_seconds(pid: int) -> float:

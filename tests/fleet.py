@@ -57,11 +57,6 @@ class Worker:
         """How many flow runs it has started; of two workers that take one run, the server admits one."""
         return len(re.findall(r"submitted to infrastructure", self.log.read_text(encoding="utf-8")))
 
-    def kill(self) -> None:
-        """Kill the worker with all its flow runs, as when its machine dies."""
-        kill_family(self.process.pid)
-        self.process.wait()
-
 
 @dataclass(frozen=True)
 class Fleet:
@@ -101,14 +96,23 @@ class Fleet:
             NO_COLOR="1",
         )
 
-    def in_flight(self, worker: Worker) -> int:
-        """Count the generations that runs of a worker have bought, and whose end is not recorded yet."""
+    def kill(self, worker: Worker, *, in_flight: int) -> bool:
+        """Kill a worker with all its flow runs, as when its machine dies, and return whether it was killed.
+
+        It is killed if it has bought at least so many generations whose end is not recorded, and no answer
+        to a submission is on its way: without callbacks, only a person knows what has become of that.
+        """
         members = set(family(worker.process.pid))
-        records = [path for path in self.archive.glob("clips/*/*/intent.json") if _asker(path) in members]
-        return sum(
-            path.with_name("accepted.json").exists() and not path.with_name("outcome.json").exists()
-            for path in records
-        )
+
+        def is_time() -> bool:
+            intents = [path for path in self.archive.glob("clips/*/*/intent.json") if _asker(path) in members]
+            records = [{path.name for path in intent.parent.iterdir()} for intent in intents]
+            open_attempts = [names for names in records if "outcome.json" not in names]
+            return len(open_attempts) >= in_flight and all("accepted.json" in each for each in open_attempts)
+
+        if is_killed := kill_family(worker.process.pid, if_true=is_time):
+            worker.process.wait()
+        return is_killed
 
     def archived(self) -> int:
         """Count the archived clips."""

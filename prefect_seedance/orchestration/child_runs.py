@@ -33,7 +33,8 @@ from prefect_seedance.printable import get_logger, one_line
 
 _POLL_SECONDS: Final = 3.0
 _MAX_STARTS: Final = 3
-"""Starts of a run whose process is killed: each continues, and buys nothing twice."""
+"""Starts of a run whose process is killed: each continues, and buys nothing twice. An automation starts
+crashed runs again too, to the same bound."""
 
 _OVERDUE_SECONDS: Final = 1800.0
 """How long after its own deadline a run may make film and report. Then its machine counts as dead."""
@@ -120,7 +121,7 @@ class ChildRuns:
         started(run)
         run = await self._end(run)
         for _ in range(_MAX_STARTS - 1):
-            if run.state is None or not run.state.is_crashed():
+            if not run.state or not run.state.is_crashed() or run.run_count >= _MAX_STARTS:
                 break
             _log.warning("The run %s crashed; it is started again", run.name)
             run = await self._end(await self._start_again(run))

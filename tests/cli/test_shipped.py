@@ -6,7 +6,15 @@ from prefect_seedance.cli.shipped import shipped
 from prefect_seedance.errors import SetupError
 
 
-@pytest.mark.parametrize("path", ["deployments/prefect.yaml", "examples/lighthouse/storyboard.yaml"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "deployments/automations.yaml",
+        "deployments/notifications.yaml",
+        "deployments/prefect.yaml",
+        "examples/lighthouse/storyboard.yaml",
+    ],
+)
 def test_finds_files(path: str) -> None:
     """A shipped file is found beside the package."""
     assert shipped(path).is_file()
