@@ -53,7 +53,7 @@ class Automations:
 
     @property
     def results(self) -> list[Automated]:
-        """What is done about each automation."""
+        """The automations, each with its action."""
         return [plan.result for plan in self._plans]
 
     async def carry_out(self, client: PrefectClient) -> None:

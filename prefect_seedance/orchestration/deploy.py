@@ -93,7 +93,7 @@ class Deployed(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What was done, or would be."""
+    """The result of a deployment, or of a dry run."""
 
     deployments: Sequence[Deployed]
     pools: Sequence[Pool]
