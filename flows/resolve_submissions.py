@@ -87,8 +87,9 @@ async def _carry_out(answer: Decision, clip: str, resolver: Resolver, account: C
 
 def _question(attempt: Attempt) -> str:
     intent = attempt.intent
+    page = f" ({intent.flow_run.page})" if intent.flow_run else ""
     return (
         f"**{intent.name}** of {intent.production} was submitted at {intent.asked_at:%Y-%m-%d %H:%M:%S} UTC "
-        f"by {intent.asked_by}, and no answer was recorded. Search your account for a generation from that "
-        f"time with this prompt:\n\n> {intent.request.input.prompt}"
+        f"by {intent.asked_by}{page}, and no answer was recorded. Search your account for a generation from "
+        f"that time with this prompt:\n\n> {intent.request.input.prompt}"
     )

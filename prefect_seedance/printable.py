@@ -2,7 +2,7 @@
 
 import logging
 import unicodedata
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 MAX_CHARACTERS: Final = 300
 """Length of a line of the API's text: a message of some sentences."""
@@ -13,6 +13,9 @@ change the direction of text; halves of surrogate pairs; separators of lines and
 
 _JOINERS: Final = frozenset("\u200c\u200d")
 """Format characters without which some scripts and emoji cannot be written."""
+
+
+Logger: TypeAlias = "logging.LoggerAdapter[logging.Logger]"
 
 
 def escape(text: str, *, keep: str = "") -> str:
@@ -38,7 +41,7 @@ def one_line(text: str, *, limit: int = MAX_CHARACTERS) -> str:
     return line if len(line) <= limit and len(text) <= 2 * limit else f"{line[: limit - 1]}…"
 
 
-def get_logger(name: str) -> "logging.LoggerAdapter[logging.Logger]":
+def get_logger(name: str) -> Logger:
     """Return a logger whose messages are one line, whatever names and answers they contain."""
     return _LineLogger(logging.getLogger(name), {})
 

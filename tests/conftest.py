@@ -23,8 +23,8 @@ pytest_plugins = ["tests.processes", "tests.browsing", "tests.recording"]
 _REAL_TIME_FOLDERS = {"flows", "hostile", "journeys", "production", "receiver", "sandbox"}
 """Folders whose tests start processes or serve requests."""
 
-_REAL_TIME_MODULES = {"test_loader.py"}
-"""Modules whose tests are served by a thread, for which the skipping loop does not wait."""
+_REAL_TIME_MODULES = {"test_loader.py", "test_run_identity.py"}
+"""Modules whose tests are served by a thread or a process, for which the skipping loop does not wait."""
 
 _LONGEST_FIRST = (
     "journeys/test_faults.py",

@@ -10,6 +10,7 @@ from PIL import Image
 from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.api.wire import ClipInput, GenerateRequest
 from prefect_seedance.clips.archive import Clip
+from prefect_seedance.clips.flow_run_ref import FlowRunRef
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.records import Intent, Outcome, Result, clip_prefix
@@ -73,7 +74,13 @@ def jpeg(colour: str, *, size: tuple[int, int] = SIZE) -> bytes:
 
 
 async def submitted(
-    store: Store, number: int, *, prompt: str, outcome: Outcome | None, attempts: int = 1
+    store: Store,
+    number: int,
+    *,
+    prompt: str,
+    outcome: Outcome | None,
+    attempts: int = 1,
+    flow_run: FlowRunRef | None = None,
 ) -> str:
     """Record attempts at a clip that all have one outcome, and return its fingerprint."""
     fingerprint, ledger = f"{number:032x}", Ledger(store)
@@ -90,6 +97,7 @@ async def submitted(
             base_url="https://api.example",
             request=request,
             asked_by="author",
+            flow_run=flow_run,
             asked_at=NOW + timedelta(minutes=number),
             settles_by=NOW + timedelta(minutes=number),
         )
@@ -103,12 +111,18 @@ async def submitted(
 
 
 async def made(
-    store: Store, number: int, *, prompt: str = "drifting clouds", name: str = "", has_stills: bool = True
+    store: Store,
+    number: int,
+    *,
+    prompt: str = "drifting clouds",
+    name: str = "",
+    has_stills: bool = True,
+    flow_run: FlowRunRef | None = None,
 ) -> Entry:
     """Archive a clip with its ledger records and stills, and return its entry; clip 2 has findings."""
     ended_at = NOW + timedelta(minutes=number, seconds=50)
     outcome = Outcome(result=Result.success, ended_at=ended_at)
-    fingerprint = await submitted(store, number, prompt=prompt, outcome=outcome)
+    fingerprint = await submitted(store, number, prompt=prompt, outcome=outcome, flow_run=flow_run)
     inspection = inspection_of(number)
     if has_stills:
         for key, colour in zip(still_keys(number), ("navy", "teal", "gold"), strict=True):

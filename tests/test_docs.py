@@ -11,6 +11,7 @@ import pytest
 import yaml
 from cyclopts import App
 from PIL import Image
+from prefect.settings import Settings
 
 from docs.hooks import insert_tables
 from prefect_seedance.api.capabilities import parse_models
@@ -18,6 +19,7 @@ from prefect_seedance.api.models import CAPABILITIES
 from prefect_seedance.cli import app
 from prefect_seedance.cli.exit_codes import ExitCode
 from prefect_seedance.clips.history import ClipStatus
+from prefect_seedance.orchestration.events import FIELDS, Event
 from prefect_seedance.report.verdict import Verdict
 from prefect_seedance.sandbox.faults import read_plan
 from prefect_seedance.sandbox.faults.table import FAULTS
@@ -80,6 +82,20 @@ def test_model_file_is_valid() -> None:
     (model,) = parse_models(block.text, known=CAPABILITIES).values()
 
     assert (model.settings["sound"], len(model.prices)) == ("generate_audio", 2)
+
+
+def test_server_settings_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prefect knows the settings that keep its database small by these names, and accepts their values."""
+    page = "".join(block.text for block in blocks(ROOT / "docs/how-to/workers.md", "bash"))
+    found = dict(re.findall(r"^export (PREFECT_\w+)=(\S+)", page, re.MULTILINE))
+    for name, value in found.items():
+        monkeypatch.setenv(name, value)
+
+    settings = Settings()
+
+    assert found
+    assert found.keys() <= settings.to_environment_variables(exclude_unset=True).keys()
+    assert settings.server.services.db_vacuum.enabled_vacuum_types == {"events", "flow_runs", "orphans"}
 
 
 def test_sandbox_page_is_complete() -> None:
@@ -221,21 +237,18 @@ def test_statuses_are_listed() -> None:
 
 
 def test_events_and_artifacts_are_listed() -> None:
-    """The page about events lists exactly the events and artifacts that the code has."""
-    code, artifacts = (
-        (ROOT / f"prefect_seedance/orchestration/{name}.py").read_text(encoding="utf-8")
-        for name in ("events", "artifacts")
-    )
-    states = re.findall(r'^    "\w+": "(\w+)",$', code, re.MULTILINE)
-    emitted = {
-        *re.findall(r'"(seedance\.\w+\.\w+)"', code),
-        *(f"seedance.generation.{state}" for state in (*states, "changed")),
-    }
+    """The page about events lists exactly the events, their fields and the artifacts that the code has."""
+    artifacts = (ROOT / "prefect_seedance/orchestration/artifacts.py").read_text(encoding="utf-8")
+    page = (ROOT / "docs/reference/events.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(seedance\.\w+\.\w+)` \|.*\|([^|]*)\|$", page, re.MULTILINE)
     kinds = set(re.findall(r'_artifact_key\([\w.]+, "([\w-]+)"\)', artifacts))
 
     cells = first_cells("docs/reference/events.md")
 
-    assert {cell for cell in cells if cell.startswith("seedance.")} == emitted
+    assert sorted(name for name, _ in rows) == sorted(Event)
+    assert {name: set(re.findall(r"`(\w+)`", fields)) for name, fields in rows} == {
+        event: set(fields) for event, fields in FIELDS.items()
+    }
     assert kinds == set(cells) & kinds == {"progress", "manifest", "report", "contact-sheet"}
 
 

@@ -7,12 +7,14 @@ import threading
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from decimal import Decimal
+from functools import partial
 
 from prefect_seedance.api.announcements import Announcement
 from prefect_seedance.api.lane import Lane
 from prefect_seedance.api.pace import Pace
 from prefect_seedance.api.refusals import is_out_of_order, unavailable
 from prefect_seedance.api.slots import Slots
+from prefect_seedance.api.throttling import Throttling
 from prefect_seedance.api.urls import origin
 from prefect_seedance.doors import account
 from prefect_seedance.errors import (
@@ -54,22 +56,30 @@ class Account:
             does not fill the ledger with attempts that started nothing.
         slots: One for each generation in flight.
         announcements: Of the end of models, by their ids.
+        throttling: When the API refused requests because of a limit.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "") -> None:
+        self.throttling = Throttling(name)
         self.announcements: dict[str, Announcement] = {}
         self._refusals: dict[str, tuple[ApiError, float]] = {}
         self.slots = Slots()
         pace = Pace(ceiling=lambda: self.slots.requests_per_minute)
-        self.reads = Lane(pace)
-        self.submissions = Lane(pace, refusals=(RateLimitedError, ConnectionFailedError))
+        self.reads = Lane(pace, on_refusal=partial(self.throttling.note, "reads"))
+        self.submissions = Lane(
+            pace,
+            refusals=(RateLimitedError, ConnectionFailedError),
+            on_refusal=partial(self.throttling.note, "submissions"),
+        )
 
     @classmethod
     def of(cls, base_url: str, api_key: str) -> "Account":
         """Return the account of this key at this URL's host, the same for the whole process."""
         digest = _digest(base_url, api_key)
         with _ACCOUNTS_LOCK:
-            return _ACCOUNTS.setdefault(digest, cls())
+            if digest not in _ACCOUNTS:
+                _ACCOUNTS[digest] = cls(account_name(base_url, api_key))
+            return _ACCOUNTS[digest]
 
     @asynccontextmanager
     async def admission(self, requests_per_minute: float, *, model: str = "") -> AsyncIterator[None]:

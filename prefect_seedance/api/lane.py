@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Literal
@@ -13,7 +13,7 @@ from prefect_seedance.errors import RateLimitedError, SeedanceError
 
 _MAX_DOUBLINGS = 6
 _MAX_PAUSE_SECONDS = 60.0
-_MAX_RETRY_AFTER_SECONDS = 900.0
+MAX_RETRY_AFTER_SECONDS = 900.0
 """If the API requests a longer pause, one request after this time finds out whether it still refuses."""
 
 _MAX_INTERVAL_SECONDS = 2.0
@@ -35,15 +35,21 @@ class Lane:
     Args:
         pace: The account's, which all lanes share.
         refusals: The errors after which the lane pauses.
+        on_refusal: Called with each of them.
 
     Attributes:
         refusal: The latest refusal; None once a request has succeeded.
     """
 
     def __init__(
-        self, pace: Pace, *, refusals: tuple[type[SeedanceError], ...] = (RateLimitedError,)
+        self,
+        pace: Pace,
+        *,
+        refusals: tuple[type[SeedanceError], ...] = (RateLimitedError,),
+        on_refusal: Callable[[SeedanceError], None] = lambda _: None,
     ) -> None:
         self._pace = pace
+        self._on_refusal = on_refusal
         self._refusing = refusals
         self._turns = Turns()
         self._next = self._interval = 0.0
@@ -99,6 +105,7 @@ class Lane:
             except self._refusing as error:
                 interval = self._pace.interval_seconds(requests_per_minute)
                 self._refused(error, sent_at=sent_at, interval_seconds=interval)
+                self._on_refusal(error)
                 raise
             self._succeeded(sent_at=sent_at)
         finally:
@@ -166,7 +173,7 @@ class Lane:
         """Pause the lane, as long as the API requests, or longer with each refusal."""
         now = asyncio.get_running_loop().time()
         asked = error.retry_after_seconds if isinstance(error, RateLimitedError) else None
-        requested = min(asked or 0.0, _MAX_RETRY_AFTER_SECONDS)
+        requested = min(asked or 0.0, MAX_RETRY_AFTER_SECONDS)
         with self._turns.lock:
             if sent_at <= self._refused_at:  # sent before the last refusal, so it is no new one
                 self._paused_until = max(self._paused_until, now + requested)

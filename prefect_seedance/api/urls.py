@@ -58,6 +58,17 @@ def shown_url(url: str) -> str:
     return shown if len(shown) <= _SHOWN_CHARACTERS else f"{shown[: _SHOWN_CHARACTERS - 1]}…"
 
 
+def without_secrets(url: str) -> str | None:
+    """Return a URL without its user, query and fragment; None if it is no http(s) URL."""
+    parsed = parse_url(url)
+    return str(parsed.copy_with(userinfo=b"", query=None, fragment=None)) if parsed else None
+
+
+def hide_users(message: object) -> str:
+    """Return a message without the users and passwords of the URLs in it."""
+    return re.sub(r"://[^/\s]*@", "://", str(message))
+
+
 def origin(url: str) -> tuple[str, str, int | None]:
     """Return scheme, host and port of a URL, normalised: a key that is meant for it may be sent there."""
     parsed = httpx.URL(url)

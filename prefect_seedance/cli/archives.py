@@ -1,10 +1,7 @@
 """Open the archive that a command names."""
 
-from pathlib import Path
-
-from prefect_seedance.errors import SetupError
 from prefect_seedance.production import session as plain
-from prefect_seedance.production.session import archive_from_env
+from prefect_seedance.production.session import archive_from_env, is_missing_folder, no_archive
 from prefect_seedance.production.settings import StoredArchive
 from prefect_seedance.storage.locations import BLOCK_PREFIX
 from prefect_seedance.storage.store import Store
@@ -32,8 +29,7 @@ async def open_to_plan(archive: str | StoredArchive) -> Store:
 
 async def open_if_exists(archive: str) -> Store | None:
     """Open an archive, or return None if it is a folder that does not exist."""
-    is_folder = "://" not in archive and not archive.startswith(BLOCK_PREFIX)
-    return None if is_folder and not _is_folder(archive) else await open_archive(archive)
+    return None if is_missing_folder(archive) else await open_archive(archive)
 
 
 async def open_existing(archive: str) -> Store:
@@ -44,9 +40,5 @@ async def open_existing(archive: str) -> Store:
     """
     store = await open_if_exists(archive)
     if store is None:
-        raise SetupError(f"There is no archive at {archive}; give the folder or bucket that has the clips")
+        raise no_archive(archive)
     return store
-
-
-def _is_folder(path: str) -> bool:
-    return Path(path).expanduser().is_dir()

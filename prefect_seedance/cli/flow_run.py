@@ -14,6 +14,7 @@ from prefect.exceptions import PrefectException
 from prefect.logging.configuration import setup_logging
 from prefect.states import Cancelled, Failed
 
+from prefect_seedance.api.urls import hide_users
 from prefect_seedance.cli.prefect_server import has_server, temporary_server
 from prefect_seedance.cli.progress import Screen
 from prefect_seedance.cli.signals import Stop, interruptible
@@ -65,7 +66,8 @@ async def _run(prepared: Prepared, screen: Screen) -> Manifest | None:
     except (httpx.HTTPError, PrefectException) as error:
         if not ending.is_known:  # otherwise Prefect only failed to record the end, which harms nothing
             raise SetupError(
-                f"The Prefect server failed ({error}). Check it, or set PREFECT_API_URL to another server"
+                f"The Prefect server failed ({hide_users(error)}). Check it, or set PREFECT_API_URL "
+                "to another server"
             ) from error
     except asyncio.CancelledError:
         pass  # a signal came before the work began
@@ -76,8 +78,8 @@ async def _check_server() -> None:
     async with get_client() as client:
         if error := await client.api_healthcheck():
             raise SetupError(
-                f"The Prefect server at {client.api_url} does not answer ({error}). Start it, "
-                "or unset PREFECT_API_URL to run without Prefect"
+                hide_users(f"The Prefect server at {client.api_url} does not answer ({error}). Start it, ")
+                + "or unset PREFECT_API_URL to run without Prefect"
             )
 
 

@@ -15,6 +15,7 @@ from prefect_seedance.cli.archives import open_existing
 from prefect_seedance.cli.clip_lookup import Places, find_clips
 from prefect_seedance.cli.options import PLAIN, Archive, Json
 from prefect_seedance.cli.printing import count, show, width
+from prefect_seedance.clips.flow_run_ref import FlowRunRef
 from prefect_seedance.clips.history import ClipHistory, ClipStatus, clip_histories
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.sources import expiry
@@ -47,6 +48,7 @@ class Line(BaseModel):
         attempts: How many can be read.
         asked_at: When its last attempt began; None if no attempt can be read.
         asked_by: Host, process and flow run that submitted it.
+        flow_run: The flow run; None outside of one, or if an older version submitted the clip.
         prompt: What happens in the clip; None, as its settings, if no attempt can be read.
         take: None if an older version submitted it.
         places: Where it is in storyboards now: the production and the clip's number.
@@ -67,6 +69,7 @@ class Line(BaseModel):
     asked_at: datetime | None
     age_seconds: int | None
     asked_by: str
+    flow_run: FlowRunRef | None
     prompt: str | None
     duration_seconds: int | None
     resolution: str | None
@@ -139,6 +142,7 @@ def _line(history: ClipHistory, now: datetime, *, archive: str, places: Places) 
         asked_at=intent.asked_at if intent else None,
         age_seconds=int((now - intent.asked_at).total_seconds()) if intent else None,
         asked_by=intent.asked_by if intent else "",
+        flow_run=intent.flow_run if intent else None,
         prompt=submitted.prompt if submitted else None,
         duration_seconds=submitted.duration if submitted else None,
         resolution=submitted.resolution if submitted else None,
@@ -165,7 +169,7 @@ def _rendered(lines: Sequence[Line], *, width: int) -> Iterator[RenderableType]:
 
 
 def _clip(line: Line, *, width: int) -> Iterator[Text]:
-    """Describe a clip in three lines: its status, what it is, and its file or generation."""
+    """Describe a clip: its status, what it is, its file, its generation and its flow run, a line each."""
     age = "" if line.age_seconds is None else _age(line.age_seconds)
     first = Text(f"{line.fingerprint[:_PREFIX_DIGITS]}  ")
     first.append(f"{line.status:<13}", _STYLES.get(line.status, "cyan")).append(f"  {age:>7}  {line.name}")
@@ -173,9 +177,10 @@ def _clip(line: Line, *, width: int) -> Iterator[Text]:
     yield first
     if what := ", ".join(_what(line)):
         yield Text(f"  {what}")
-    for file in (line.named_file or line.file, line.generation_id and f"generation {line.generation_id}"):
-        if file:
-            yield Text(f"  {file}", "dim", overflow="fold")
+    generation = line.generation_id and f"generation {line.generation_id}"
+    run = line.flow_run and f"{line.flow_run}  {line.flow_run.page}"
+    for found in filter(None, (line.named_file or line.file, generation, run)):
+        yield Text(f"  {found}", "dim", overflow="fold")
 
 
 def _what(line: Line) -> Iterator[str]:

@@ -52,6 +52,7 @@ def temporary_server() -> Iterator[None]:
     ):
         _await_health(f"{url}/api/health", server, log)
         os.environ["PREFECT_API_URL"] = f"{url}/api"
+        os.environ["PREFECT_UI_URL"] = ""  # links to it would be stored, and outlive it
         refresh_global_settings_context()
         yield
 

@@ -10,15 +10,16 @@ from pydantic import BaseModel
 from rich.console import RenderableType
 from rich.text import Text
 
-from prefect_seedance.cli.archives import open_archive, open_existing
+from prefect_seedance.cli.archives import open_archive
 from prefect_seedance.cli.exit_codes import ExitCode
 from prefect_seedance.cli.options import PLAIN, Account, Archive, Json
+from prefect_seedance.cli.prefect_settings import configures_server
 from prefect_seedance.cli.printing import count, grid, show
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.options import Deadline, Waiting
-from prefect_seedance.production.rescue import rescue_archive
+from prefect_seedance.production.rescue_archives import plain_steps, rescue_archives
 from prefect_seedance.production.settings import RunSettings
-from prefect_seedance.report.paid_clip import PaidClip, verdict_on
+from prefect_seedance.report.rescued import RescuedArchive, left_in, verdict_on_all
 from prefect_seedance.report.verdict import Verdict
 
 app = App(
@@ -26,8 +27,8 @@ app = App(
     default_parameter=PLAIN,
     help_epilogue="It buys nothing. Run it every day from a schedule: the API deletes a video 15 days after "
     "its generation.\n\n"
-    "Exit codes: 0 nothing is left; 3 a submission is unresolved; 1 a clip could not be archived; "
-    "4 generations are in flight; 2 the set-up is wrong. "
+    "Exit codes: 0 nothing is left; 3 a submission is unresolved; 1 a clip could not be archived, or an "
+    "archive not read; 2 the set-up or the name of an archive is wrong; 4 generations are in flight. "
     "If several apply, the first of this list is returned.",
 )
 
@@ -45,46 +46,67 @@ _PATIENCE = Patience()
 def rescue(
     archive: Archive,
     /,
-    *,
+    *others: Annotated[str, Parameter(help="More archives. One that cannot be read stops no other.")],
     patience: Annotated[Patience, Parameter(name="*")] = _PATIENCE,
     account: Account = Account(),
     json: Json = False,
 ) -> int:
-    """Archive every paid clip that is not archived yet, whatever the storyboards contain today."""
-    found = asyncio.run(_rescue(archive, account, deadline_seconds=patience.deadline_seconds))
-    verdict = verdict_on(found)
-    show(*([_json(archive, found, verdict)] if json else _rendered(found)))
+    """Archive every paid clip that is not archived yet, whatever the storyboards contain today.
+
+    It begins with the clips whose links expire first.
+    """
+    archives = (archive, *others)
+    found = asyncio.run(_rescue(archives, account, deadline_seconds=patience.deadline_seconds))
+    _report(found)
+    verdict = verdict_on_all(found)
+    show(*([_json(archives, found, verdict)] if json else _rendered(found)))
     return ExitCode[verdict.name]
 
 
-async def _rescue(archive: str, account: Account, *, deadline_seconds: float) -> Sequence[PaidClip]:
-    await open_existing(archive)
+async def _rescue(
+    archives: Sequence[str], account: Account, *, deadline_seconds: float
+) -> Sequence[RescuedArchive]:
     waiting = Waiting(deadline_seconds=deadline_seconds)
-    settings = RunSettings(credentials=await account.find(), archive=archive, waiting=waiting)
-    return await rescue_archive(settings, open_archive=open_archive)
+    settings = RunSettings(credentials=await account.find(), waiting=waiting)
+    return await rescue_archives(archives, settings, open_steps=plain_steps(open_archive))
 
 
-def _json(archive: str, found: Sequence[PaidClip], verdict: Verdict) -> str:
-    clips = [clip.model_dump(mode="json") for clip in found]
-    content = {"archive": archive, "clips": clips, "exit_code": ExitCode[verdict.name]}
-    return jsons.dumps(content, indent=2, ensure_ascii=False)
+def _report(found: Sequence[RescuedArchive]) -> None:
+    """Send events, if a Prefect server is configured."""
+    if configures_server():
+        from prefect_seedance.orchestration.run_events import archives_rescued  # noqa: PLC0415 -- loads Prefect
+
+        archives_rescued(found)
+
+
+def _json(archives: Sequence[str], found: Sequence[RescuedArchive], verdict: Verdict) -> str:
+    """Return the account of the archive or, if several were named, of each."""
+    accounts = [each.model_dump(mode="json") for each in found]
+    if len(archives) == 1:
+        content = {"archive": found[0].archive, "clips": accounts[0]["clips"]}
+    else:
+        content = {"archives": accounts}
+    return jsons.dumps({**content, "exit_code": ExitCode[verdict.name]}, indent=2, ensure_ascii=False)
 
 
 _STYLES = {ClipStatus.made: "green", ClipStatus.unresolved: "bold yellow", ClipStatus.in_flight: "cyan"}
 
 
-def _rendered(found: Sequence[PaidClip]) -> Iterator[RenderableType]:
-    if not found:
+def _rendered(found: Sequence[RescuedArchive]) -> Iterator[RenderableType]:
+    clips = [(each.archive, clip) for each in found for clip in each.clips]
+    if not clips and all(each.problem is None for each in found):
         yield "Everything that is paid for is archived."
         return
-    table = grid("clip", "production", "status", "file")
-    table.columns[-1].overflow = "fold"
-    for clip in found:
-        status = Text("rescued" if clip.key else clip.status, _STYLES.get(clip.status, "red"))
-        table.add_row(clip.name, clip.production, status, clip.key or "")
-    yield table
-    for clip in found:
-        if clip.reason:
-            yield Text(f"\n{clip.reason}", _STYLES.get(clip.status, "red"))
-    rescued = sum(clip.key is not None for clip in found)
-    yield f"\n{count(rescued, 'clip')} rescued, {len(found) - rescued:,} left"
+    is_one = len(found) == 1
+    if clips:
+        table = grid(*(() if is_one else ("archive",)), "clip", "production", "status", "file")
+        table.columns[-1].overflow = "fold"
+        for archive, clip in clips:
+            status = Text("rescued" if clip.key else clip.status, _STYLES.get(clip.status, "red"))
+            table.add_row(*(() if is_one else (archive,)), clip.name, clip.production, status, clip.key or "")
+        yield table
+    for left in left_in(found):
+        reason = left.reason if left.name in left.reason else f"{left.name}: {left.reason}"
+        yield Text(f"\n{reason}", _STYLES.get(left.status, "red"))
+    rescued = sum(clip.key is not None for _, clip in clips)
+    yield f"\n{count(rescued, 'clip')} rescued, {len(clips) - rescued:,} left"

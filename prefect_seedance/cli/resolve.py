@@ -3,6 +3,7 @@
 import asyncio
 import getpass
 import json as jsons
+from dataclasses import asdict
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -64,16 +65,23 @@ async def _resolve(archive: str, clip: str, *, adopt: str, account: Account) -> 
 
 
 def _json(attempt: Attempt) -> str:
-    facts = {
+    facts: dict[str, object] = {
         "clip": attempt.intent.fingerprint,
         "name": attempt.intent.name,
         "attempt": attempt.intent.number,
     }
+    if attempt.intent.flow_run:
+        facts["flow_run"] = asdict(attempt.intent.flow_run)
     result = attempt.outcome.result if attempt.outcome else "adopted"
     return jsons.dumps({**facts, "result": result, "generation_id": attempt.generation_id or None}, indent=2)
 
 
 def _rendered(attempt: Attempt) -> str:
+    decided, run = _decided(attempt), attempt.intent.flow_run
+    return f"{decided}\nIt was submitted by {run}: {run.page}" if run else decided
+
+
+def _decided(attempt: Attempt) -> str:
     name = attempt.intent.name
     if attempt.acceptance and not attempt.outcome:
         return f"{name} is adopted as generation {attempt.generation_id}; run produce again to archive it"

@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from prefect_seedance.api import wall_clock
 from prefect_seedance.api.models import DEFAULT_MODEL, result_lifetime
 from prefect_seedance.api.wire import GenerateRequest, Generation
+from prefect_seedance.clips.flow_run_ref import FlowRunRef
 from prefect_seedance.clips.record_format import Record
 from prefect_seedance.errors import FailKind, SeedanceError, fail_kind
 from prefect_seedance.printable import one_line
@@ -46,6 +47,7 @@ class Intent(Record):
         name: The clip's name in the storyboard.
         take: The version of the clip; None in the oldest records.
         asked_by: Host, process and, within Prefect, the flow run that submits.
+        flow_run: The flow run; None outside of one and in older records.
         run_id: Distinguishes the run that submits from all others; empty in the oldest records.
         nonce: Distinguishes this record from those of other runs that claim the same attempt.
         settles_by: The run that wrote this records the answer before this time, or never.
@@ -68,6 +70,7 @@ class Intent(Record):
     run_id: str = ""
     nonce: str = ""
     continued_by: tuple[str, ...] = ()
+    flow_run: FlowRunRef | None = None
     take: int | None = None
 
     @property

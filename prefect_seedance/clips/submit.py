@@ -14,6 +14,7 @@ from prefect_seedance.api.callback_urls import AttemptRef, Callbacks
 from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.api.permit import Permit
 from prefect_seedance.api.wire import GenerateRequest
+from prefect_seedance.clips.flow_run_ref import FlowRunRef
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.purchase import Purchase
 from prefect_seedance.clips.records import Attempt, Intent, Outcome, Result
@@ -42,7 +43,7 @@ class Submitter:
     Attributes:
         production: Name of the production, for people who read the ledger.
         run_id: The run, which pays at most once for a clip.
-        asked_by: The flow run, recorded in the ledger after host and process.
+        flow_run: The flow run, recorded in the ledger after host and process.
         callbacks: The receiver that the API calls when a generation has ended; None to poll only.
         waits: Whether to wait for the callback if the answer to a submission is lost.
         continued_by: As in `Intent`.
@@ -52,7 +53,7 @@ class Submitter:
     ledger: Ledger
     production: str
     run_id: str
-    asked_by: str = ""
+    flow_run: FlowRunRef | None = None
     policy: RetryPolicy = RetryPolicy()
     callbacks: Callbacks | None = None
     waits: bool = True
@@ -161,6 +162,7 @@ class Submitter:
             base_url=self.client.base_url,
             request=request.model_copy(update={"input": request.input.without_signatures()}),
             asked_by=self._run,
+            flow_run=self.flow_run,
             asked_at=now,
             settles_by=now + timedelta(seconds=self._settling_seconds),
             run_id=self.run_id,
@@ -179,7 +181,7 @@ class Submitter:
 
     @property
     def _run(self) -> str:
-        return describe_run(self.asked_by)
+        return describe_run(self.flow_run)
 
     async def _submit_attempt(
         self,
@@ -234,6 +236,6 @@ def this_process() -> str:
     return f"{socket.gethostname()} process {os.getpid()}"
 
 
-def describe_run(asked_by: str = "") -> str:
+def describe_run(flow_run: FlowRunRef | None) -> str:
     """Return host, process id and, within Prefect, the flow run, as `Intent.asked_by` records them."""
-    return f"{this_process()}{asked_by and ', '}{asked_by}"
+    return f"{this_process()}, {flow_run}" if flow_run else this_process()

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 from prefect_seedance.api.account import account_name
 from prefect_seedance.api.credentials import Credentials
 from prefect_seedance.api.slots import REQUESTS_PER_SLOT
+from prefect_seedance.api.urls import hide_users
 from prefect_seedance.errors import ConnectionFailedError, SetupError
 from prefect_seedance.orchestration.limit_server import LimitServer, NoLimitError
 
@@ -36,7 +37,8 @@ async def limit_account(credentials: Credentials, *, dry_run: bool = False) -> A
         return await asyncio.to_thread(_limit, name, slots=slots, dry_run=dry_run)
     except ConnectionFailedError as error:
         raise SetupError(
-            f"The Prefect server failed ({error}). Check it and PREFECT_API_URL, and run the command again"
+            f"The Prefect server failed ({hide_users(error)}). Check it and PREFECT_API_URL, "
+            "and run the command again"
         ) from error
 
 

@@ -1,10 +1,12 @@
 """Report clips and films to Prefect as assets, with the assets they were made from."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
+from prefect import runtime
 from prefect.assets import Asset, AssetProperties
 from prefect.context import AssetContext
-from prefect.states import Completed
+from prefect.events import emit_event
 from pydantic import ValidationError
 
 from prefect_seedance.clips.archive import Clip
@@ -40,6 +42,8 @@ def clip_archived(clip: Clip, *, archive: str, production: str) -> None:
         "duration_seconds": clip.facts.duration_seconds,
     }
     _materialize(_key(archive, clip_prefix(clip.fingerprint)), clip.name, sources, metadata)
+    for source in sources:
+        _refer(source, runtime.flow_run.id)
 
 
 def film_joined(manifest: Manifest) -> None:
@@ -59,19 +63,29 @@ def film_joined(manifest: Manifest) -> None:
     _materialize(_key(manifest.archive, film.stable_key), film.title, sources[:_MAX_SOURCES], metadata)
 
 
-def _materialize(key: str, name: str, sources: Iterable[str], metadata: Mapping[str, object]) -> None:
+def _materialize(key: str, name: str, sources: Sequence[str], metadata: Mapping[str, object]) -> None:
+    """Emit the event of an asset that was made.
+
+    Prefect's `AssetContext` would emit another event for each source, every time.
+    """
     try:
         asset = Asset(key=key, properties=AssetProperties(name=one_line(name)))
-        context = AssetContext(
-            downstream_assets={asset},
-            direct_asset_dependencies={Asset(key=source) for source in sources},
-            materialized_by=_MATERIALIZED_BY,
-            materialization_metadata={key: dict(metadata)},
-        )
+        made_from = [AssetContext.asset_as_related(Asset(key=source)) for source in sources]
     except ValidationError as error:  # the path of a folder can be too long for a key
         _log.warning("Could not record the asset %s in Prefect; the file is in the archive: %s", key, error)
         return
-    context.emit_events(Completed())
+    emit_event(
+        event="prefect.asset.materialization.succeeded",
+        resource=AssetContext.asset_as_resource(asset),
+        related=[*made_from, AssetContext.related_materialized_by(_MATERIALIZED_BY)],
+        payload=dict(metadata),
+    )
+
+
+@lru_cache(maxsize=1_000)
+def _refer(key: str, _flow_run_id: str | None) -> None:
+    """Emit once that a flow run used an asset that none has made: the author's storyboard."""
+    emit_event(event="prefect.asset.referenced", resource={"prefect.resource.id": key}, related=[])
 
 
 def _storyboard(archive: str, production: str) -> str:

@@ -16,17 +16,24 @@ from prefect.flows import Flow
 from prefect_seedance.api.credentials import Credentials
 from prefect_seedance.clips.supervision import supervise
 from prefect_seedance.errors import BudgetError, SeedanceError, SetupError
-from prefect_seedance.orchestration import artifacts, events
+from prefect_seedance.orchestration import artifacts, events, run_events
 from prefect_seedance.orchestration.blocks import find_credentials, open_archive
 from prefect_seedance.orchestration.cancellation import cancel_on_signal
-from prefect_seedance.orchestration.child_runs import ChildRuns, Ended, run_url
+from prefect_seedance.orchestration.child_runs import ChildRuns, Ended
 from prefect_seedance.orchestration.deploy import Target
+from prefect_seedance.orchestration.flow_runs import page_of
 from prefect_seedance.printable import get_logger
 from prefect_seedance.production.catalog import Surveyed, Surveyor
 from prefect_seedance.production.catalog_options import CatalogOptions
 from prefect_seedance.production.limits import over_budget
 from prefect_seedance.production.session import OpenArchive, archive_from_env
-from prefect_seedance.report.catalog import CatalogEntry, CatalogManifest, CatalogStatus, record_catalog
+from prefect_seedance.report.catalog import (
+    CatalogEntry,
+    CatalogManifest,
+    CatalogStatus,
+    catalog_key,
+    record_catalog,
+)
 from prefect_seedance.report.manifest import Manifest, find_manifest
 from prefect_seedance.report.verdict import Verdict
 from prefect_seedance.storage.locations import Location
@@ -125,12 +132,15 @@ async def make_catalog(
 
 
 async def _record(manifest: CatalogManifest, store: Store) -> None:
+    links: dict[str, str] = {}
     try:
         page = await record_catalog(manifest, store)
+        keys = {"manifest": catalog_key(manifest.catalog, "manifest.json"), "page": page}
+        links = {name: store.link(key) for name, key in keys.items()}
+        await artifacts.show_catalog(manifest, page=page, store=store)
     except SeedanceError:  # the productions are stored, and the next run accounts for them
         _log.exception("Could not store the manifest of the catalogue %s", manifest.catalog)
-        return
-    await artifacts.show_catalog(manifest, page=page, store=store)
+    run_events.catalog_ended(manifest, links=links)
 
 
 def _name_of(catalog: Catalog) -> str:
@@ -233,7 +243,7 @@ class CatalogRun:
         title = plan.title if plan else item.shown
 
         def started(run: FlowRun) -> None:
-            self.started[id(surveyed)] = {"flow_run_id": str(run.id), "flow_run_url": run_url(run)}
+            self.started[id(surveyed)] = {"flow_run_id": str(run.id), "flow_run_url": page_of(run.id)}
 
         try:
             ended = await self.runs.run(item.storyboard, surveyed.parameters, title=title, started=started)

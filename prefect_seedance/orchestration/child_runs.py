@@ -24,11 +24,12 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.deployments import arun_deployment
 from prefect.exceptions import ObjectNotFound, PrefectException
 from prefect.states import Scheduled
-from prefect.utilities.urls import url_for
 from pydantic_core import to_jsonable_python
 
+from prefect_seedance.api.urls import hide_users
 from prefect_seedance.errors import SetupError
 from prefect_seedance.options import Waiting
+from prefect_seedance.orchestration.flow_runs import page_of
 from prefect_seedance.printable import get_logger, one_line
 
 _POLL_SECONDS: Final = 3.0
@@ -89,7 +90,9 @@ class ChildRuns:
                     "`prefect-seedance deploy`, or name another. Nothing was spent"
                 ) from None
             except (httpx.HTTPError, PrefectException) as error:
-                raise SetupError(f"The Prefect server failed ({error}). Nothing was spent") from error
+                raise SetupError(
+                    f"The Prefect server failed ({hide_users(error)}). Nothing was spent"
+                ) from error
             yield cls(client=client, deployment=found, tag=tag, unfinished=unfinished)
 
     @property
@@ -127,7 +130,7 @@ class ChildRuns:
             run = await self._end(await self._start_again(run))
         return Ended(
             flow_run_id=run.id,
-            url=run_url(run),
+            url=page_of(run.id),
             state=(run.state and run.state.name) or "",
             message=_message(run),
         )
@@ -150,7 +153,9 @@ class ChildRuns:
                 tags=[self.tag],
             )
         except (httpx.HTTPError, PrefectException) as error:
-            raise SetupError(f"Its run could not be started ({one_line(str(error))}); run again") from error
+            raise SetupError(
+                f"Its run could not be started ({one_line(hide_users(error))}); run again"
+            ) from error
 
     async def _start_again(self, run: FlowRun) -> FlowRun:
         """Schedule the same flow run, as the automation for crashed runs does, so that both start one run."""
@@ -158,7 +163,9 @@ class ChildRuns:
         try:
             await self.client.set_flow_run_state(run.id, state)
         except (httpx.HTTPError, PrefectException) as error:
-            raise SetupError(f"Its run could not be started ({one_line(str(error))}); run again") from error
+            raise SetupError(
+                f"Its run could not be started ({one_line(hide_users(error))}); run again"
+            ) from error
         return run.model_copy(update={"state": state})
 
     async def _end(self, run: FlowRun) -> FlowRun:
@@ -185,11 +192,6 @@ async def _unfinished(client: PrefectClient, deployment_id: UUID, tag: str) -> l
         ),
     )
     return [run for run in runs if not is_overdue(run, now)]
-
-
-def run_url(run: FlowRun) -> str | None:
-    """Return a run's page in Prefect's UI; None if the UI is unknown."""
-    return url_for("flow-run", obj_id=run.id)
 
 
 def is_overdue(run: FlowRun, now: datetime) -> bool:

@@ -18,10 +18,10 @@ from prefect_seedance.errors import SetupError
 from prefect_seedance.options import Hosting, Loading, RetryPolicy, Waiting, describe
 from prefect_seedance.orchestration.blocks import ClipArchive, SeedanceCredentials, open_archive
 from prefect_seedance.orchestration.cancellation import cancel_on_signal
+from prefect_seedance.orchestration.flow_runs import current_run
 from prefect_seedance.orchestration.produce import warn
 from prefect_seedance.orchestration.run_sync import run_sync
 from prefect_seedance.orchestration.session import shared_session
-from prefect_seedance.orchestration.states import flow_run
 from prefect_seedance.orchestration.tasks import archive_clip, submit_clip, wait_for_clip
 from prefect_seedance.production.prepare import prepare
 from prefect_seedance.production.session import Session, archive_from_env
@@ -247,7 +247,7 @@ class SeedanceClip(JobBlock[Clip]):
         return RunSettings(
             credentials=self.credentials,
             archive=self.archive,
-            asked_by=flow_run(),
+            flow_run=current_run(),
             hosting=Hosting(images_url=self.images_url, images_lifetime_seconds=self.images_lifetime_seconds),
             retry=RetryPolicy(retry_failed=self.retry_failed, retry_rejected=self.retry_rejected),
             waiting=Waiting(

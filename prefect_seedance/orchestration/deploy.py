@@ -16,6 +16,7 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectNotFound, PrefectException
 from pydantic import BaseModel
 
+from prefect_seedance.api.urls import hide_users
 from prefect_seedance.errors import SetupError
 from prefect_seedance.orchestration.automations import Automated, Automations
 from prefect_seedance.orchestration.blocks import ClipArchive, SeedanceCredentials
@@ -134,7 +135,8 @@ async def deploy(files: Files, target: Target, *, notify: str = "", dry_run: boo
                 await automations.carry_out(client)
     except (httpx.HTTPError, PrefectException) as error:
         raise SetupError(
-            f"The Prefect server failed ({error}). Check it and PREFECT_API_URL, and run the command again"
+            f"The Prefect server failed ({hide_users(error)}). Check it and PREFECT_API_URL, "
+            "and run the command again"
         ) from error
     return Report([plan.result for plan in plans], pools, automations.results)
 

@@ -3,30 +3,26 @@
 from dataclasses import replace
 from typing import Literal
 
-from prefect import get_run_logger
-
 from prefect_seedance.api.credentials import Credentials
 from prefect_seedance.errors import BudgetError, SetupError
 from prefect_seedance.options import Budget, Hosting, Loading, Output, RetryPolicy, Waiting
-from prefect_seedance.orchestration import artifacts, events
+from prefect_seedance.orchestration import artifacts, events, run_events
 from prefect_seedance.orchestration.blocks import find_credentials, open_archive
 from prefect_seedance.orchestration.cancellation import cancel_on_signal
+from prefect_seedance.orchestration.flow_runs import continuation, current_run
 from prefect_seedance.orchestration.run_identity import lasting_run_id
+from prefect_seedance.orchestration.run_log import log_end, log_settled, run_logger
 from prefect_seedance.orchestration.session import shared_session
-from prefect_seedance.orchestration.states import flow_run
 from prefect_seedance.orchestration.steps import TaskSteps
-from prefect_seedance.printable import get_logger
 from prefect_seedance.production.prepare import Prepared, check_without_account, prepare
 from prefect_seedance.production.progress import OnProgress, Progress, ignore
 from prefect_seedance.production.run import run
 from prefect_seedance.production.settings import RunSettings, StoredArchive
 from prefect_seedance.production.steps import PlainSteps
-from prefect_seedance.production.waits import OnWait
+from prefect_seedance.production.waits import OnWait, log_wait
 from prefect_seedance.report.manifest import Manifest
 from prefect_seedance.storyboard.loader import Source
 from prefect_seedance.storyboard.parser import ParsedStoryboard
-
-_log = get_logger(__name__)
 
 
 async def produce(
@@ -140,11 +136,11 @@ async def run_prepared(
 ) -> Manifest:
     """Run a prepared production, in a flow run as tasks."""
     in_flow = artifacts.in_flow_run()
-    continued_by = () if prepared.settings.waiting.wait else events.continuation()
+    continued_by = () if prepared.settings.waiting.wait else continuation()
     settings = replace(
         prepared.settings,
         run_id=await lasting_run_id(prepared.settings),
-        asked_by=flow_run() or prepared.settings.asked_by,
+        flow_run=current_run() or prepared.settings.flow_run,
         continued_by=continued_by,
     )
     prepared, finished = replace(prepared, settings=settings), set[str]()
@@ -152,10 +148,11 @@ async def run_prepared(
     def count(progress: Progress) -> None:
         if progress.is_final:
             finished.add(progress.clip.fingerprint)
+        log_settled(progress)
         on_progress(progress)
 
     def report_wait(text: str) -> None:
-        warn(text)
+        log_wait(text, logger=run_logger())
         on_wait(text)
 
     async with shared_session(settings) as shared:
@@ -165,6 +162,8 @@ async def run_prepared(
             manifest = await run(
                 prepared, session=shared.session, steps=steps, on_progress=count, on_wait=report_wait
             )
+        log_end(manifest, shared.session.store)
+        await run_events.production_ended(manifest, store=shared.session.store, ledger=shared.session.ledger)
     for announcement in manifest.announcements:
         events.model_deprecated(announcement, production=manifest.production)
     return manifest
@@ -172,6 +171,5 @@ async def run_prepared(
 
 def warn(text: str) -> None:
     """Log each line as a warning in the flow run, or in Python's log outside of one."""
-    logger = get_run_logger() if artifacts.in_flow_run() else _log
     for line in text.splitlines():
-        logger.warning("%s", line)
+        run_logger().warning("%s", line)

@@ -27,6 +27,7 @@ class SharedSession:
         session = await stack.enter_async_context(Session.open(settings, open_archive=open_archive))
         await stack.enter_async_context(shared_account(settings.credentials, session.client.account.slots))
         session.poller.listeners.add(events.generation_changed)
+        session.client.account.throttling.listeners.add(events.account_throttled)
         subscription = await stack.enter_async_context(Subscription(session.poller.wake))
         return cls(session=session, subscription=subscription)
 

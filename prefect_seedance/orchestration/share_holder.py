@@ -8,6 +8,7 @@ from typing import NamedTuple
 from uuid import UUID
 
 from prefect_seedance.api.slots import Block, Share, Slots
+from prefect_seedance.api.urls import hide_users
 from prefect_seedance.errors import ConnectionFailedError
 from prefect_seedance.orchestration.limit_server import LEASE_SECONDS, Limit, LimitServer, NoLimitError
 from prefect_seedance.printable import get_logger, one_line
@@ -265,7 +266,7 @@ class ShareHolder:
         if type(error) not in self._logged:
             self._logged.add(type(error))
             _log.error("The division of the account's slots failed; trying again", exc_info=error)
-        self._report(one_line(f"{type(error).__name__}: {error}"))
+        self._report(one_line(hide_users(f"{type(error).__name__}: {error}")))
 
     def _leave(self) -> None:
         self._over.set()

@@ -8,16 +8,17 @@ from urllib.parse import urlsplit
 
 from prefect import runtime
 from prefect.client.schemas.objects import State
-from prefect.context import FlowRunContext
 from prefect.states import Completed, Failed
 
 from prefect_seedance.doors import Door, through
 from prefect_seedance.errors import SetupError, StoryboardError
+from prefect_seedance.orchestration.run_log import forward_warnings
 from prefect_seedance.printable import one_line
 from prefect_seedance.report.catalog import CatalogManifest
 from prefect_seedance.report.manifest import Entry, Manifest
-from prefect_seedance.report.paid_clip import PaidClip, verdict_on
+from prefect_seedance.report.paid_clip import PaidClip
 from prefect_seedance.report.reasons import reasons
+from prefect_seedance.report.rescued import RescuedArchive, left_in, summary, verdict_on_all
 from prefect_seedance.report.verdict import Verdict
 
 _COMMON_NAMES = frozenset({"storyboard", "clips"})
@@ -25,12 +26,6 @@ _COMMON_NAMES = frozenset({"storyboard", "clips"})
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
-
-
-def flow_run() -> str:
-    """Return the name of the current flow run, for people who read the ledger; empty outside of one."""
-    context = FlowRunContext.get()
-    return f"flow run {context.flow_run.name}" if context and context.flow_run else ""
 
 
 def named_after(parameter: str) -> Callable[[], str]:
@@ -62,12 +57,13 @@ def _title(source: object) -> str:
 def explained(function: Callable[_P, Awaitable[_T]]) -> Callable[_P, Coroutine[Any, Any, _T]]:
     """Decorate a flow's function: a mistake in the storyboard or the set-up fails the run with its message.
 
-    Messages name the flow's parameters. Prefect would log the traceback of a raised mistake; callers of the
-    flow raise it anyway.
+    Messages name the flow's parameters, and the package's warnings are in the run's log. Prefect would log
+    the traceback of a raised mistake; callers of the flow raise it anyway.
     """
 
     @functools.wraps(function)
     async def call(*args: _P.args, **parameters: _P.kwargs) -> _T:
+        forward_warnings()
         try:
             return await through(Door.prefect)(function)(*args, **parameters)
         except (SetupError, StoryboardError) as error:
@@ -92,11 +88,10 @@ def catalog_state(manifest: CatalogManifest) -> State[CatalogManifest]:
     return _state(manifest.verdict, manifest, summary=manifest.summary(), reasons=reasons(left))
 
 
-def rescued_state(clips: list[PaidClip]) -> State[list[PaidClip]]:
+def rescued_state(archives: list[RescuedArchive]) -> State[list[RescuedArchive]]:
     """Return the final state of the flow run that rescued clips."""
-    left = [clip for clip in clips if not clip.key]
-    summary = f"{len(clips) - len(left)} rescued, {len(left)} left"
-    return _state(verdict_on(clips), clips, summary=summary, reasons=reasons(left))
+    left = reasons(list(left_in(archives)))
+    return _state(verdict_on_all(archives), archives, summary=summary(archives), reasons=left)
 
 
 def _state(verdict: Verdict, data: _T, *, summary: str, reasons: str) -> State[_T]:

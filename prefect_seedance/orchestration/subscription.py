@@ -9,7 +9,7 @@ from prefect.events.clients import get_events_subscriber
 from prefect.events.filters import EventFilter, EventNameFilter
 from prefect.settings import get_current_settings
 
-from prefect_seedance.orchestration.events import GENERATION, GENERATION_ENDED
+from prefect_seedance.orchestration.events import GENERATION, Event
 from prefect_seedance.printable import get_logger
 
 _log = get_logger(__name__)
@@ -56,7 +56,7 @@ class Subscription:
             await asyncio.sleep(_RECONNECT_SECONDS)
 
     async def _receive(self) -> None:
-        ended = EventFilter(event=EventNameFilter(name=[GENERATION_ENDED]))
+        ended = EventFilter(event=EventNameFilter(name=[Event.generation_ended]))
         async with get_events_subscriber(ended, reconnect_on_clean_close=True) as events:
             async for event in events:
                 self._on_ended(event.resource.id.removeprefix(GENERATION))

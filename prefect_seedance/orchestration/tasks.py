@@ -16,10 +16,11 @@ from prefect_seedance.film.scenes import Film
 from prefect_seedance.options import JoinStyle, Waiting
 from prefect_seedance.orchestration import assets
 from prefect_seedance.orchestration.blocks import open_archive
+from prefect_seedance.orchestration.flow_runs import current_run
 from prefect_seedance.orchestration.reported_steps import ReportedSteps
 from prefect_seedance.orchestration.run_identity import lasting_run_id
+from prefect_seedance.orchestration.run_log import quiet
 from prefect_seedance.orchestration.session import shared_session
-from prefect_seedance.orchestration.states import flow_run
 from prefect_seedance.production.settings import RunSettings, StoredArchive
 from prefect_seedance.production.steps import join_production, report_production
 from prefect_seedance.report.manifest import Manifest
@@ -33,6 +34,7 @@ _T = TypeVar("_T")
 
 
 @task(name="clip", task_run_name="{name}", cache_policy=NO_CACHE)
+@quiet
 async def run_clip(name: str, work: Callable[[], Awaitable[_T]]) -> _T:  # noqa: ARG001 -- names the task run
     """Run all steps of one clip.
 
@@ -47,6 +49,7 @@ async def run_clip(name: str, work: Callable[[], Awaitable[_T]]) -> _T:  # noqa:
 
 
 @task(name="submit", task_run_name="submit {clip.label}", cache_policy=NO_CACHE)
+@quiet
 async def submit_clip(
     clip: PlannedClip, *, settings: RunSettings, deadline_seconds: float = DEADLINE_SECONDS
 ) -> Attempt:
@@ -66,11 +69,13 @@ async def submit_clip(
         SeedanceError: As `Submitter.submit` does.
     """
     run_id = await lasting_run_id(settings)
-    async with _steps(replace(settings, run_id=run_id, asked_by=settings.asked_by or flow_run())) as steps:
+    flow_run = current_run() or settings.flow_run
+    async with _steps(replace(settings, run_id=run_id, flow_run=flow_run)) as steps:
         return await steps.submit(clip, deadline_seconds=deadline_seconds)
 
 
 @task(name="wait", task_run_name="wait for {attempt.intent.label}", cache_policy=NO_CACHE)
+@quiet
 async def wait_for_clip(
     attempt: Attempt, *, settings: RunSettings, deadline_seconds: float = DEADLINE_SECONDS
 ) -> Attempt:
@@ -93,6 +98,7 @@ async def wait_for_clip(
 
 
 @task(name="archive", task_run_name="archive {attempt.intent.label}", cache_policy=NO_CACHE)
+@quiet
 async def archive_clip(
     attempt: Attempt, *, settings: RunSettings, deadline_seconds: float = DEADLINE_SECONDS
 ) -> Clip:
@@ -111,6 +117,7 @@ async def archive_clip(
 
 
 @task(name="inspect", task_run_name="inspect {clip.label}", cache_policy=NO_CACHE)
+@quiet
 async def inspect_clip(
     clip: Clip, *, images: Sequence[SourceImage] = (), settings: RunSettings
 ) -> ClipInspection:
@@ -129,6 +136,7 @@ async def inspect_clip(
 
 
 @task(name="join", task_run_name="join {manifest.label}", cache_policy=NO_CACHE)
+@quiet
 async def join_film(
     manifest: Manifest, *, archive: str | StoredArchive = "", style: JoinStyle = JoinStyle()
 ) -> Film:
@@ -148,6 +156,7 @@ async def join_film(
 
 
 @task(name="report", task_run_name="report on {manifest.label}", cache_policy=NO_CACHE)
+@quiet
 async def write_report(
     manifest: Manifest, *, archive: str | StoredArchive = "", price_per_second: Decimal | None = None
 ) -> Report:

@@ -114,7 +114,7 @@ class Bookkeeper:
 
     @property
     def _author(self) -> str:
-        return describe_run(self.settings.asked_by)
+        return describe_run(self.settings.flow_run)
 
 
 def origin(entry: Entry) -> str:

@@ -1,9 +1,10 @@
 """Archive paid clips that are not archived yet, whatever the storyboards contain today."""
 
 import asyncio
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from prefect_seedance.api import wall_clock
@@ -15,6 +16,7 @@ from prefect_seedance.clips.retry import failure
 from prefect_seedance.clips.unresolved import unresolved_message
 from prefect_seedance.errors import SeedanceError, SubmissionUnresolvedError
 from prefect_seedance.printable import get_logger
+from prefect_seedance.production.oldest_first import OldestFirst
 from prefect_seedance.production.session import OpenArchive, Session, open_archive
 from prefect_seedance.production.settings import RunSettings
 from prefect_seedance.production.steps import PlainSteps, Steps
@@ -34,12 +36,14 @@ class Rescuer:
     Attributes:
         deadline: By the event loop's clock.
         archives: Whether to archive them; otherwise they are only listed.
+        turns: Of the finished clips.
     """
 
     session: Session
     steps: Steps
     deadline: float
     archives: bool = True
+    turns: OldestFirst = field(default_factory=OldestFirst)
 
     async def rescue_production(self, production: str, *, without: Collection[str]) -> Sequence[PaidClip]:
         """Rescue the clips that a production paid for and that are no longer in its storyboard.
@@ -68,21 +72,43 @@ class Rescuer:
         Raises:
             ArchiveError: If the ledger cannot be read.
         """
+        return await self.rescue_lost(await self.find_lost())
+
+    async def find_lost(self) -> Sequence[ClipHistory]:
+        """List the clips that `rescue_all` rescues, those first whose links expire first.
+
+        Raises:
+            ArchiveError: If the ledger cannot be read.
+        """
+        histories = await clip_histories(self.session.store, await self.session.ledger.fingerprints())
+        lost = [each for each in histories.values() if not each.clip and _may_exist(each)]
+        return sorted(lost, key=_expiry)
+
+    async def rescue_lost(
+        self, lost: Sequence[ClipHistory], *, on_queued: Callable[[], None] = lambda: None
+    ) -> Sequence[PaidClip]:
+        """Rescue the clips of these histories; a failure does not affect the others.
+
+        Args:
+            lost: The histories.
+            on_queued: Called once the finished clips wait for their turns.
+        """
         with span("rescue") as note:
-            histories = await clip_histories(self.session.store, await self.session.ledger.fingerprints())
-            lost = [each for each in histories.values() if not each.clip and _may_exist(each)]
             note(clips=len(lost))
-            return await asyncio.gather(*map(self._rescue, lost))
+            rescues = [asyncio.create_task(self._rescue(each)) for each in lost]
+            # It is called after the first step of each task, which queues its clip.
+            asyncio.get_running_loop().call_soon(on_queued)
+            return await asyncio.gather(*rescues)
 
     async def _rescue(self, history: ClipHistory, production: str = "") -> PaidClip:
         """Archive a clip; a failure does not affect the other clips."""
         attempt = history.decisive
         if history.clip or attempt is None or not self.archives:
             return PaidClip.of(history, production=production)
+        name, work = f"rescue {attempt.intent.label}", partial(self._archive, history, attempt)
         try:
-            clip = await self.steps.run_clip(
-                f"rescue {attempt.intent.label}", partial(self._archive, history, attempt)
-            )
+            async with self._turn(attempt) if attempt.has_video else nullcontext():
+                clip = await self.steps.run_clip(name, work)
         except Exception as error:  # noqa: BLE001 -- becomes the reason
             if not isinstance(error, SeedanceError):
                 _log.exception("%s could not be rescued", attempt.intent.name)
@@ -110,7 +136,11 @@ class Rescuer:
             raise failure(ended)
         if ended is None or not ended.has_video:
             return None
-        return await self.steps.archive(ended, deadline_seconds=self._seconds_left())
+        async with nullcontext() if attempt.has_video else self._turn(ended):
+            return await self.steps.archive(ended, deadline_seconds=self._seconds_left())
+
+    def _turn(self, attempt: Attempt) -> AbstractAsyncContextManager[None]:
+        return self.turns.turn(attempt.outcome.expires_at if attempt.outcome else None)
 
     async def _wait(self, attempt: Attempt) -> Attempt:
         """Wait for a generation, which takes one of the account's slots even beyond the limit."""
@@ -131,6 +161,12 @@ class Rescuer:
 
     def _seconds_left(self) -> float:
         return self.deadline - asyncio.get_running_loop().time()
+
+
+def _expiry(history: ClipHistory) -> datetime:
+    """Return when the link to a clip's video expires; a clip without a video comes last."""
+    outcome = history.decisive.outcome if history.decisive else None
+    return (outcome and outcome.expires_at) or datetime.max.replace(tzinfo=UTC)
 
 
 def _may_exist(history: ClipHistory) -> bool:

@@ -101,10 +101,9 @@ class Production:
         """Make the missing clips, and account for them even if the run is cancelled."""
         prepared, plan = self.prepared, self.prepared.plan
         await store_storyboard(prepared.storyboard, self.session.store, production=plan.name)
-        self.session.inspector.scans.are_wanted |= prepared.output.needs_inspection
-        last = (
-            await find_manifest(self.session.store, plan.name) if prepared.output.needs_inspection else None
-        )
+        inspects = prepared.output.needs_inspection
+        self.session.inspector.scans.are_wanted |= inspects
+        last = await find_manifest(self.session.store, plan.name) if inspects else None
         async with OutputMaker(
             output=prepared.output,
             settings=prepared.settings,
@@ -247,6 +246,7 @@ class Production:
             archive=self.session.store.url,
             began_at=self.began_at,
             ended_at=datetime.now(UTC),
+            flow_run=self.prepared.settings.flow_run,
             clips=tuple(self.entries[clip.fingerprint].at(clip) for clip in plan.clips),
             announcements=self.session.client.account.announced(clip.model for clip in plan.clips),
             former=() if former.cancelled() else tuple(former.result()),

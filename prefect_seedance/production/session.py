@@ -5,6 +5,8 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote
 
 from prefect_seedance import doors
 from prefect_seedance.api.client import SeedanceClient
@@ -64,6 +66,19 @@ def archive_from_env() -> str:
     if not archive:
         raise SetupError(f"There is no archive. Set {doors.archive()}")
     return archive
+
+
+def is_missing_folder(archive: str) -> bool:
+    """Return whether an archive is a folder that does not exist."""
+    if archive.startswith(BLOCK_PREFIX):
+        return False
+    path = unquote(archive.removeprefix("file://")) if archive.startswith("file:///") else archive
+    return "://" not in path and not Path(path).expanduser().is_dir()
+
+
+def no_archive(archive: str) -> SetupError:
+    """Return the error of an archive that does not exist."""
+    return SetupError(f"There is no archive at {archive}; give the folder or bucket that has the clips")
 
 
 @dataclass(frozen=True, kw_only=True)

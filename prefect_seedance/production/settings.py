@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from prefect_seedance.api.credentials import Credentials
+from prefect_seedance.clips.flow_run_ref import FlowRunRef
 from prefect_seedance.options import Budget, Hosting, RetryPolicy, Waiting
 from prefect_seedance.storage.store import Store
 
@@ -24,7 +25,7 @@ class RunSettings:
         archive: A folder's path or a URL, a block, or ``block:NAME``; empty for ``SEEDANCE_ARCHIVE``.
         production: The name of the production, for people who read the ledger.
         run_id: Distinguishes the run from all others: it pays at most once for a clip.
-        asked_by: What runs, besides host and process; for people who read the ledger.
+        flow_run: The flow run that submits, for people who read the ledger; None outside of one.
         continued_by: Names of Prefect resources that continue the production once a generation has
             ended, if the run does not wait; as in `Intent`.
     """
@@ -37,7 +38,7 @@ class RunSettings:
     budget: Budget = Budget()
     waiting: Waiting = Waiting()
     run_id: str = field(default_factory=lambda: secrets.token_hex(8))
-    asked_by: str = ""
+    flow_run: FlowRunRef | None = None
     continued_by: tuple[str, ...] = ()
 
     @property

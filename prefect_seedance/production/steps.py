@@ -113,7 +113,7 @@ class PlainSteps:
             client=session.client,
             ledger=session.ledger,
             production=settings.production,
-            asked_by=settings.asked_by,
+            flow_run=settings.flow_run,
             run_id=settings.run_id,
             policy=settings.retry,
             callbacks=settings.credentials.callbacks(settings.waiting.callback_url),

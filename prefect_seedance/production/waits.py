@@ -13,7 +13,7 @@ from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.clips.poll import Poller
 from prefect_seedance.errors import ConnectionFailedError, SeedanceError
-from prefect_seedance.printable import get_logger, one_line
+from prefect_seedance.printable import Logger, get_logger, one_line
 from prefect_seedance.production.slots import RunSlots
 
 _LOOK_EVERY_SECONDS = 0.5
@@ -33,9 +33,11 @@ class Cause(NamedTuple):
     """Why clips wait.
 
     Attributes:
+        urgency: The lowest is the most urgent one, which a less urgent one does not replace at once.
         kind: Two causes of the same kind are reported once.
     """
 
+    urgency: int
     kind: object
     text: str
 
@@ -55,6 +57,8 @@ class Waits:
     deadline: float
     on_wait: OnWait
     statuses: MutableMapping[str, ClipStatus] = field(default_factory=dict)
+    _shown: Cause | None = None
+    _seen_at: float = 0.0
 
     @asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
@@ -65,32 +69,41 @@ class Waits:
         finally:
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
+            if self._shown and not self._cause():  # it was over too short a time ago for the watch
+                self._end()
 
     async def _watch(self) -> None:
-        clock, shown, seen_at = asyncio.get_running_loop().time, "", 0.0
-        kind: object = None
         while True:
-            if cause := self._cause():
-                seen_at = clock()
-                if cause.kind != kind:
-                    kind, shown = cause.kind, f"{one_line(cause.text)}; trying until {self._end()}"
-                    self._report(shown)
-            elif shown and clock() - seen_at >= _OVER_AFTER_SECONDS:
-                kind, shown = None, ""
-                self._report(shown)
+            self._look()
             await asyncio.sleep(_LOOK_EVERY_SECONDS)
+
+    def _look(self) -> None:
+        """Report a cause that is new, and that the last one is over once it has been gone for a while."""
+        now, cause = asyncio.get_running_loop().time(), self._cause()
+        if cause and self._shown and cause.kind == self._shown.kind:
+            self._seen_at = now
+            return
+        if self._shown and now - self._seen_at >= _OVER_AFTER_SECONDS:
+            self._end()
+        if cause and (self._shown is None or cause.urgency <= self._shown.urgency):
+            self._shown, self._seen_at = cause, now
+            self._report(f"{one_line(cause.text)}; trying until {self._latest()}")
+
+    def _end(self) -> None:
+        self._shown = None
+        self._report("")
 
     def _cause(self) -> Cause | None:
         statuses = set(self.statuses.values())
         refusal = self.client.account.submissions.refusal
         if ClipStatus.submitting in statuses and refusal:
-            return Cause(type(refusal), self._explained(refusal))
+            return Cause(0, type(refusal), self._explained(refusal))
         if ClipStatus.in_flight in statuses and (failure := self.poller.failure):
-            return Cause(type(failure), self._explained(failure))
+            return Cause(1, type(failure), self._explained(failure))
         if (waiting := self.slots.waiting) and (reason := self.slots.reason):
             share = self.slots.slots.share
             clips = "1 clip waits" if waiting == 1 else f"{waiting:,} clips wait"
-            return Cause(("slots", bool(share and share.problem)), f"{clips}, because {reason}")
+            return Cause(2, ("slots", bool(share and share.problem)), f"{clips}, because {reason}")
         return None
 
     def _explained(self, error: SeedanceError) -> str:
@@ -102,7 +115,7 @@ class Waits:
             return f"cannot reach {host}: {reason}"
         return f"no answer from {host}: {reason}" if request else reason
 
-    def _end(self) -> str:
+    def _latest(self) -> str:
         now = datetime.now(UTC).astimezone()
         end = now + timedelta(seconds=self.deadline - asyncio.get_running_loop().time())
         return f"{end:%H:%M}" if end.date() == now.date() else f"{end:%Y-%m-%d %H:%M}"
@@ -114,7 +127,9 @@ class Waits:
             _log.exception("on_wait failed; the run continues")
 
 
-def log_wait(text: str) -> None:
-    """Log a cause."""
+def log_wait(text: str, *, logger: Logger = _log) -> None:
+    """Log a cause, or that the last one is over."""
     if text:
-        _log.warning("%s", text)
+        logger.warning("%s", text)
+    else:
+        logger.info("The run continues: what it waited for is over")

@@ -9,6 +9,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from prefect_seedance.api.announcements import Announcement
 from prefect_seedance.clips.archive import Clip
+from prefect_seedance.clips.flow_run_ref import FlowRunRef
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.clips.record_format import parse_record
 from prefect_seedance.clips.records import Attempt, Result
@@ -68,12 +69,13 @@ class Entry(BaseModel):
     Attributes:
         status: Failed for an archived clip means that it misses the required similarity.
         duration_seconds: Of the clip as planned; None in the oldest manifests.
-        billed_seconds: Of video, submitted by this run. Failed generations count, because the API does
-            not document whether it bills them.
+        billed_seconds: Of video, submitted by this run. Failed generations count: the API may bill them.
         reason: Why there is no video and the remedy, or a remark.
         cause: Name of the error class behind the reason.
-        inspection: Findings of the inspection; None if the video was not inspected.
-        seams: Similarity to its images and to the next clip; None if the video was not inspected.
+        code: The API's ``failCode``, or else the cause.
+        expires_at: When the API stops serving its video; None if it has not finished one.
+        prompt: Only in memory.
+        inspection: None if the video was not inspected; the seams are then None, too.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", validate_by_name=True, validate_by_alias=True)
@@ -90,6 +92,9 @@ class Entry(BaseModel):
     ended_at: datetime | None = None
     reason: str | None = None
     cause: str | None = None
+    code: str | None = None
+    expires_at: datetime | None = None
+    prompt: str = Field(default="", exclude=True, repr=False)
     clip: Clip | None = None
     inspection: VideoInspection | None = None
     seams: Seams | None = None
@@ -108,19 +113,23 @@ class Entry(BaseModel):
     ) -> Self:
         """Return the entry of a clip."""
         outcome = attempt.outcome if attempt else None
+        cause = type(error).__name__ if error else None
         return cls(
             number=clip.number,
             name=clip.name,
             fingerprint=clip.fingerprint,
             status=status,
             duration_seconds=clip.settings.duration,
+            prompt=clip.prompt,
             billed_seconds=billed_seconds,
             attempt=attempt.intent.number if attempt else archived and archived.attempt,
             generation_id=attempt.generation_id if attempt else archived and archived.generation_id,
             asked_at=attempt.intent.asked_at if attempt else None,
             ended_at=outcome.ended_at if outcome else None,
             reason="; ".join(filter(None, (str(error) if error else "", note))) or None,
-            cause=type(error).__name__ if error else None,
+            cause=cause,
+            code=(outcome and outcome.code) or cause,
+            expires_at=outcome.expires_at if outcome else None,
             clip=archived,
         )
 
@@ -138,15 +147,11 @@ class Manifest(BaseModel):
         schema_version: Raised whenever an older reader would misread this version.
         model: Ids of the models of its clips.
         archive: URL of the store; clips' keys are below it.
-        clips: In the storyboard's order.
+        flow_run: The flow run that made it; None outside of one.
         film: The joined clips; None if no film was wanted or it could not be made.
-        film_reason: Why the film could not be made.
         former: Clips that the production paid for and that are no longer in its storyboard.
-        clips_folder: Key of the folder in which the archived clips have names for people; None if there is
-            none, as in a bucket.
+        clips_folder: Key of the folder where clips have names for people; None if there is none.
         report: Key of the report page; None if it was not wanted or could not be written.
-        report_reason: Why the report could not be written.
-        announcements: Of the end of its models.
         price_per_second: Of video, in the account's currency; None if it was not given.
         cost: Of this run; None if a price is unknown.
     """
@@ -160,6 +165,7 @@ class Manifest(BaseModel):
     archive: str
     began_at: datetime
     ended_at: datetime
+    flow_run: FlowRunRef | None = None
     clips: tuple[Entry, ...]
     former: tuple[PaidClip, ...] = ()
     clips_folder: str | None = None

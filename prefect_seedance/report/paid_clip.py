@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from prefect_seedance.clips.archive import Clip
 from prefect_seedance.clips.history import ClipHistory, ClipStatus
@@ -20,6 +20,8 @@ class PaidClip(BaseModel):
         expires_at: When the API stops serving its video; None if it is not finished.
         key: The video's key in the archive; None if it is not archived.
         reason: Why it is not archived.
+        code: The API's ``failCode``, or else the class of the error behind the reason.
+        prompt: Only in memory.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -33,6 +35,8 @@ class PaidClip(BaseModel):
     expires_at: AwareDatetime | None = None
     key: str | None = None
     reason: str | None = None
+    code: str | None = None
+    prompt: str = Field(default="", exclude=True, repr=False)
 
     @property
     def is_stuck(self) -> bool:
@@ -59,6 +63,7 @@ class PaidClip(BaseModel):
         clip, attempt = rescued or history.clip, history.decisive
         ours = [each for each in history.attempts if production in {"", each.intent.production}]
         reason = str(error) if error else "; ".join(map(str, history.unreadable))
+        outcome = attempt.outcome if attempt else None
         return cls(
             fingerprint=history.fingerprint,
             name=attempt.intent.name if attempt else history.fingerprint,
@@ -66,9 +71,11 @@ class PaidClip(BaseModel):
             status=_status(history, rescued, error),
             billed_seconds=sum(each.billed_seconds for each in ours),
             generation_id=attempt.generation_id or None if attempt else None,
-            expires_at=attempt.outcome.expires_at if attempt and attempt.outcome else None,
+            expires_at=outcome.expires_at if outcome else None,
             key=clip.key if clip else None,
             reason=reason or None,
+            prompt=attempt.intent.request.input.prompt if attempt else "",
+            code=(outcome and outcome.code) or (type(error).__name__ if error else None),
         )
 
 

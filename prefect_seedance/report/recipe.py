@@ -25,8 +25,8 @@ _TEMPLATES: Final = tuple(map(Path(__file__).with_name, ("page.html", "card.html
 _ENOUGH: Final = timedelta(days=3.5)
 """Half of the lifetime of links: a page whose links end earlier is written again."""
 
-_OF_THE_RUN: Final = {"began_at", "ended_at", "report", "report_reason"}
-_OF_THE_ENTRY: Final = {"status", "billed_seconds", "attempt", "asked_at", "ended_at"}
+_OF_THE_RUN: Final = {"began_at", "ended_at", "flow_run", "report", "report_reason"}
+_OF_THE_ENTRY: Final = {"status", "billed_seconds", "attempt", "asked_at", "ended_at", "code", "expires_at"}
 """What differs between the run that made a clip and the runs that reuse it."""
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from prefect_seedance.api.urls import without_secrets
 from prefect_seedance.printable import escape
 from prefect_seedance.report.formatting import (
     format_duration,
@@ -25,4 +26,5 @@ templates.filters |= {
     "size": format_size,
     "pause": format_pause,
     "rating": rate_cut,
+    "web": without_secrets,
 }

@@ -1,7 +1,7 @@
 import httpx
 import pytest
 
-from prefect_seedance.api.urls import is_loopback, parse_url, shown_url
+from prefect_seedance.api.urls import hide_users, is_loopback, parse_url, shown_url, without_secrets
 
 
 @pytest.mark.parametrize(
@@ -62,3 +62,25 @@ def test_other_hosts_are_remote(host: str) -> None:
 def test_shows_no_secrets(url: str, shown: str) -> None:
     """A URL is shown in one line without its user, query and fragment."""
     assert shown_url(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("url", "plain"),
+    [
+        ("https://me:pw@ui.example/a?token=pw#pw", "https://ui.example/a"),
+        ("http://ui.example:4200", "http://ui.example:4200"),
+        ("javascript:alert(1)", None),
+        ("", None),
+    ],
+    ids=["secrets", "plain", "script", "empty"],
+)
+def test_link_has_no_secret(url: str, plain: str | None) -> None:
+    """A link that is stored or shown is an http(s) URL without secrets."""
+    assert without_secrets(url) == plain
+
+
+def test_message_hides_users() -> None:
+    """Messages of libraries keep their URLs, without users and passwords."""
+    message = "401 for url 'http://me:p@w@ui.example/api' and https://ui.example/@me"
+
+    assert hide_users(message) == "401 for url 'http://ui.example/api' and https://ui.example/@me"

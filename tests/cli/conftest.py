@@ -11,14 +11,16 @@ from typing import Any
 import pytest
 
 from prefect_seedance.cli import main
+from prefect_seedance.clips.flow_run_ref import FlowRunRef
 from prefect_seedance.clips.history import ClipStatus
+from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.report.manifest import Entry, record
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard import plan as planning
 from prefect_seedance.storyboard.loader import load_storyboard
 from prefect_seedance.storyboard.plan import PlannedClip
 from tests import films
-from tests.records import manifest_of, record_success
+from tests.records import intent_of, manifest_of, record_success
 
 Run = Callable[..., dict[str, Any]]
 
@@ -49,6 +51,13 @@ def run_json(capsys: pytest.CaptureFixture[str]) -> Run:
         return dict(json.loads(capsys.readouterr().out))
 
     return run
+
+
+async def record_in_flow(archive: Path, clip: PlannedClip, *, url: str) -> None:
+    """Record a submission of a flow run without an answer."""
+    run = FlowRunRef(name="produce dawn", id="7", deployment_id="3", url=url)
+    intent = intent_of(clip).model_copy(update={"flow_run": run})
+    assert await Ledger(Store.open(str(archive))).claim(intent)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from prefect_seedance.report.clip_names import name_clips
 from prefect_seedance.report.manifest import Entry, read_manifest, record
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.plan import PlannedClip
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, record_in_flow
 from tests.records import (
     FAILED,
     intent_of,
@@ -163,6 +163,28 @@ def test_json_has_bad_record(archive: Path, clips: tuple[PlannedClip, ...], run_
     assert (unreadable["status"], unreadable["attempts"], unreadable["asked_at"]) == ("unreadable", 0, None)
     assert "intent.json is missing or damaged" in unreadable["reason"]
     assert other["status"] == "in flight"
+
+
+def test_links_flow_run(
+    archive: Path, clips: tuple[PlannedClip, ...], capsys: pytest.CaptureFixture[str], run_json: Run
+) -> None:
+    """A clip has the flow run that submitted it, with its page; one of an older version has none."""
+    page = "https://ui.example/runs/flow-run/7"
+    asyncio.run(record_in_flow(archive, clips[0], url=page))
+    asyncio.run(_record_in_flight(archive, clips[1]))
+
+    assert main(["ledger", str(archive)]) == 0
+    out = capsys.readouterr().out
+    lines = {line["name"]: line for line in run_json("ledger", archive)["clips"]}
+
+    assert f"  flow run produce dawn  {page}\n" in out
+    assert lines["dawn → noon"]["flow_run"] == {
+        "name": "produce dawn",
+        "id": "7",
+        "deployment_id": "3",
+        "url": page,
+    }
+    assert lines["noon → dusk"]["flow_run"] is None
 
 
 def test_empty_ledger_has_no_clips(archive: Path, capsys: pytest.CaptureFixture[str]) -> None:

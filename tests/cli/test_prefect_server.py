@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from uuid import UUID
 
 import httpx
 import pytest
@@ -11,6 +12,7 @@ from prefect.settings import get_current_settings
 
 from prefect_seedance.cli.prefect_server import has_server, temporary_server
 from prefect_seedance.errors import SetupError
+from prefect_seedance.orchestration.flow_runs import page_of
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +36,7 @@ def test_server_answers() -> None:
         assert has_server()
         url = str(get_current_settings().api.url)
         assert httpx.get(f"{url}/health").json() is True
+        assert page_of(UUID(int=7)) is None  # the archive would keep a link that ends with the server
 
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{url}/health")

@@ -65,5 +65,25 @@ def test_archive_must_exist(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert not (tmp_path / "none").exists()
 
 
+def test_several_archives_are_rescued(
+    submitted: Path, tmp_path: Path, run_json: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A missing archive has its own line and decides the exit code, and the others are rescued."""
+    age_acceptances(submitted)
+    missing = tmp_path / "none"
+
+    assert main(["rescue", str(missing), str(submitted)]) == 2
+
+    shown = capsys.readouterr().out
+    assert f"There is no archive at {missing}" in shown
+    assert str(submitted) in shown
+    assert "2 clips rescued, 0 left" in shown
+    found = run_json("rescue", submitted, missing, code=2)
+    assert [(each["archive"], each["clips"], each["cause"]) for each in found["archives"]] == [
+        (str(submitted), [], None),
+        (str(missing), [], "SetupError"),
+    ]
+
+
 async def _unresolved(archive: Path, clip: PlannedClip) -> None:
     await record_unresolved(Store.open(str(archive)), clip)

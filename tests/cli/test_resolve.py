@@ -12,7 +12,7 @@ from prefect_seedance.clips.records import Attempt, Result
 from prefect_seedance.report.manifest import Entry, record
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.plan import PlannedClip
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, record_in_flow
 from tests.records import FAILED, manifest_of, record_outcome, record_unresolved
 
 
@@ -45,6 +45,20 @@ def test_json_describes_attempt(unresolved: PlannedClip, archive: Path, run_json
         "result": "lost",
         "generation_id": None,
     }
+
+
+def test_names_flow_run(
+    archive: Path, clips: tuple[PlannedClip, ...], capsys: pytest.CaptureFixture[str], run_json: Run
+) -> None:
+    """The flow run that submitted the clip is named, with its page if that is known."""
+    asyncio.run(record_in_flow(archive, clips[0], url="https://ui.example/runs/flow-run/7"))
+    asyncio.run(record_in_flow(archive, clips[1], url=""))
+
+    found = run_json("resolve", archive, clips[0].fingerprint, "--lost")
+    assert main(["resolve", str(archive), clips[1].fingerprint, "--lost"]) == 0
+
+    assert found["flow_run"]["url"] == "https://ui.example/runs/flow-run/7"
+    assert capsys.readouterr().out.endswith("\nIt was submitted by flow run produce dawn: 7\n")
 
 
 @pytest.mark.parametrize("words", [[], ["--lost", "--adopt", "task_1"]], ids=["neither", "both"])

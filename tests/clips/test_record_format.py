@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.api.wire import ClipSettings, GenerateRequest, Generation, parse_envelope
+from prefect_seedance.clips.flow_run_ref import FlowRunRef
 from prefect_seedance.clips.record_format import parse_record, serialize_record
 from prefect_seedance.clips.records import Acceptance, Intent, Outcome, Result
 from prefect_seedance.errors import (
@@ -178,6 +179,23 @@ def test_authors_have_known_choices_only() -> None:
 def test_unknown_fail_kind_is_unknown() -> None:
     """A failure of a kind that this version does not know has the kind unknown."""
     assert read_back(Outcome, data_of(FAILED) | {"kind": "weather"}).kind is FailKind.unknown
+
+
+@pytest.mark.parametrize(
+    ("stored", "run"),
+    [
+        ({}, FlowRunRef()),
+        (
+            {"id": "7", "url": "https://ui.example/7", "attempt": 2},
+            FlowRunRef(id="7", url="https://ui.example/7"),
+        ),
+        (None, None),
+    ],
+    ids=["empty", "of a newer version", "outside of Prefect"],
+)
+def test_flow_run_is_read_leniently(stored: object, run: FlowRunRef | None) -> None:
+    """No version's record of a flow run makes an intent unreadable."""
+    assert read_back(Intent, data_of(INTENT) | {"flow_run": stored}).flow_run == run
 
 
 def test_old_record_has_first_version() -> None:

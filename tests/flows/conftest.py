@@ -105,15 +105,14 @@ class Api:
         found = self.post("/events/filter", body).raise_for_status().json()["events"]
         return [str(event["event"]) for event in sorted(found, key=lambda event: str(event["occurred"]))]
 
-    def events(self, prefix: str) -> list[dict[str, Any]]:
-        """Read the events about one production."""
-        body = {"filter": {"event": {"prefix": ["seedance."]}}, "limit": 50}
-        response = self._http.post("/events/filter", json=body)
-        return [
-            event
-            for event in response.raise_for_status().json()["events"]
-            if event["resource"]["seedance.production"] == prefix
-        ]
+    def events(self, production: str) -> list[dict[str, Any]]:
+        """Read the latest events about one production."""
+        return list(self.events_labelled("seedance.production", production)["events"])
+
+    def events_labelled(self, label: str, value: str) -> dict[str, Any]:
+        """Read the latest events whose resource has a label, and their total number."""
+        body = {"filter": {"resource": {"labels": {label: [value]}}}, "limit": 50}
+        return dict(self.post("/events/filter", body).raise_for_status().json())
 
 
 @pytest.fixture(scope="session")

@@ -134,6 +134,10 @@ def test_catalogue_is_made_once(studio: Studio, api: Api) -> None:
     assert "../../productions/a/report.html" in (stored / "index.html").read_text()
     (artifact,) = api.filter("/artifacts/latest", artifacts={"key": {"any_": ["seedance-catalog-season"]}})
     assert artifact["type"] == "table"
+    resource = "seedance.catalog.season"
+    ended = eventually(lambda: api.events_labelled("prefect.resource.id", resource)["events"])
+    assert {event["event"] for event in ended} == {"seedance.catalog.ended"}
+    assert ended[0]["payload"]["archive"] == str(studio.archive)
 
 
 def test_waiting_runs_are_taken_over(studio: Studio, api: Api) -> None:

@@ -1,5 +1,6 @@
 """The deployments of `deployments/prefect.yaml`, run by a real worker."""
 
+import json
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -179,6 +180,8 @@ def test_worker_runs_both(
     assert eventually(lambda: _heartbeats(api, created["id"]))
     assert "Test board: 2 made; 8 s billed" in log, watched.stdout
     assert len(list(archive.glob("clips/*/clip-*.mp4"))) == 2
+    intents = [json.loads(path.read_bytes()) for path in archive.glob("clips/*/*/intent.json")]
+    assert {intent["flow_run"]["deployment_id"] for intent in intents} == {deployed.storyboard["id"]}
     assert [key for key in s3.contents(bucket) if key.endswith(".mp4")]
 
 

@@ -1,6 +1,7 @@
 """`produce` outside of a flow run; tests/flows shows it inside of one."""
 
 import asyncio
+import json
 import logging
 import subprocess
 import sys
@@ -92,8 +93,14 @@ def test_flow_run_is_in_ledger(server: Api, settings: RunSettings) -> None:
     assert server
     assert asyncio.run(film()) == "made"
     archive = Path(str(settings.archive))
-    (intent,) = archive.glob("clips/*/*/intent.json")
-    assert "flow run dawn over the sea" in intent.read_text(encoding="utf-8")
+    (path,) = archive.glob("clips/*/*/intent.json")
+    intent = json.loads(path.read_text(encoding="utf-8"))
+    manifest = json.loads((archive / "productions/sounds/manifest.json").read_text(encoding="utf-8"))
+    (run,) = server.filter("/flow_runs", flow_runs={"name": {"any_": ["dawn over the sea"]}})
+    assert intent["asked_by"].endswith("flow run dawn over the sea")
+    assert intent["flow_run"]["id"] == run["id"]
+    assert intent["flow_run"]["url"].endswith(f"/runs/flow-run/{run['id']}")
+    assert manifest["flow_run"] == intent["flow_run"]
 
 
 def test_clip_takes_one_task_run(server: Api, settings: RunSettings) -> None:

@@ -7,6 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from prefect_seedance import ClipArchive, Credentials, RetryPolicy, RunSettings, SeedanceCredentials, Waiting
+from prefect_seedance.clips.flow_run_ref import FlowRunRef
 from prefect_seedance.errors import SetupError
 from prefect_seedance.orchestration import events
 from prefect_seedance.orchestration.session import shared_session
@@ -28,7 +29,7 @@ async def test_tasks_share_a_session() -> None:
 @pytest.mark.parametrize(
     ("changed", "is_shared"),
     [
-        (replace(SETTINGS, production="lighthouse", asked_by="flow run dawn"), True),
+        (replace(SETTINGS, production="lighthouse", flow_run=FlowRunRef(name="dawn", id="7")), True),
         (replace(SETTINGS, retry=RetryPolicy(retry_failed=True)), True),
         (replace(SETTINGS, waiting=Waiting(deadline_seconds=1, wait=False)), True),
         (replace(SETTINGS, waiting=Waiting(poll_every_seconds=1)), False),

@@ -7,7 +7,7 @@ import pytest
 from prefect_seedance import ClipList, ClipSpec
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.errors import DeadlineError, GenerationFailedError, SubmissionUnresolvedError
-from prefect_seedance.orchestration.states import _title, catalog_state, final_state, flow_run
+from prefect_seedance.orchestration.states import _title, catalog_state, final_state
 from prefect_seedance.report.catalog import CatalogEntry, CatalogManifest, CatalogStatus
 from prefect_seedance.report.manifest import Entry
 from tests.records import archived_clip, manifest_of, planned_clip
@@ -139,8 +139,3 @@ def test_state_of_a_catalogue(status: CatalogStatus, name: str) -> None:
 def test_title_of_parameter(source: object, title: str) -> None:
     """A flow run is named after the title, the folder or the file, never after a secret in a URL."""
     assert _title(source) == title
-
-
-def test_no_flow_run_has_no_name() -> None:
-    """Outside of a flow run there is no name for the ledger."""
-    assert flow_run() == ""

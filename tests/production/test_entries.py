@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from prefect_seedance.api.credentials import Credentials
 from prefect_seedance.api.wire import ClipSettings
+from prefect_seedance.clips.flow_run_ref import FlowRunRef
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.records import Attempt
@@ -44,7 +45,9 @@ CLIP = PlannedClip(
 )
 EXPIRES_AT = datetime(2099, 12, 12, 10, tzinfo=UTC)
 SETTINGS = RunSettings(
-    credentials=Credentials(api_key=SecretStr("sd-key")), asked_by="flow run dawn", run_id="dawn"
+    credentials=Credentials(api_key=SecretStr("sd-key")),
+    flow_run=FlowRunRef(name="dawn", id="7"),
+    run_id="dawn",
 )
 
 
@@ -207,7 +210,7 @@ async def test_bills_every_own_attempt(books: Bookkeeper, store: Store) -> None:
 
 async def test_names_resubmitted_attempts(books: Bookkeeper, store: Store) -> None:
     """A clip that this run submitted again is marked, because it may be billed twice."""
-    given_up = LOST.model_copy(update={"resolved_by": describe_run("flow run dawn")})
+    given_up = LOST.model_copy(update={"resolved_by": describe_run(SETTINGS.flow_run)})
     attempt = await record_outcome(store, CLIP, given_up)
     resubmitting = replace(books, settings=replace(SETTINGS, retry=RetryPolicy(on_unresolved="resubmit")))
 

@@ -1,4 +1,5 @@
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from prefect_seedance.clips.poll import Poller
 from prefect_seedance.errors import DeadlineError, NoAnswerError, SeedanceError
 from prefect_seedance.production import waits
 from prefect_seedance.production.slots import RunSlots
-from prefect_seedance.production.waits import Waits
+from prefect_seedance.production.waits import Waits, log_wait
 from tests.records import planned_clip
 
 REQUEST = GenerateRequest(input=ClipInput(mode="text-to-video", prompt="waves"))
@@ -119,6 +120,60 @@ async def test_healthy_runs_report_nothing() -> None:
         await asyncio.sleep(0.1)
 
         assert setup.said == []
+
+
+async def test_flapping_cause_is_one_wait() -> None:
+    """A refusal that comes and goes is one wait, even if clips wait for slots meanwhile."""
+    async with watched(Api(_limited)) as setup:
+        await setup.waits.slots.take(planned_clip(1))
+        setup.waits.slots.deadline = asyncio.get_running_loop().time() + 60
+        waiting = asyncio.create_task(setup.waits.slots.take(planned_clip(2)))
+        setup.waits.statuses["a"] = ClipStatus.in_flight
+        await setup.until(1)
+        for _ in range(5):
+            setup.poller.failure = NoAnswerError("GET https://api.apixo.ai/x: ReadTimeout")
+            await asyncio.sleep(0.02)
+            setup.poller.failure = None
+            await asyncio.sleep(0.02)
+
+        slots = "1 clip waits, because 1 generations may be in flight at a time"
+        assert await setup.until(4) == [slots, "no answer from api.apixo.ai: ReadTimeout", "", slots]
+        waiting.cancel()
+
+
+async def test_end_of_a_run_ends_its_wait() -> None:
+    """A cause that was gone just before the run ended is over."""
+    async with watched(Api(_refused)) as setup:
+        setup.waits.statuses["a"] = ClipStatus.in_flight
+        setup.poller.failure = NoAnswerError("GET https://api.apixo.ai/x: ReadTimeout")
+        await setup.until(1)
+        setup.poller.failure = None
+
+    assert len(setup.said) == 2
+    assert setup.said[-1] == ""
+
+
+async def test_lasting_cause_has_no_end() -> None:
+    """A cause that lasts until the run ends is not over."""
+    async with watched(Api(_refused)) as setup:
+        setup.waits.statuses["a"] = ClipStatus.in_flight
+        setup.poller.failure = NoAnswerError("GET https://api.apixo.ai/x: ReadTimeout")
+        await setup.until(1)
+
+    assert len(setup.said) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "level"), [("cannot reach it", logging.WARNING), ("", logging.INFO)], ids=["begin", "end"]
+)
+def test_begin_and_end_are_logged(text: str, level: int, caplog: pytest.LogCaptureFixture) -> None:
+    """A cause is a warning, and its end is not."""
+    with caplog.at_level(logging.INFO):
+        log_wait(text)
+
+    (record,) = caplog.records
+    assert record.levelno == level
+    assert record.getMessage() == (text or "The run continues: what it waited for is over")
 
 
 async def test_names_missing_slots() -> None:

@@ -1,10 +1,12 @@
 """The report page: what it shows, and that it runs and loads nothing else."""
 
 import re
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
+from prefect_seedance.clips.flow_run_ref import FlowRunRef
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.film.scenes import Gap
 from prefect_seedance.report.manifest import Entry
@@ -120,6 +122,30 @@ async def test_links_are_relative(store: Store) -> None:
     assert set(page.attributes("href")) == {
         "data:,", "#clips", "#clip-1", f"{folder}/clip-{1:012x}.mp4", "manifest.json",
     }  # fmt: skip
+
+
+async def test_flow_runs_are_linked(store: Store) -> None:
+    """Each clip links the flow run that submitted it, and the page the last run, if the UI is known."""
+    first, last = (
+        FlowRunRef(name=name, id=f"id-{name}", url=f"https://ui.example/runs/flow-run/{name}")
+        for name in ("dawn", "dusk")
+    )
+    entries = await made(store, 1, flow_run=first), await made(store, 2, flow_run=replace(first, url=""))
+    manifest = manifest_of(*entries).model_copy(update={"flow_run": last})
+
+    page = Page(await render(store, manifest))
+
+    assert [href for href in page.attributes("href") if "ui.example" in str(href)] == [first.url, last.url]
+    assert page.text.count("Flow run dawn id-dawn") == 2
+
+
+async def test_tampered_link_is_text(store: Store) -> None:
+    """A record that was changed by hand links no script."""
+    run = FlowRunRef(name="dawn", id="7", url="javascript:alert(1)")
+
+    page = Page(await render(store, manifest_of(await made(store, 1, flow_run=run))))
+
+    assert not [href for href in page.attributes("href") if "alert" in str(href)]
 
 
 @pytest.mark.parametrize("text", INJECTIONS)

@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import pytest
 
+from prefect_seedance.clips.flow_run_ref import FlowRunRef
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.report.manifest import Manifest
 from prefect_seedance.report.recipe import find_report, recipe
@@ -28,7 +29,8 @@ async def test_reuse_changes_nothing(store: Store) -> None:
     written = await render_report(manifest, store)
     reused = manifest.clips[0].model_copy(update={"status": ClipStatus.reused, "billed_seconds": 0})
 
-    again = manifest.model_copy(update={"clips": (reused, manifest.clips[1])})
+    run = FlowRunRef(name="again", id="8", url="https://ui.example/8")
+    again = manifest.model_copy(update={"clips": (reused, manifest.clips[1]), "flow_run": run})
 
     assert await find_report(store, again, price_per_second=None) == written
 

@@ -14,6 +14,7 @@ from prefect_seedance.api.callback_urls import Secrets
 from prefect_seedance.api.credentials import Credentials
 from prefect_seedance.api.wire import ClipSettings
 from prefect_seedance.clips.archive import Clip, find_clip
+from prefect_seedance.clips.flow_run_ref import FlowRunRef
 from prefect_seedance.clips.records import Result
 from prefect_seedance.clips.retry import failure
 from prefect_seedance.clips.unresolved import Resolver
@@ -82,7 +83,7 @@ class Choices:
                 callback_url="https://hooks.example" if self.has_callbacks else "",
                 wait=self.waits,
             ),
-            asked_by=run,
+            flow_run=FlowRunRef(name=run, id=run),
         )
 
 
