@@ -11,8 +11,8 @@ from prefect_seedance.cli.exit_codes import ExitCode
 from tests.fleet import Fleet, fleets, write_catalog
 from tests.flows.conftest import eventually
 
-_STORYBOARDS, _CLIPS = 8, 3
-_SLOTS = 8
+_STORYBOARDS, _CLIPS = 6, 3
+_SLOTS = 6
 
 _RECOVERY_SECONDS = 600.0
 """A dead run is noticed after two minutes, and so are its slots; a busy machine takes longer."""
