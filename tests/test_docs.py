@@ -37,7 +37,8 @@ OTHER_OPTIONS = {
     "--params",  # likewise
     "--scale",  # of Docker Compose
     "--type",  # of Prefect's command
-    "--workers",  # of a benchmark
+    "--check",  # of a benchmark
+    "--workers",  # likewise
 }
 
 
