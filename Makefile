@@ -5,10 +5,11 @@
 # make release-check    wheel and sdist: metadata, contents, same bytes twice, an installation of each
 # make fuzz    random answers, storyboards and videos, for about five minutes
 # make bench    what a production costs beyond the API's time, beside other programs; takes about three minutes
+# make fleet    40 storyboards on two workers, one of which dies; takes about ten minutes
 # make campaign    2,000 clips under random faults, killed 200 times; takes about an hour
 
 .DEFAULT_GOAL := test
-.PHONY: demo test lint tests docs matrix release-check campaign bench fuzz format clean
+.PHONY: demo test lint tests docs matrix release-check campaign fleet bench fuzz format clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -48,6 +49,9 @@ fuzz: $(INSTALLED)
 
 campaign: $(INSTALLED)
 	@$(VENV)/bin/python -m benchmarks.campaign
+
+fleet: $(INSTALLED)
+	@$(VENV)/bin/python -m benchmarks.fleet --check
 
 bench: $(INSTALLED)
 	@$(VENV)/bin/python -m benchmarks.overhead --json build/overhead.json

@@ -28,6 +28,8 @@ _REAL_TIME_MODULES = {"test_loader.py", "test_run_identity.py"}
 
 _LONGEST_FIRST = (
     "journeys/test_faults.py",
+    "flows/test_fleet.py",
+    "journeys/test_fleet_guide.py",
     "flows/test_deployments.py",
     "journeys/test_campaign.py",
     "journeys/test_callbacks.py",

@@ -124,8 +124,9 @@ def _serve(connection: socket.socket) -> dict[str, Any]:
             _become(request, streams)
             return request
         os.close(write)  # if the child dies before it writes, the next line reads nothing
-        connection.send(os.read(read, _MESSAGE_BYTES) or b"0")
-        os.waitpid(between, 0)
+        child = os.read(read, _MESSAGE_BYTES) or b"0"
+        os.waitpid(between, 0)  # only now the child is one of the tests' process, which may poll it at once
+        connection.send(child)
         for number in (read, *streams):
             os.close(number)
 

@@ -158,14 +158,20 @@ def prefect_server(prefect_server_home: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def serving_prefect(home: Path, *options: str) -> Iterator[str]:
-    """Run a Prefect server with its database in a folder, and yield its API URL."""
+def serving_prefect(home: Path, *options: str, **variables: str) -> Iterator[str]:
+    """Run a Prefect server with its database in a folder, and yield its API URL.
+
+    Args:
+        home: The folder.
+        options: Of the command.
+        variables: More environment variables, such as that of another database.
+    """
     port = free_port()
     url = f"http://127.0.0.1:{port}/api"
     with (home / "server.log").open("w+") as log:
         command = (BIN / "prefect", "server", "start", "--host", "127.0.0.1", "--port", port, *options)
         output = {"stdout": log, "stderr": subprocess.STDOUT}
-        env = environment(home, PREFECT_UI_API_URL=url, **_BATCHES)
+        env = environment(home, PREFECT_UI_API_URL=url, **_BATCHES, **variables)
         with running(*command, env=env, cwd=home, **output) as process:
             _wait_until_ready(f"{url}/health", process, name="The Prefect server", log=Path(log.name))
             yield url

@@ -33,10 +33,12 @@ OTHER_OPTIONS = {
     "--first-look",  # renamed: in the changelog
     "--look-every",  # likewise
     "--min-seam",  # likewise
-    "--params",  # of Prefect's command
+    "--limit",  # of Prefect's command
+    "--params",  # likewise
     "--scale",  # of Docker Compose
     "--type",  # of Prefect's command
-    "--workers",  # of a benchmark
+    "--check",  # of a benchmark
+    "--workers",  # likewise
 }
 
 

@@ -6,21 +6,18 @@ Run: python -m benchmarks.overhead [--clips 60] [--longest 12] [--json FILE] [CO
 import argparse
 import contextlib
 import json
-import os
-import platform
 import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from benchmarks.machine import machine
 from benchmarks.overhead.api import KEY
 from benchmarks.overhead.contenders import CONTENDERS
 from prefect_seedance.sandbox.video import VideoSpec, render
@@ -62,7 +59,7 @@ def main() -> None:
     print(table(found))
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps({**_machine(), "clips": options.clips, "runs": found}, indent=2))
+        options.json.write_text(json.dumps({**machine(), "clips": options.clips, "runs": found}, indent=2))
 
 
 @contextlib.contextmanager
@@ -152,17 +149,6 @@ def table(found: Sequence[Mapping[str, Any]]) -> str:
         ]
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines)
-
-
-def _machine() -> Mapping[str, object]:
-    return {
-        "date": datetime.now(UTC).isoformat(timespec="minutes"),
-        "processors": os.cpu_count(),
-        "machine": platform.machine(),
-        "python": platform.python_version(),
-        "prefect": version("prefect"),
-        "load": os.getloadavg(),
-    }
 
 
 if __name__ == "__main__":

@@ -82,20 +82,28 @@ class Account:
             return _ACCOUNTS[digest]
 
     @asynccontextmanager
-    async def admission(self, *, model: str = "") -> AsyncIterator[None]:
-        """Wait until a submission may be recorded, and record and send it inside.
+    async def admission(self, requests_per_minute: float, *, model: str = "") -> AsyncIterator[None]:
+        """Wait until a submission may be sent, and record and send it inside.
+
+        Args:
+            requests_per_minute: The sender's limit.
+            model: Of the submission.
 
         Raises:
             ApiError: If the API refused key, balance or model, or redirected, within the last minute.
         """
-        async with self.submissions.admission():
-            for subject in (_EVERY_MODEL, model):
-                if seconds := self._refused_seconds(subject):
-                    refusal, _ = self._refusals[subject]
-                    # A copy, because the traceback of one error would grow with every raise.
-                    pause = f"; the next submission is sent in {seconds:.0f} s at the earliest"
-                    raise type(refusal)(f"{refusal}{'' if subject else pause}", code=refusal.code)
+        self._require_acceptance(model)  # before the pace, or many submissions would be refused one by one
+        async with self.submissions.admission(requests_per_minute):
+            self._require_acceptance(model)
             yield
+
+    def _require_acceptance(self, model: str) -> None:
+        for subject in (_EVERY_MODEL, model):
+            if seconds := self._refused_seconds(subject):
+                refusal, _ = self._refusals[subject]
+                # A copy, because the traceback of one error would grow with every raise.
+                pause = f"; the next submission is sent in {seconds:.0f} s at the earliest"
+                raise type(refusal)(f"{refusal}{'' if subject else pause}", code=refusal.code)
 
     @property
     def refused_seconds(self) -> float:

@@ -136,7 +136,7 @@ class SeedanceClient:
         """
         async with self._submit_gate:
             while True:
-                async with self.account.admission(model=model or self.model):
+                async with self.account.admission(self.requests_per_minute, model=model or self.model):
                     if await self._is_reachable():
                         yield
                         return

@@ -2,8 +2,8 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Literal
 
@@ -57,19 +57,38 @@ class Lane:
         self._refusals = 0
         self._refused_at = self._paused_until = -math.inf
         self._probes: dict[_Stage, object] = {}
+        self._admitted = self._paced = 0
 
     @asynccontextmanager
-    async def admission(self) -> AsyncIterator[None]:
-        """Wait until a request may be prepared, and prepare and send it inside.
+    async def admission(self, requests_per_minute: float) -> AsyncIterator[None]:
+        """Wait until a request may be sent, and prepare and send it inside.
 
-        After a refusal, it admits one at a time. Requests that were admitted before send theirs first.
+        The pace is kept here, so that a prepared request does not wait for it. After a refusal, it admits one
+        at a time. Requests that were admitted before send theirs first.
+
+        Args:
+            requests_per_minute: The sender's limit.
         """
         me = object()
         try:
-            await self._turn("admission", me)
-            yield
+            await self._wait("admission", me, requests_per_minute)
+            with self._admitting():
+                yield
         finally:
             self._leave("admission", me)
+
+    @contextmanager
+    def _admitting(self) -> Iterator[None]:
+        """Let one request inside pass without waiting for the pace again."""
+        with self._turns.lock:
+            self._admitted += 1
+            self._paced += 1
+        try:
+            yield
+        finally:
+            with self._turns.lock:
+                self._admitted -= 1
+                self._paced = min(self._paced, self._admitted)  # it may have sent none
 
     @asynccontextmanager
     async def request(self, requests_per_minute: float) -> AsyncIterator[None]:
@@ -80,7 +99,7 @@ class Lane:
         """
         me = object()
         try:
-            sent_at = await self._wait(me, requests_per_minute)
+            sent_at = await self._wait("request", me, requests_per_minute)
             try:
                 yield
             except self._refusing as error:
@@ -92,19 +111,27 @@ class Lane:
         finally:
             self._leave("request", me)
 
-    async def _wait(self, me: object, requests_per_minute: float) -> float:
+    async def _wait(self, stage: _Stage, me: object, requests_per_minute: float) -> float:
         """Wait for turn and pace, and return the time at which both are reached."""
         clock = asyncio.get_running_loop().time
         while True:
-            await self._turn("request", me)
+            await self._turn(stage, me)
             refused_at = self._refused_at
-            if self._interval > self._pace.interval_seconds(requests_per_minute):
-                await self._slow_down()
-            await self._pace.wait(requests_per_minute)
+            if stage == "admission" or not self._is_paced():
+                if self._interval > self._pace.interval_seconds(requests_per_minute):
+                    await self._slow_down()
+                await self._pace.wait(requests_per_minute)
             with self._turns.lock:
                 # After a refusal meanwhile, queue again, so that its pause does not end in a burst.
-                if refused_at == self._refused_at and self._take("request", me, clock()):
+                if refused_at == self._refused_at and self._take(stage, me, clock()):
                     return clock()
+
+    def _is_paced(self) -> bool:
+        """Return whether a request was admitted that has not been sent; it stands for this one."""
+        with self._turns.lock:
+            is_paced = self._paced > 0
+            self._paced -= is_paced
+            return is_paced
 
     async def _slow_down(self) -> None:
         """Keep the lane's interval, which is longer than the sender's limit requires."""

@@ -4,9 +4,11 @@ import asyncio
 import json as jsons
 import os
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
+from cyclopts.validators import Number
 from rich.console import RenderableType
 
 from prefect_seedance.cli.options import PLAIN, Account, Archive, Json
@@ -15,6 +17,7 @@ from prefect_seedance.cli.printing import command, grid, show
 from prefect_seedance.cli.shipped import shipped
 from prefect_seedance.doors import API_KEY_VARIABLE
 from prefect_seedance.errors import SetupError
+from prefect_seedance.production.catalog_options import CatalogOptions
 
 if TYPE_CHECKING:
     from prefect_seedance.orchestration.account_limit import AccountLimit
@@ -31,6 +34,35 @@ app = App(
 )
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class _Starts:
+    """Where runs start, and how many at a time."""
+
+    directory: Annotated[
+        str,
+        Parameter(
+            help="Folder on the workers in which runs start; paths are relative to it. "
+            "Default for new deployments: the current folder, or /tmp with --image."
+        ),
+    ] = ""
+    image: Annotated[
+        str,
+        Parameter(help="Container image in which runs start; it needs a work pool for containers."),
+    ] = ""
+    at_a_time: Annotated[
+        int | None,
+        Parameter(
+            validator=Number(gte=1),
+            help="Storyboards that all workers together make at a time. Default for new deployments: "
+            f"{CatalogOptions().at_a_time}.",
+        ),
+    ] = None
+
+
+_STARTS = _Starts()
+
+
 @app.default
 def deploy(
     *,
@@ -39,17 +71,7 @@ def deploy(
         Parameter(help="Work pool, created if it does not exist. Default for new deployments: seedance."),
     ] = "",
     archive: Archive = "",
-    directory: Annotated[
-        str,
-        Parameter(
-            help="Folder on the workers in which runs start; paths are relative to it. "
-            "Default for new deployments: the current folder, or /tmp with --image."
-        ),
-    ] = "",
-    image: Annotated[
-        str,
-        Parameter(help="Container image in which runs start; it needs a work pool for containers."),
-    ] = "",
+    starts: _Starts = _STARTS,
     notify: Annotated[
         str,
         Parameter(
@@ -61,8 +83,8 @@ def deploy(
     credentials: Annotated[
         str,
         Parameter(
-            help="Credentials block of the account whose limits all workers divide. "
-            "Default: the account of SEEDANCE_API_KEY."
+            help="Credentials block of the account that all runs use, and whose limits all workers divide. "
+            "Default: the account of SEEDANCE_API_KEY, here and in the workers' environment."
         ),
     ] = "",
     json: Json = False,
@@ -73,7 +95,7 @@ def deploy(
     from prefect_seedance.orchestration import deploy as steps  # noqa: PLC0415 -- loads Prefect
 
     files = steps.Files(shipped("deployments/prefect.yaml"), [shipped(each) for each in _AUTOMATIONS])
-    target = steps.Target(pool=pool, archive=archive, directory=directory, image=image)
+    target = steps.Target(pool, archive, credentials=credentials, **asdict(starts))
 
     async def carry_out() -> "tuple[AccountLimit | None, Report]":
         limit = await _limit(credentials, dry_run=dry_run)

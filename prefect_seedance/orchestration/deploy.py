@@ -21,6 +21,7 @@ from prefect_seedance.errors import SetupError
 from prefect_seedance.orchestration.automations import Automated, Automations
 from prefect_seedance.orchestration.blocks import ClipArchive, SeedanceCredentials
 from prefect_seedance.orchestration.work_pools import Pool
+from prefect_seedance.production.catalog_options import STORYBOARD_DEPLOYMENT
 from prefect_seedance.storage.locations import Location
 
 _IN_IMAGE = "/tmp"  # noqa: S108 -- runs start here and store nothing
@@ -48,12 +49,18 @@ class Target(NamedTuple):
         directory: A folder on the workers, in which runs start. Default for new deployments: the current one,
             or in an image its folder for temporary files.
         image: Of the containers in which runs start. Default for new deployments: no containers.
+        credentials: Name of the block with the account of all runs. Default for new deployments: the account
+            in the workers' environment.
+        at_a_time: Storyboards that all workers together make at a time. Default for new deployments: the
+            file's.
     """
 
     pool: str = ""
     archive: str = ""
     directory: str = ""
     image: str = ""
+    credentials: str = ""
+    at_a_time: int | None = None
 
     def working_directory(self) -> Path:
         """Return the folder in which runs start."""
@@ -205,6 +212,8 @@ class _Plan:
         self._parameters = dict(existing.parameters if existing else wanted.parameters)
         if target.archive or not existing:
             self._parameters["archive"] = target.locate(target.archive or self._parameters["archive"])
+        if target.credentials and "credentials" in wanted.flow.parameters.properties:
+            self._parameters["credentials"] = target.credentials
 
     @property
     def result(self) -> Deployed:
@@ -219,8 +228,15 @@ class _Plan:
         if self._existing is None:
             await self._create(client)
         else:
-            update = DeploymentUpdate(**self._code(), **dict(self._pull_steps()), parameters=self._parameters)
+            limit = {"concurrency_limit": self._at_a_time} if self._at_a_time else {}
+            update = DeploymentUpdate(
+                **self._code(), **dict(self._pull_steps()), **limit, parameters=self._parameters
+            )
             await client.update_deployment(self._existing.id, update)
+
+    @property
+    def _at_a_time(self) -> int | None:
+        return self._target.at_a_time if self._wanted.full_name == STORYBOARD_DEPLOYMENT else None
 
     def _code(self) -> dict[str, Any]:
         """Return what a release decides."""
@@ -257,7 +273,7 @@ class _Plan:
             flow_id=await client.create_flow(self._wanted.flow),
             name=self._wanted.name,
             parameters=self._parameters,
-            concurrency_limit=limit.limit if limit else None,
+            concurrency_limit=self._at_a_time or (limit.limit if limit else None),
             concurrency_options=strategy,
             schedules=[schedule.inactive() for schedule in self._wanted.schedules],
             **self._code(),

@@ -99,6 +99,7 @@ class Api:
         if scheme.lower() != "bearer" or not keys:
             raise RefusalError(401, "the API key is missing or invalid; send Authorization: Bearer KEY")
         if self._books.admitted.count() >= self._requests_per_minute:
+            self._books.over_limits += 1
             raise RefusalError(
                 429, f"rate limit: more than {self._requests_per_minute} requests within a minute"
             )

@@ -81,6 +81,8 @@ class Books:
     file_requests: int = 0
     file_bytes: int = 0
     paid_seconds: int = 0
+    over_limits: int = 0
+    """The requests refused with 429; those that a fault refuses do not count."""
     in_flight: int = 0
     max_in_flight: int = 0
     received: SlidingMinute = field(default_factory=SlidingMinute)
@@ -149,6 +151,7 @@ class Books:
             "file_bytes": self.file_bytes,
             "callbacks": sum(len(account.callbacks) for account in self.accounts.values()),
             "worst_minute_requests": self.received.worst,
+            "over_limits": self.over_limits,
             "in_flight": self.in_flight,
             "max_in_flight": self.max_in_flight,
             "foreign_headers": len(self.foreign_headers),

@@ -67,6 +67,7 @@ class Engine:
         if balance is not None and self._books.paid_seconds + submission.input.duration > balance:
             raise RefusalError(402, f"the balance does not cover another {submission.input.duration} seconds")
         if self._books.in_flight >= self._settings.max_in_flight:
+            self._books.over_limits += 1
             raise RefusalError(
                 429, f"limit reached: {self._settings.max_in_flight} generations are in flight"
             )

@@ -77,10 +77,10 @@ async def test_refusal_lasts_a_minute(kind: type[AuthenticationError | Insuffici
     await asyncio.sleep(55)
 
     with pytest.raises(kind, match=r"no; the next submission is sent in 5 s") as caught:
-        async with account.admission():
+        async with account.admission(REQUESTS_PER_MINUTE):
             pass
     await asyncio.sleep(5)
-    async with account.admission():
+    async with account.admission(REQUESTS_PER_MINUTE):
         pass
 
     assert caught.value.code == 400
@@ -93,7 +93,7 @@ async def test_refusal_can_be_forgiven() -> None:
 
     account.forgive(Decimal(1))
 
-    async with account.admission():
+    async with account.admission(REQUESTS_PER_MINUTE):
         pass
 
 
@@ -105,7 +105,7 @@ async def test_empty_balance_forgives_nothing() -> None:
     account.forgive(Decimal(0))
 
     with pytest.raises(InsufficientFundsError):
-        async with account.admission():
+        async with account.admission(REQUESTS_PER_MINUTE):
             pass
 
 
@@ -114,9 +114,9 @@ async def test_model_is_refused_alone() -> None:
     account = Account()
     account.learn(ServerError("model unavailable", code=503), model="old")
 
-    async with account.admission(model="new"):
+    async with account.admission(REQUESTS_PER_MINUTE, model="new"):
         pass
 
     with pytest.raises(ModelUnavailableError, match="The model old is retired, or unknown to the API"):
-        async with account.admission(model="old"):
+        async with account.admission(REQUESTS_PER_MINUTE, model="old"):
             pass

@@ -162,7 +162,7 @@ async def test_succeeded_probe_holds_no_later_one(lane: Lane) -> None:
     """A request whose probe succeeded does not hold up the probe after the next refusal."""
     await refuse(lane)
 
-    async with lane.admission():
+    async with lane.admission(FAST):
         await ask(lane)
         began = await refuse(lane, 10)
         admitted = await asyncio.wait_for(_admitted(lane), 60)
@@ -271,7 +271,7 @@ async def test_admission_waits_for_probe(lane: Lane) -> None:
     admitted = []
 
     async def admit() -> None:
-        async with lane.admission():
+        async with lane.admission(FAST):
             admitted.append(round(now() - began))
             await asyncio.sleep(5)
 
@@ -286,7 +286,7 @@ async def test_admitted_success_admits_all(lane: Lane) -> None:
     admitted = []
 
     async def admit() -> None:
-        async with lane.admission():
+        async with lane.admission(FAST):
             admitted.append(round(now() - began))
             await ask(lane)
             await asyncio.sleep(5)
@@ -301,7 +301,7 @@ async def test_cancelled_admission_is_passed_on(lane: Lane) -> None:
     began = await refuse(lane, 10)
 
     async def admit() -> float:
-        async with lane.admission():
+        async with lane.admission(FAST):
             admitted = now()
             await asyncio.sleep(3600)
         return admitted
@@ -314,8 +314,35 @@ async def test_cancelled_admission_is_passed_on(lane: Lane) -> None:
     assert 30 <= await second - began < 30.5
 
 
+async def test_admitted_request_leaves_at_once(lane: Lane) -> None:
+    """Requests are admitted at the pace, so that none that is prepared has to wait for it."""
+    began, waited = now(), []
+
+    async def admit() -> None:
+        async with lane.admission(6):
+            admitted = now()
+            await asyncio.sleep(1)  # to record it
+            waited.append((round(admitted - began), round(await ask(lane, limit=6) - admitted)))
+
+    await asyncio.gather(*[admit() for _ in range(3)])
+
+    assert waited == [(0, 1), (10, 1), (20, 1)]
+
+
+async def test_second_request_keeps_the_pace(lane: Lane) -> None:
+    """An admission stands for one request; those that retry it, or follow one that sent none, are paced."""
+    began = now()
+
+    async with lane.admission(6):
+        pass
+    async with lane.admission(6):
+        sent = [round(await ask(lane, limit=6) - began) for _ in range(2)]
+
+    assert sent == [10, 20]
+
+
 async def _admitted(lane: Lane) -> float:
-    async with lane.admission():
+    async with lane.admission(FAST):
         return now()
 
 

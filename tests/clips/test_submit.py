@@ -86,9 +86,29 @@ def submitter(api: Api, ledger: Ledger, *, policy: RetryPolicy = RetryPolicy()) 
     )
 
 
+def slow_client(api: Api) -> SeedanceClient:
+    """Return a client of an account with one request a minute."""
+    return SeedanceClient("slow-key", transport=api, requests_per_minute=1)
+
+
 async def submit(submitter: Submitter, *, seconds: float = 600) -> Attempt:
     deadline = asyncio.get_running_loop().time() + seconds
     return await submitter.submit(CLIP, compose=compose, deadline=deadline)
+
+
+async def test_waiting_clip_is_not_claimed(ledger: Ledger) -> None:
+    """A clip is claimed when its request may be sent: until then, a killed run leaves nothing unresolved."""
+    submits = replace(submitter(Api(), ledger), client=slow_client(Api()))
+    await submit(submits)
+    second = CLIP.model_copy(update={"fingerprint": "e" * 32})
+    deadline = asyncio.get_running_loop().time() + 600
+
+    waiting = asyncio.create_task(submits.submit(second, compose=compose, deadline=deadline))
+    await asyncio.sleep(50)
+    before = await ledger.attempts(second.fingerprint)
+    await waiting
+
+    assert (before, len(await ledger.attempts(second.fingerprint))) == ((), 1)
 
 
 async def test_records_intent_before_sending(ledger: Ledger) -> None:

@@ -52,6 +52,14 @@ class Pager(NotificationBlock):
 
 
 @pytest.fixture
+def account_block(prefect_server: str) -> str:
+    """Store an account."""
+    assert prefect_server
+    SeedanceCredentials(api_key=SecretStr("key-of-the-fleet")).save("fleet", overwrite=True)
+    return "fleet"
+
+
+@pytest.fixture
 def alerts() -> str:
     """Store a notification block, and return its full name."""
     webhook = CustomWebhookNotificationBlock(name="alerts", url="http://127.0.0.1:9/", secrets=SecretDict({}))
@@ -144,6 +152,30 @@ def test_update_changes_what_is_named(api: Api, pool: str, capsys: pytest.Captur
 
     assert _read(api)["parameters"] == {"archive": "s3://other"}
     assert "/srv/films" in str(_read(api)["pull_steps"])
+
+
+def test_all_runs_use_the_named_account(
+    api: Api, pool: str, capsys: pytest.CaptureFixture[str], account_block: str
+) -> None:
+    """Runs on a schedule use the named block too, so that no worker needs a key; joining needs no account."""
+    _deploy(capsys, "--pool", pool)
+    _deploy(capsys, "--credentials", account_block)
+    _deploy(capsys)
+
+    found = {each["name"]: each["parameters"].get("credentials") for each in api.filter("/deployments")}
+    assert found.pop("film") is None
+    assert set(found.values()) == {account_block}
+
+
+def test_storyboards_at_a_time(api: Api, pool: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The bound of storyboards is set at first and later, and kept if it is not named."""
+    limits = []
+    for options in (("--at-a-time", 9), (), ("--at-a-time", 20)):
+        _deploy(capsys, "--pool", pool, *options)
+        stored = {each["name"]: each["global_concurrency_limit"] for each in api.filter("/deployments")}
+        limits.append((stored["storyboard"]["limit"], stored["clips"]["limit"]))
+
+    assert limits == [(9, 1), (9, 1), (20, 1)]
 
 
 def test_dry_run_changes_nothing(api: Api, pool: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -234,7 +234,7 @@ async def test_requests_limited(in_process: Callable[..., Client]) -> None:
 
     assert submit.status_code == submit.json()["code"] == 429
     assert status.status_code == status.json()["code"] == 429
-    assert (await caller.totals())["accepted"] == 1
+    assert ((await caller.totals())["accepted"], (await caller.totals())["over_limits"]) == (1, 2)
 
 
 async def test_generations_limited(in_process: Callable[..., Client]) -> None:
@@ -246,6 +246,7 @@ async def test_generations_limited(in_process: Callable[..., Client]) -> None:
     await caller.ended(first)
 
     assert refused.status_code == refused.json()["code"] == 429
+    assert (await caller.totals())["over_limits"] == 1
     assert await caller.submit()
 
 

@@ -1,0 +1,19 @@
+"""The machine that a benchmark runs on."""
+
+import os
+import platform
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+
+
+def machine() -> Mapping[str, object]:
+    """Return the date, the machine, the versions and the load, for the file of figures."""
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="minutes"),
+        "processors": os.cpu_count(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "prefect": version("prefect"),
+        "load": os.getloadavg(),
+    }
