@@ -166,7 +166,7 @@ async def test_texts_are_escaped(shown: Shown, page: Page) -> None:
 
 
 async def test_links_lead_to_files(shown: Shown, page: Page) -> None:
-    """The links to videos and manifest work."""
+    """The links to videos, manifest and flow runs work."""
     await page.goto(shown.report)
     await page.evaluate(_OPEN_ALL)
 
@@ -185,7 +185,8 @@ _OPEN_ALL = "document.querySelectorAll('details').forEach(each => each.open = tr
 def _fetched(url: str) -> bytes:
     if url.startswith("file://"):
         return Path(unquote(url.removeprefix("file://"))).read_bytes()
-    return httpx.get(url).raise_for_status().content
+    # Prefect serves its UI under all paths, but only to browsers.
+    return httpx.get(url, headers={"Accept": "text/html,*/*;q=0.8"}).raise_for_status().content
 
 
 async def test_shows_link_expiry(shown: Shown, page: Page) -> None:
