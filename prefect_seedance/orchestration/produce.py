@@ -163,7 +163,12 @@ async def run_prepared(
                 prepared, session=shared.session, steps=steps, on_progress=count, on_wait=report_wait
             )
         log_end(manifest, shared.session.store)
-        await run_events.production_ended(manifest, store=shared.session.store, ledger=shared.session.ledger)
+        await run_events.production_ended(
+            manifest,
+            prompts={clip.fingerprint: clip.prompt for clip in prepared.plan.distinct},
+            store=shared.session.store,
+            ledger=shared.session.ledger,
+        )
     for announcement in manifest.announcements:
         events.model_deprecated(announcement, production=manifest.production)
     return manifest

@@ -52,17 +52,20 @@ _URGENCY: Final = (
 _log = get_logger(__name__)
 
 
-async def production_ended(manifest: Manifest, *, store: Store, ledger: Ledger) -> None:
+async def production_ended(
+    manifest: Manifest, *, prompts: Mapping[str, str], store: Store, ledger: Ledger
+) -> None:
     """Report that the run of a production has ended, after the clips that need attention.
 
     Args:
         manifest: Of the run.
+        prompts: By fingerprint; removed from the texts of events.
         store: The archive.
         ledger: Of the archive.
     """
     if not has_prefect():
         return
-    omitted = clips_ended({manifest.archive: _of_manifest(manifest)})
+    omitted = clips_ended({manifest.archive: _of_manifest(manifest, prompts)})
     bill = await _bill(manifest, ledger)
     payload = {
         "verdict": manifest.verdict,
@@ -133,7 +136,7 @@ def catalog_ended(manifest: CatalogManifest, *, links: Mapping[str, str]) -> Non
     )
 
 
-def _of_manifest(manifest: Manifest) -> Iterator[PaidClip]:
+def _of_manifest(manifest: Manifest, prompts: Mapping[str, str]) -> Iterator[PaidClip]:
     """Yield the clips that need attention, and those that were rescued.
 
     A clip has not failed if its run stopped before it submitted it, nor if the storyboard no longer has it.
@@ -142,11 +145,12 @@ def _of_manifest(manifest: Manifest) -> Iterator[PaidClip]:
     for entry in manifest.clips:
         is_of_run = is_of_setup or entry.cause in _OF_THE_RUN
         if entry.status not in fine and not (entry.status is ClipStatus.not_submitted and is_of_run):
-            yield _as_paid(entry, production=manifest.production)
+            prompt = prompts.get(entry.fingerprint, "")
+            yield _as_paid(entry, production=manifest.production, prompt=prompt)
     yield from (clip for clip in manifest.former if clip.status not in _FAILURES)
 
 
-def _as_paid(entry: Entry, *, production: str) -> PaidClip:
+def _as_paid(entry: Entry, *, production: str, prompt: str) -> PaidClip:
     return PaidClip(
         fingerprint=entry.fingerprint,
         name=entry.name,
@@ -157,7 +161,7 @@ def _as_paid(entry: Entry, *, production: str) -> PaidClip:
         expires_at=entry.expires_at,
         reason=entry.reason,
         code=entry.code,
-        prompt=entry.prompt,
+        prompt=prompt,
     )
 
 

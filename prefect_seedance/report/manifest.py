@@ -74,7 +74,6 @@ class Entry(BaseModel):
         cause: Name of the error class behind the reason.
         code: The API's ``failCode``, or else the cause.
         expires_at: When the API stops serving its video; None if it has not finished one.
-        prompt: Only in memory.
         inspection: None if the video was not inspected; the seams are then None, too.
     """
 
@@ -94,7 +93,6 @@ class Entry(BaseModel):
     cause: str | None = None
     code: str | None = None
     expires_at: datetime | None = None
-    prompt: str = Field(default="", exclude=True, repr=False)
     clip: Clip | None = None
     inspection: VideoInspection | None = None
     seams: Seams | None = None
@@ -120,7 +118,6 @@ class Entry(BaseModel):
             fingerprint=clip.fingerprint,
             status=status,
             duration_seconds=clip.settings.duration,
-            prompt=clip.prompt,
             billed_seconds=billed_seconds,
             attempt=attempt.intent.number if attempt else archived and archived.attempt,
             generation_id=attempt.generation_id if attempt else archived and archived.generation_id,

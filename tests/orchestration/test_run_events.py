@@ -66,7 +66,8 @@ def fields_of(event: Mapping[str, Any]) -> set[str]:
 
 
 async def end(manifest: Manifest, store: Store) -> None:
-    await production_ended(manifest, store=store, ledger=Ledger(store))
+    prompts = {clip.fingerprint: clip.prompt for clip in map(planned_clip, range(1, 5))}
+    await production_ended(manifest, prompts=prompts, store=store, ledger=Ledger(store))
 
 
 async def test_production_ends_with_its_bill(server: Api, production: str, archive: Path) -> None:
