@@ -17,7 +17,14 @@ from prefect_seedance.cli import main
 from prefect_seedance.doors import Door, entered, option, through
 
 _SOURCE = Path(prefect_seedance.__file__).parent
-_WRITTEN_BY = ("cli/", "sandbox/", "orchestration/deploy.py", "doors.py", "options.py")
+_WRITTEN_BY = (
+    "cli/",
+    "sandbox/",
+    "orchestration/deploy.py",
+    "orchestration/work_pools.py",
+    "doors.py",
+    "options.py",
+)
 """Modules that only the command line uses, and those that define the names."""
 _OPTION = re.compile(r"(?<!\S)`?--[a-z]")
 _COMMAND = re.compile(r"prefect-seedance |prefect |pip install ")
