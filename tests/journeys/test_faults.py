@@ -457,9 +457,8 @@ def _run_all(setup: Setup) -> Mapping[str, Result]:
     ends = [row.prompt for row in ROWS if not row.lasts]
     before = setup.accepted()
 
-    async def both() -> tuple[
-        Manifest, Manifest
-    ]:  # in turns: a hundred other clips would use up the deadline
+    async def both() -> tuple[Manifest, Manifest]:
+        # One after the other: a hundred other clips would use up the deadline.
         lasting = await setup.make("lasts", lasts, deadline_seconds=_SHORT_DEADLINE_SECONDS)
         return lasting, await setup.make("ends", ends)
 
