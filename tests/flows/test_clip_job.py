@@ -25,7 +25,7 @@ from prefect_seedance.errors import (
     StoryboardError,
     SubmissionUnresolvedError,
 )
-from tests.flows.conftest import Api, account
+from tests.flows.conftest import Api, account, completed, eventually
 from tests.processes import Sandbox, environment, forking
 
 QUICK = {"first_poll_seconds": 0.3, "poll_every_seconds": 0.2}
@@ -66,7 +66,7 @@ def test_sync_flow_uses_stored_block(job: SeedanceClip, archive: Path, sandbox: 
     run_id, made = film()
 
     assert (archive / made.key).stat().st_size == made.size_bytes
-    names = {run["name"] for run in api.task_runs(run_id)}
+    names = {run["name"] for run in eventually(lambda: completed(api, run_id, count=3))}
     assert names == {"submit stored-bell", "wait for stored-bell", "archive stored-bell"}
     assert sandbox.totals()["accepted"] == 1
 
