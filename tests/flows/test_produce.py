@@ -258,7 +258,7 @@ def _of_clips(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _of(api: Api, value: str, *, by: str = "event") -> list[dict[str, Any]]:
     """Return the events with this name, or about this clip, in order."""
     events = sorted(api.events("made"), key=lambda event: event["occurred"])
-    return [event for event in events if value in (event[by] if by == "event" else event["payload"][by])]
+    return [event for event in events if value == (event[by] if by == "event" else event["payload"].get(by))]
 
 
 async def test_failure_names_clip(setup: Setup) -> None:
