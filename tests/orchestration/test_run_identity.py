@@ -5,6 +5,7 @@ import secrets
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 import pytest
 from prefect import Flow, flow, get_client
@@ -12,7 +13,7 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
 from prefect.flow_engine import run_flow_async
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
-from prefect.states import Scheduled
+from prefect.states import Failed, Scheduled
 
 from prefect_seedance import (
     ClipList,
@@ -27,6 +28,7 @@ from prefect_seedance import (
 )
 from prefect_seedance.errors import GenerationFailedError, SetupError
 from prefect_seedance.orchestration import run_identity
+from prefect_seedance.orchestration.child_runs import ChildRuns
 from prefect_seedance.orchestration.run_identity import lasting_run_id
 from tests.orchestration.conftest import CLIP, QUICK
 from tests.processes import Sandbox
@@ -149,6 +151,40 @@ async def test_order_of_clips_renews_no_permission(
         await _start(film, run, monkeypatch)
 
     assert sandbox.totals()["accepted"] == 2
+
+
+@pytest.mark.usefixtures("server")
+async def test_crash_of_a_catalogue_renews_no_permission(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that ended before the catalogue crashed does not run, and so pay, again."""
+    found: list[UUID] = []
+
+    @flow
+    async def produce() -> None:
+        """Make a production."""
+
+    async def fail(run: FlowRun) -> None:
+        async with get_client() as client:
+            await client.set_flow_run_state(run.id, Failed(), force=True)
+
+    @flow
+    async def catalog() -> None:
+        failing: list[asyncio.Task[None]] = []
+
+        def started(run: FlowRun) -> None:
+            found.append(run.id)
+            failing.append(asyncio.create_task(fail(run)))
+
+        async with ChildRuns.open("produce/identity", catalog="season") as runs:
+            await runs.run("sea.yaml", {"retry_failed": True}, title="sea", started=started)
+        raise asyncio.CancelledError
+
+    await _scheduled(produce)
+    run = await _scheduled(catalog)
+    for _ in range(2):
+        await _start(catalog, run, monkeypatch)
+
+    assert len(found) == 2
+    assert len(set(found)) == 1
 
 
 @pytest.mark.usefixtures("server")
