@@ -96,7 +96,7 @@ async def test_refusals_keep_no_pace() -> None:
             async with account.admission(6):
                 pass
 
-    assert now() == began
+    assert now() - began < 1
 
 
 async def test_refusal_reaches_those_that_wait() -> None:
