@@ -1,6 +1,8 @@
 """Run a deployment many times from one flow run, and wait for each run."""
 
 import asyncio
+import hashlib
+import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -24,15 +26,20 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.deployments import arun_deployment
 from prefect.exceptions import ObjectNotFound, PrefectException
 from prefect.states import Scheduled
-from pydantic_core import to_jsonable_python
+from pydantic_core import to_json, to_jsonable_python
 
 from prefect_seedance.api.urls import hide_users
 from prefect_seedance.errors import SetupError
 from prefect_seedance.options import Waiting
 from prefect_seedance.orchestration.flow_runs import page_of
+from prefect_seedance.orchestration.run_identity import lasting_run_id
 from prefect_seedance.printable import get_logger, one_line
 
 _POLL_SECONDS: Final = 3.0
+_AUTOMATION_SECONDS: Final = 15.0
+"""How long the automation for crashed runs has to start one again. A run that both start could have two
+processes."""
+
 _MAX_STARTS: Final = 3
 """Starts of a run whose process is killed: each continues, and buys nothing twice. An automation starts
 crashed runs again too, to the same bound."""
@@ -62,12 +69,15 @@ class ChildRuns:
     """The runs of one deployment for one catalogue.
 
     Attributes:
+        key: Of the catalogue's run, which keeps it when it starts again after a crash. So it finds its runs
+            that have ended, and those do not pay again.
         tag: Marks the runs, so that a later run of the catalogue finds those that have not ended.
         unfinished: Runs that an earlier run of the catalogue left, and that may still end.
     """
 
     client: PrefectClient
     deployment: DeploymentResponse
+    key: str
     tag: str
     unfinished: list[FlowRun] = field(default_factory=list)
 
@@ -80,6 +90,7 @@ class ChildRuns:
             SetupError: If there is no such deployment, or the server does not answer.
         """
         tag = f"seedance-catalog-{catalog}"
+        key = await lasting_run_id(secrets.token_hex(8), of=tag)
         async with get_client() as client:
             try:
                 found = await client.read_deployment_by_name(deployment)
@@ -93,7 +104,7 @@ class ChildRuns:
                 raise SetupError(
                     f"The Prefect server failed ({hide_users(error)}). Nothing was spent"
                 ) from error
-            yield cls(client=client, deployment=found, tag=tag, unfinished=unfinished)
+            yield cls(client=client, deployment=found, key=key, tag=tag, unfinished=unfinished)
 
     @property
     def parameters(self) -> Mapping[str, Any]:
@@ -126,7 +137,6 @@ class ChildRuns:
         for _ in range(_MAX_STARTS - 1):
             if not run.state or not run.state.is_crashed() or run.run_count >= _MAX_STARTS:
                 break
-            _log.warning("The run %s crashed; it is started again", run.name)
             run = await self._end(await self._start_again(run))
         return Ended(
             flow_run_id=run.id,
@@ -144,6 +154,7 @@ class ChildRuns:
         return found
 
     async def _start(self, parameters: Mapping[str, Any], *, title: str) -> FlowRun:
+        digest = hashlib.sha256(to_json(parameters)).hexdigest()
         try:
             return await arun_deployment(
                 self.deployment.id,
@@ -151,6 +162,7 @@ class ChildRuns:
                 flow_run_name=f"produce {one_line(title)}",
                 timeout=0,
                 tags=[self.tag],
+                idempotency_key=f"{self.key}-{digest}",
             )
         except (httpx.HTTPError, PrefectException) as error:
             raise SetupError(
@@ -158,9 +170,14 @@ class ChildRuns:
             ) from error
 
     async def _start_again(self, run: FlowRun) -> FlowRun:
-        """Schedule the same flow run, as the automation for crashed runs does, so that both start one run."""
+        """Schedule a crashed flow run, unless the automation for crashed runs, or a person, does so."""
         state: State[Any] = Scheduled(name="AwaitingRetry", message="The run crashed, and starts again.")
+        await asyncio.sleep(_AUTOMATION_SECONDS)
         try:
+            run = await self.client.read_flow_run(run.id)
+            if not run.state or not run.state.is_crashed():
+                return run
+            _log.warning("The run %s crashed; it is started again", run.name)
             await self.client.set_flow_run_state(run.id, state)
         except (httpx.HTTPError, PrefectException) as error:
             raise SetupError(

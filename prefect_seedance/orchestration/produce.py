@@ -139,7 +139,7 @@ async def run_prepared(
     continued_by = () if prepared.settings.waiting.wait else continuation()
     settings = replace(
         prepared.settings,
-        run_id=await lasting_run_id(prepared.settings),
+        run_id=await lasting_run_id(prepared.settings.run_id, of=prepared.settings.production),
         flow_run=current_run() or prepared.settings.flow_run,
         continued_by=continued_by,
     )

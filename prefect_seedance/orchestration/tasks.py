@@ -68,7 +68,7 @@ async def submit_clip(
     Raises:
         SeedanceError: As `Submitter.submit` does.
     """
-    run_id = await lasting_run_id(settings)
+    run_id = await lasting_run_id(settings.run_id, of=clip.fingerprint)
     flow_run = current_run() or settings.flow_run
     async with _steps(replace(settings, run_id=run_id, flow_run=flow_run)) as steps:
         return await steps.submit(clip, deadline_seconds=deadline_seconds)

@@ -86,6 +86,34 @@ async def test_refusal_lasts_a_minute(kind: type[AuthenticationError | Insuffici
     assert caught.value.code == 400
 
 
+async def test_refusals_keep_no_pace() -> None:
+    """While the API refuses the key, submissions are refused at once, not one by one at their pace."""
+    account, began = Account(), now()
+    account.refuse(AuthenticationError("no"))
+
+    for _ in range(3):
+        with pytest.raises(AuthenticationError):
+            async with account.admission(6):
+                pass
+
+    assert now() - began < 1
+
+
+async def test_refusal_reaches_those_that_wait() -> None:
+    """A submission that waits for its pace when the API refuses another one is not admitted."""
+    account = Account()
+
+    async def submit() -> None:
+        async with account.admission(6):
+            await asyncio.sleep(1)
+            account.refuse(AuthenticationError("no"))
+
+    first, second = await asyncio.gather(submit(), submit(), return_exceptions=True)
+
+    assert first is None
+    assert isinstance(second, AuthenticationError)
+
+
 async def test_refusal_can_be_forgiven() -> None:
     """Once the API reports a balance, submissions are admitted."""
     account = Account()

@@ -18,6 +18,7 @@ from prefect_seedance.api.account import account_name
 from prefect_seedance.cli import main
 from prefect_seedance.cli.exit_codes import ExitCode
 from prefect_seedance.errors import SetupError
+from prefect_seedance.orchestration import child_runs
 from prefect_seedance.orchestration.child_runs import ChildRuns, Ended
 from prefect_seedance.production.catalog_options import STORYBOARD_DEPLOYMENT
 from tests.flows.conftest import Api, eventually
@@ -284,9 +285,10 @@ async def _awaits_retry(api: Api, run: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def _no_automations(studio: Studio, api: Api) -> None:
+def _no_automations(studio: Studio, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     """Delete the automation that starts crashed runs again: runs of catalogues do not depend on it."""
     assert studio
+    monkeypatch.setattr(child_runs, "_AUTOMATION_SECONDS", 0.0)
     for each in api.filter("/automations"):
         api.delete(f"/automations/{each['id']}")
 
