@@ -2,7 +2,7 @@
 
 import asyncio
 import json as jsons
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -17,7 +17,7 @@ from prefect_seedance.cli.prefect_settings import configures_server
 from prefect_seedance.cli.printing import count, grid, show
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.options import Deadline, Waiting
-from prefect_seedance.production.rescue_archives import plain_steps, rescue_archives
+from prefect_seedance.production.rescue_archives import Rescued, plain_steps, rescue_archives
 from prefect_seedance.production.settings import RunSettings
 from prefect_seedance.report.rescued import RescuedArchive, left_in, verdict_on_all
 from prefect_seedance.report.verdict import Verdict
@@ -56,27 +56,25 @@ def rescue(
     It begins with the clips whose links expire first.
     """
     archives = (archive, *others)
-    found = asyncio.run(_rescue(archives, account, deadline_seconds=patience.deadline_seconds))
-    _report(found)
+    found, prompts = asyncio.run(_rescue(archives, account, deadline_seconds=patience.deadline_seconds))
+    _report(found, prompts)
     verdict = verdict_on_all(found)
     show(*([_json(archives, found, verdict)] if json else _rendered(found)))
     return ExitCode[verdict.name]
 
 
-async def _rescue(
-    archives: Sequence[str], account: Account, *, deadline_seconds: float
-) -> Sequence[RescuedArchive]:
+async def _rescue(archives: Sequence[str], account: Account, *, deadline_seconds: float) -> Rescued:
     waiting = Waiting(deadline_seconds=deadline_seconds)
     settings = RunSettings(credentials=await account.find(), waiting=waiting)
     return await rescue_archives(archives, settings, open_steps=plain_steps(open_archive))
 
 
-def _report(found: Sequence[RescuedArchive]) -> None:
+def _report(found: Sequence[RescuedArchive], prompts: Mapping[str, str]) -> None:
     """Send events, if a Prefect server is configured."""
     if configures_server():
         from prefect_seedance.orchestration.run_events import archives_rescued  # noqa: PLC0415 -- loads Prefect
 
-        archives_rescued(found)
+        archives_rescued(found, prompts=prompts)
 
 
 def _json(archives: Sequence[str], found: Sequence[RescuedArchive], verdict: Verdict) -> str:

@@ -128,6 +128,28 @@ async def test_former_clips_have_events(server: Api, production: str, archive: P
     assert found == ["seedance.clip.unarchived", "seedance.clip.rescued", "seedance.production.ended"]
 
 
+async def test_former_clips_have_no_prompt(server: Api, production: str, archive: Path) -> None:
+    """The ledger has the prompt of a former clip; if it cannot be read, neither name nor message is sent."""
+    store, known = Store.open(str(archive)), archived_clip(planned_clip(5))
+    prompt = known.request.input.prompt
+    await record_success(store, known, production=production)
+    fields = {"name": prompt, "reason": f"{prompt}: {prompt!r} is too large"}
+    former = (
+        paid(5, ClipStatus.unresolved, production, **fields, fingerprint=known.fingerprint),
+        paid(6, ClipStatus.not_archived, production, **fields),
+    )
+    manifest = manifest_of().model_copy(update={"production": production, "former": former})
+
+    await end(manifest, store)
+
+    found, unknown, _ = received(server, production, count=3)
+    shown = f"clip {known.fingerprint[:12]}"
+    assert found["payload"]["clip"] == found["resource"]["prefect.resource.name"] == shown
+    assert found["payload"]["message"] == f"{shown}: '{shown}' is too large"
+    assert unknown["payload"]["clip"] == f"clip {6:032}"[:17]
+    assert "message" not in unknown["payload"]
+
+
 @pytest.mark.parametrize(
     "error", [DeadlineError("too late"), AuthenticationError("wrong key")], ids=["late", "key"]
 )
@@ -180,7 +202,9 @@ def test_expiring_link_is_urgent(server: Api, production: str) -> None:
         for number, each in left.items()
     ]
 
-    assert clips_ended({"/films": clips}) == 0
+    prompts = dict.fromkeys((clip.fingerprint for clip in clips), "waves")
+
+    assert clips_ended({"/films": clips}, prompts=prompts) == 0
 
     found = received(server, production, count=4)
     assert [(event["event"], event["payload"]["clip"]) for event in found] == [
@@ -198,7 +222,7 @@ def test_failures_are_bounded(server: Api, production: str) -> None:
     clips = [paid(number, ClipStatus.failed, production) for number in range(MAX_CLIP_EVENTS + 20)]
     unresolved = paid(999, ClipStatus.unresolved, production)
 
-    omitted = clips_ended({"/films": [*clips, unresolved]})
+    omitted = clips_ended({"/films": [*clips, unresolved]}, prompts={})
 
     def total() -> int:
         return int(server.events_labelled("seedance.production", production)["total"])
@@ -220,7 +244,8 @@ def test_rescue_names_archives(server: Api, production: str) -> None:
             RescuedArchive(archive="/films", clips=(rescued,)),
             RescuedArchive(archive="/gone", problem="no such bucket"),
             RescuedArchive(archive="/ads", clips=(unresolved,)),
-        ]
+        ],
+        prompts={rescued.fingerprint: "waves", unresolved.fingerprint: "waves"},
     )
 
     found = received(server, production, count=2)

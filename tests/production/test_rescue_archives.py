@@ -50,7 +50,7 @@ def clips_in(archive: Path) -> int:
 
 async def rescue(settings: RunSettings, *archives: str | Path) -> Mapping[str, RescuedArchive]:
     """Rescue the clips of archives, by their names."""
-    found = await rescue_archives(list(map(str, archives)), settings, open_steps=plain_steps())
+    found, _ = await rescue_archives(list(map(str, archives)), settings, open_steps=plain_steps())
     return {each.archive: each for each in found}
 
 
@@ -107,7 +107,7 @@ async def test_failing_store_stops_no_other(settings: RunSettings, tmp_path: Pat
             raise ZeroDivisionError("odd")
         return await open_archive(archive)
 
-    found = await rescue_archives(
+    found, _ = await rescue_archives(
         ["s3://down", str(films), "s3://odd"], settings, open_steps=plain_steps(opener)
     )
 
@@ -132,7 +132,7 @@ async def test_oldest_links_come_first(settings: RunSettings, sandbox: Sandbox, 
         async with plain_steps()(settings) as steps:
             yield NotingSteps(session=steps.session, settings=settings, order=order)
 
-    found = await rescue_archives([str(one), str(other)], hurried, open_steps=noting)
+    found, _ = await rescue_archives([str(one), str(other)], hurried, open_steps=noting)
 
     assert order == [f"clip {number}" for number in sorted(days, key=lambda number: days[number])]
     assert [clip.name for clip in found[0].clips] == [f"clip {number}" for number in (1, 3, 5, 7, 9, 11)]
