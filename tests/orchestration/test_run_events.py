@@ -180,9 +180,10 @@ async def test_refused_clip_has_failed(server: Api, production: str, archive: Pa
     found = [
         (event["event"], event["payload"].get("code")) for event in received(server, production, count=3)
     ]
-    assert found[:2] == [
+    assert found == [
         ("seedance.submission.unresolved", None),
         ("seedance.clip.failed", "InvalidRequestError"),
+        ("seedance.production.ended", None),
     ]
 
 
@@ -282,6 +283,21 @@ def test_catalog_ends(server: Api, production: str) -> None:
     assert event["resource"]["seedance.verdict"] == "failed"
     assert fields_of(event) == set(FIELDS[Event.catalog_ended])
     assert event["payload"]["counts"] == {"made": 1, "failed": 1}
+
+
+async def test_end_needs_no_ledger(
+    server: Api, production: str, archive: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """If the ledger cannot be read, the event has only the bill of the run, and the log has the reason."""
+    manifest = manifest_of().model_copy(update={"production": f"../{production}"})  # not listable
+
+    await end(manifest, Store.open(str(archive)))
+
+    (event,) = received(server, f"../{production}", count=1)
+    assert event["event"] == "seedance.production.ended"
+    assert event["payload"]["billed_seconds"] == 0
+    assert not {"total_seconds", "total_cost"} & fields_of(event)
+    assert "was billed in all is not known" in caplog.text
 
 
 @pytest.mark.usefixtures("no_server")
