@@ -14,7 +14,7 @@ from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.clips.records import Attempt, Outcome, Result
 from prefect_seedance.errors import ArchiveError, SetupError
 from prefect_seedance.production.prepare import prepare
-from prefect_seedance.production.rescue_archives import plain_steps, rescue_archives
+from prefect_seedance.production.rescue_archives import Rescue, plain_steps, rescue_archives
 from prefect_seedance.production.session import open_archive
 from prefect_seedance.production.settings import RunSettings, StoredArchive
 from prefect_seedance.production.steps import PlainSteps
@@ -169,6 +169,20 @@ async def test_default_is_environment(
     found = await rescue(settings)
 
     assert [clip.status for clip in found[str(archive)].clips] == [ClipStatus.unresolved]
+
+
+@pytest.mark.parametrize("archives", [("none",), ("films", "films/")], ids=["missing", "named twice"])
+async def test_unread_archive_delays_no_other(
+    settings: RunSettings, tmp_path: Path, archives: tuple[str, ...]
+) -> None:
+    """The turns begin as soon as each archive is read, or it is known that it is not read."""
+    await submit(settings, tmp_path / "films")
+    rescue = Rescue(settings=settings, open_steps=plain_steps(), unread=len(archives))
+
+    await asyncio.gather(*[rescue.rescue_or_explain(f"{tmp_path}/{each}") for each in archives])
+
+    async with asyncio.timeout(5), rescue.turns.turn(None):
+        assert rescue.unread == 0
 
 
 async def test_slow_archive_delays_no_other(settings: RunSettings, tmp_path: Path) -> None:
