@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +14,9 @@ from prefect_seedance.api.slots import Slots
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.clips.records import Outcome, Result
 from prefect_seedance.options import Output
+from prefect_seedance.production.oldest_first import OldestFirst
 from prefect_seedance.production.prepare import prepare
+from prefect_seedance.production.rescue import Rescuer
 from prefect_seedance.production.rescue_archives import plain_steps, rescue_archives
 from prefect_seedance.production.settings import RunSettings
 from prefect_seedance.report.manifest import Manifest
@@ -146,6 +149,34 @@ async def _has_room(slots: Slots) -> bool:
     except TimeoutError:
         return False
     return True
+
+
+class NotingTurns(OldestFirst):
+    """Turns that note for which expiries they were requested."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.expiries: list[datetime | None] = []
+
+    def turn(self, expires_at: datetime | None) -> AbstractAsyncContextManager[None]:
+        """Wait for a turn."""
+        self.expiries.append(expires_at)
+        return super().turn(expires_at)
+
+
+async def test_generation_takes_turn_at_end(settings: RunSettings) -> None:
+    """A generation in flight takes no turn while the API works on it, and one for its video."""
+    await submit_only(settings)
+    turns = NotingTurns()
+
+    async with plain_steps()(settings) as steps:
+        deadline = asyncio.get_running_loop().time() + 60
+        rescuer = Rescuer(session=steps.session, steps=steps, deadline=deadline, turns=turns)
+        found = await rescuer.rescue_lost(await rescuer.find_lost())
+
+    assert [clip.status for clip in found] == [ClipStatus.made] * 2
+    assert len(turns.expiries) == 2
+    assert all(turns.expiries)
 
 
 async def test_reasons_have_remedies(settings: RunSettings, sandbox: Sandbox) -> None:

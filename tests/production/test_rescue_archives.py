@@ -1,7 +1,7 @@
 """Rescuing the clips of several archives."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -20,6 +20,7 @@ from prefect_seedance.production.settings import RunSettings, StoredArchive
 from prefect_seedance.production.steps import PlainSteps
 from prefect_seedance.report.rescued import RescuedArchive
 from prefect_seedance.storage.store import Store
+from tests.conftest import SkippingLoop
 from tests.processes import Sandbox
 from tests.production.conftest import PLAIN, QUICK, SOUNDS, make
 from tests.records import planned_clip, record_outcome, record_unresolved
@@ -169,6 +170,28 @@ async def test_default_is_environment(
     found = await rescue(settings)
 
     assert [clip.status for clip in found[str(archive)].clips] == [ClipStatus.unresolved]
+
+
+def test_hanging_archive_has_deadline(settings: RunSettings) -> None:
+    """The rescue ends with the reason for each archive that does not answer before the deadline."""
+
+    async def hang(_: str | StoredArchive) -> Store:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def rescue() -> Sequence[RescuedArchive]:
+        async with asyncio.timeout(600):
+            found, _ = await rescue_archives(["s3://a", "s3://b"], settings, open_steps=plain_steps(hang))
+            return found
+
+    with asyncio.Runner(loop_factory=SkippingLoop) as runner:
+        found = runner.run(rescue())
+
+    assert [(each.archive, each.cause) for each in found] == [
+        ("s3://a", "ArchiveError"),
+        ("s3://b", "ArchiveError"),
+    ]
+    assert all("did not answer before the deadline" in str(each.problem) for each in found)
 
 
 @pytest.mark.parametrize("archives", [("none",), ("films", "films/")], ids=["missing", "named twice"])
