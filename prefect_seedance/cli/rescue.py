@@ -2,7 +2,7 @@
 
 import asyncio
 import json as jsons
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -11,13 +11,15 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from prefect_seedance.cli.archives import open_archive
+from prefect_seedance.cli.errors import warn
 from prefect_seedance.cli.exit_codes import ExitCode
 from prefect_seedance.cli.options import PLAIN, Account, Archive, Json
 from prefect_seedance.cli.prefect_settings import configures_server
 from prefect_seedance.cli.printing import count, grid, show
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.options import Deadline, Waiting
-from prefect_seedance.production.rescue_archives import plain_steps, rescue_archives
+from prefect_seedance.printable import one_line
+from prefect_seedance.production.rescue_archives import Rescued, plain_steps, rescue_archives
 from prefect_seedance.production.settings import RunSettings
 from prefect_seedance.report.rescued import RescuedArchive, left_in, verdict_on_all
 from prefect_seedance.report.verdict import Verdict
@@ -56,27 +58,29 @@ def rescue(
     It begins with the clips whose links expire first.
     """
     archives = (archive, *others)
-    found = asyncio.run(_rescue(archives, account, deadline_seconds=patience.deadline_seconds))
-    _report(found)
+    found, prompts = asyncio.run(_rescue(archives, account, deadline_seconds=patience.deadline_seconds))
     verdict = verdict_on_all(found)
     show(*([_json(archives, found, verdict)] if json else _rendered(found)))
+    _report(found, prompts)
     return ExitCode[verdict.name]
 
 
-async def _rescue(
-    archives: Sequence[str], account: Account, *, deadline_seconds: float
-) -> Sequence[RescuedArchive]:
+async def _rescue(archives: Sequence[str], account: Account, *, deadline_seconds: float) -> Rescued:
     waiting = Waiting(deadline_seconds=deadline_seconds)
     settings = RunSettings(credentials=await account.find(), waiting=waiting)
     return await rescue_archives(archives, settings, open_steps=plain_steps(open_archive))
 
 
-def _report(found: Sequence[RescuedArchive]) -> None:
-    """Send events, if a Prefect server is configured."""
-    if configures_server():
+def _report(found: Sequence[RescuedArchive], prompts: Mapping[str, str]) -> None:
+    """Send events, if a Prefect server is configured; the exit code does not depend on them."""
+    if not configures_server():
+        return
+    try:
         from prefect_seedance.orchestration.run_events import archives_rescued  # noqa: PLC0415 -- loads Prefect
 
-        archives_rescued(found)
+        archives_rescued(found, prompts=prompts)
+    except Exception as error:  # noqa: BLE001 -- loading Prefect raises all kinds if its settings are wrong
+        warn(f"Prefect got no events of this rescue; check its settings ({one_line(str(error))})")
 
 
 def _json(archives: Sequence[str], found: Sequence[RescuedArchive], verdict: Verdict) -> str:

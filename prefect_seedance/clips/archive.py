@@ -39,7 +39,7 @@ _DIGEST_DIGITS = 12
 """Digits of a video's SHA-256 in its name, to distinguish the few files that one clip may be served as."""
 
 _VIDEO = re.compile(r"/clip-[0-9a-f]+\.mp4$")
-_CONCURRENT_DOWNLOADS = 8
+CONCURRENT_DOWNLOADS = 8
 """Enough to use the bandwidth; few enough that each ends soon and that files and memory suffice."""
 
 
@@ -87,7 +87,7 @@ class Archivist:
     downloader: Downloader
     scans: KeptScans = field(default_factory=KeptScans)
     settling_seconds: float = Waiting().settling_seconds
-    _gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_CONCURRENT_DOWNLOADS))
+    _gate: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONCURRENT_DOWNLOADS))
     _decoders: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="seedance-decoder")
     )

@@ -1,6 +1,7 @@
 """The ledger's records: what a run submits, what the API answers, and how the attempt ends."""
 
 import re
+from datetime import datetime
 from enum import StrEnum
 from typing import Final, Self
 
@@ -267,6 +268,11 @@ class Attempt(BaseModel):
     def has_video(self) -> bool:
         """Whether the API finished its video."""
         return self.outcome is not None and self.outcome.result is Result.success
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When the API stops serving its video; None if no end is recorded."""
+        return self.outcome.expires_at if self.outcome else None
 
     @property
     def settling_seconds(self) -> float:

@@ -14,9 +14,16 @@ _DIGITS = 12
 """Of a fingerprint, as commands accept it."""
 
 
-def shown_name(name: str, *, prompt: str, fingerprint: str) -> str:
-    """Return the name of a clip in one line, or the beginning of its fingerprint if its prompt names it."""
-    return f"clip {fingerprint[:_DIGITS]}" if _is_prompt(name, prompt) else one_line(name)
+def shown_name(name: str, *, prompt: str | None, fingerprint: str) -> str:
+    """Return the name of a clip in one line, or the beginning of its fingerprint if its prompt may name it.
+
+    Args:
+        name: Of the clip.
+        prompt: None if it is not known.
+        fingerprint: Of the clip.
+    """
+    may_be_prompt = prompt is None or _is_prompt(name, prompt)
+    return f"clip {fingerprint[:_DIGITS]}" if may_be_prompt else one_line(name)
 
 
 def shown_message(text: str, *, name: str = "", prompt: str = "", fingerprint: str = "") -> str:

@@ -48,8 +48,7 @@ async def produce(
 
     In a flow run each clip is a task run, followed by those of film and report. In a sync flow call
     ``asyncio.run(produce(...))``. Outside of a flow run no Prefect server is needed. SIGTERM, and the
-    ``timeout_seconds`` of a flow, cancel it in an orderly way: responses in transit are recorded, and the
-    manifest is stored.
+    ``timeout_seconds`` of a flow, cancel it in an orderly way: it stores responses in transit and manifest.
 
     Args:
         storyboard: A file's path or URL, a folder of images, a `Storyboard` or `ClipList`, a dict of the same

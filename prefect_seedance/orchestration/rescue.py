@@ -18,8 +18,8 @@ async def rescue_archives(archives: Sequence[str], settings: RunSettings) -> Seq
         SetupError: As `prefect_seedance.production.rescue_archives.rescue_archives` does.
         ArchiveError: Likewise.
     """
-    found = await plain.rescue_archives(archives, settings, open_steps=_task_steps)
-    archives_rescued(found)
+    found, prompts = await plain.rescue_archives(archives, settings, open_steps=_task_steps)
+    archives_rescued(found, prompts=prompts)
     return found
 
 

@@ -1,6 +1,7 @@
 """Report how a run ended as events: the production, and the clips that need attention."""
 
 import asyncio
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Final
@@ -8,6 +9,7 @@ from typing import Final
 from prefect_seedance.api import wall_clock
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.clips.ledger import Ledger
+from prefect_seedance.clips.records import Attempt
 from prefect_seedance.errors import (
     ConnectionFailedError,
     ContentRejectedError,
@@ -18,7 +20,7 @@ from prefect_seedance.errors import (
 from prefect_seedance.orchestration.event_text import shown_message, shown_name
 from prefect_seedance.orchestration.events import CATALOG, CLIP, PRODUCTION, Event, emit, has_prefect
 from prefect_seedance.printable import get_logger
-from prefect_seedance.report.bill import Bill, bill_of
+from prefect_seedance.report.bill import attempts_of, bill_of
 from prefect_seedance.report.catalog import CatalogManifest
 from prefect_seedance.report.manifest import Entry, Manifest, production_key
 from prefect_seedance.report.paid_clip import PaidClip
@@ -32,7 +34,7 @@ EXPIRES_SOON: Final = timedelta(days=3)
 MAX_CLIP_EVENTS: Final = 100
 """Events about clips of one run. If more need attention they share a cause, and the manifest lists them."""
 
-_BILL_SECONDS: Final = 60.0
+_LEDGER_SECONDS: Final = 60.0
 """Bound of reading the ledger of a production; a thousand clips take some seconds."""
 
 _OF_THE_RUN: Final = {DeadlineError.__name__, ConnectionFailedError.__name__}
@@ -59,14 +61,17 @@ async def production_ended(
 
     Args:
         manifest: Of the run.
-        prompts: By fingerprint; removed from the texts of events.
+        prompts: Of the clips of its storyboard, by fingerprint; removed from the texts of events.
         store: The archive.
         ledger: Of the archive.
     """
     if not has_prefect():
         return
-    omitted = clips_ended({manifest.archive: _of_manifest(manifest, prompts)})
-    bill = await _bill(manifest, ledger)
+    found = await _attempts(manifest, ledger)
+    known = {key: each[-1].intent.request.input.prompt for key, each in (found or {}).items() if each}
+    omitted = clips_ended({manifest.archive: _of_manifest(manifest)}, prompts={**known, **prompts})
+    attempts = itertools.chain(*found.values()) if found is not None else None
+    bill = None if attempts is None else bill_of(attempts, price_per_second=manifest.price_per_second)
     payload = {
         "verdict": manifest.verdict,
         "counts": {str(status): count for status, count in manifest.counts.items()},
@@ -85,11 +90,12 @@ async def production_ended(
     emit(Event.production_ended, resource, name=manifest.title, labels=labels, payload=payload)
 
 
-def clips_ended(archives: Mapping[str, Iterable[PaidClip]]) -> int:
+def clips_ended(archives: Mapping[str, Iterable[PaidClip]], *, prompts: Mapping[str, str]) -> int:
     """Report the clips that need attention or were rescued, the most urgent first.
 
     Args:
         archives: The clips as a run left them, by the archive that stores them.
+        prompts: By fingerprint. A clip without one may be named after its prompt.
 
     Returns:
         How many events are omitted, because there are too many.
@@ -102,13 +108,18 @@ def clips_ended(archives: Mapping[str, Iterable[PaidClip]]) -> int:
     ]
     found.sort(key=lambda each: _URGENCY.index(each[0]))
     for event, clip, archive in found[:MAX_CLIP_EVENTS]:
-        _emit(event, clip, archive=archive)
+        _emit(event, clip, archive=archive, prompt=prompts.get(clip.fingerprint))
     return max(0, len(found) - MAX_CLIP_EVENTS)
 
 
-def archives_rescued(archives: Sequence[RescuedArchive]) -> None:
-    """Report the clips that were rescued, and those that need attention."""
-    clips_ended({each.archive: each.clips for each in archives})
+def archives_rescued(archives: Sequence[RescuedArchive], *, prompts: Mapping[str, str]) -> None:
+    """Report the clips that were rescued, and those that need attention.
+
+    Args:
+        archives: As the rescue left them.
+        prompts: By fingerprint; removed from the texts of events.
+    """
+    clips_ended({each.archive: each.clips for each in archives}, prompts=prompts)
 
 
 def catalog_ended(manifest: CatalogManifest, *, links: Mapping[str, str]) -> None:
@@ -136,7 +147,7 @@ def catalog_ended(manifest: CatalogManifest, *, links: Mapping[str, str]) -> Non
     )
 
 
-def _of_manifest(manifest: Manifest, prompts: Mapping[str, str]) -> Iterator[PaidClip]:
+def _of_manifest(manifest: Manifest) -> Iterator[PaidClip]:
     """Yield the clips that need attention, and those that were rescued.
 
     A clip has not failed if its run stopped before it submitted it, nor if the storyboard no longer has it.
@@ -145,12 +156,11 @@ def _of_manifest(manifest: Manifest, prompts: Mapping[str, str]) -> Iterator[Pai
     for entry in manifest.clips:
         is_of_run = is_of_setup or entry.cause in _OF_THE_RUN
         if entry.status not in fine and not (entry.status is ClipStatus.not_submitted and is_of_run):
-            prompt = prompts.get(entry.fingerprint, "")
-            yield _as_paid(entry, production=manifest.production, prompt=prompt)
+            yield _as_paid(entry, production=manifest.production)
     yield from (clip for clip in manifest.former if clip.status not in _FAILURES)
 
 
-def _as_paid(entry: Entry, *, production: str, prompt: str) -> PaidClip:
+def _as_paid(entry: Entry, *, production: str) -> PaidClip:
     return PaidClip(
         fingerprint=entry.fingerprint,
         name=entry.name,
@@ -161,7 +171,6 @@ def _as_paid(entry: Entry, *, production: str, prompt: str) -> PaidClip:
         expires_at=entry.expires_at,
         reason=entry.reason,
         code=entry.code,
-        prompt=prompt,
     )
 
 
@@ -180,22 +189,24 @@ def _events_of(clip: PaidClip) -> Iterator[Event]:
             yield Event.clip_failed
 
 
-def _emit(event: Event, clip: PaidClip, *, archive: str) -> None:
-    whose = {"prompt": clip.prompt, "fingerprint": clip.fingerprint}
-    name, status = shown_name(clip.name, **whose), _status(clip)
+def _emit(event: Event, clip: PaidClip, *, archive: str, prompt: str | None) -> None:
+    key, status, message = clip.fingerprint, _status(clip), None
+    name = shown_name(clip.name, prompt=prompt, fingerprint=key)
+    if prompt is not None:  # otherwise the message may quote it
+        message = shown_message(clip.reason or "", name=clip.name, prompt=prompt, fingerprint=key)
     payload = {
         "clip": name,
-        "fingerprint": clip.fingerprint,
+        "fingerprint": key,
         "status": status,
         "archive": archive,
         "generation_id": clip.generation_id,
         "code": clip.code,
-        "message": shown_message(clip.reason or "", name=clip.name, **whose),
+        "message": message,
         "expires_at": clip.expires_at and clip.expires_at.isoformat(),
         "key": clip.key,
     }
     labels = {"seedance.production": clip.production, "seedance.status": status}
-    emit(event, f"{CLIP}{clip.fingerprint}", name=name, labels=labels, payload=payload)
+    emit(event, f"{CLIP}{key}", name=name, labels=labels, payload=payload)
 
 
 def _status(clip: PaidClip) -> str:
@@ -205,11 +216,11 @@ def _status(clip: PaidClip) -> str:
     return "rejected" if clip.status in _FAILURES and is_about_content else clip.status
 
 
-async def _bill(manifest: Manifest, ledger: Ledger) -> Bill | None:
-    """Return what the production was billed in all; None if the ledger cannot be read in time."""
+async def _attempts(manifest: Manifest, ledger: Ledger) -> Mapping[str, Sequence[Attempt]] | None:
+    """Return all attempts of the production; None if the ledger cannot be read in time."""
     try:
-        async with asyncio.timeout(_BILL_SECONDS):
-            return await bill_of(manifest, ledger)
+        async with asyncio.timeout(_LEDGER_SECONDS):
+            return await attempts_of(manifest, ledger)
     except Exception as error:  # noqa: BLE001 -- no event is worth failing a run whose clips are made
         reason = str(error) or "the archive did not answer in time"
         _log.warning("What %s was billed in all is not known: %s", manifest.production, reason)

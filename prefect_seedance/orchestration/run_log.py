@@ -20,6 +20,9 @@ from prefect_seedance.storage.store import Store
 
 _PACKAGE: Final = "prefect_seedance"
 
+_TASK_RUNS: Final = logging.getLogger("prefect.task_runs")
+"""Prefect's logger of task runs. Importing the package changes nothing about it."""
+
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -64,6 +67,7 @@ def quiet(function: Callable[_P, Awaitable[_T]]) -> Callable[_P, Coroutine[Any, 
     @functools.wraps(function)
     async def call(*args: _P.args, **parameters: _P.kwargs) -> _T:
         if context := TaskRunContext.get():
+            _TASK_RUNS.addFilter(_is_wanted)  # which adds it once
             _OUR_RUNS[str(context.task_run.id)] = context.task_run
         return await function(*args, **parameters)
 
@@ -89,5 +93,3 @@ class _Forwarding(APILogHandler):
 
 
 _FORWARDING: Final = _Forwarding(logging.WARNING)
-
-logging.getLogger("prefect.task_runs").addFilter(_is_wanted)

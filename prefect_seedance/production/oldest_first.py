@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
-_AT_A_TIME = 8
-"""As many as one archive downloads at a time."""
+from prefect_seedance.clips.archive import CONCURRENT_DOWNLOADS
 
-_NEVER = datetime.max.replace(tzinfo=UTC)
+NEVER = datetime.max.replace(tzinfo=UTC)
+"""The expiry of a clip without a link, which comes last."""
 
 
 class OldestFirst:
-    """The turns of clips, also of several archives.
+    """The turns of clips, also of several archives: as many at a time as one archive downloads.
 
     Args:
         is_open: Whether turns begin at once; otherwise they begin when all clips are known.
@@ -22,7 +22,7 @@ class OldestFirst:
 
     def __init__(self, *, is_open: bool = True) -> None:
         self._is_open = is_open
-        self._free = _AT_A_TIME
+        self._free = CONCURRENT_DOWNLOADS
         self._numbers = itertools.count()
         self._waiting: list[tuple[datetime, int, asyncio.Future[None]]] = []
 
@@ -39,7 +39,7 @@ class OldestFirst:
             expires_at: When its link expires; a clip without a link comes last.
         """
         mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (expires_at or _NEVER, next(self._numbers), mine))
+        heapq.heappush(self._waiting, (expires_at or NEVER, next(self._numbers), mine))
         self._serve()
         try:
             await mine

@@ -2,9 +2,9 @@
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from prefect_seedance.api import wall_clock
@@ -16,10 +16,9 @@ from prefect_seedance.clips.retry import failure
 from prefect_seedance.clips.unresolved import unresolved_message
 from prefect_seedance.errors import SeedanceError, SubmissionUnresolvedError
 from prefect_seedance.printable import get_logger
-from prefect_seedance.production.oldest_first import OldestFirst
-from prefect_seedance.production.session import OpenArchive, Session, open_archive
-from prefect_seedance.production.settings import RunSettings
-from prefect_seedance.production.steps import PlainSteps, Steps
+from prefect_seedance.production.oldest_first import NEVER, OldestFirst
+from prefect_seedance.production.session import Session
+from prefect_seedance.production.steps import Steps
 from prefect_seedance.report.paid_clip import PaidClip
 from prefect_seedance.telemetry import span
 
@@ -63,19 +62,11 @@ class Rescuer:
         found = [history for history in histories.values() if history.attempts or history.unreadable]
         return await asyncio.gather(*[self._rescue(history, production) for history in found])
 
-    async def rescue_all(self) -> Sequence[PaidClip]:
-        """Rescue every clip of the archive that is paid for, or may be, and not archived.
+    async def find_lost(self) -> Sequence[ClipHistory]:
+        """List clips that are paid for, or may be, and not archived, those first whose links expire first.
 
         A clip whose records cannot be read is listed. One that is lost is listed for a week after its link
         expired, so that a daily rescue reports it and then ends well again.
-
-        Raises:
-            ArchiveError: If the ledger cannot be read.
-        """
-        return await self.rescue_lost(await self.find_lost())
-
-    async def find_lost(self) -> Sequence[ClipHistory]:
-        """List the clips that `rescue_all` rescues, those first whose links expire first.
 
         Raises:
             ArchiveError: If the ledger cannot be read.
@@ -107,7 +98,7 @@ class Rescuer:
             return PaidClip.of(history, production=production)
         name, work = f"rescue {attempt.intent.label}", partial(self._archive, history, attempt)
         try:
-            async with self._turn(attempt) if attempt.has_video else nullcontext():
+            async with self.turns.turn(attempt.expires_at) if attempt.has_video else nullcontext():
                 clip = await self.steps.run_clip(name, work)
         except Exception as error:  # noqa: BLE001 -- becomes the reason
             if not isinstance(error, SeedanceError):
@@ -136,11 +127,8 @@ class Rescuer:
             raise failure(ended)
         if ended is None or not ended.has_video:
             return None
-        async with nullcontext() if attempt.has_video else self._turn(ended):
+        async with nullcontext() if attempt.has_video else self.turns.turn(ended.expires_at):
             return await self.steps.archive(ended, deadline_seconds=self._seconds_left())
-
-    def _turn(self, attempt: Attempt) -> AbstractAsyncContextManager[None]:
-        return self.turns.turn(attempt.outcome.expires_at if attempt.outcome else None)
 
     async def _wait(self, attempt: Attempt) -> Attempt:
         """Wait for a generation, which takes one of the account's slots even beyond the limit."""
@@ -165,8 +153,7 @@ class Rescuer:
 
 def _expiry(history: ClipHistory) -> datetime:
     """Return when the link to a clip's video expires; a clip without a video comes last."""
-    outcome = history.decisive.outcome if history.decisive else None
-    return (outcome and outcome.expires_at) or datetime.max.replace(tzinfo=UTC)
+    return (history.decisive and history.decisive.expires_at) or NEVER
 
 
 def _may_exist(history: ClipHistory) -> bool:
@@ -181,18 +168,3 @@ def _may_have_video(attempt: Attempt) -> bool:
     if attempt.has_video and outcome.expires_at:
         return wall_clock.now() < outcome.expires_at + _LOST_IS_NEWS
     return attempt.has_video or outcome.may_be_reopened
-
-
-async def rescue_archive(
-    settings: RunSettings, *, open_archive: OpenArchive = open_archive
-) -> Sequence[PaidClip]:
-    """Archive every paid clip of an archive that is not archived yet, without Prefect.
-
-    Raises:
-        SetupError: If the archive cannot be opened.
-        ArchiveError: If the ledger cannot be read.
-    """
-    deadline = asyncio.get_running_loop().time() + settings.waiting.deadline_seconds
-    async with Session.open(settings, open_archive=open_archive) as session:
-        steps = PlainSteps(session=session, settings=settings)
-        return await Rescuer(session=session, steps=steps, deadline=deadline).rescue_all()

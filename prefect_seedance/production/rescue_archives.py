@@ -1,10 +1,12 @@
 """Archive the paid clips of several archives, those first whose links expire first."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
+from prefect_seedance.clips.history import ClipHistory
 from prefect_seedance.errors import ArchiveError, SeedanceError
 from prefect_seedance.printable import get_logger
 from prefect_seedance.production.oldest_first import OldestFirst
@@ -30,6 +32,18 @@ OpenSteps = Callable[[RunSettings], AbstractAsyncContextManager[PlainSteps]]
 _log = get_logger(__name__)
 
 
+class Rescued(NamedTuple):
+    """What a rescue did.
+
+    Attributes:
+        archives: The account of each, in order, without those that were named twice.
+        prompts: Of the clips, by fingerprint, so that messages can omit them.
+    """
+
+    archives: Sequence[RescuedArchive]
+    prompts: Mapping[str, str]
+
+
 def plain_steps(opener: OpenArchive = open_archive) -> OpenSteps:
     """Return what opens sessions without Prefect."""
 
@@ -43,7 +57,7 @@ def plain_steps(opener: OpenArchive = open_archive) -> OpenSteps:
 
 async def rescue_archives(
     archives: Sequence[str], settings: RunSettings, *, open_steps: OpenSteps
-) -> Sequence[RescuedArchive]:
+) -> Rescued:
     """Archive every paid clip of several archives that is not archived yet.
 
     An archive that cannot be read stops no other. All have one account, with its limits, and one deadline.
@@ -52,9 +66,6 @@ async def rescue_archives(
         archives: Each a folder's path, a URL or ``block:NAME``; by default the one of ``SEEDANCE_ARCHIVE``.
         settings: Of the run.
         open_steps: Opens a session for each archive.
-
-    Returns:
-        The account of each archive, in order, without those that were named twice.
 
     Raises:
         SetupError: If there is only one archive, and it cannot be opened.
@@ -70,7 +81,7 @@ async def rescue_archives(
         )
     finally:
         timer.cancel()
-    return [each for each in found if each]
+    return Rescued([each for each in found if each], rescue.prompts)
 
 
 @dataclass(kw_only=True)
@@ -81,6 +92,7 @@ class Rescue:
         unread: How many archives are not read yet.
         turns: Of all clips; they begin once all archives are read.
         stores: URLs of the archives that are open, which may have several names.
+        prompts: Of the clips that were found, by fingerprint.
         deadline: By the event loop's clock.
     """
 
@@ -89,6 +101,7 @@ class Rescue:
     unread: int
     turns: OldestFirst = field(default_factory=lambda: OldestFirst(is_open=False))
     stores: set[str] = field(default_factory=set)
+    prompts: dict[str, str] = field(default_factory=dict)
     deadline: float = 0.0
 
     def __post_init__(self) -> None:
@@ -126,6 +139,7 @@ class Rescue:
                         session=steps.session, steps=steps, deadline=self.deadline, turns=self.turns
                     )
                     lost = await rescuer.find_lost()
+                    self.prompts |= {each.fingerprint: _prompt(each) for each in lost}
                 is_read = True
                 clips = await rescuer.rescue_lost(lost, on_queued=self._note_read)
             return RescuedArchive(archive=named, clips=tuple(clips))
@@ -149,3 +163,7 @@ class Rescue:
         self.unread -= 1
         if not self.unread:
             self.turns.open()
+
+
+def _prompt(history: ClipHistory) -> str:
+    return history.attempts[-1].intent.request.input.prompt if history.attempts else ""

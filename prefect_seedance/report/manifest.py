@@ -126,7 +126,7 @@ class Entry(BaseModel):
             reason="; ".join(filter(None, (str(error) if error else "", note))) or None,
             cause=cause,
             code=(outcome and outcome.code) or cause,
-            expires_at=outcome.expires_at if outcome else None,
+            expires_at=attempt.expires_at if attempt else None,
             clip=archived,
         )
 

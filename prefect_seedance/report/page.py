@@ -12,9 +12,7 @@ from markupsafe import Markup
 
 from prefect_seedance.report.cards import Card
 from prefect_seedance.report.clip_names import film_file
-from prefect_seedance.report.formatting import (
-    format_duration,
-)
+from prefect_seedance.report.formatting import format_duration
 from prefect_seedance.report.links import Link
 from prefect_seedance.report.manifest import Entry, Manifest
 from prefect_seedance.report.templates import templates

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from prefect_seedance.clips.archive import Clip
 from prefect_seedance.clips.history import ClipHistory, ClipStatus
@@ -21,7 +21,6 @@ class PaidClip(BaseModel):
         key: The video's key in the archive; None if it is not archived.
         reason: Why it is not archived.
         code: The API's ``failCode``, or else the class of the error behind the reason.
-        prompt: Only in memory.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -36,7 +35,6 @@ class PaidClip(BaseModel):
     key: str | None = None
     reason: str | None = None
     code: str | None = None
-    prompt: str = Field(default="", exclude=True, repr=False)
 
     @property
     def is_stuck(self) -> bool:
@@ -71,10 +69,9 @@ class PaidClip(BaseModel):
             status=_status(history, rescued, error),
             billed_seconds=sum(each.billed_seconds for each in ours),
             generation_id=attempt.generation_id or None if attempt else None,
-            expires_at=outcome.expires_at if outcome else None,
+            expires_at=attempt.expires_at if attempt else None,
             key=clip.key if clip else None,
             reason=reason or None,
-            prompt=attempt.intent.request.input.prompt if attempt else "",
             code=(outcome and outcome.code) or (type(error).__name__ if error else None),
         )
 

@@ -96,6 +96,7 @@ class Backend:
             return cls(url=url, reader=memory, writer=memory)
         if scheme in _BUCKETS:
             kind = _BUCKETS[scheme]
+            _check_user(url)
             with translated_errors(f"open {url}", SetupError):
                 reader, writer = (
                     kind.from_url(url, retry_config=retry) for retry in (_READ_RETRY, _WRITE_RETRY)
@@ -178,6 +179,21 @@ class Backend:
     def bucket(self) -> S3Store | GCSStore | AzureStore | None:
         """The bucket; None for a folder or memory."""
         return self.reader if isinstance(self.reader, S3Store | GCSStore | AzureStore) else None
+
+
+def _check_user(url: str) -> None:
+    """Refuse a URL with a user, which may be a key: manifests, reports and events name the archive.
+
+    Raises:
+        SetupError: If there is one. The message does not repeat it.
+    """
+    scheme, _, rest = url.partition("://")
+    _, has_user, bucket = rest.partition("/")[0].rpartition("@")
+    if has_user:
+        raise SetupError(
+            f"The URL of the archive {scheme}://{bucket} has a user or a key before @, which would be stored "
+            "and shown. Remove it, and give keys in the environment or in a block"
+        )
 
 
 def _check_prefix(url: str, kept: str) -> None:

@@ -1,6 +1,9 @@
 """The command that archives paid clips."""
 
 import asyncio
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,8 @@ from prefect_seedance.storyboard.plan import PlannedClip
 from tests.cli.conftest import Run
 from tests.processes import Sandbox
 from tests.records import age_acceptances, record_unresolved
+
+_PROGRAM = "import sys; from prefect_seedance.cli import main; sys.exit(main())"
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +60,24 @@ def test_unresolved_needs_person(
     assert main(["rescue", str(archive)]) == 3
 
     assert "unresolved" in capsys.readouterr().out
+
+
+def test_prefect_prevents_no_account(archive: Path, clips: tuple[PlannedClip, ...], tmp_path: Path) -> None:
+    """If Prefect's settings are wrong, the command warns, and shows and returns what it has found."""
+    asyncio.run(_unresolved(archive, clips[0]))
+    settings = {"PREFECT_API_URL": "http://[nowhere/api", "PREFECT_HOME": str(tmp_path)}
+
+    run = subprocess.run(
+        [sys.executable, "-c", _PROGRAM, "rescue", str(archive)],
+        env={**os.environ, **settings},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert run.returncode == 3
+    assert "unresolved" in run.stdout
+    assert "warning: Prefect got no events of this rescue; check its settings" in run.stderr
 
 
 def test_archive_must_exist(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

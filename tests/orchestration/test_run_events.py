@@ -128,6 +128,28 @@ async def test_former_clips_have_events(server: Api, production: str, archive: P
     assert found == ["seedance.clip.unarchived", "seedance.clip.rescued", "seedance.production.ended"]
 
 
+async def test_former_clips_have_no_prompt(server: Api, production: str, archive: Path) -> None:
+    """The ledger has the prompt of a former clip; if it cannot be read, neither name nor message is sent."""
+    store, known = Store.open(str(archive)), archived_clip(planned_clip(5))
+    prompt = known.request.input.prompt
+    await record_success(store, known, production=production)
+    fields = {"name": prompt, "reason": f"{prompt}: {prompt!r} is too large"}
+    former = (
+        paid(5, ClipStatus.unresolved, production, **fields, fingerprint=known.fingerprint),
+        paid(6, ClipStatus.not_archived, production, **fields),
+    )
+    manifest = manifest_of().model_copy(update={"production": production, "former": former})
+
+    await end(manifest, store)
+
+    found, unknown, _ = received(server, production, count=3)
+    shown = f"clip {known.fingerprint[:12]}"
+    assert found["payload"]["clip"] == found["resource"]["prefect.resource.name"] == shown
+    assert found["payload"]["message"] == f"{shown}: '{shown}' is too large"
+    assert unknown["payload"]["clip"] == f"clip {6:032}"[:17]
+    assert "message" not in unknown["payload"]
+
+
 @pytest.mark.parametrize(
     "error", [DeadlineError("too late"), AuthenticationError("wrong key")], ids=["late", "key"]
 )
@@ -158,9 +180,10 @@ async def test_refused_clip_has_failed(server: Api, production: str, archive: Pa
     found = [
         (event["event"], event["payload"].get("code")) for event in received(server, production, count=3)
     ]
-    assert found[:2] == [
+    assert found == [
         ("seedance.submission.unresolved", None),
         ("seedance.clip.failed", "InvalidRequestError"),
+        ("seedance.production.ended", None),
     ]
 
 
@@ -180,7 +203,9 @@ def test_expiring_link_is_urgent(server: Api, production: str) -> None:
         for number, each in left.items()
     ]
 
-    assert clips_ended({"/films": clips}) == 0
+    prompts = dict.fromkeys((clip.fingerprint for clip in clips), "waves")
+
+    assert clips_ended({"/films": clips}, prompts=prompts) == 0
 
     found = received(server, production, count=4)
     assert [(event["event"], event["payload"]["clip"]) for event in found] == [
@@ -198,7 +223,7 @@ def test_failures_are_bounded(server: Api, production: str) -> None:
     clips = [paid(number, ClipStatus.failed, production) for number in range(MAX_CLIP_EVENTS + 20)]
     unresolved = paid(999, ClipStatus.unresolved, production)
 
-    omitted = clips_ended({"/films": [*clips, unresolved]})
+    omitted = clips_ended({"/films": [*clips, unresolved]}, prompts={})
 
     def total() -> int:
         return int(server.events_labelled("seedance.production", production)["total"])
@@ -220,7 +245,8 @@ def test_rescue_names_archives(server: Api, production: str) -> None:
             RescuedArchive(archive="/films", clips=(rescued,)),
             RescuedArchive(archive="/gone", problem="no such bucket"),
             RescuedArchive(archive="/ads", clips=(unresolved,)),
-        ]
+        ],
+        prompts={rescued.fingerprint: "waves", unresolved.fingerprint: "waves"},
     )
 
     found = received(server, production, count=2)
@@ -257,6 +283,21 @@ def test_catalog_ends(server: Api, production: str) -> None:
     assert event["resource"]["seedance.verdict"] == "failed"
     assert fields_of(event) == set(FIELDS[Event.catalog_ended])
     assert event["payload"]["counts"] == {"made": 1, "failed": 1}
+
+
+async def test_end_needs_no_ledger(
+    server: Api, production: str, archive: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """If the ledger cannot be read, the event has only the bill of the run, and the log has the reason."""
+    manifest = manifest_of().model_copy(update={"production": f"../{production}"})  # not listable
+
+    await end(manifest, Store.open(str(archive)))
+
+    (event,) = received(server, f"../{production}", count=1)
+    assert event["event"] == "seedance.production.ended"
+    assert event["payload"]["billed_seconds"] == 0
+    assert not {"total_seconds", "total_cost"} & fields_of(event)
+    assert "was billed in all is not known" in caplog.text
 
 
 @pytest.mark.usefixtures("no_server")

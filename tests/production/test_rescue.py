@@ -1,6 +1,8 @@
 """Rescuing clips that are paid for and not archived."""
 
 import asyncio
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,10 +14,13 @@ from prefect_seedance.api.slots import Slots
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.clips.records import Outcome, Result
 from prefect_seedance.options import Output
+from prefect_seedance.production.oldest_first import OldestFirst
 from prefect_seedance.production.prepare import prepare
-from prefect_seedance.production.rescue import rescue_archive
+from prefect_seedance.production.rescue import Rescuer
+from prefect_seedance.production.rescue_archives import plain_steps, rescue_archives
 from prefect_seedance.production.settings import RunSettings
 from prefect_seedance.report.manifest import Manifest
+from prefect_seedance.report.paid_clip import PaidClip
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.schema import ClipSpec
 from tests.processes import Sandbox
@@ -31,6 +36,12 @@ async def submit_only(settings: RunSettings) -> Manifest:
     return await make(await prepare(SOUNDS, hurried, output=PLAIN))
 
 
+async def rescue(settings: RunSettings) -> Sequence[PaidClip]:
+    """Rescue the clips of the archive."""
+    (found,), _ = await rescue_archives([str(settings.archive)], settings, open_steps=plain_steps())
+    return found.clips
+
+
 async def test_edit_loses_no_paid_clip(settings: RunSettings, archive: Path, sandbox: Sandbox) -> None:
     """After a prompt is edited, the next run archives the clip of the old prompt too, and bills it."""
     first = await submit_only(settings)
@@ -42,6 +53,7 @@ async def test_edit_loses_no_paid_clip(settings: RunSettings, archive: Path, san
     assert (former.name, former.status, former.billed_seconds) == ("sea", ClipStatus.made, 4)
     assert (archive / str(former.key)).is_file()
     assert second.left_behind == ()
+    assert Manifest.model_validate_json(second.model_dump_json()) == second
     assert second.billed_seconds == 4
     assert sandbox.totals()["accepted"] == 3
 
@@ -63,14 +75,14 @@ async def test_rescues_whole_archive(settings: RunSettings, sandbox: Sandbox) ->
     """A rescue archives every accepted generation without a storyboard, once, and buys nothing."""
     await submit_only(settings)
 
-    rescued = await rescue_archive(settings)
-    again = await rescue_archive(settings)
+    rescued = await rescue(settings)
+    again = await rescue(settings)
 
     assert [(clip.name, clip.status) for clip in rescued] == [
         ("bell", ClipStatus.made),
         ("sea", ClipStatus.made),
     ] or [clip.name for clip in rescued] == ["sea", "bell"]
-    assert again == []
+    assert not again
     assert sandbox.totals()["accepted"] == 2
 
 
@@ -81,7 +93,7 @@ async def test_rescues_others_after_failure(settings: RunSettings, sandbox: Sand
     prepared = await prepare(EDITED, settings, output=PLAIN)
     await record_unresolved(Store.open(str(settings.archive)), prepared.plan.clips[1])
 
-    found = await rescue_archive(settings)
+    found = await rescue(settings)
 
     assert sorted(str(clip.status) for clip in found) == ["failed", "made", "unresolved"]
 
@@ -93,7 +105,7 @@ async def test_unreadable_clip_stops_no_other(settings: RunSettings, sandbox: Sa
     (archive / "clips" / damaged / "attempt-001" / "intent.json").write_bytes(b"{")
 
     edited = await make(await prepare(EDITED, settings, output=PLAIN))
-    found = await rescue_archive(settings)
+    found = await rescue(settings)
 
     assert [entry.status for entry in edited.clips] == [ClipStatus.made, ClipStatus.made]
     assert [(clip.fingerprint, clip.status) for clip in edited.former] == [(damaged, ClipStatus.unreadable)]
@@ -120,12 +132,12 @@ async def test_rescued_generations_take_slots(settings: RunSettings, sandbox: Sa
     await submit_only(settings)
     slots = Account.of(sandbox.url, sandbox.key).slots
 
-    rescue = asyncio.create_task(rescue_archive(settings))
+    rescuing = asyncio.create_task(rescue(settings))
     async with asyncio.timeout(20):
         while await _has_room(slots):
             await asyncio.sleep(0.05)
-    rescue.cancel()
-    await asyncio.wait([rescue])
+    rescuing.cancel()
+    await asyncio.wait([rescuing])
 
     assert await _has_room(slots)
 
@@ -139,6 +151,34 @@ async def _has_room(slots: Slots) -> bool:
     return True
 
 
+class NotingTurns(OldestFirst):
+    """Turns that note for which expiries they were requested."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.expiries: list[datetime | None] = []
+
+    def turn(self, expires_at: datetime | None) -> AbstractAsyncContextManager[None]:
+        """Wait for a turn."""
+        self.expiries.append(expires_at)
+        return super().turn(expires_at)
+
+
+async def test_generation_takes_turn_at_end(settings: RunSettings) -> None:
+    """A generation in flight takes no turn while the API works on it, and one for its video."""
+    await submit_only(settings)
+    turns = NotingTurns()
+
+    async with plain_steps()(settings) as steps:
+        deadline = asyncio.get_running_loop().time() + 60
+        rescuer = Rescuer(session=steps.session, steps=steps, deadline=deadline, turns=turns)
+        found = await rescuer.rescue_lost(await rescuer.find_lost())
+
+    assert [clip.status for clip in found] == [ClipStatus.made] * 2
+    assert len(turns.expiries) == 2
+    assert all(turns.expiries)
+
+
 async def test_reasons_have_remedies(settings: RunSettings, sandbox: Sandbox) -> None:
     """A clip that is not rescued has its reason: what failed, or how to resolve the submission."""
     sandbox.faults({"kind": "generation", "fault": "fail", "code": "PROCESSING_TIMEOUT"})
@@ -146,7 +186,7 @@ async def test_reasons_have_remedies(settings: RunSettings, sandbox: Sandbox) ->
     prepared = await prepare(EDITED, settings, output=PLAIN)
     await record_unresolved(Store.open(str(settings.archive)), prepared.plan.clips[1])
 
-    reasons = {str(clip.status): clip.reason or "" for clip in await rescue_archive(settings)}
+    reasons = {str(clip.status): clip.reason or "" for clip in await rescue(settings)}
 
     assert "PROCESSING_TIMEOUT" in reasons["failed"]
     assert "prefect-seedance resolve" in reasons["unresolved"]
@@ -168,4 +208,4 @@ async def test_lost_clip_is_news_for_a_week(
     )
     await record_outcome(store, prepared.plan.clips[0], outcome)
 
-    assert [str(clip.status) for clip in await rescue_archive(settings)] == listed
+    assert [str(clip.status) for clip in await rescue(settings)] == listed

@@ -1,7 +1,7 @@
 """Rescuing the clips of several archives."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -14,12 +14,13 @@ from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.clips.records import Attempt, Outcome, Result
 from prefect_seedance.errors import ArchiveError, SetupError
 from prefect_seedance.production.prepare import prepare
-from prefect_seedance.production.rescue_archives import plain_steps, rescue_archives
+from prefect_seedance.production.rescue_archives import Rescue, plain_steps, rescue_archives
 from prefect_seedance.production.session import open_archive
 from prefect_seedance.production.settings import RunSettings, StoredArchive
 from prefect_seedance.production.steps import PlainSteps
 from prefect_seedance.report.rescued import RescuedArchive
 from prefect_seedance.storage.store import Store
+from tests.conftest import SkippingLoop
 from tests.processes import Sandbox
 from tests.production.conftest import PLAIN, QUICK, SOUNDS, make
 from tests.records import planned_clip, record_outcome, record_unresolved
@@ -50,7 +51,7 @@ def clips_in(archive: Path) -> int:
 
 async def rescue(settings: RunSettings, *archives: str | Path) -> Mapping[str, RescuedArchive]:
     """Rescue the clips of archives, by their names."""
-    found = await rescue_archives(list(map(str, archives)), settings, open_steps=plain_steps())
+    found, _ = await rescue_archives(list(map(str, archives)), settings, open_steps=plain_steps())
     return {each.archive: each for each in found}
 
 
@@ -107,7 +108,7 @@ async def test_failing_store_stops_no_other(settings: RunSettings, tmp_path: Pat
             raise ZeroDivisionError("odd")
         return await open_archive(archive)
 
-    found = await rescue_archives(
+    found, _ = await rescue_archives(
         ["s3://down", str(films), "s3://odd"], settings, open_steps=plain_steps(opener)
     )
 
@@ -132,7 +133,7 @@ async def test_oldest_links_come_first(settings: RunSettings, sandbox: Sandbox, 
         async with plain_steps()(settings) as steps:
             yield NotingSteps(session=steps.session, settings=settings, order=order)
 
-    found = await rescue_archives([str(one), str(other)], hurried, open_steps=noting)
+    found, _ = await rescue_archives([str(one), str(other)], hurried, open_steps=noting)
 
     assert order == [f"clip {number}" for number in sorted(days, key=lambda number: days[number])]
     assert [clip.name for clip in found[0].clips] == [f"clip {number}" for number in (1, 3, 5, 7, 9, 11)]
@@ -169,6 +170,42 @@ async def test_default_is_environment(
     found = await rescue(settings)
 
     assert [clip.status for clip in found[str(archive)].clips] == [ClipStatus.unresolved]
+
+
+def test_hanging_archive_has_deadline(settings: RunSettings) -> None:
+    """The rescue ends with the reason for each archive that does not answer before the deadline."""
+
+    async def hang(_: str | StoredArchive) -> Store:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def rescue() -> Sequence[RescuedArchive]:
+        async with asyncio.timeout(600):
+            found, _ = await rescue_archives(["s3://a", "s3://b"], settings, open_steps=plain_steps(hang))
+            return found
+
+    with asyncio.Runner(loop_factory=SkippingLoop) as runner:
+        found = runner.run(rescue())
+
+    assert [(each.archive, each.cause) for each in found] == [
+        ("s3://a", "ArchiveError"),
+        ("s3://b", "ArchiveError"),
+    ]
+    assert all("did not answer before the deadline" in str(each.problem) for each in found)
+
+
+@pytest.mark.parametrize("archives", [("none",), ("films", "films/")], ids=["missing", "named twice"])
+async def test_unread_archive_delays_no_other(
+    settings: RunSettings, tmp_path: Path, archives: tuple[str, ...]
+) -> None:
+    """The turns begin as soon as each archive is read, or it is known that it is not read."""
+    await submit(settings, tmp_path / "films")
+    rescue = Rescue(settings=settings, open_steps=plain_steps(), unread=len(archives))
+
+    await asyncio.gather(*[rescue.rescue_or_explain(f"{tmp_path}/{each}") for each in archives])
+
+    async with asyncio.timeout(5), rescue.turns.turn(None):
+        assert rescue.unread == 0
 
 
 async def test_slow_archive_delays_no_other(settings: RunSettings, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from opentelemetry.trace import StatusCode
 
 from prefect_seedance.options import Output
 from prefect_seedance.production.prepare import prepare
-from prefect_seedance.production.rescue import rescue_archive
+from prefect_seedance.production.rescue_archives import plain_steps, rescue_archives
 from prefect_seedance.production.settings import RunSettings
 from prefect_seedance.telemetry import BILLED, CLIPS, DETECTION, IN_FLIGHT, RATE_LIMITED, REQUESTS
 from tests.pages import attributes_of
@@ -152,7 +152,7 @@ async def test_rescue_is_a_trace(settings: RunSettings, recording: Recording) ->
     await make(await prepare_sounds(without_waiting(settings)))
     recording.exporter.clear()
 
-    await rescue_archive(settings)
+    await rescue_archives([str(settings.archive)], settings, open_steps=plain_steps())
 
     (rescue,) = recording.spans("rescue")
     assert attribute(rescue, "clips") == 2

@@ -1,11 +1,12 @@
 """The bill of a production for all its runs."""
 
 from decimal import Decimal
+from itertools import chain
 from pathlib import Path
 
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.clips.ledger import Ledger
-from prefect_seedance.report.bill import bill_of
+from prefect_seedance.report.bill import attempts_of, bill_of
 from prefect_seedance.report.manifest import Entry
 from prefect_seedance.storage.store import Store
 from tests.records import (
@@ -34,9 +35,9 @@ async def test_all_attempts_are_billed(archive: Path) -> None:
         *(Entry.of(clip, ClipStatus.reused, archived=archived_clip(clip)) for clip in clips[:4])
     )
 
-    found = await bill_of(manifest.model_copy(update={"price_per_second": Decimal("0.25")}), ledger)
+    found = await attempts_of(manifest, ledger)
 
-    assert found == (12, Decimal(3))
+    assert bill_of(chain(*found.values()), price_per_second=Decimal("0.25")) == (12, Decimal(3))
 
 
 async def test_unlisted_purchases_are_billed(archive: Path) -> None:
@@ -45,6 +46,6 @@ async def test_unlisted_purchases_are_billed(archive: Path) -> None:
     await record_success(store, archived_clip(clip))
     (archive / "productions" / "test-board" / "bought" / clip.fingerprint).unlink()
 
-    found = await bill_of(manifest_of(Entry.of(clip, ClipStatus.reused)), Ledger(store))
+    found = await attempts_of(manifest_of(Entry.of(clip, ClipStatus.reused)), Ledger(store))
 
-    assert found.seconds == 4
+    assert bill_of(found[clip.fingerprint], price_per_second=None).seconds == 4

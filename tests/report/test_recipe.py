@@ -1,5 +1,6 @@
 """Whether a stored report still shows a production."""
 
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -10,6 +11,7 @@ from prefect_seedance.report.manifest import Manifest
 from prefect_seedance.report.recipe import find_report, recipe
 from prefect_seedance.report.render import render_report
 from prefect_seedance.storage.store import Store
+from tests.records import NOW
 from tests.reports import failed, made, manifest_of
 
 
@@ -26,8 +28,12 @@ async def _production(store: Store) -> Manifest:
 async def test_reuse_changes_nothing(store: Store) -> None:
     """A run that only reuses the clips finds the page of the run that made them."""
     manifest = await _production(store)
+    times = {"asked_at": NOW, "ended_at": NOW, "expires_at": NOW + timedelta(days=15)}
+    first = manifest.clips[0].model_copy(update={**times, "attempt": 1})
+    manifest = manifest.model_copy(update={"clips": (first, manifest.clips[1])})
     written = await render_report(manifest, store)
-    reused = manifest.clips[0].model_copy(update={"status": ClipStatus.reused, "billed_seconds": 0})
+    unknown = dict.fromkeys((*times, "attempt"))
+    reused = first.model_copy(update={**unknown, "status": ClipStatus.reused, "billed_seconds": 0})
 
     run = FlowRunRef(name="again", id="8", url="https://ui.example/8")
     again = manifest.model_copy(update={"clips": (reused, manifest.clips[1]), "flow_run": run})

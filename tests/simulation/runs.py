@@ -152,7 +152,8 @@ class Simulation:
             settings = Choices().settings("rescue")
             steps = PlainSteps(session=session, settings=settings)
             deadline = asyncio.get_running_loop().time() + settings.waiting.deadline_seconds
-            await Rescuer(session=session, steps=steps, deadline=deadline).rescue_all()
+            rescuer = Rescuer(session=session, steps=steps, deadline=deadline)
+            await rescuer.rescue_lost(await rescuer.find_lost())
 
         error = self.finish(self.use(rescue)).error
         assert error is None or isinstance(error, SeedanceError), error

@@ -110,6 +110,21 @@ def test_refuses_other_prefixes(path: str, scheme: str, monkeypatch: pytest.Monk
     assert "would be stored below" in str(caught.value) or "empty path segment" in str(caught.value)
 
 
+@pytest.mark.parametrize("scheme", ["s3", "gs", "az"])
+@pytest.mark.parametrize("user", ["AKIA:s3cret@", "s3cret@", ":s3cret@"])
+def test_refuses_keys_in_urls(user: str, scheme: str) -> None:
+    """A URL with a key is refused, and the message does not repeat the key."""
+    with pytest.raises(SetupError, match="before @") as caught:
+        Backend.open(f"{scheme}://{user}films/dawn")
+
+    assert "s3cret" not in str(caught.value)
+
+
+def test_prefix_may_have_at() -> None:
+    """In a prefix, an @ is a character like others."""
+    assert Backend.open("s3://films/dawn@noon").url == "s3://films/dawn@noon"
+
+
 def test_folders_are_no_buckets(tmp_path: Path) -> None:
     """A folder and a memory are not buckets."""
     assert Backend.open(str(tmp_path)).bucket is None
