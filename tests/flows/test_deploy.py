@@ -1,5 +1,6 @@
 """`prefect-seedance deploy`, with a real server; a journey runs a deployment on a worker."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,8 +18,9 @@ from prefect_seedance import SeedanceCredentials
 from prefect_seedance.cli import main
 from prefect_seedance.cli.exit_codes import ExitCode
 from prefect_seedance.cli.shipped import shipped
+from prefect_seedance.errors import SetupError
 from prefect_seedance.flows import generate_clips
-from prefect_seedance.orchestration.deploy import Target
+from prefect_seedance.orchestration.deploy import Files, Target, deploy
 from tests.flows.conftest import Api
 
 _SHIPPED = yaml.safe_load(shipped("deployments/prefect.yaml").read_text(encoding="utf-8"))["deployments"]
@@ -335,6 +337,54 @@ def test_wrong_block_is_an_error(
     assert message in error
     assert alerts in error
     assert api.filter("/deployments") == api.filter("/automations") == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--notify", "nobody"),
+        ("--image", "seedance:1"),
+        ("--image", "seedance:1", "--archive", "s3://studio"),
+        ("--credentials", "nobody"),
+    ],
+    ids=["no block", "no archive", "no containers", "no account"],
+)
+def test_refusal_creates_nothing(
+    api: Api, pool: str, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    """Whatever is wrong is refused before anything is created, also the account's limit."""
+    monkeypatch.setenv("SEEDANCE_API_KEY", "key-of-a-refused-deployment")
+    before = api.filter("/v2/concurrency_limits")
+
+    assert main(["deploy", "--pool", pool, *options]) == ExitCode.setup
+
+    assert api.filter("/v2/concurrency_limits") == before
+    assert api.filter("/deployments") == api.filter("/automations") == []
+
+
+async def test_deploying_again_continues(
+    api: Api, pool: str, alerts: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """If the server refuses an automation, the next run creates what the first one did not."""
+    notifications = shipped("deployments/notifications.yaml").read_text(encoding="utf-8")
+    broken = tmp_path / "notifications.yaml"
+    broken.write_text(notifications.replace("expires soon", "expires {{ soon"), encoding="utf-8")
+    automations = [shipped("deployments/automations.yaml"), broken]
+    files = Files(shipped("deployments/prefect.yaml"), automations)
+
+    with pytest.raises(SetupError, match="run the command again"):
+        await deploy(files, Target(pool, "s3://studio"), notify=alerts)
+    created = {each["name"] for each in api.filter("/automations")}
+    report = await asyncio.to_thread(_report, capsys, "--notify", alerts)
+
+    assert {(each["action"], each["archive"]) for each in report["deployments"]} == {
+        ("update", "s3://studio")
+    }
+    assert {each["name"] for each in report["automations"] if each["action"] == "update"} == created
+    assert _names("automations.yaml") < created
+    assert {each["name"] for each in api.filter("/automations")} == _names("automations.yaml") | _names(
+        "notifications.yaml"
+    )
 
 
 def test_missing_server_is_an_error(
