@@ -65,26 +65,22 @@ class Target(NamedTuple):
         """Return the folder in which runs start."""
         return Path(self.directory or (_IN_IMAGE if self.image else ".")).expanduser().absolute()
 
-    def check(self, *, is_new: bool) -> None:
-        """Check that an archive outlives the containers in which runs start.
-
-        Raises:
-            SetupError: If new deployments have an image, and no archive is named.
-        """
-        if self.image and is_new and not self.archive:
-            raise SetupError(
-                "Containers lose their own folders, and with them the clips that you have paid for. Name an "
-                "archive that they share with --archive: a bucket, a block, or the absolute path of a volume"
-            )
-
     def locate(self, archive: str) -> str:
         """Return an archive's name, independent of the directory in which a run starts."""
-        is_folder = "://" not in archive and Location.parse(archive) is None
-        return str(self.working_directory() / Path(archive).expanduser()) if is_folder else archive
+        return str(self.working_directory() / Path(archive).expanduser()) if _is_path(archive) else archive
+
+    @property
+    def names_volume(self) -> bool:
+        """Whether the archive is an absolute path, which is that of a volume if runs start in containers."""
+        return self.archive.startswith("file://") or Path(self.archive).is_absolute()
 
 
 class Deployed(NamedTuple):
-    """A deployment, and the action that it needed."""
+    """A deployment, and the action that it needed.
+
+    Attributes:
+        archive: All of them, if it has several.
+    """
 
     name: str
     action: Literal["create", "update"]
@@ -134,8 +130,9 @@ async def deploy(
     try:
         async with get_client() as client:
             plans = [_Plan(each, await _find(client, each.full_name), target) for each in wanted]
-            target.check(is_new=any(plan.result.action == "create" for plan in plans))
             pools = await Pool.plan(client, sorted({plan.pool for plan in plans}), image=target.image)
+            for plan in plans:
+                plan.check({pool.name: pool for pool in pools}[plan.pool])
             automations = await Automations.plan(client, files.automations, notify=notify)
             limit = await AccountLimit.plan(account) if account else None
             if not dry_run:
@@ -179,8 +176,28 @@ class _Plan:
             name=self._wanted.full_name,
             action="update" if self._existing else "create",
             pool=self.pool,
-            archive=self._parameters.get("archive", ""),
+            archive=", ".join(self._archives),
         )
+
+    @property
+    def _archives(self) -> Sequence[str]:
+        archive = self._parameters.get("archive", "")
+        return [archive] if isinstance(archive, str) else archive
+
+    def check(self, pool: Pool) -> None:
+        """Check that the archive outlives the containers in which runs start.
+
+        Raises:
+            SetupError: If it is a folder that only this machine, or a single container, has.
+        """
+        is_kept = self._existing and self._existing.work_pool_name == pool.name and not self._target.archive
+        if pool.type == "process" or is_kept or self._target.names_volume:
+            return
+        if any(_is_path(each) or each.startswith("file://") for each in self._archives):
+            raise SetupError(
+                "Containers lose their own folders, and with them the clips that you have paid for. Name an "
+                "archive that they share with --archive: a bucket, a block, or the absolute path of a volume"
+            )
 
     async def carry_out(self, client: PrefectClient) -> None:
         if self._existing is None:
@@ -237,6 +254,10 @@ class _Plan:
             **self._code(),
             **dict(self._pull_steps()),
         )
+
+
+def _is_path(archive: str) -> bool:
+    return bool(archive) and "://" not in archive and Location.parse(archive) is None
 
 
 async def _find(client: PrefectClient, name: str) -> DeploymentResponse | None:

@@ -256,12 +256,56 @@ def test_image_needs_pool_for_containers(api: Api, pool: str, capsys: pytest.Cap
     assert "'/tmp'" in str(clips["pull_steps"])
 
 
-def test_image_needs_archive(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
-    """Containers without a shared archive would lose paid clips, so nothing is created."""
-    assert main(["deploy", "--pool", f"pool-{uuid4()}", "--image", "seedance:1"]) == ExitCode.setup
+@pytest.mark.parametrize(
+    ("options", "is_moved"),
+    [
+        (("--image", "seedance:1"), False),
+        (("--image", "seedance:1"), True),
+        ((), False),
+        (("--archive", "films"), False),
+    ],
+    ids=["image", "moved from processes", "pool for containers", "relative folder"],
+)
+def test_containers_need_a_shared_archive(
+    api: Api, pool: str, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], *, is_moved: bool
+) -> None:
+    """A folder of a container would lose paid clips, so nothing is created or changed."""
+    name = f"pool-{uuid4()}"
+    if "--image" not in options:
+        api.post("/work_pools/", {"name": name, "type": "kubernetes"}).raise_for_status()
+    if is_moved:
+        _deploy(capsys, "--pool", pool)
+    before = api.filter("/deployments")
+
+    assert main(["deploy", "--pool", name, *options]) == ExitCode.setup
 
     assert "--archive" in capsys.readouterr().err
-    assert api.filter("/deployments") == []
+    assert api.filter("/deployments") == before
+
+
+@pytest.mark.parametrize("archive", ["s3://studio", "block:studio", "/mnt/films", "file:///mnt/films"])
+def test_containers_keep_a_shared_archive(api: Api, capsys: pytest.CaptureFixture[str], archive: str) -> None:
+    """A bucket, a block and the path of a volume are accepted, and kept by an upgrade."""
+    name = f"pool-{uuid4()}"
+    _deploy(capsys, "--pool", name, "--image", "seedance:1", "--archive", archive)
+
+    _deploy(capsys, "--image", "seedance:2")
+
+    assert _read(api)["parameters"] == {"archive": archive}
+    assert _read(api)["job_variables"]["image"] == "seedance:2"
+
+
+def test_update_keeps_several_archives(api: Api, pool: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A rescue of several archives is kept, and shown with all of them."""
+    _deploy(capsys, "--pool", pool)
+    rescue = dict(api.get("/deployments/name/rescue-clips/rescue"))
+    api.patch(f"/deployments/{rescue['id']}", {"parameters": {"archive": ["s3://studio", "s3://other"]}})
+
+    assert main(["deploy"]) == 0
+
+    assert "s3://studio, s3://other" in " ".join(capsys.readouterr().out.split())
+    kept = api.get(f"/deployments/{rescue['id']}")["parameters"]
+    assert kept == {"archive": ["s3://studio", "s3://other"]}
 
 
 def test_update_keeps_job_variables(api: Api, pool: str, capsys: pytest.CaptureFixture[str]) -> None:
