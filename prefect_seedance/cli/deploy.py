@@ -11,11 +11,11 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 from rich.console import RenderableType
 
-from prefect_seedance.cli.options import PLAIN, Account, Archive, Json
+from prefect_seedance.cli.options import PLAIN, Account, Json
 from prefect_seedance.cli.prefect_settings import configures_server
 from prefect_seedance.cli.printing import command, grid, show
 from prefect_seedance.cli.shipped import shipped
-from prefect_seedance.doors import API_KEY_VARIABLE
+from prefect_seedance.doors import API_KEY_VARIABLE, ARCHIVE_VARIABLE
 from prefect_seedance.errors import SetupError
 from prefect_seedance.production.catalog_options import CatalogOptions
 
@@ -70,7 +70,14 @@ def deploy(
         str,
         Parameter(help="Work pool, created if it does not exist. Default for new deployments: seedance."),
     ] = "",
-    archive: Archive = "",
+    archive: Annotated[
+        str,
+        Parameter(
+            help="Where all runs store clips and ledger: a folder, a bucket or block:NAME. In another one, "
+            "existing deployments would buy all clips again. Default for new deployments: SEEDANCE_ARCHIVE, "
+            "or the folder productions."
+        ),
+    ] = "",
     starts: _Starts = _STARTS,
     notify: Annotated[
         str,
@@ -95,7 +102,13 @@ def deploy(
     from prefect_seedance.orchestration import deploy as steps  # noqa: PLC0415 -- loads Prefect
 
     files = steps.Files(shipped("deployments/prefect.yaml"), [shipped(each) for each in _AUTOMATIONS])
-    target = steps.Target(pool, archive, credentials=credentials, **asdict(starts))
+    target = steps.Target(
+        pool,
+        archive,
+        credentials=credentials,
+        archive_of_new=os.environ.get(ARCHIVE_VARIABLE, ""),
+        **asdict(starts),
+    )
 
     async def carry_out() -> "Report":
         is_named = credentials or os.environ.get(API_KEY_VARIABLE)

@@ -44,7 +44,8 @@ class Target(NamedTuple):
 
     Attributes:
         pool: A work pool. Default for new deployments: the file's.
-        archive: Default for new deployments: the file's, in `directory`.
+        archive: Default for new deployments: `archive_of_new`, or else the file's, in `directory`.
+        archive_of_new: The archive of new deployments only, such as that of the environment.
         directory: A folder on the workers, in which runs start. Default for new deployments: the current one,
             or in an image its folder for temporary files.
         image: Of the containers in which runs start. Default for new deployments: no containers.
@@ -60,6 +61,7 @@ class Target(NamedTuple):
     image: str = ""
     credentials: str = ""
     at_a_time: int | None = None
+    archive_of_new: str = ""
 
     def working_directory(self) -> Path:
         """Return the folder in which runs start."""
@@ -68,11 +70,6 @@ class Target(NamedTuple):
     def locate(self, archive: str) -> str:
         """Return an archive's name, independent of the directory in which a run starts."""
         return str(self.working_directory() / Path(archive).expanduser()) if _is_path(archive) else archive
-
-    @property
-    def names_volume(self) -> bool:
-        """Whether the archive is an absolute path, which is that of a volume if runs start in containers."""
-        return self.archive.startswith("file://") or Path(self.archive).is_absolute()
 
 
 class Deployed(NamedTuple):
@@ -165,8 +162,9 @@ class _Plan:
         kept = existing.work_pool_name if existing else None
         self.pool = target.pool or kept or wanted.work_pool.name
         self._parameters = dict(existing.parameters if existing else wanted.parameters)
-        if target.archive or not existing:
-            self._parameters["archive"] = target.locate(target.archive or self._parameters["archive"])
+        self._named = target.archive or ("" if existing else target.archive_of_new)
+        if self._named or not existing:
+            self._parameters["archive"] = target.locate(self._named or self._parameters["archive"])
         if target.credentials and "credentials" in wanted.flow.parameters.properties:
             self._parameters["credentials"] = target.credentials
 
@@ -190,8 +188,9 @@ class _Plan:
         Raises:
             SetupError: If it is a folder that only this machine, or a single container, has.
         """
-        is_kept = self._existing and self._existing.work_pool_name == pool.name and not self._target.archive
-        if pool.type == "process" or is_kept or self._target.names_volume:
+        is_kept = self._existing and self._existing.work_pool_name == pool.name and not self._named
+        is_volume = self._named.startswith("file://") or Path(self._named).is_absolute()
+        if pool.type == "process" or is_kept or is_volume:
             return
         if any(_is_path(each) or each.startswith("file://") for each in self._archives):
             raise SetupError(

@@ -146,6 +146,20 @@ def test_update_keeps_choices(api: Api, pool: str, capsys: pytest.CaptureFixture
     assert [after[name] for name in kept] == [before[name] for name in kept]
 
 
+def test_environment_names_archives_of_new_ones(
+    api: Api, pool: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The environment's archive is for new deployments; existing ones would buy all clips again."""
+    monkeypatch.setenv("SEEDANCE_ARCHIVE", "s3://studio")
+    _deploy(capsys, "--pool", pool)
+    monkeypatch.setenv("SEEDANCE_ARCHIVE", "s3://other")
+
+    deployed = _deploy(capsys)
+
+    assert {each["archive"] for each in deployed} == {"s3://studio"}
+    assert _read(api)["parameters"] == {"archive": "s3://studio"}
+
+
 def test_update_changes_what_is_named(api: Api, pool: str, capsys: pytest.CaptureFixture[str]) -> None:
     """An option changes existing deployments too."""
     _deploy(capsys, "--pool", pool, "--archive", "s3://studio")
