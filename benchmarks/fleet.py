@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -158,17 +158,15 @@ def _make(
     total_mb = process_mb = 0
     lost_cpu = 0.0
     with fleet.making(catalog, *options) as making:
-        while making.poll() is None:
-            time.sleep(_LOOK_SECONDS)
+        while (printed := printed_by(making, within_seconds=_LOOK_SECONDS)) is None:
             memory = [memory_mb(worker.process.pid) for worker in workers]
             total_mb = max(total_mb, sum(now for now, _ in memory))
             process_mb = max(process_mb, *(peak for _, peak in memory))
             if kills and fleet.archived() >= load.clips // 4:
                 lost_cpu = _cpu(workers)[-1]
                 kills = not fleet.kill(workers[-1], in_flight=1)
-        output, errors = making.communicate()
     seconds = time.monotonic() - began
-    manifest = _manifest(making, output, errors)
+    manifest = _manifest(making, *printed)
     cpu = sum(_cpu(workers)) + (0 if workers[-1].process.poll() is None else lost_cpu) - cpu_before
     return {
         "exit code": manifest["exit_code"],
@@ -181,6 +179,13 @@ def _make(
         "all MB": total_mb,
         "process MB": process_mb,
     }
+
+
+def printed_by(process: subprocess.Popen[str], *, within_seconds: float) -> tuple[str, str] | None:
+    """Return what a process has printed if it ends in time, else None; unread, it would block the process."""
+    with suppress(subprocess.TimeoutExpired):
+        return process.communicate(timeout=within_seconds)
+    return None
 
 
 def _cpu(workers: Sequence[Worker]) -> list[float]:

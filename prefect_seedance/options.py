@@ -1,15 +1,15 @@
 """The options of a production, with the defaults, bounds and help texts of command, flows and blocks."""
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from cyclopts import Parameter
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
+
+from prefect_seedance.durations import FROM_TEXT, SHOWN_AS_TIME, Seconds
 
 _T = TypeVar("_T", bound=BaseModel)
 
@@ -19,9 +19,6 @@ Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-presigned-ur
 
 MAX_CROSSFADE_SECONDS: Final = 2.0
 """Half of the shortest clip, so that a part of each sound track plays alone."""
-
-_UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600}
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)([smh]?)")
 
 
 @dataclass(frozen=True)
@@ -35,25 +32,6 @@ class Help:
     ) -> JsonSchemaValue:
         return {**handler(schema), "description": self.description}
 
-
-def _seconds(value: object) -> object:
-    """Read ``90``, ``90s``, ``90m`` or ``2h`` as seconds; leave anything but text to pydantic."""
-    if not isinstance(value, str):
-        return value
-    match = _DURATION.fullmatch(value.strip())
-    if not match:
-        raise ValueError("write seconds, or a duration such as 90m or 2h")
-    return float(match[1]) * _UNITS[match[2]]
-
-
-_FROM_TEXT: Final = BeforeValidator(_seconds)
-"""Converts text such as ``90m`` or ``2h``. Bounds come before it, or pydantic omits them in the schema."""
-
-_SHOWN_AS_TIME: Final = Parameter(metavar="TIME")
-"""The name of the value on help pages."""
-
-Seconds = Annotated[float, Field(gt=0), _FROM_TEXT, _SHOWN_AS_TIME]
-"""A positive number of seconds."""
 
 Storyboard = Annotated[
     str,
@@ -95,7 +73,7 @@ ImagesUrl = Annotated[
     ),
 ]
 ImagesLifetime = Annotated[
-    Annotated[float, Field(gt=0, le=MAX_IMAGES_LIFETIME_SECONDS), _FROM_TEXT, _SHOWN_AS_TIME],
+    Annotated[float, Field(gt=0, le=MAX_IMAGES_LIFETIME_SECONDS), FROM_TEXT, SHOWN_AS_TIME],
     Help("How long the API can fetch local images from a bucket, at most 7 days."),
 ]
 
@@ -118,7 +96,7 @@ Deadline = Annotated[
 ]
 Timeout = Annotated[Seconds, Help("Time limit of one request to the API.")]
 FirstPoll = Annotated[
-    Annotated[float, Field(ge=0), _FROM_TEXT, _SHOWN_AS_TIME] | None,
+    Annotated[float, Field(ge=0), FROM_TEXT, SHOWN_AS_TIME] | None,
     Help("Time from acceptance to the first poll. Default: the shortest time in which the model finishes."),
 ]
 PollEvery = Annotated[Seconds, Help("Time between two polls of a generation.")]
@@ -160,7 +138,7 @@ Gaps = Annotated[
     Help("What to do about a missing clip: skip it, or show a slate for as long as the clip would last."),
 ]
 Crossfade = Annotated[
-    Annotated[float, Field(ge=0, le=MAX_CROSSFADE_SECONDS), _FROM_TEXT, _SHOWN_AS_TIME],
+    Annotated[float, Field(ge=0, le=MAX_CROSSFADE_SECONDS), FROM_TEXT, SHOWN_AS_TIME],
     Help("How long the sounds of two clips overlap at their cut; a value above 0 re-encodes all clips."),
 ]
 MinSimilarity = Annotated[

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from prefect import Flow
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from flows.generate_clips import generate_clips
 from flows.join_film import join_production
@@ -21,7 +21,6 @@ from prefect_seedance.options import (
     Loading,
     Output,
     RetryPolicy,
-    Seconds,
     Waiting,
     describe,
     help_text,
@@ -177,22 +176,6 @@ def test_exceptions_are_options() -> None:
 def test_arguments_agree(flow: Flow[..., Any], parameter: str, option: object) -> None:
     """Archive, name and credentials have one help text everywhere."""
     assert _properties(flow)[parameter]["description"] == help_text(option)
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [("90", 90.0), ("90s", 90.0), ("1.5m", 90.0), (" 2h ", 7200.0), (5, 5.0), (0.5, 0.5)],
-)
-def test_reads_durations(text: object, seconds: float) -> None:
-    """A duration is a number of seconds, or text with a unit."""
-    assert TypeAdapter(Seconds).validate_python(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "soon", "1d", "-5s", "0", 0, -1, None])
-def test_refuses_other_durations(text: object) -> None:
-    """Anything else is an error."""
-    with pytest.raises(ValidationError):
-        TypeAdapter(Seconds).validate_python(text)
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 from rich.console import RenderableType
 
-from prefect_seedance.cli.options import PLAIN, Account, Archive, Json
+from prefect_seedance.cli.options import PLAIN, Account, Json
 from prefect_seedance.cli.prefect_settings import configures_server
 from prefect_seedance.cli.printing import command, grid, show
 from prefect_seedance.cli.shipped import shipped
-from prefect_seedance.doors import API_KEY_VARIABLE
+from prefect_seedance.doors import API_KEY_VARIABLE, ARCHIVE_VARIABLE
 from prefect_seedance.errors import SetupError
 from prefect_seedance.production.catalog_options import CatalogOptions
 
@@ -70,7 +70,14 @@ def deploy(
         str,
         Parameter(help="Work pool, created if it does not exist. Default for new deployments: seedance."),
     ] = "",
-    archive: Archive = "",
+    archive: Annotated[
+        str,
+        Parameter(
+            help="Where all runs store clips and ledger: a folder, a bucket or block:NAME. In another one, "
+            "existing deployments would buy all clips again. Default for new deployments: SEEDANCE_ARCHIVE, "
+            "or the folder productions."
+        ),
+    ] = "",
     starts: _Starts = _STARTS,
     notify: Annotated[
         str,
@@ -95,35 +102,36 @@ def deploy(
     from prefect_seedance.orchestration import deploy as steps  # noqa: PLC0415 -- loads Prefect
 
     files = steps.Files(shipped("deployments/prefect.yaml"), [shipped(each) for each in _AUTOMATIONS])
-    target = steps.Target(pool, archive, credentials=credentials, **asdict(starts))
+    target = steps.Target(
+        pool,
+        archive,
+        credentials=credentials,
+        archive_of_new=os.environ.get(ARCHIVE_VARIABLE, ""),
+        **asdict(starts),
+    )
 
-    async def carry_out() -> "tuple[AccountLimit | None, Report]":
-        limit = await _limit(credentials, dry_run=dry_run)
-        return limit, await steps.deploy(files, target, notify=notify, dry_run=dry_run)
+    async def carry_out() -> "Report":
+        is_named = credentials or os.environ.get(API_KEY_VARIABLE)
+        account = await Account(credentials=credentials).find() if is_named else None
+        return await steps.deploy(files, target, account=account, notify=notify, dry_run=dry_run)
 
-    limit, report = asyncio.run(carry_out())
-    show(*([_json(report, limit)] if json else _rendered(report, limit, dry_run=dry_run)))
+    report = asyncio.run(carry_out())
+    show(*([_json(report)] if json else _rendered(report, dry_run=dry_run)))
     return 0
 
 
-async def _limit(credentials: str, *, dry_run: bool) -> "AccountLimit | None":
-    """Create the limit of the account; without an account return None."""
-    if not credentials and not os.environ.get(API_KEY_VARIABLE):
-        return None
-    from prefect_seedance.orchestration.account_limit import limit_account  # noqa: PLC0415 -- loads Prefect
-
-    return await limit_account(await Account(credentials=credentials).find(), dry_run=dry_run)
-
-
-def _json(report: "Report", limit: "AccountLimit | None") -> str:
+def _json(report: "Report") -> str:
+    limit = report.account_limit
     content = {
-        **{name: [each._asdict() for each in found] for name, found in report._asdict().items()},
+        "deployments": [each._asdict() for each in report.deployments],
+        "pools": [each._asdict() for each in report.pools],
+        "automations": [each._asdict() for each in report.automations],
         "account_limit": limit._asdict() if limit else None,
     }
     return jsons.dumps(content, indent=2, ensure_ascii=False)
 
 
-def _rendered(report: "Report", limit: "AccountLimit | None", *, dry_run: bool) -> Iterator[RenderableType]:
+def _rendered(report: "Report", *, dry_run: bool) -> Iterator[RenderableType]:
     def done(action: str) -> str:
         return action if dry_run else f"{action}d"
 
@@ -138,20 +146,20 @@ def _rendered(report: "Report", limit: "AccountLimit | None", *, dry_run: bool) 
             table.add_row(automation.name, done(automation.action), "" if automation.enabled else "disabled")
     yield "\n"
     yield table
-    yield from _texts(report, limit, dry_run=dry_run)
+    yield from _texts(report, dry_run=dry_run)
     if not dry_run:
         yield "\nRun them with a worker that has this package installed:"
         for pool in report.pools:
             yield command(f"prefect worker start --pool {pool.name}")
 
 
-def _texts(report: "Report", limit: "AccountLimit | None", *, dry_run: bool) -> Iterator[str]:
+def _texts(report: "Report", *, dry_run: bool) -> Iterator[str]:
     if any(each.action == "skip" for each in report.automations):
         yield "\nNo automation notifies you. To be notified of failures, name a block with --notify."
     for pool in report.pools:
         if pool.action == "create":
             yield f"\nWork pool: {pool.name}, {pool.type}, {'would be created' if dry_run else 'created'}."
-    yield "\n" + _limit_text(limit, dry_run=dry_run)
+    yield "\n" + _limit_text(report.account_limit, dry_run=dry_run)
 
 
 def _limit_text(limit: "AccountLimit | None", *, dry_run: bool) -> str:

@@ -1,52 +1,54 @@
 """Create the global concurrency limit by which processes divide an account."""
 
 import asyncio
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 from prefect_seedance.api.account import account_name
 from prefect_seedance.api.credentials import Credentials
 from prefect_seedance.api.slots import REQUESTS_PER_SLOT
-from prefect_seedance.api.urls import hide_users
-from prefect_seedance.errors import ConnectionFailedError, SetupError
 from prefect_seedance.orchestration.limit_server import LimitServer, NoLimitError
 
 
 class AccountLimit(NamedTuple):
-    """The limit of an account, and the action that it needed."""
+    """The limit of an account, and the action that it needs."""
 
     name: str
     action: Literal["create", "keep"]
     slots: int
 
+    @classmethod
+    async def plan(cls, credentials: Credentials) -> Self:
+        """Decide whether to create the limit of an account, with as many slots as it may use.
 
-async def limit_account(credentials: Credentials, *, dry_run: bool = False) -> AccountLimit:
-    """Create the limit of an account with as many slots as it may use, unless it exists.
+        Args:
+            credentials: The account; its limits of generations and requests decide how many slots there are.
 
-    Args:
-        credentials: The account; its limits of generations and requests decide how many slots there are.
-        dry_run: Return what would be done, without doing it.
+        Raises:
+            ConnectionFailedError: If the Prefect server does not answer.
+        """
+        name = account_name(credentials.base_url, credentials.api_key.get_secret_value())
+        slots = min(
+            credentials.generations_in_flight, max(1, credentials.requests_per_minute // REQUESTS_PER_SLOT)
+        )
+        return await asyncio.to_thread(cls._planned, name, slots=slots)
 
-    Raises:
-        SetupError: If the Prefect server does not answer.
-    """
-    name = account_name(credentials.base_url, credentials.api_key.get_secret_value())
-    slots = min(
-        credentials.generations_in_flight, max(1, credentials.requests_per_minute // REQUESTS_PER_SLOT)
-    )
-    try:
-        return await asyncio.to_thread(_limit, name, slots=slots, dry_run=dry_run)
-    except ConnectionFailedError as error:
-        raise SetupError(
-            f"The Prefect server failed ({hide_users(error)}). Check it and PREFECT_API_URL, "
-            "and run the command again"
-        ) from error
+    async def carry_out(self) -> Self:
+        """Create it if it is missing, and return it; one that another process has created meanwhile is kept.
 
+        Raises:
+            ConnectionFailedError: If the Prefect server does not answer.
+        """
+        return await asyncio.to_thread(self._created) if self.action == "create" else self
 
-def _limit(name: str, *, slots: int, dry_run: bool) -> AccountLimit:
-    with LimitServer.connected() as server:
-        try:
-            return AccountLimit(name, "keep", server.read(name).size)
-        except NoLimitError:
-            if dry_run or server.create(name, size=slots):
-                return AccountLimit(name, "create", slots)
-        return AccountLimit(name, "keep", server.read(name).size)  # another process has created it meanwhile
+    @classmethod
+    def _planned(cls, name: str, *, slots: int) -> Self:
+        with LimitServer.connected() as server:
+            try:
+                return cls(name, "keep", server.read(name).size)
+            except NoLimitError:
+                return cls(name, "create", slots)
+
+    def _created(self) -> Self:
+        with LimitServer.connected() as server:
+            is_new = server.create(self.name, size=self.slots)
+        return self if is_new else self._planned(self.name, slots=self.slots)

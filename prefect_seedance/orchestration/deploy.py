@@ -1,25 +1,24 @@
 """Create and update the deployments of the shipped flows."""
 
-import importlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import httpx
-import yaml
-from prefect import Flow, get_client
+from prefect import get_client
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.actions import DeploymentScheduleCreate, DeploymentUpdate
-from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyOptions
+from prefect.client.schemas.actions import DeploymentUpdate
+from prefect.client.schemas.objects import ConcurrencyOptions
 from prefect.client.schemas.responses import DeploymentResponse
-from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectNotFound, PrefectException
-from pydantic import BaseModel
 
+from prefect_seedance.api.credentials import Credentials
 from prefect_seedance.api.urls import hide_users
-from prefect_seedance.errors import SetupError
+from prefect_seedance.errors import ConnectionFailedError, SetupError
+from prefect_seedance.orchestration.account_limit import AccountLimit
 from prefect_seedance.orchestration.automations import Automated, Automations
 from prefect_seedance.orchestration.blocks import ClipArchive, SeedanceCredentials
+from prefect_seedance.orchestration.deployment_file import WantedDeployment, read_deployments
 from prefect_seedance.orchestration.work_pools import Pool
 from prefect_seedance.production.catalog_options import STORYBOARD_DEPLOYMENT
 from prefect_seedance.storage.locations import Location
@@ -45,7 +44,8 @@ class Target(NamedTuple):
 
     Attributes:
         pool: A work pool. Default for new deployments: the file's.
-        archive: Default for new deployments: the file's, in `directory`.
+        archive: Default for new deployments: `archive_of_new`, or else the file's, in `directory`.
+        archive_of_new: The archive of new deployments only, such as that of the environment.
         directory: A folder on the workers, in which runs start. Default for new deployments: the current one,
             or in an image its folder for temporary files.
         image: Of the containers in which runs start. Default for new deployments: no containers.
@@ -61,31 +61,23 @@ class Target(NamedTuple):
     image: str = ""
     credentials: str = ""
     at_a_time: int | None = None
+    archive_of_new: str = ""
 
     def working_directory(self) -> Path:
         """Return the folder in which runs start."""
         return Path(self.directory or (_IN_IMAGE if self.image else ".")).expanduser().absolute()
 
-    def check(self, *, is_new: bool) -> None:
-        """Check that an archive outlives the containers in which runs start.
-
-        Raises:
-            SetupError: If new deployments have an image, and no archive is named.
-        """
-        if self.image and is_new and not self.archive:
-            raise SetupError(
-                "Containers lose their own folders, and with them the clips that you have paid for. Name an "
-                "archive that they share with --archive: a bucket, a block, or the absolute path of a volume"
-            )
-
     def locate(self, archive: str) -> str:
         """Return an archive's name, independent of the directory in which a run starts."""
-        is_folder = "://" not in archive and Location.parse(archive) is None
-        return str(self.working_directory() / Path(archive).expanduser()) if is_folder else archive
+        return str(self.working_directory() / Path(archive).expanduser()) if _is_path(archive) else archive
 
 
 class Deployed(NamedTuple):
-    """A deployment, and the action that it needed."""
+    """A deployment, and the action that it needed.
+
+    Attributes:
+        archive: All of them, if it has several.
+    """
 
     name: str
     action: Literal["create", "update"]
@@ -99,10 +91,21 @@ class Report(NamedTuple):
     deployments: Sequence[Deployed]
     pools: Sequence[Pool]
     automations: Sequence[Automated]
+    account_limit: AccountLimit | None
 
 
-async def deploy(files: Files, target: Target, *, notify: str = "", dry_run: bool = False) -> Report:
-    """Create deployments, their work pool, automations and types of blocks, or update those that exist.
+async def deploy(
+    files: Files,
+    target: Target,
+    *,
+    account: Credentials | None = None,
+    notify: str = "",
+    dry_run: bool = False,
+) -> Report:
+    """Create deployments and all that they need on the server, or update what exists.
+
+    They need a work pool, automations, types of blocks, and the limit of their account. Everything is checked
+    before anything is created. If the server fails in between, deploying again continues.
 
     New deployments have inactive schedules. Existing ones keep schedules, parameters, concurrency limits and
     job variables; only the code that they run, its form and description, and what the target names are
@@ -111,34 +114,38 @@ async def deploy(files: Files, target: Target, *, notify: str = "", dry_run: boo
     Args:
         files: What to deploy.
         target: Pool, archive, directory and image.
+        account: Whose limit to create. None creates no limit.
         notify: Name of the notification block of automations that notify people. Without it, those that do
             not exist are not created.
         dry_run: Return what would be done, without doing it.
 
     Raises:
-        SetupError: If the Prefect server does not answer, the target is unsuitable, or there is no such
-            notification block; nothing was changed.
+        SetupError: If the target is unsuitable, or there is no such notification block; nothing was changed.
+            Or if the Prefect server fails.
     """
-    wanted = _read(files.deployments)
+    wanted = read_deployments(files.deployments)
     try:
         async with get_client() as client:
             plans = [_Plan(each, await _find(client, each.full_name), target) for each in wanted]
-            target.check(is_new=any(plan.result.action == "create" for plan in plans))
             pools = await Pool.plan(client, sorted({plan.pool for plan in plans}), image=target.image)
+            for plan in plans:
+                plan.check({pool.name: pool for pool in pools}[plan.pool])
             automations = await Automations.plan(client, files.automations, notify=notify)
+            limit = await AccountLimit.plan(account) if account else None
             if not dry_run:
+                limit = await limit.carry_out() if limit else None
                 await _register_blocks(client)
                 for pool in pools:
                     await pool.carry_out(client)
                 for plan in plans:
                     await plan.carry_out(client)
                 await automations.carry_out(client)
-    except (httpx.HTTPError, PrefectException) as error:
+    except (httpx.HTTPError, PrefectException, ConnectionFailedError) as error:
         raise SetupError(
             f"The Prefect server failed ({hide_users(error)}). Check it and PREFECT_API_URL, "
             "and run the command again"
         ) from error
-    return Report([plan.result for plan in plans], pools, automations.results)
+    return Report([plan.result for plan in plans], pools, automations.results, limit)
 
 
 async def _register_blocks(client: PrefectClient) -> None:
@@ -147,71 +154,17 @@ async def _register_blocks(client: PrefectClient) -> None:
         await block.aregister_type_and_schema(client=client)
 
 
-class _Pool(BaseModel):
-    name: str
-    job_variables: Mapping[str, Any] = {}
-
-
-class _Schedule(BaseModel):
-    slug: str
-    cron: str
-    timezone: str
-    parameters: Mapping[str, Any] = {}
-
-    def inactive(self) -> DeploymentScheduleCreate:
-        cron = CronSchedule(cron=self.cron, timezone=self.timezone)
-        return DeploymentScheduleCreate(
-            schedule=cron, slug=self.slug, parameters=dict(self.parameters), active=False
-        )
-
-
-class _Wanted(BaseModel):
-    """One deployment of ``prefect.yaml``."""
-
-    name: str
-    entrypoint: str
-    description: str
-    version: str
-    tags: list[str]
-    work_pool: _Pool
-    concurrency_limit: ConcurrencyLimitConfig | None = None
-    parameters: Mapping[str, Any]
-    schedules: Sequence[_Schedule] = ()
-
-    @property
-    def module_entrypoint(self) -> str:
-        """The entrypoint as a module's path, which needs no file on the worker."""
-        file, _, function = self.entrypoint.partition(":")
-        return f"prefect_seedance.flows.{Path(file).stem}.{function}"
-
-    @property
-    def full_name(self) -> str:
-        """The deployment's name, after the name of its flow."""
-        return f"{self.flow.name}/{self.name}"
-
-    @property
-    def flow(self) -> Flow[..., Any]:
-        """The flow."""
-        module, _, function = self.module_entrypoint.rpartition(".")
-        flow: Flow[..., Any] = getattr(importlib.import_module(module), function)
-        return flow
-
-
-def _read(file: Path) -> Sequence[_Wanted]:
-    content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    return [_Wanted.model_validate(each) for each in content["deployments"]]
-
-
 class _Plan:
     """What to do about one deployment."""
 
-    def __init__(self, wanted: _Wanted, existing: DeploymentResponse | None, target: Target) -> None:
+    def __init__(self, wanted: WantedDeployment, existing: DeploymentResponse | None, target: Target) -> None:
         self._wanted, self._existing, self._target = wanted, existing, target
         kept = existing.work_pool_name if existing else None
         self.pool = target.pool or kept or wanted.work_pool.name
         self._parameters = dict(existing.parameters if existing else wanted.parameters)
-        if target.archive or not existing:
-            self._parameters["archive"] = target.locate(target.archive or self._parameters["archive"])
+        self._named = target.archive or ("" if existing else target.archive_of_new)
+        if self._named or not existing:
+            self._parameters["archive"] = target.locate(self._named or self._parameters["archive"])
         if target.credentials and "credentials" in wanted.flow.parameters.properties:
             self._parameters["credentials"] = target.credentials
 
@@ -221,8 +174,29 @@ class _Plan:
             name=self._wanted.full_name,
             action="update" if self._existing else "create",
             pool=self.pool,
-            archive=self._parameters.get("archive", ""),
+            archive=", ".join(self._archives),
         )
+
+    @property
+    def _archives(self) -> Sequence[str]:
+        archive = self._parameters.get("archive", "")
+        return [archive] if isinstance(archive, str) else archive
+
+    def check(self, pool: Pool) -> None:
+        """Check that the archive outlives the containers in which runs start.
+
+        Raises:
+            SetupError: If it is a folder that only this machine, or a single container, has.
+        """
+        is_kept = self._existing and self._existing.work_pool_name == pool.name and not self._named
+        is_volume = self._named.startswith("file://") or Path(self._named).is_absolute()
+        if pool.type == "process" or is_kept or is_volume:
+            return
+        if any(_is_path(each) or each.startswith("file://") for each in self._archives):
+            raise SetupError(
+                "Containers lose their own folders, and with them the clips that you have paid for. Name an "
+                "archive that they share with --archive: a bucket, a block, or the absolute path of a volume"
+            )
 
     async def carry_out(self, client: PrefectClient) -> None:
         if self._existing is None:
@@ -279,6 +253,10 @@ class _Plan:
             **self._code(),
             **dict(self._pull_steps()),
         )
+
+
+def _is_path(archive: str) -> bool:
+    return bool(archive) and "://" not in archive and Location.parse(archive) is None
 
 
 async def _find(client: PrefectClient, name: str) -> DeploymentResponse | None:

@@ -4,7 +4,8 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from prefect_seedance.options import CredentialsName, Help, Seconds
+from prefect_seedance.durations import Seconds
+from prefect_seedance.options import CredentialsName, Help
 
 STORYBOARD_DEPLOYMENT: Final = "storyboard-to-transitions/storyboard"
 

@@ -1,5 +1,6 @@
 """`prefect-seedance deploy`, with a real server; a journey runs a deployment on a worker."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,8 +18,9 @@ from prefect_seedance import SeedanceCredentials
 from prefect_seedance.cli import main
 from prefect_seedance.cli.exit_codes import ExitCode
 from prefect_seedance.cli.shipped import shipped
+from prefect_seedance.errors import SetupError
 from prefect_seedance.flows import generate_clips
-from prefect_seedance.orchestration.deploy import Target
+from prefect_seedance.orchestration.deploy import Files, Target, deploy
 from tests.flows.conftest import Api
 
 _SHIPPED = yaml.safe_load(shipped("deployments/prefect.yaml").read_text(encoding="utf-8"))["deployments"]
@@ -144,6 +146,20 @@ def test_update_keeps_choices(api: Api, pool: str, capsys: pytest.CaptureFixture
     assert [after[name] for name in kept] == [before[name] for name in kept]
 
 
+def test_environment_names_archives_of_new_ones(
+    api: Api, pool: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The environment's archive is for new deployments; existing ones would buy all clips again."""
+    monkeypatch.setenv("SEEDANCE_ARCHIVE", "s3://studio")
+    _deploy(capsys, "--pool", pool)
+    monkeypatch.setenv("SEEDANCE_ARCHIVE", "s3://other")
+
+    deployed = _deploy(capsys)
+
+    assert {each["archive"] for each in deployed} == {"s3://studio"}
+    assert _read(api)["parameters"] == {"archive": "s3://studio"}
+
+
 def test_update_changes_what_is_named(api: Api, pool: str, capsys: pytest.CaptureFixture[str]) -> None:
     """An option changes existing deployments too."""
     _deploy(capsys, "--pool", pool, "--archive", "s3://studio")
@@ -254,12 +270,56 @@ def test_image_needs_pool_for_containers(api: Api, pool: str, capsys: pytest.Cap
     assert "'/tmp'" in str(clips["pull_steps"])
 
 
-def test_image_needs_archive(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
-    """Containers without a shared archive would lose paid clips, so nothing is created."""
-    assert main(["deploy", "--pool", f"pool-{uuid4()}", "--image", "seedance:1"]) == ExitCode.setup
+@pytest.mark.parametrize(
+    ("options", "is_moved"),
+    [
+        (("--image", "seedance:1"), False),
+        (("--image", "seedance:1"), True),
+        ((), False),
+        (("--archive", "films"), False),
+    ],
+    ids=["image", "moved from processes", "pool for containers", "relative folder"],
+)
+def test_containers_need_a_shared_archive(
+    api: Api, pool: str, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], *, is_moved: bool
+) -> None:
+    """A folder of a container would lose paid clips, so nothing is created or changed."""
+    name = f"pool-{uuid4()}"
+    if "--image" not in options:
+        api.post("/work_pools/", {"name": name, "type": "kubernetes"}).raise_for_status()
+    if is_moved:
+        _deploy(capsys, "--pool", pool)
+    before = api.filter("/deployments")
+
+    assert main(["deploy", "--pool", name, *options]) == ExitCode.setup
 
     assert "--archive" in capsys.readouterr().err
-    assert api.filter("/deployments") == []
+    assert api.filter("/deployments") == before
+
+
+@pytest.mark.parametrize("archive", ["s3://studio", "block:studio", "/mnt/films", "file:///mnt/films"])
+def test_containers_keep_a_shared_archive(api: Api, capsys: pytest.CaptureFixture[str], archive: str) -> None:
+    """A bucket, a block and the path of a volume are accepted, and kept by an upgrade."""
+    name = f"pool-{uuid4()}"
+    _deploy(capsys, "--pool", name, "--image", "seedance:1", "--archive", archive)
+
+    _deploy(capsys, "--image", "seedance:2")
+
+    assert _read(api)["parameters"] == {"archive": archive}
+    assert _read(api)["job_variables"]["image"] == "seedance:2"
+
+
+def test_update_keeps_several_archives(api: Api, pool: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A rescue of several archives is kept, and shown with all of them."""
+    _deploy(capsys, "--pool", pool)
+    rescue = dict(api.get("/deployments/name/rescue-clips/rescue"))
+    api.patch(f"/deployments/{rescue['id']}", {"parameters": {"archive": ["s3://studio", "s3://other"]}})
+
+    assert main(["deploy"]) == 0
+
+    assert "s3://studio, s3://other" in " ".join(capsys.readouterr().out.split())
+    kept = api.get(f"/deployments/{rescue['id']}")["parameters"]
+    assert kept == {"archive": ["s3://studio", "s3://other"]}
 
 
 def test_update_keeps_job_variables(api: Api, pool: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -335,6 +395,54 @@ def test_wrong_block_is_an_error(
     assert message in error
     assert alerts in error
     assert api.filter("/deployments") == api.filter("/automations") == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--notify", "nobody"),
+        ("--image", "seedance:1"),
+        ("--image", "seedance:1", "--archive", "s3://studio"),
+        ("--credentials", "nobody"),
+    ],
+    ids=["no block", "no archive", "no containers", "no account"],
+)
+def test_refusal_creates_nothing(
+    api: Api, pool: str, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    """Whatever is wrong is refused before anything is created, also the account's limit."""
+    monkeypatch.setenv("SEEDANCE_API_KEY", "key-of-a-refused-deployment")
+    before = api.filter("/v2/concurrency_limits")
+
+    assert main(["deploy", "--pool", pool, *options]) == ExitCode.setup
+
+    assert api.filter("/v2/concurrency_limits") == before
+    assert api.filter("/deployments") == api.filter("/automations") == []
+
+
+async def test_deploying_again_continues(
+    api: Api, pool: str, alerts: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """If the server refuses an automation, the next run creates what the first one did not."""
+    notifications = shipped("deployments/notifications.yaml").read_text(encoding="utf-8")
+    broken = tmp_path / "notifications.yaml"
+    broken.write_text(notifications.replace("expires soon", "expires {{ soon"), encoding="utf-8")
+    automations = [shipped("deployments/automations.yaml"), broken]
+    files = Files(shipped("deployments/prefect.yaml"), automations)
+
+    with pytest.raises(SetupError, match="run the command again"):
+        await deploy(files, Target(pool, "s3://studio"), notify=alerts)
+    created = {each["name"] for each in api.filter("/automations")}
+    report = await asyncio.to_thread(_report, capsys, "--notify", alerts)
+
+    assert {(each["action"], each["archive"]) for each in report["deployments"]} == {
+        ("update", "s3://studio")
+    }
+    assert {each["name"] for each in report["automations"] if each["action"] == "update"} == created
+    assert _names("automations.yaml") < created
+    assert {each["name"] for each in api.filter("/automations")} == _names("automations.yaml") | _names(
+        "notifications.yaml"
+    )
 
 
 def test_missing_server_is_an_error(
