@@ -1,8 +1,8 @@
 """Rescuing clips that are paid for and not archived."""
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -158,10 +158,12 @@ class NotingTurns(OldestFirst):
         super().__init__()
         self.expiries: list[datetime | None] = []
 
-    def turn(self, expires_at: datetime | None) -> AbstractAsyncContextManager[None]:
+    @asynccontextmanager
+    async def turn(self, expires_at: datetime | None) -> AsyncIterator[None]:
         """Wait for a turn."""
         self.expiries.append(expires_at)
-        return super().turn(expires_at)
+        async with super().turn(expires_at):
+            yield
 
 
 async def test_generation_takes_turn_at_end(settings: RunSettings) -> None:
