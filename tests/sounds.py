@@ -3,6 +3,7 @@
 import io
 import math
 from array import array
+from functools import cache
 
 import av
 
@@ -10,7 +11,8 @@ _RATE = 48_000
 _CODECS = {"mp3": "libmp3lame", "wav": "pcm_s16le", "ipod": "aac", "flac": "flac", "ogg": "libopus"}
 
 
-def sound(seconds: float, *, container: str = "mp3", pitch: float = 440.0) -> bytes:
+@cache
+def sound(seconds: float, *, container: str = "mp3", pitch: int = 440) -> bytes:
     """Encode a tone.
 
     Args:
@@ -22,15 +24,22 @@ def sound(seconds: float, *, container: str = "mp3", pitch: float = 440.0) -> by
     with av.open(file, "w", format=container) as out:
         stream = out.add_stream(codec, rate=_RATE, layout="mono")
         assert isinstance(stream, av.AudioStream)
-        total = round(seconds * _RATE)
+        total, tone = round(seconds * _RATE), _tone(pitch)
         resampler = av.AudioResampler(format=stream.format, layout="mono", rate=_RATE)
         for start in range(0, total, 1024):
             samples = min(1024, total - start)
             frame = av.AudioFrame(format="s16", layout="mono", samples=samples)
             frame.sample_rate, frame.pts = _RATE, start
-            wave = (math.sin(2 * math.pi * pitch * (start + each) / _RATE) for each in range(samples))
-            frame.planes[0].update(array("h", (round(9000 * level) for level in wave)).tobytes())
+            first = start % _RATE
+            frame.planes[0].update(bytes(tone[first : first + samples]))
             for converted in resampler.resample(frame):
                 out.mux(stream.encode(converted))
         out.mux(stream.encode(None))
     return file.getvalue()
+
+
+@cache
+def _tone(pitch: int) -> memoryview:
+    """Return the samples of two seconds of a tone, which is the same each second."""
+    second = [round(9000 * math.sin(2 * math.pi * pitch * each / _RATE)) for each in range(_RATE)]
+    return memoryview(array("h", second + second))
