@@ -10,6 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "prefect_seedance"
 
 DOORS = {
     "api/client.py": "the API, which is configured and not read from anywhere; it gets the key",
+    "api/connections.py": "the API, for paid requests, as its client directs",
     "api/guarded.py": "every URL from outside",
     "cli/prefect_server.py": "the temporary Prefect server that the command itself has started",
 }

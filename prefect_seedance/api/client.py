@@ -13,9 +13,10 @@ from prefect_seedance.api.account import REQUESTS_PER_MINUTE, Account, checked_k
 from prefect_seedance.api.announcements import note_announcement
 from prefect_seedance.api.bodies import ACCEPT_ENCODING
 from prefect_seedance.api.clip_check import problems
+from prefect_seedance.api.connections import checked
 from prefect_seedance.api.counted import counted
 from prefect_seedance.api.models import DEFAULT_MODEL
-from prefect_seedance.api.permit import Permit
+from prefect_seedance.api.permit import Permit, check_permit
 from prefect_seedance.api.proxies import api_proxy
 from prefect_seedance.api.refusals import explained
 from prefect_seedance.api.responses import balance_in, checked_id, parse_response, submitted_id
@@ -91,20 +92,22 @@ class SeedanceClient:
         self._read_gate = asyncio.Semaphore(_MAX_CONCURRENT)
         # If a server closes an idle connection just as it is reused, it is unknown whether the request
         # arrived. Therefore every paid request uses a new connection.
-        self._submissions = self._http(timeout_seconds, keepalive=0, transport=transport)
-        read_seconds = min(timeout_seconds, _READ_TIMEOUT_SECONDS)
-        self._reads = self._http(read_seconds, keepalive=_MAX_CONCURRENT, transport=transport)
+        paid = transport or checked(self._transport(keepalive=0), check_permit)
+        self._submissions = self._http(timeout_seconds, paid)
+        free = transport or self._transport(keepalive=_MAX_CONCURRENT)
+        self._reads = self._http(min(timeout_seconds, _READ_TIMEOUT_SECONDS), free)
         self._exits = AsyncExitStack()
 
-    def _http(
-        self, timeout_seconds: float, *, keepalive: int, transport: httpx.AsyncBaseTransport | None
-    ) -> httpx.AsyncClient:
+    def _transport(self, *, keepalive: int) -> httpx.AsyncHTTPTransport:
         limits = httpx.Limits(max_connections=_MAX_CONCURRENT, max_keepalive_connections=keepalive)
+        return httpx.AsyncHTTPTransport(limits=limits, proxy=api_proxy(self.base_url))
+
+    def _http(self, timeout_seconds: float, transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:
         return httpx.AsyncClient(
             headers=self._headers,
             timeout=timeouts(timeout_seconds),
             follow_redirects=False,  # a redirect could send the key to another host
-            transport=transport or httpx.AsyncHTTPTransport(limits=limits, proxy=api_proxy(self.base_url)),
+            transport=transport,
         )
 
     async def __aenter__(self) -> Self:
@@ -202,17 +205,13 @@ class SeedanceClient:
         return submitted_id(data)
 
     async def _post(self, request: GenerateRequest, permit: Permit, *, model: str) -> object:
-        """Send a submission, unless its permit has ended when the connection is ready."""
-
-        async def trace(event: str, _: object) -> None:
-            if event == "http11.send_request_headers.started":
-                permit.begin()
-
+        """Send a submission, unless its permit ends before the last byte is written."""
         url, http = self._url("generateTask", base_url=self.base_url, model=model), self._submissions
-        permit.begin()  # also before connecting, because a transport without a network calls no trace
-        message = http.build_request("POST", url, json=request.body(model=model), extensions={"trace": trace})
+        permit.begin()  # also before connecting, because a transport without a network writes nothing
+        message = http.build_request("POST", url, json=request.body(model=model))
         try:
-            return await self._exchange(http, message)
+            with permit.in_use():
+                return await self._exchange(http, message)
         except SeedanceError as error:
             permit.may_have_started = not error.outcome_known
             raise

@@ -1,8 +1,9 @@
 """Permission to send one paid request, which ends by itself."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Self
@@ -16,9 +17,9 @@ class Permit:
     """Permission to send one paid request, until a time by two clocks or until it is revoked.
 
     A process may be stopped anywhere: by a signal, a debugger, a suspended computer. When it continues,
-    another run may have paid for the same clip. So the permit is checked right before the first byte of the
-    request is sent. The wall clock continues while a computer sleeps, and the monotonic clock cannot be set
-    back, so both have to agree.
+    another run may have paid for the same clip. So the permit is checked right before each write to the
+    network: without its last byte, a request starts nothing. The wall clock continues while a computer
+    sleeps, and the monotonic clock cannot be set back, so both have to agree.
 
     Attributes:
         expires_at: By the wall clock.
@@ -55,6 +56,15 @@ class Permit:
             raise self._refusal()
         self.may_have_started = True
 
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Let `check_permit`, when it is called inside, check this permit."""
+        token = _in_use.set(self)
+        try:
+            yield
+        finally:
+            _in_use.reset(token)
+
     @asynccontextmanager
     async def waiting(self) -> AsyncIterator[None]:
         """Wait inside for what the request needs, until the permit ends.
@@ -75,3 +85,16 @@ class Permit:
     def _refusal(self) -> NotSentError:
         reason = "the run was stopped" if self._is_revoked else "the time to send it was over"
         return NotSentError(f"Nothing was sent: {reason}")
+
+
+_in_use: ContextVar[Permit] = ContextVar("permit in use")
+
+
+def check_permit() -> None:
+    """Note that bytes of the current task's request are about to be sent.
+
+    Raises:
+        NotSentError: If its permit has ended.
+        LookupError: If the task has no permit.
+    """
+    _in_use.get().begin()

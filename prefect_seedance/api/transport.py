@@ -38,6 +38,8 @@ ERRORS: Mapping[type[Exception], type[SeedanceError]] = {
 _FOREIGN_BYTES = re.compile(r"[:,]?\s*(bytearray\()?b['\"]")
 """Where a message of the HTTP parser begins to repeat what the server sent."""
 
+_CODE = re.compile(r"\[Errno (\d+)\]")
+
 _REASON_CHARACTERS = 200
 
 MAX_ANSWER_BYTES = 2**20
@@ -108,13 +110,19 @@ def _system_error(error: BaseException) -> str:
         group = following.exceptions if isinstance(following, BaseExceptionGroup) else ()
         following = next(iter(group), None) or following.__cause__ or following.__context__
     codes = (
-        (each.errno, each.strerror)
+        (each.errno or _joined_code(str(each)), each.strerror)
         for each in reversed(seen)
         if isinstance(each, OSError) and not isinstance(each, ssl.SSLError)  # whose codes are OpenSSL's
     )
     # Python's own text for an error of the system may be an address; resolvers have negative codes.
     texts = (os.strerror(code) if code > 0 else text for code, text in codes if code)
     return next((text for text in texts if text), "")
+
+
+def _joined_code(text: str) -> int:
+    """Return the system's first error code in a text, as asyncio joins the errors of several addresses."""
+    found = _CODE.search(text)
+    return int(found[1]) if found else 0
 
 
 def timeouts(answer_seconds: float) -> httpx.Timeout:

@@ -256,7 +256,7 @@ class Production:
             await self.steps.record(manifest)
         except ArchiveError:  # a manifest that cannot be stored is still returned and shown
             _log.exception("Could not store the manifest of %s; the next run stores it", plan.name)
-        await self.session.sweep(plan)
+        await self.session.sweep(manifest)
         return manifest
 
     @contextlib.contextmanager

@@ -23,11 +23,10 @@ from prefect_seedance.film.seams import Inspector
 from prefect_seedance.options import Hosting
 from prefect_seedance.printable import get_logger
 from prefect_seedance.production.settings import RunSettings, StoredArchive
-from prefect_seedance.report.manifest import production_key
+from prefect_seedance.report.manifest import Manifest, production_key
 from prefect_seedance.storage.locations import BLOCK_PREFIX
 from prefect_seedance.storage.objects import Objects
 from prefect_seedance.storage.store import Store
-from prefect_seedance.storyboard.plan import Plan
 from prefect_seedance.video.kept_scans import KeptScans
 
 _log = get_logger(__name__)
@@ -147,10 +146,11 @@ class Session:
             lifetime_seconds=hosting.images_lifetime_seconds,
         )
 
-    async def sweep(self, plan: Plan) -> None:
+    async def sweep(self, manifest: Manifest) -> None:
         """Remove what killed runs of a production left half written; the next run can do it too."""
-        clips = [clip_prefix(clip.fingerprint) for clip in plan.distinct]
+        current = {each.fingerprint for each in manifest.clips}
+        clips = map(clip_prefix, current.union(each.fingerprint for each in manifest.former))
         try:
-            await self.store.sweep([*clips, "images/", production_key(plan.name, "")])
+            await self.store.sweep([*clips, "images/", production_key(manifest.production, "")])
         except ArchiveError as error:
             _log.warning("Unfinished files in %s could not be removed: %s", self.store.url, error)

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from opentelemetry.sdk.metrics.export import NumberDataPoint
 
-from prefect_seedance.api.permit import Permit
+from prefect_seedance.api.permit import Permit, check_permit
 from prefect_seedance.errors import NotSentError
 from prefect_seedance.telemetry import RATE_LIMITED, REQUESTS
 from tests.api.test_client import ACCEPTED, PENDING, REQUEST, Script, Silence, client, fails, responds
@@ -81,9 +81,9 @@ async def test_unsent_request_is_not_counted(recording: Recording) -> None:
     permit = Permit.lasting(5)
 
     class Connected(httpx.AsyncBaseTransport):
-        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        async def handle_async_request(self, _: httpx.Request) -> httpx.Response:
             permit.revoke()
-            await request.extensions["trace"]("http11.send_request_headers.started", {})
+            check_permit()
             raise AssertionError
 
     async with client(Connected()) as seedance:

@@ -138,10 +138,11 @@ async def test_exchange_accepts_the_bound() -> None:
         (OSError(errno.ECONNREFUSED, "Connect call failed ('127.0.0.1', 9)"), "Connection refused"),
         (socket.gaierror(-2, "Name or service not known"), "Name or service not known"),
         (ExceptionGroup("all", [OSError(errno.ENETUNREACH, "x"), OSError("y")]), "Network is unreachable"),
+        (OSError("Multiple exceptions: [Errno 111] ('::1', 9), [Errno 101] x"), "Connection refused"),
         (ValueError("odd"), "All connection attempts failed"),
         (ssl.SSLCertVerificationError(1, "expired"), "All connection attempts failed"),
     ],
-    ids=["refused", "name", "several addresses", "unknown", "certificate"],
+    ids=["refused", "name", "several addresses", "joined addresses", "unknown", "certificate"],
 )
 def test_names_why_connections_fail(cause: Exception, said: str) -> None:
     """A connection that fails is explained by the system's own reason, if there is one."""

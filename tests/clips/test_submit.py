@@ -13,7 +13,7 @@ import pytest
 from prefect_seedance.api import wall_clock
 from prefect_seedance.api.callback_urls import Callbacks, Secrets
 from prefect_seedance.api.client import SeedanceClient
-from prefect_seedance.api.permit import Permit
+from prefect_seedance.api.permit import Permit, check_permit
 from prefect_seedance.api.wire import ClipSettings, GenerateRequest, Generation
 from prefect_seedance.clips.ledger import Ledger
 from prefect_seedance.clips.records import Attempt, Outcome, Result
@@ -694,7 +694,7 @@ async def test_stopped_process_sends_nothing(
                     permits[0].expires_at -= timedelta(hours=1)
                 else:
                     permits[0].deadline -= 3600
-                await request.extensions["trace"]("http11.send_request_headers.started", {})
+                check_permit()
             return await super().handle_async_request(request)
 
     monkeypatch.setattr(Permit, "lasting", observed)

@@ -1,6 +1,7 @@
 """Rescuing clips that are paid for and not archived."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -56,6 +57,18 @@ async def test_edit_loses_no_paid_clip(settings: RunSettings, archive: Path, san
     assert Manifest.model_validate_json(second.model_dump_json()) == second
     assert second.billed_seconds == 4
     assert sandbox.totals()["accepted"] == 3
+
+
+async def test_edit_leaves_no_halves(settings: RunSettings, archive: Path) -> None:
+    """What a killed writer left of a clip that the storyboard no longer contains is removed too."""
+    first = await submit_only(settings)
+    half = archive / "clips" / first.clips[1].fingerprint / "clip.json#1"
+    half.touch()
+    os.utime(half, (0, 0))
+
+    await make(await prepare(EDITED, settings, output=PLAIN))
+
+    assert not half.exists()
 
 
 async def test_run_names_what_it_leaves(settings: RunSettings, sandbox: Sandbox) -> None:

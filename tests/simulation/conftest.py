@@ -44,6 +44,7 @@ def _simulated() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(wall_clock, "now", _time_of_day)
         patch.setattr("httpx.AsyncHTTPTransport", _network)
+        patch.setattr("prefect_seedance.api.client.checked", lambda network, _: network)
         patch.setattr("prefect_seedance.api.guarded.GuardedTransport", lambda _: _network())
         yield
     log.removeHandler(handler)

@@ -5,6 +5,7 @@ import json
 
 import httpx
 
+from prefect_seedance.api.permit import check_permit
 from tests.simulation.api import KEY, Post, Reply, ScriptedApi, envelope, is_submission
 from tests.simulation.clock import Process
 
@@ -36,8 +37,10 @@ class Wire(httpx.AsyncBaseTransport):
                 raise httpx.ConnectError("connection refused", request=request)
 
         await self._process.exchange(connect, arrives=_TRIP_SECONDS, answers=_TRIP_SECONDS)
-        if trace := request.extensions.get("trace"):
-            await trace("http11.send_request_headers.started", {"request": request})
+        if is_submission(request):
+            check_permit()  # before the head
+            await asyncio.sleep(0)
+            check_permit()  # before the body, without which nothing arrives
 
     async def _submit(self, request: httpx.Request, reply: Reply) -> httpx.Response:
         process, api = self._process, self._api
