@@ -83,11 +83,11 @@ def transport(request: pytest.FixtureRequest) -> httpx.AsyncHTTPTransport:
     return plain if request.param == "own" else checked(plain, lambda: None)
 
 
-def post(url: str, transport: httpx.AsyncBaseTransport) -> httpx.Response:
-    """Send a request on a loop of its own, whose time is real."""
+def post(url: str, transport: httpx.AsyncBaseTransport, **seconds: float) -> httpx.Response:
+    """Send a request on a loop of its own, whose time is real; each of httpx's timeouts may be shorter."""
 
     async def send() -> httpx.Response:
-        async with httpx.AsyncClient(transport=transport, timeout=httpx.Timeout(20, read=0.5)) as http:
+        async with httpx.AsyncClient(transport=transport, timeout=httpx.Timeout(30, **seconds)) as http:
             return await http.post(url, content=b"waves")
 
     return asyncio.run(send())
@@ -117,7 +117,7 @@ def test_failures_have_httpx_names(
 ) -> None:
     """A failure after the connection is the same error as with httpx's own connections."""
     with serving(serve) as port, pytest.raises(error):
-        post(f"http://127.0.0.1:{port}", transport)
+        post(f"http://127.0.0.1:{port}", transport, read=1)
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://name.invalid"], ids=["port", "name"])
@@ -179,6 +179,12 @@ def test_unknown_certificate_is_refused(
         post(f"https://localhost:{port}", transport)
 
 
+def test_silent_handshake_sends_nothing(transport: httpx.AsyncHTTPTransport) -> None:
+    """A server that never answers to TLS is one that cannot be reached: nothing was sent."""
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(httpx.ConnectTimeout):
+        post(f"https://localhost:{silent.getsockname()[1]}", transport, connect=0.5)
+
+
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_proxy_is_checked_too(identity: tuple[str, str], scheme: str) -> None:
     """A request reaches an API with TLS through a proxy, and a check precedes each write to either."""
@@ -229,7 +235,7 @@ def test_nothing_comes_between() -> None:
 
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         with pytest.raises(httpx.ReadTimeout):
-            post(url, checked(httpx.AsyncHTTPTransport(), check))
+            post(url, checked(httpx.AsyncHTTPTransport(), check), read=1)
         request = received()
         connections[0].close()
 
