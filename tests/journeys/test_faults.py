@@ -37,8 +37,9 @@ _WAITING = Waiting(first_poll_seconds=0.2, poll_every_seconds=0.2, settling_seco
 _DEADLINE_SECONDS = 600.0
 """Deadline of runs that end earlier, within minutes even on a machine that is far too busy."""
 
-_SHORT_DEADLINE_SECONDS = 15.0
-"""Deadline of lasting faults; enough to submit all clips on a busy machine."""
+_SHORT_DEADLINE_SECONDS, _LONG_TIMEOUT_SECONDS = 15.0, 10.0
+"""Deadline of lasting faults, and their timeout, as none of them hangs; enough to submit all clips on a busy
+machine."""
 
 Rule = Mapping[str, object]
 
@@ -360,17 +361,17 @@ class Setup:
         *,
         deadline_seconds: float = _DEADLINE_SECONDS,
         url: str = "",
+        timeout_seconds: float = _TIMEOUT_SECONDS,
     ) -> Manifest:
         """Produce clips, in a separate flow or without Prefect."""
         board = self.board(title, prompts)
-        if not self.in_flow:
-            return await self.produce(board, deadline_seconds=deadline_seconds, url=url)
 
-        @flow(name=f"produce {title}")
         async def production() -> Manifest:
-            return await self.produce(board, deadline_seconds=deadline_seconds, url=url)
+            return await self.produce(
+                board, deadline_seconds=deadline_seconds, url=url, timeout_seconds=timeout_seconds
+            )
 
-        return await production()
+        return await (flow(name=f"produce {title}")(production) if self.in_flow else production)()
 
     def rejected(self) -> Counter[str]:
         """Count the submissions of each prompt that the current rules rejected."""
@@ -459,7 +460,9 @@ def _run_all(setup: Setup) -> Mapping[str, Result]:
 
     async def both() -> tuple[Manifest, Manifest]:
         # One after the other: a hundred other clips would use up the deadline.
-        lasting = await setup.make("lasts", lasts, deadline_seconds=_SHORT_DEADLINE_SECONDS)
+        lasting = await setup.make(
+            "lasts", lasts, deadline_seconds=_SHORT_DEADLINE_SECONDS, timeout_seconds=_LONG_TIMEOUT_SECONDS
+        )
         return lasting, await setup.make("ends", ends)
 
     manifests = asyncio.run(both())
