@@ -264,6 +264,7 @@ class Ending(Permit):
 def test_stopped_amid_request_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that is suspended between head and body does not complete the request when it continues."""
     received: list[bytes] = []
+    is_over = threading.Event()
     monkeypatch.delenv("HTTP_PROXY", raising=False)
 
     def serve(connection: socket.socket) -> None:
@@ -271,7 +272,8 @@ def test_stopped_amid_request_starts_nothing(monkeypatch: pytest.MonkeyPatch) ->
             received.append(more)
             if b"\r\n\r\n{" in b"".join(received):
                 connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + ACCEPTED().content)
-                return
+                break
+        is_over.set()
 
     async def submit(port: int) -> Permit:
         permit = Ending.lasting(60)
@@ -282,6 +284,7 @@ def test_stopped_amid_request_starts_nothing(monkeypatch: pytest.MonkeyPatch) ->
 
     with serving(serve) as port:
         permit = asyncio.run(submit(port))
+        assert is_over.wait(60)
 
     assert b"".join(received).endswith(b"\r\n\r\n")
     assert not permit.may_have_started
