@@ -1,6 +1,6 @@
 """The programs that are compared: each makes the same clips, and prints its own measures as JSON.
 
-Run: python -m benchmarks.overhead.contenders NAME CLIPS FOLDER FIRST_POLL
+Run: python -m benchmarks.overhead.contenders NAME CLIPS FOLDER FIRST_POLL RESOLUTION DURATION
 """
 
 import asyncio
@@ -23,6 +23,11 @@ import httpx
 KEY, URL = "benchmark-key", os.environ.get("SEEDANCE_BASE_URL", "")
 MODEL = "seedance-1-5-pro"
 HEADERS = {"Authorization": f"Bearer {KEY}"}
+DEFAULTS: dict[str, object] = {}
+"""Resolution and duration of all clips."""
+
+CALLBACKS = "OVERHEAD_CALLBACKS"
+"""The environment variable with the address of a callback receiver."""
 
 
 def body(number: int) -> Mapping[str, object]:
@@ -30,7 +35,7 @@ def body(number: int) -> Mapping[str, object]:
     return {
         "request_type": "async",
         "provider": "auto",
-        "input": {"prompt": f"cloud {number}", "resolution": "480p", "duration": 4},
+        "input": {"prompt": f"cloud {number}", **DEFAULTS},
     }
 
 
@@ -113,10 +118,10 @@ def _arguments(clips: int, folder: Path, first: float, *, outputs: bool) -> dict
 
     specs = tuple(ClipSpec(prompt=f"drifting clouds, number {number}") for number in range(clips))
     return {
-        "storyboard": ClipList(title="Overhead", defaults={"resolution": "480p"}, clips=specs),
+        "storyboard": ClipList(title="Overhead", defaults=DEFAULTS, clips=specs),
         "archive": str(folder / "archive"),
         "budget": Budget(max_seconds=100_000),
-        "waiting": Waiting(first_poll_seconds=first),
+        "waiting": Waiting(first_poll_seconds=first, callback_url=os.environ.get(CALLBACKS, "")),
         "output": Output(film=outputs, report=outputs),
     }
 
@@ -153,8 +158,9 @@ CONTENDERS: Mapping[str, Callable[[int, Path, float], int]] = {
     "plain-full": lambda *arguments: plain(*arguments, outputs=True),
     "flow": in_flow,
     "flow-full": lambda *arguments: in_flow(*arguments, outputs=True),
+    "flow-callbacks": lambda *arguments: in_flow(*arguments, outputs=True),
 }
-"""``-full`` includes inspections, film and report."""
+"""``-full`` includes inspections, film and report; ``-callbacks`` does, too."""
 
 
 @contextmanager
@@ -190,6 +196,17 @@ def _count(counts: Counter[str]) -> None:
     counting(decoding._Child, "ask", "decodes")  # noqa: SLF001 -- what the benchmark is about
 
 
+def _decoding_cpu(name: str) -> float:
+    """Return the seconds of CPU of the processes that decoded videos, their starts included."""
+    if name in {"floor", "usual"}:
+        return 0.0
+    from prefect_seedance.video import decoding
+
+    decoding._CHILDREN.close()  # noqa: SLF001 -- their times are known once they have ended
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def _peak_mb() -> int:
     """Return this program's peak memory; on Linux, `getrusage` includes that of its parent."""
     try:
@@ -202,6 +219,7 @@ def _peak_mb() -> int:
 def main() -> None:
     """Run one contender, and print its measures."""
     name, clips, folder, first = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), float(sys.argv[4])
+    DEFAULTS.update(resolution=sys.argv[5], duration=int(sys.argv[6]))
     counts: Counter[str] = Counter()
     if name not in {"floor", "usual"}:
         _count(counts)
@@ -213,6 +231,7 @@ def main() -> None:
         "archived": archived,
         "makespan": round(took, 2),
         "loop CPU": round(thread_took, 2),
+        "decoding CPU": round(_decoding_cpu(name), 2),
         "memory MB": _peak_mb(),
         "counts": counts,
     }

@@ -27,7 +27,7 @@ from prefect_seedance.production.prepare import prepare
 from prefect_seedance.production.session import Session, archive_from_env
 from prefect_seedance.production.settings import RunSettings
 from prefect_seedance.storyboard.image import Fit
-from prefect_seedance.storyboard.schema import ClipList, ClipSpec, Defaults
+from prefect_seedance.storyboard.schema import ClipList, ClipSpec, Defaults, References
 
 _HOSTING, _LOADING, _RETRY, _WAITING = Hosting(), Loading(), RetryPolicy(), Waiting()
 
@@ -114,8 +114,8 @@ class SeedanceClip(JobBlock[Clip]):
     """One clip, with the account that pays for it and the archive that stores it.
 
     The clip is bought once, no matter how often it is triggered, or by how many processes: later triggers
-    continue the generation in flight, or reuse the archived clip. A different prompt, image, setting or take
-    is a different clip.
+    continue the generation in flight, or reuse the archived clip. Another prompt, image, reference, setting
+    or take is another clip.
 
     Example:
         Load a stored clip, generate and archive it, and print its key:
@@ -148,6 +148,9 @@ class SeedanceClip(JobBlock[Clip]):
         default=(),
         description="Start image and end image, only a start image, or none. Each is an https URL, an "
         "absolute path, or an object in a bucket (s3://, gs://, az://) or in a block (block:NAME/KEY).",
+    )
+    references: References | None = Field(
+        default=None, description=Defaults.model_fields["references"].description
     )
     settings: ClipSettings = Field(default=ClipSettings(), description="Length, size, sound and camera.")
     fit: Fit = Field(default="none", description=Defaults.model_fields["fit"].description)
@@ -216,6 +219,7 @@ class SeedanceClip(JobBlock[Clip]):
             name=name,
             prompt=self.prompt,
             images=self.images,
+            references=self.references,
             take=self.take,
             fit=self.fit,
             model=self.model or None,

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from prefect import flow, task
 from prefect.runtime import flow_run
 
@@ -25,6 +26,7 @@ from prefect_seedance.errors import (
     StoryboardError,
     SubmissionUnresolvedError,
 )
+from prefect_seedance.storyboard.schema import References
 from tests.flows.conftest import Api, account, completed, eventually
 from tests.processes import Sandbox, environment, forking
 
@@ -95,6 +97,28 @@ async def test_changed_clip_is_another(job: SeedanceClip, sandbox: Sandbox) -> N
 
     assert first.fingerprint != second.fingerprint
     assert sandbox.totals()["accepted"] == 2
+
+
+async def test_references_are_sent(job: SeedanceClip, sandbox: Sandbox, tmp_path: Path) -> None:
+    """A stored block keeps the files that its prompt refers to, and the API gets their URLs."""
+    look = tmp_path / "look.png"
+    Image.new("RGB", (640, 360), "orange").save(look)
+    like = changed(
+        job,
+        prompt="a bell like @Image1",
+        model="seedance-2-0",
+        references=References(images=(str(look),)),
+        images_url=sandbox.hosted,
+        allow_outside=True,
+    )
+    await like.asave("like-the-look", overwrite=True)
+
+    stored: SeedanceClip = await SeedanceClip.aload("like-the-look")
+    await stored.atrigger()
+
+    (sent,) = [each["input"] for each in sandbox.books()["generations"]]
+    assert sent["mode"] == "omni_reference"
+    assert [url.rpartition(".")[2] for url in sent["image_urls"]] == ["png"]
 
 
 async def test_run_is_found_by_fingerprint(job: SeedanceClip, sandbox: Sandbox) -> None:
