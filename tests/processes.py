@@ -431,6 +431,16 @@ def archive(tmp_path: Path) -> Path:
     return folder
 
 
+def contents_of(folder: Path) -> dict[str, bytes]:
+    """Return the files in a folder by relative path, also while a process writes and deletes some."""
+    found = {}
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            if path.is_file():
+                found[path.relative_to(folder).as_posix()] = path.read_bytes()
+    return found
+
+
 @dataclass(frozen=True)
 class Place:
     """An archive of either kind.
@@ -456,11 +466,7 @@ def place(request: pytest.FixtureRequest) -> Place:
 
 @pytest.fixture
 def _folder(archive: Path, sandbox: Sandbox) -> Place:
-    def contents() -> dict[str, bytes]:
-        files = [path for path in archive.rglob("*") if path.is_file()]
-        return {path.relative_to(archive).as_posix(): path.read_bytes() for path in files}
-
-    return Place(str(archive), ("--images-url", sandbox.hosted), {}, contents)
+    return Place(str(archive), ("--images-url", sandbox.hosted), {}, lambda: contents_of(archive))
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 
 from tests import films
 from tests.hostile.wire import SECRET, SIGNATURE, Forbidden, Reply, Web, read_request, serving
-from tests.processes import environment, running
+from tests.processes import contents_of, environment, running
 
 DEADLINE_SECONDS = 12
 _GRACE_SECONDS = 5
@@ -92,11 +92,9 @@ class Run:
         """The clips of the manifest by case."""
         return {clip["name"]: clip for clip in json.loads(self.ended.out)["clips"]}
 
-    def stored(self) -> Iterator[tuple[str, bytes]]:
-        """Yield every file of the archive."""
-        for path in self.archive.rglob("*"):
-            if path.is_file():
-                yield path.relative_to(self.archive).as_posix(), path.read_bytes()
+    def stored(self) -> Mapping[str, bytes]:
+        """Return every file of the archive."""
+        return contents_of(self.archive)
 
 
 Produce = Callable[..., Run]
@@ -148,7 +146,7 @@ def _check(run: Run, *, are_videos: bool) -> None:
     assert SECRET.decode() not in ended.text
     assert SIGNATURE not in ended.text
     assert "Traceback" not in ended.text
-    for name, content in run.stored():
+    for name, content in run.stored().items():
         assert SECRET not in content, name
         assert SIGNATURE.encode() not in content or name.endswith("/outcome.json"), name
         assert are_videos or "refused" not in name

@@ -156,10 +156,10 @@ def test_lie_is_not_archived(number: int, lies: Run) -> None:
 
 def test_lies_are_kept_apart(lies: Run) -> None:
     """Of such videos, no clip is stored, and only files that begin like videos are kept beside the clips."""
-    names = [name.rpartition("/")[2] for name, _ in lies.stored() if "/clip" in name or name.endswith(".mp4")]
+    names = [name.rpartition("/")[2] for name in lies.stored() if "/clip" in name or name.endswith(".mp4")]
 
     assert set(names) == {"refused.mp4"}
-    assert not any(content.startswith(b"#EXTM3U") for _, content in lies.stored())
+    assert not any(content.startswith(b"#EXTM3U") for content in lies.stored().values())
 
 
 @pytest.mark.parametrize("flags", ["+negative_cts_offsets", "frag_keyframe+empty_moov", "faststart"])

@@ -7,7 +7,7 @@ import json
 import secrets
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from prefect_seedance import ClipList, ClipSpec, Manifest, SeedanceCredentials, Waiting, produce
 from prefect_seedance.report.verdict import Verdict
-from tests.processes import CALLBACK_SECRET, S3, Command, Receiver, Sandbox
+from tests.processes import CALLBACK_SECRET, S3, Command, Receiver, Sandbox, contents_of
 
 # Prefect's own clients leave sockets open in any flow.
 pytestmark = [
@@ -118,11 +118,6 @@ def recorded_after(archive: Path) -> Sequence[float]:
         path.stat().st_mtime - outcome["generation"]["answer"]["completeTime"] / 1000
         for path, outcome in found
     ]
-
-
-def contents(archive: Path) -> Mapping[Path, bytes]:
-    """Return all files of an archive."""
-    return {path: path.read_bytes() for path in archive.rglob("*") if path.is_file()}
 
 
 def test_many_clips(
@@ -232,7 +227,7 @@ def test_forged_callbacks_are_harmless(
     """Ten thousand forged or replayed posts cause no read and no record."""
     receiver = start_receiver(archive)
     make(5, receiver)
-    before, read, books = contents(archive), reads(sandbox), sandbox.books()["generations"]
+    before, read, books = contents_of(archive), reads(sandbox), sandbox.books()["generations"]
     tokens = [each["callback_url"].rpartition("/")[2] for each in books]
     forged = [f"{token[:-1]}{'A' if token[-1] != 'A' else 'B'}" for token in tokens]
     wrong = [token.replace(".1.", ".2.") for token in tokens]
@@ -250,7 +245,7 @@ def test_forged_callbacks_are_harmless(
         assert silent.recv(1) == b"", "the receiver closes a silent connection"
         assert b"alive" in _to_the_end(slow), "and one with an unfinished request"
     assert reads(sandbox) == read
-    assert contents(archive) == before
+    assert contents_of(archive) == before
 
 
 def _to_the_end(connection: socket.socket) -> bytes:
@@ -381,7 +376,7 @@ def test_leaves_in_flight(
     assert sandbox.totals()["accepted"] == 3
     receiver.process.terminate()
     said, _ = receiver.process.communicate(timeout=20)
-    output = said + "".join(map(str, contents(archive).values())) + first.stdout + first.stderr
+    output = said + "".join(map(str, contents_of(archive).values())) + first.stdout + first.stderr
     tokens = [each["callback_url"].rpartition(".")[2] for each in sandbox.books()["generations"]]
     assert not [secret for secret in (*tokens, CALLBACK_SECRET, sandbox.key) if secret in output]
     assert said.count("ended generation") == 3

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.processes import ROOT, Command, Sandbox
+from tests.processes import ROOT, Command, Sandbox, contents_of
 
 _DATA = ROOT / "tests/data/archive-0.1"
 _BOARD = _DATA / "storyboard.yaml"
@@ -48,18 +48,11 @@ def _fields(text: str) -> dict[str, Any]:
     return dict(json.loads(text))
 
 
-def _contents(folder: Path) -> dict[str, bytes]:
-    """Return the content of each file in a folder, by relative path."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
-    }
-
-
 def _stored(archive: Path) -> dict[str, bytes]:
     """Return everything that no run may change: the ledger, clips, stills, images and films."""
     return {
         key: content
-        for key, content in _contents(archive).items()
+        for key, content in contents_of(archive).items()
         if key.startswith(("clips/", "images/")) or "/film" in key
     }
 
@@ -79,7 +72,7 @@ def _statuses(clips: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 def test_plan_reuses_every_clip(run_cli: Command, archive: Path) -> None:
     """The old storyboards have the old fingerprints, so a plan makes and bills nothing."""
-    before = _contents(archive)
+    before = contents_of(archive)
 
     plans = [
         _fields(run_cli("plan", board, "--archive", archive, "--json").stdout)
@@ -92,7 +85,7 @@ def test_plan_reuses_every_clip(run_cli: Command, archive: Path) -> None:
     )
     assert cutaways == dict.fromkeys(_OTHERS, "reuse")
     assert [plan["billed_seconds"] for plan in plans] == [0, 0]
-    assert _contents(archive) == before
+    assert contents_of(archive) == before
 
 
 @pytest.mark.parametrize(
@@ -235,13 +228,13 @@ def test_adoption_keeps_to_the_recorded_host(
     run_cli: Command, production_env: dict[str, str], sandbox: Sandbox, archive: Path
 ) -> None:
     """With credentials for another base URL, an adoption names the recorded one and records nothing."""
-    before = _contents(archive)
+    before = contents_of(archive)
 
     adopted = run_cli("resolve", archive, _UNRESOLVED, "--adopt", "task_0123456789abcdef", env=production_env)
 
     assert adopted.returncode == 2
     assert f"set http://127.0.0.1:{_PORT} as SEEDANCE_BASE_URL" in adopted.stderr
-    assert _contents(archive) == before
+    assert contents_of(archive) == before
     assert sandbox.totals()["status_reads"] == 0
 
 
