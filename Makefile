@@ -4,7 +4,7 @@
 # make matrix    the wheel on every supported Python, with the newest and the oldest dependencies
 # make release-check    wheel and sdist: metadata, contents, same bytes twice, an installation of each
 # make fuzz    random answers, storyboards and videos, for about five minutes
-# make bench    what a production costs beyond the API's time, beside other programs; takes about three minutes
+# make bench    what a production costs beyond the API's time, beside other programs; takes about four minutes
 # make fleet    40 storyboards on two workers, one of which dies; takes about ten minutes
 # make campaign    2,000 clips under random faults, killed 200 times; takes about an hour
 

@@ -52,7 +52,7 @@ def main() -> None:
     if options.full:
         repeated, once = cases.ROUND, cases.ONCE
     runs: list[Run] = []
-    for round_ in [repeated] * options.repeat + [once]:
+    for round_ in [once] + [repeated] * options.repeat:
         for run in _measured(round_):
             runs.append(run)
             print(json.dumps(run), file=sys.stderr, flush=True)

@@ -1,9 +1,15 @@
-"""The targets of the full benchmark, and whether its figures meet them."""
+"""The targets of the full benchmark, and whether its figures meet them.
 
+Run: python -m benchmarks.overhead.targets FIGURES.json
+"""
+
+import json
+import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.overhead.results import Results, Run
+from benchmarks.overhead.results import Results, Run, table
 
 _GROWTH = (10, 100, 1_000, 10_000)
 _FLAT = 1.25
@@ -140,3 +146,8 @@ def _growth(results: Results) -> list[_Target]:
         name = f"{measure}, plain, {' / '.join(f'{clips:,}' for clips in _GROWTH)} clips"
         rows.append(_Target(name, "flat", f"{found} {unit}".strip(), values[-1] <= _FLAT * values[-2]))
     return rows
+
+
+if __name__ == "__main__":
+    figures = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))["runs"]
+    print(table(figures), targets(figures), sep="\n\n")
