@@ -1,8 +1,9 @@
 """Inspect archived clips, and make their film and report."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from types import TracebackType
 from typing import Self
@@ -14,6 +15,7 @@ from prefect_seedance.film.join import prune_films
 from prefect_seedance.film.seams import Inspector
 from prefect_seedance.options import Output
 from prefect_seedance.printable import get_logger
+from prefect_seedance.production.cuts import Cuts
 from prefect_seedance.production.limits import price_of
 from prefect_seedance.production.settings import RunSettings
 from prefect_seedance.production.steps import Steps
@@ -37,11 +39,12 @@ _CANCELLED_SECONDS = 5.0
 
 @dataclass(frozen=True, kw_only=True)
 class OutputMaker:
-    """Inspects clips in the background, and makes film and report.
+    """Inspects and compares clips in the background, and makes film and report.
 
-    Use as an async context manager; leaving it cancels the inspections that are not finished.
+    Use as an async context manager; leaving it cancels what is not finished.
 
     Attributes:
+        fingerprints: Of the production's clips, in order.
         known: What the last run of the production found.
     """
 
@@ -49,9 +52,13 @@ class OutputMaker:
     settings: RunSettings
     steps: Steps
     inspector: Inspector
+    fingerprints: Sequence[str]
     known: KnownFindings = field(default_factory=KnownFindings)
-    _inspected: dict[str, ClipInspection] = field(default_factory=dict)
-    _inspecting: dict[str, asyncio.Task[ClipInspection | None]] = field(default_factory=dict)
+    _inspecting: list[asyncio.Task[None]] = field(default_factory=list)
+
+    @cached_property
+    def _cuts(self) -> Cuts:
+        return Cuts(self.fingerprints if self.output.film else (), self._compare)
 
     async def __aenter__(self) -> Self:
         return self
@@ -59,7 +66,7 @@ class OutputMaker:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        left = [task for task in self._inspecting.values() if not task.done()]
+        left = [*(task for task in self._inspecting if not task.done()), *self._cuts.unfinished]
         for task in left:
             task.cancel()
         if left:
@@ -68,27 +75,30 @@ class OutputMaker:
     def begin_inspection(self, clip: Clip, planned: PlannedClip) -> None:
         """Inspect a clip in the background, while others are made, unless the last run has done so."""
         if found := self.known.inspection(clip, images=len(planned.frames)):
-            self._inspected[clip.fingerprint] = found
-            return
-        self._inspecting[clip.fingerprint] = asyncio.create_task(self._inspect(clip, planned))
+            self._cuts.add(clip.fingerprint, found)
+        else:
+            self._inspecting.append(asyncio.create_task(self._inspect(clip, planned)))
 
-    async def _inspect(self, clip: Clip, planned: PlannedClip) -> ClipInspection | None:
+    async def _inspect(self, clip: Clip, planned: PlannedClip) -> None:
         """Inspect a clip; it is archived, so a failure is only logged."""
         try:
-            return await self.steps.inspect(clip, images=planned.frames)
+            inspection = await self.steps.inspect(clip, images=planned.frames)
         except Exception as error:  # noqa: BLE001 -- see above
             _log.warning("%s is archived and could not be inspected: %s", clip.name, error)
             _log_unexpected(error, f"Inspecting {clip.name}")
-            return None
+        else:
+            self._cuts.add(clip.fingerprint, inspection)
 
     async def make(self, manifest: Manifest) -> Manifest:
         """Make film and report, and add them, or why they could not be made, to the manifest.
 
         Each part has a bound, so that nothing that only serves people keeps a run from ending.
         """
-        inspections = await self._inspections()
-        following = await self._compare_neighbours(manifest, inspections) if self.output.film else {}
-        made = check_seams(manifest, inspections, following, min_similarity=self.output.min_similarity)
+        await self._finish_inspections()
+        following = await self._similarities(manifest) if self.output.film else {}
+        made = check_seams(
+            manifest, self._cuts.inspected, following, min_similarity=self.output.min_similarity
+        )
         made = await self._name(made)
         if self.output.film:
             made = await self._join(made)
@@ -120,40 +130,28 @@ class OutputMaker:
         except SeedanceError as error:
             _log.info("Former films of %s could not be deleted: %s", manifest.production, error)
 
-    async def _inspections(self) -> Mapping[str, ClipInspection]:
-        """Wait for the inspections, and return those that were finished in time, by fingerprint."""
-        if left := [task for task in self._inspecting.values() if not task.done()]:
+    async def _finish_inspections(self) -> None:
+        """Wait for the inspections, and stop those that take too long."""
+        if left := [task for task in self._inspecting if not task.done()]:
             _, late = await asyncio.wait(left, timeout=_inspection_seconds(len(left)))
             for task in late:
                 task.cancel()
             if late:
                 _log.warning("%d of the clips could not be inspected in time; run again for them", len(late))
-        finished = {
-            fingerprint: task.result()
-            for fingerprint, task in self._inspecting.items()
-            if task.done() and not task.cancelled()
-        }
-        return {
-            **self._inspected,
-            **{fingerprint: inspection for fingerprint, inspection in finished.items() if inspection},
-        }
 
-    async def _compare_neighbours(
-        self, manifest: Manifest, inspections: Mapping[str, ClipInspection]
-    ) -> Mapping[int, Similarity]:
-        """Compare the end of each clip with the start of the next, where both are archived."""
-        neighbours = [
-            (entry.number, inspections[entry.fingerprint], inspections[following.fingerprint])
-            for entry, following in pairwise(manifest.clips)
-            if entry.fingerprint in inspections and following.fingerprint in inspections
-        ]
-        try:
-            async with asyncio.timeout(_inspection_seconds(len(neighbours))):
-                found = await asyncio.gather(*[self._compare(*pair) for _, *pair in neighbours])
-        except TimeoutError:
+    async def _similarities(self, manifest: Manifest) -> Mapping[int, Similarity]:
+        """Return how similar the end of each clip is to the start of the next, where both are archived."""
+        cuts = {
+            entry.number: self._cuts.begin((entry.fingerprint, after.fingerprint))
+            for entry, after in pairwise(manifest.clips)
+        }
+        comparing = {number: task for number, task in cuts.items() if task}
+        if left := self._cuts.unfinished:
+            await asyncio.wait(left, timeout=_inspection_seconds(len(left)))
+        if self._cuts.unfinished:
             _log.warning("The cuts of %s could not be compared in time; run again", manifest.production)
-            found = [Similarity(reason="not in time")] * len(neighbours)
-        return {number: similarity for (number, *_), similarity in zip(neighbours, found, strict=True)}
+        late = Similarity(reason="not in time")
+        return {number: task.result() if task.done() else late for number, task in comparing.items()}
 
     async def _compare(self, inspection: ClipInspection, following: ClipInspection) -> Similarity:
         videos = inspection.inspection.sha256, following.inspection.sha256

@@ -109,6 +109,7 @@ class Production:
             settings=prepared.settings,
             steps=self.steps,
             inspector=self.session.inspector,
+            fingerprints=[clip.fingerprint for clip in plan.clips],
             known=KnownFindings.of(last),
         ) as outputs:
             self.slots.take_open()

@@ -41,6 +41,7 @@ class Cutting:
             settings=self.settings,
             steps=PlainSteps(session=self.session, settings=self.settings),
             inspector=self.session.inspector,
+            fingerprints=[entry.fingerprint for entry in self.manifest.clips],
         )
 
     async def make(self, **output: object) -> Manifest:
