@@ -6,6 +6,7 @@ Run: python -m benchmarks.overhead.targets FIGURES.json
 import json
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -131,21 +132,28 @@ def _waiting(results: Results) -> list[_Target]:
 
 def _growth(results: Results) -> list[_Target]:
     """Return how CPU, requests and memory of a clip grow from ten clips to ten thousand."""
-    rows = []
-    for measure, figure, unit in (
-        ("CPU a clip", "CPU", "ms"),
-        ("requests a clip", "status reads", ""),
-        ("peak memory", "memory MB", "MB"),
-    ):
-        values = [results.median(figure, "plain", clips) for clips in _GROWTH]
-        if figure == "CPU":
-            values = [1000 * value / clips for value, clips in zip(values, _GROWTH, strict=True)]
-        elif figure == "status reads":
-            values = [1 + value / clips for value, clips in zip(values, _GROWTH, strict=True)]
-        found = ", ".join(f"{value:.3g}" for value in values)
-        name = f"{measure}, plain, {' / '.join(f'{clips:,}' for clips in _GROWTH)} clips"
-        rows.append(_Target(name, "flat", f"{found} {unit}".strip(), values[-1] <= _FLAT * values[-2]))
-    return rows
+    cpu, reads, memory = (
+        [results.median(figure, "plain", clips) for clips in _GROWTH]
+        for figure in ("CPU", "status reads", "memory MB")
+    )
+    later = [(more - less) for less, more in pairwise(_GROWTH)]
+    figures = {
+        "CPU a clip, ms": [1000 * value / clips for value, clips in zip(cpu, _GROWTH, strict=True)],
+        "requests a clip": [1 + value / clips for value, clips in zip(reads, _GROWTH, strict=True)],
+        "memory of a further clip, kB": [
+            1000 * (more - less) / clips for (less, more), clips in zip(pairwise(memory), later, strict=True)
+        ],
+    }
+    clips = " / ".join(f"{clips:,}" for clips in _GROWTH)
+    return [
+        _Target(
+            f"{name}: {clips} clips, plain",
+            "flat",
+            ", ".join(f"{value:.3g}" for value in values),
+            values[-1] <= _FLAT * values[-2],
+        )
+        for name, values in figures.items()
+    ]
 
 
 if __name__ == "__main__":

@@ -151,8 +151,8 @@ class _SoundTrack:
         self._stream = out.add_stream_from_template(model)
         self._rate = model.codec_context.sample_rate
         self._length = model.codec_context.frame_size
-        self._stream.time_base = _time_base(model)
-        if _time_base(model) != Fraction(1, self._rate) or not self._length:
+        self._time_base = self._stream.time_base = _time_base(model)
+        if self._time_base != Fraction(1, self._rate) or not self._length:
             raise FormatMismatchError("the timestamps of its sound are rounded")
         self._end = _NOTHING
         self._held: list[tuple[int, Packet[Any]]] = []
@@ -209,7 +209,7 @@ class _SoundTrack:
 
     def _write(self, packet: "Packet[Any]") -> None:
         packet.stream = self._stream
-        packet.time_base = _time_base(self._stream)
+        packet.time_base = self._time_base
         packet.pts = packet.dts = self._end
         packet.duration = self._length
         self._end += self._length
