@@ -22,7 +22,7 @@ _ROWS = (
     (1_000, "flow", "prefect-seedance in a flow"),
     (1_000, "plain", "prefect-seedance without Prefect"),
 )
-_PIXELS = 130
+_PIXELS = 240
 """The width of an ideal makespan."""
 
 _TEMPLATE = Path(__file__).with_name("plot.svg.j2")
