@@ -41,7 +41,7 @@ _CANCELLED_SECONDS = 5.0
 class OutputMaker:
     """Inspects and compares clips in the background, and makes film and report.
 
-    Use as an async context manager; leaving it cancels what is not finished.
+    Use as an async context manager; leaving it cancels the unfinished work.
 
     Attributes:
         fingerprints: Of the production's clips, in order.
