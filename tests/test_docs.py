@@ -198,7 +198,9 @@ def test_readme_links_work_anywhere() -> None:
     prose = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
     used = {" ".join(name.split()) for name in re.findall(r"\[([^\]]+)\](?!: http)", prose)}
     links = [*defined.values(), *re.findall(r"\]\(([^)]*)\)", text)]
-    pattern = re.compile(re.escape(project["urls"]["Repository"]) + r"/(blob|tree|raw)/main/([^#]+)(?:#(.*))?")
+    pattern = re.compile(
+        re.escape(project["urls"]["Repository"]) + r"/(blob|tree|raw)/main/([^#]+)(?:#(.*))?"
+    )
 
     found = {link: pattern.fullmatch(link) for link in links if not link.startswith("https://pypi.org")}
 
