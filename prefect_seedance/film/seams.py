@@ -93,13 +93,14 @@ class Inspector:
         return found.scan
 
     async def compare_next(self, inspection: ClipInspection, following: ClipInspection) -> Similarity:
-        """Compare a clip's last frame with the first frame of the following clip."""
+        """Compare a clip's last frame with the first frame of the following clip.
+
+        Raises:
+            ArchiveError: If the archive cannot be read.
+        """
         stills = inspection.inspection.end_still, following.inspection.start_still
         async with self._gate:  # or the images of all cuts would be in memory at once
-            try:
-                end, start = await asyncio.gather(*map(self.store.read, stills))
-            except SeedanceError as error:
-                return Similarity(reason=str(error))
+            end, start = await asyncio.gather(*map(self.store.read, stills))
             compare = partial(_compare_stills, end, start)
             return await asyncio.get_running_loop().run_in_executor(self._comparer, compare)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from itertools import pairwise
 
 from prefect_seedance.film.inspections import ClipInspection, Similarity
@@ -21,7 +21,7 @@ class Cuts:
     def __init__(
         self,
         fingerprints: Sequence[str],
-        compare: Callable[[ClipInspection, ClipInspection], Awaitable[Similarity]],
+        compare: Callable[[ClipInspection, ClipInspection], Coroutine[None, None, Similarity]],
     ) -> None:
         """Prepare to compare the cuts of a production.
 
@@ -47,7 +47,7 @@ class Cuts:
         """Return the comparison of a cut, which begins if both clips are inspected; else None."""
         if cut not in self._tasks and self.inspected.keys() >= set(cut):
             before, after = (self.inspected[each] for each in cut)
-            self._tasks[cut] = asyncio.ensure_future(self._compare(before, after))
+            self._tasks[cut] = asyncio.create_task(self._compare(before, after))
         return self._tasks.get(cut)
 
     @property

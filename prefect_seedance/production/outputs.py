@@ -154,8 +154,15 @@ class OutputMaker:
         return {number: task.result() if task.done() else late for number, task in comparing.items()}
 
     async def _compare(self, inspection: ClipInspection, following: ClipInspection) -> Similarity:
+        """Compare a cut; both clips are archived, so a failure is only a reason."""
         videos = inspection.inspection.sha256, following.inspection.sha256
-        return self.known.following.get(videos) or await self.inspector.compare_next(inspection, following)
+        if found := self.known.following.get(videos):
+            return found
+        try:
+            return await self.inspector.compare_next(inspection, following)
+        except Exception as error:  # noqa: BLE001 -- becomes a reason in the manifest
+            _log_unexpected(error, "Comparing a cut")
+            return Similarity(reason=str(error) or type(error).__name__)
 
     async def _join(self, manifest: Manifest) -> Manifest:
         try:

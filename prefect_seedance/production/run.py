@@ -49,7 +49,7 @@ async def run(
 
     A run that is cancelled stores the manifest before it ends.
     """
-    began_at, settings = datetime.now(UTC), prepared.settings
+    settings = prepared.settings
     deadline = asyncio.get_running_loop().time() + settings.waiting.deadline_seconds
     slots = RunSlots(
         slots=session.client.account.slots,
@@ -63,7 +63,6 @@ async def run(
         steps=steps,
         on_progress=on_progress,
         deadline=deadline,
-        began_at=began_at,
         books=Bookkeeper(store=session.store, ledger=session.ledger, settings=settings),
         slots=slots,
         waits=Waits(
@@ -90,10 +89,10 @@ class Production:
     steps: Steps
     on_progress: OnProgress
     deadline: float
-    began_at: datetime
     books: Bookkeeper
     slots: RunSlots
     waits: Waits
+    began_at: datetime = field(default_factory=partial(datetime.now, UTC))
     entries: dict[str, Entry] = field(default_factory=dict)
     times: ExpectedTimes = field(default_factory=ExpectedTimes)
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -11,7 +11,9 @@ import pytest
 
 from prefect_seedance.clips.archive import Clip
 from prefect_seedance.clips.history import ClipStatus
-from prefect_seedance.film.inspections import ClipInspection
+from prefect_seedance.errors import ArchiveError
+from prefect_seedance.film.inspections import ClipInspection, Similarity
+from prefect_seedance.film.seams import Inspector
 from prefect_seedance.options import JoinStyle, Output
 from prefect_seedance.production import outputs
 from prefect_seedance.production import steps as steps_module
@@ -24,6 +26,8 @@ from prefect_seedance.storyboard.image import SourceImage
 from tests import films
 from tests.production.conftest import SOUNDS, prepare_sounds
 from tests.records import manifest_of
+
+_WAIT_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -188,6 +192,59 @@ async def test_leaving_cancels_inspections(cutting: Cutting) -> None:
         await cutting.inspect(maker)
 
     assert asyncio.all_tasks() == before
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparing(Inspector):
+    """An inspector that counts its comparisons of cuts, which fail if they are to."""
+
+    begun: list[str] = field(default_factory=list)
+    error: Exception | None = None
+
+    async def compare_next(self, inspection: ClipInspection, following: ClipInspection) -> Similarity:
+        """Count, and compare."""
+        self.begun.append(following.inspection.sha256)
+        if self.error:
+            raise self.error
+        return await super().compare_next(inspection, following)
+
+
+async def test_cuts_are_compared_early(cutting: Cutting) -> None:
+    """A cut is compared once, as soon as both of its clips are inspected."""
+    inspector = Comparing(store=cutting.session.store)
+
+    async with replace(cutting.maker(film=True), inspector=inspector) as maker:
+        await cutting.inspect(maker)
+        async with asyncio.timeout(_WAIT_SECONDS):
+            while not inspector.begun:
+                await asyncio.sleep(0.01)
+        manifest = await maker.make(cutting.manifest)
+
+    assert len(inspector.begun) == 1
+    seams = manifest.clips[0].seams
+    assert seams
+    assert seams.next
+    assert seams.next.ssim is not None
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        pytest.param(ArchiveError("The archive is away"), "The archive is away", id="archive"),
+        pytest.param(MemoryError(), "MemoryError", id="unexpected"),
+    ],
+)
+async def test_failed_comparison_is_a_reason(cutting: Cutting, error: Exception, reason: str) -> None:
+    """A cut that cannot be compared keeps neither the film nor the account from being made."""
+    inspector = Comparing(store=cutting.session.store, error=error)
+
+    async with replace(cutting.maker(film=True), inspector=inspector) as maker:
+        await cutting.inspect(maker)
+        manifest = await maker.make(cutting.manifest)
+
+    assert manifest.film
+    assert manifest.clips[0].seams
+    assert manifest.clips[0].seams.next == Similarity(reason=reason)
 
 
 async def test_slow_film_is_cut_off(cutting: Cutting, monkeypatch: pytest.MonkeyPatch) -> None:
