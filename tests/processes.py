@@ -231,7 +231,7 @@ class S3:
     certificate: Path | None = None
 
     def client(self, service: str = "s3") -> Any:  # noqa: ANN401 -- boto3 creates its classes at run time
-        """Return a boto3 client, to check the contents independently of obstore."""
+        """Create a boto3 client, to check the contents independently of obstore."""
         import boto3  # type: ignore[import-untyped]  # noqa: PLC0415 -- no types; slow, and few tests need it
 
         return boto3.client(
@@ -434,9 +434,9 @@ def archive(tmp_path: Path) -> Path:
 def contents_of(folder: Path) -> dict[str, bytes]:
     """Return the files in a folder by relative path, also while a process writes and deletes some."""
     found = {}
-    for path in folder.rglob("*"):
-        with contextlib.suppress(FileNotFoundError):
-            if path.is_file():
+    for parent, _, names in os.walk(folder):  # skips a folder that is deleted meanwhile
+        for path in (Path(parent, name) for name in names):
+            with contextlib.suppress(FileNotFoundError):
                 found[path.relative_to(folder).as_posix()] = path.read_bytes()
     return found
 

@@ -9,8 +9,7 @@ from typing import Any, Final
 import httpcore
 import httpx
 
-_NEXT_ADDRESS_SECONDS: Final = 0.25
-"""When to try the next address of a host beside one that does not answer. Source: RFC 8305."""
+from prefect_seedance.api.happy_eyeballs import connect
 
 _EXTRA: Final = {"server_addr": "peername", "client_addr": "sockname"}
 """asyncio's name of each fact whose name differs."""
@@ -51,12 +50,8 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
         """Connect to the first address of a host that answers."""
         with _translated(httpcore.ConnectTimeout, httpcore.ConnectError):
             async with asyncio.timeout(timeout):
-                reader, writer = await asyncio.open_connection(
-                    host,
-                    port,
-                    local_addr=(local_address, 0) if local_address else None,
-                    happy_eyeballs_delay=_NEXT_ADDRESS_SECONDS,
-                )
+                connection = await connect(host, port, local_address=local_address)
+                reader, writer = await asyncio.open_connection(sock=connection)
         for option in socket_options or ():
             writer.get_extra_info("socket").setsockopt(*option)
         return _CheckedStream(reader, writer, self._check)

@@ -29,10 +29,11 @@ def remove_abandoned(folders: Iterable[Path]) -> None:
     """Remove the incomplete files that killed processes left in these folders."""
     latest = time.time() - _ABANDONED_SECONDS
     for folder in folders:
-        for path in folder.rglob("*#*"):
-            with suppress(FileNotFoundError):  # another process has completed it meanwhile
-                if _STAGED.search(path.name) and path.stat().st_mtime < latest:
-                    path.unlink()
+        for parent, _, names in os.walk(folder):  # unlike rglob, skips a folder that is removed meanwhile
+            for path in (Path(parent, name) for name in filter(_STAGED.search, names)):
+                with suppress(FileNotFoundError):  # another process has completed it meanwhile
+                    if path.stat().st_mtime < latest:
+                        path.unlink()
 
 
 class Flusher:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Collection, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
@@ -27,7 +28,7 @@ class MultipartUploads:
 
     Attributes:
         prefix: Ends with a slash, unless it is empty.
-        client: Returns a boto3 client for S3.
+        client: Creates a boto3 client for S3.
     """
 
     bucket: str
@@ -57,11 +58,11 @@ class MultipartUploads:
 
         below = tuple(f"{self.prefix}{prefix}" for prefix in prefixes)
         try:
-            client = self.client()
-            for key, upload in self._abandoned(client):
-                if key.startswith(below):
-                    client.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload)
-                    _log.info("Aborted an abandoned upload of %s", key)
+            with closing(self.client()) as client:
+                for key, upload in self._abandoned(client):
+                    if key.startswith(below):
+                        client.abort_multipart_upload(Bucket=self.bucket, Key=key, UploadId=upload)
+                        _log.info("Aborted an abandoned upload of %s", key)
         except (BotoCoreError, ClientError, ValueError) as error:
             _log.debug("Could not list unfinished uploads in %s: %s", self.bucket, error)
 

@@ -1,5 +1,6 @@
 """The commands of `docs/how-to/fleet.md`, on a server with PostgreSQL, with a bucket and the sandbox."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -100,9 +101,10 @@ def sandbox(start_sandbox: Callable[..., Sandbox]) -> Sandbox:
 def bucket(s3: S3) -> str:
     """Return a bucket with two storyboards."""
     name = s3.bucket()
-    for title in ("Dawn", "Dusk"):
-        clips = {"title": title, "clips": [{"prompt": f"a bell rings at {title}"}]}
-        s3.client().put_object(Bucket=name, Key=f"season-1/{title}.json", Body=json.dumps(clips).encode())
+    with contextlib.closing(s3.client()) as client:
+        for title in ("Dawn", "Dusk"):
+            clips = {"title": title, "clips": [{"prompt": f"a bell rings at {title}"}]}
+            client.put_object(Bucket=name, Key=f"season-1/{title}.json", Body=json.dumps(clips).encode())
     return name
 
 

@@ -130,7 +130,8 @@ async def test_reads_what_was_written(store: Store, s3: S3, bucket: str) -> None
     video = io.BytesIO(os.urandom(40_000_000))
 
     await store.put("clips/a/clip.mp4", video, media_type="video/mp4", metadata={"sha256": "f00d"})
-    head = s3.client().head_object(Bucket=bucket, Key="films/clips/a/clip.mp4")
+    with contextlib.closing(s3.client()) as client:
+        head = client.head_object(Bucket=bucket, Key="films/clips/a/clip.mp4")
     created = [await store.create("clips/a/clip.json", content) for content in (b"one", b"two")]
 
     file = io.BytesIO()

@@ -8,8 +8,10 @@ import resource
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -428,6 +430,29 @@ async def test_sweep_skips_completed_files(tmp_path: Path) -> None:
     await store.sweep(["clips/a/"])
 
     assert await store.read("clips/a/clip.mp4") == b"video"
+
+
+async def test_sweep_skips_removed_folders(tmp_path: Path) -> None:
+    """A folder that another process removes during the sweep is no error."""
+    store = Store.open(str(tmp_path))
+    await store.put("clips/a/clip.mp4", b"video")
+    is_over = threading.Event()
+
+    def come_and_go() -> None:
+        while not is_over.is_set():
+            for number in range(20):
+                (tmp_path / f"clips/a/{number}").mkdir()
+            for number in range(20):
+                (tmp_path / f"clips/a/{number}").rmdir()
+
+    with ThreadPoolExecutor(1) as other:
+        coming = other.submit(come_and_go)
+        try:
+            for _ in range(200):
+                await store.sweep(["clips/a/"])
+        finally:
+            is_over.set()
+    coming.result()
 
 
 async def test_fetches_into_file(tmp_path: Path) -> None:
