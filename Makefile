@@ -9,7 +9,7 @@
 # make campaign    2,000 clips under random faults, killed 200 times; takes about an hour
 
 .DEFAULT_GOAL := test
-.PHONY: demo test lint tests docs matrix release-check campaign fleet bench fuzz format clean
+.PHONY: demo test lint tests docs matrix release-check campaign fleet bench fuzz format clean compiled
 
 PYTHON ?= python3
 VENV := .venv
@@ -29,7 +29,7 @@ lint: $(INSTALLED)
 	@$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*
 
 # Four processes for two cores, because tests with servers wait half of their time.
-tests: $(INSTALLED)
+tests: compiled
 	@$(VENV)/bin/pytest -q -n 4 --dist loadfile --no-loadscope-reorder
 
 # Material announces its successor in every build; see docs/explanation/decisions.md. With --quiet, MkDocs would
@@ -47,13 +47,13 @@ release-check: $(INSTALLED)
 fuzz: $(INSTALLED)
 	@FUZZ_FACTOR=80 $(VENV)/bin/pytest -q tests/hostile/test_fuzz.py
 
-campaign: $(INSTALLED)
+campaign: compiled
 	@$(VENV)/bin/python -m benchmarks.campaign
 
-fleet: $(INSTALLED)
+fleet: compiled
 	@$(VENV)/bin/python -m benchmarks.fleet --check
 
-bench: $(INSTALLED)
+bench: compiled
 	@$(VENV)/bin/python -m benchmarks.overhead --json build/overhead.json
 
 format: $(INSTALLED)
@@ -62,6 +62,10 @@ format: $(INSTALLED)
 
 clean:
 	@rm -rf $(VENV) build dist films productions .mypy_cache .hypothesis .ruff_cache .pytest_cache .import_linter_cache
+
+# Without this, and with PYTHONDONTWRITEBYTECODE, each process would compile the package for itself.
+compiled: $(INSTALLED)
+	@$(VENV)/bin/python -m compileall -q prefect_seedance flows
 
 # pip says nothing but errors; --group needs pip 25.1.
 $(INSTALLED): pyproject.toml constraints.txt

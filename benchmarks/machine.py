@@ -1,10 +1,13 @@
-"""The machine that a benchmark runs on."""
+"""The machine and the installation that a benchmark runs on."""
 
+import compileall
 import os
 import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
+
+from tests.processes import ROOT
 
 
 def machine() -> Mapping[str, object]:
@@ -17,3 +20,8 @@ def machine() -> Mapping[str, object]:
         "prefect": version("prefect"),
         "load": os.getloadavg(),
     }
+
+
+def compile_package() -> None:
+    """Compile the package, as pip does; with PYTHONDONTWRITEBYTECODE, each process would otherwise do it."""
+    compileall.compile_dir(ROOT / "prefect_seedance", quiet=1)

@@ -20,7 +20,7 @@ from typing import Any
 
 import httpx
 
-from benchmarks.machine import machine
+from benchmarks.machine import compile_package, machine
 from benchmarks.overhead import cases
 from benchmarks.overhead.api import KEY
 from benchmarks.overhead.cases import Case
@@ -47,6 +47,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=1, help="times; the table has medians")
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     options = parser.parse_args()
+    compile_package()
     once: list[Case] = []
     repeated = cases.quick(options.clips, options.longest, contenders=tuple(options.contenders))
     if options.full:

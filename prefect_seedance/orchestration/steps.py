@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
+from functools import partial
 from typing import TypeVar, cast
 
 from prefect.utilities.annotations import opaque
@@ -12,6 +13,7 @@ from prefect_seedance.orchestration import artifacts, tasks
 from prefect_seedance.orchestration.reported_steps import ReportedSteps
 from prefect_seedance.report.manifest import Manifest, record
 from prefect_seedance.report.recipe import Report
+from prefect_seedance.report.thumbnails import Thumbnails
 
 _T = TypeVar("_T")
 
@@ -37,11 +39,12 @@ class TaskSteps(ReportedSteps):
         """Run `join_film`."""
         return await tasks.join_film(_whole(manifest), archive=self.settings.archive, style=style)
 
-    async def report(self, manifest: Manifest, *, price_per_second: Decimal | None) -> Report:
-        """Run `write_report`, and show the report in Prefect."""
-        report = await tasks.write_report(
-            _whole(manifest), archive=self.settings.archive, price_per_second=price_per_second
-        )
+    async def report(
+        self, manifest: Manifest, *, price_per_second: Decimal | None, thumbnails: Thumbnails
+    ) -> Report:
+        """Write the report as a task run, and show it in Prefect."""
+        write = partial(super().report, manifest, price_per_second=price_per_second, thumbnails=thumbnails)
+        report = cast(Report, await tasks.run_report(f"report on {manifest.label}", _whole(write)))
         await artifacts.show_report(manifest, report, store=self.session.store)
         return report
 

@@ -48,6 +48,10 @@ async def run_clip(name: str, work: Callable[[], Awaitable[_T]]) -> _T:  # noqa:
     return await work()
 
 
+run_report = run_clip.with_options(name="report")
+"""Like `run_clip`, for the report of a run."""
+
+
 @task(name="submit", task_run_name="submit {clip.label}", cache_policy=NO_CACHE)
 @quiet
 async def submit_clip(

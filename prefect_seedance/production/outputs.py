@@ -23,6 +23,7 @@ from prefect_seedance.report.clip_names import name_clips
 from prefect_seedance.report.known_findings import KnownFindings
 from prefect_seedance.report.manifest import Manifest
 from prefect_seedance.report.seam_check import check_seams
+from prefect_seedance.report.thumbnails import Thumbnails
 from prefect_seedance.storyboard.plan import PlannedClip
 
 _log = get_logger(__name__)
@@ -60,6 +61,10 @@ class OutputMaker:
     def _cuts(self) -> Cuts:
         return Cuts(self.fingerprints if self.output.film else (), self._compare)
 
+    @cached_property
+    def _thumbnails(self) -> Thumbnails:
+        return Thumbnails(self.inspector.store, clips=len(self.fingerprints))
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -71,6 +76,7 @@ class OutputMaker:
             task.cancel()
         if left:
             await asyncio.wait(left, timeout=_CANCELLED_SECONDS)
+        await self._thumbnails.aclose()
 
     def begin_inspection(self, clip: Clip, planned: PlannedClip) -> None:
         """Inspect a clip in the background, while others are made, unless the last run has done so."""
@@ -88,6 +94,9 @@ class OutputMaker:
             _log_unexpected(error, f"Inspecting {clip.name}")
         else:
             self._cuts.add(clip.fingerprint, inspection)
+            if self.output.report:
+                ratio = clip.facts.width / clip.facts.height
+                self._thumbnails.begin(inspection.inspection, ratio=ratio)
 
     async def make(self, manifest: Manifest) -> Manifest:
         """Make film and report, and add them, or why they could not be made, to the manifest.
@@ -175,7 +184,7 @@ class OutputMaker:
     async def _report(self, manifest: Manifest) -> Manifest:
         price = price_of(self.output, self.settings.credentials)
         try:
-            report = await self.steps.report(manifest, price_per_second=price)
+            report = await self.steps.report(manifest, price_per_second=price, thumbnails=self._thumbnails)
         except Exception as error:  # noqa: BLE001 -- becomes a line of the manifest
             _log_unexpected(error, f"The report on {manifest.production}")
             return manifest.model_copy(update={"report_reason": str(error)})

@@ -23,6 +23,7 @@ from prefect_seedance.production.settings import RunSettings
 from prefect_seedance.report.manifest import Manifest, record
 from prefect_seedance.report.recipe import Report, find_report
 from prefect_seedance.report.render import render_report
+from prefect_seedance.report.thumbnails import Thumbnails
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.image import SourceImage
 from prefect_seedance.storyboard.plan import PlannedClip
@@ -65,7 +66,9 @@ class Steps(Protocol):
     async def join(self, manifest: Manifest, *, style: JoinStyle) -> Film:
         """Join the archived clips into a film."""
 
-    async def report(self, manifest: Manifest, *, price_per_second: Decimal | None) -> Report:
+    async def report(
+        self, manifest: Manifest, *, price_per_second: Decimal | None, thumbnails: Thumbnails
+    ) -> Report:
         """Write the report page."""
 
 
@@ -183,9 +186,13 @@ class PlainSteps:
         """Join the archived clips into a film, unless that has been done."""
         return await join_production(manifest, self.session.store, style=style)
 
-    async def report(self, manifest: Manifest, *, price_per_second: Decimal | None) -> Report:
+    async def report(
+        self, manifest: Manifest, *, price_per_second: Decimal | None, thumbnails: Thumbnails
+    ) -> Report:
         """Write the report page."""
-        return await report_production(manifest, self.session.store, price_per_second=price_per_second)
+        return await report_production(
+            manifest, self.session.store, price_per_second=price_per_second, thumbnails=thumbnails
+        )
 
     def _planned(self, clip: PlannedClip) -> Mapping[str, str]:
         """Return the attributes of spans about a clip before it has an attempt."""
@@ -222,7 +229,12 @@ async def join_production(manifest: Manifest, store: Store, *, style: JoinStyle)
 
 
 async def report_production(
-    manifest: Manifest, store: Store, *, price_per_second: Decimal | None, keep: bool = True
+    manifest: Manifest,
+    store: Store,
+    *,
+    price_per_second: Decimal | None,
+    keep: bool = True,
+    thumbnails: Thumbnails | None = None,
 ) -> Report:
     """Write a production's report page.
 
@@ -231,6 +243,7 @@ async def report_production(
         store: The archive of the clips.
         price_per_second: Of video, in the account's currency. Default: the price that the manifest has.
         keep: Whether to keep a page that shows all this already, with links that last for some days.
+        thumbnails: Of the clips, if some are scaled already.
 
     Raises:
         ArchiveError: As `render_report` does, or if it takes longer than five minutes.
@@ -240,7 +253,9 @@ async def report_production(
         with span("report", production=manifest.production):
             async with asyncio.timeout(_REPORT_SECONDS):
                 found = await find_report(store, manifest, price_per_second=price) if keep else None
-                return found or await render_report(manifest, store, price_per_second=price)
+                return found or await render_report(
+                    manifest, store, price_per_second=price, thumbnails=thumbnails
+                )
     except TimeoutError:
         raise ArchiveError(
             f"Writing the report to {store.name} took more than {_REPORT_SECONDS:.0f} s; to write it again, "

@@ -1,7 +1,7 @@
 """Read from the archive what the report shows of each clip."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -14,9 +14,6 @@ from prefect_seedance.report.links import Link, Links
 from prefect_seedance.report.manifest import Entry, Manifest
 from prefect_seedance.report.timeline import Span
 from prefect_seedance.storage.store import Store
-
-_BATCH = 16
-"""Clips whose stills are in memory at once, about 50 kB each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,28 +123,3 @@ def cost_of(attempts: Iterable[Attempt]) -> Decimal | None:
             return None
         total += seconds * (price or 0)
     return total
-
-
-Stills = tuple[bytes | None, bytes | None, bytes | None]
-"""The first, middle and last frame of a clip as JPEG files."""
-
-
-async def load_stills(cards: Sequence[Card], store: Store) -> AsyncIterator[tuple[Card, Stills]]:
-    """Yield each card with its stills, in order; few stills are in memory at once.
-
-    Raises:
-        ArchiveError: If they cannot be read.
-    """
-
-    async def load(card: Card) -> Stills:
-        inspection = card.entry.inspection
-        if inspection is None:
-            return None, None, None
-        keys = inspection.start_still, inspection.middle_still, inspection.end_still
-        start, middle, end = map(store.read, keys)
-        return await start, await middle, await end
-
-    for begin in range(0, len(cards), _BATCH):
-        batch = cards[begin : begin + _BATCH]
-        for card, stills in zip(batch, await asyncio.gather(*map(load, batch)), strict=True):
-            yield card, stills

@@ -1,13 +1,11 @@
 """Draw the frames of all clips into one image."""
 
 import math
-from collections.abc import Sequence
 from io import BytesIO
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-_FRAMES = 3
-"""Of each clip: start, middle, end."""
+from prefect_seedance.report.thumbnails import STILLS_PER_CLIP, Stills, decode
 
 _TOTAL_PIXELS = 3_000_000
 """Of all frames: 15 MB of memory, with margins, and a file of about 0.7 MB, for any number of clips."""
@@ -44,14 +42,14 @@ class ContactSheet:
             clips: Number of clips.
             ratio: Width to height of a frame.
         """
-        width = int(math.sqrt(_TOTAL_PIXELS * ratio / (_FRAMES * max(1, clips))))
+        width = int(math.sqrt(_TOTAL_PIXELS * ratio / (STILLS_PER_CLIP * max(1, clips))))
         self._width = max(_MIN_WIDTH, min(_MAX_WIDTH, width))
         self._height = max(1, round(self._width / ratio))
         has_captions = self._width >= _CAPTION_WIDTH
         self._caption = 20 if has_captions else 0
         self._margin = _MARGINS[0] if has_captions else _MARGINS[1]
         self._cell = (
-            _FRAMES * (self._width + _GAP) - _GAP + self._margin,
+            STILLS_PER_CLIP * (self._width + _GAP) - _GAP + self._margin,
             self._height + self._caption + self._margin // 2,
         )
         columns = round(math.sqrt(clips * _RATIO * self._cell[1] / self._cell[0]))
@@ -63,18 +61,19 @@ class ContactSheet:
         )
         self._sheet = Image.new("RGB", size, _BACKGROUND)
 
-    def add(self, index: int, frames: Sequence[Image.Image | None], *, caption: str) -> None:
+    def add(self, index: int, stills: Stills, *, caption: str) -> None:
         """Draw a clip.
 
         Args:
             index: Index of the clip, from 0.
-            frames: Start, middle and end; None for a missing frame.
+            stills: Of the clip.
             caption: Text below the frames, in Latin letters.
         """
         row, column = divmod(index, self._columns)
         left, top = self._margin + column * self._cell[0], self._margin + row * self._cell[1]
         size = self._width, self._height
-        for number, frame in enumerate(frames):
+        for number, still in enumerate(stills):
+            frame = decode(still, width=self._width)
             tile = (
                 ImageOps.pad(frame, size, _SMOOTH, color=_EMPTY) if frame else Image.new("RGB", size, _EMPTY)
             )

@@ -1,6 +1,7 @@
 """The steps of a production in a flow run."""
 
 import asyncio
+from contextlib import aclosing
 
 from prefect import flow
 from prefect.runtime import flow_run
@@ -11,6 +12,7 @@ from prefect_seedance.orchestration.session import shared_session
 from prefect_seedance.orchestration.steps import TaskSteps
 from prefect_seedance.production.steps import Steps
 from prefect_seedance.report.manifest import Entry, read_manifest
+from prefect_seedance.report.thumbnails import Thumbnails
 from prefect_seedance.storage.store import Store
 from tests.flows.conftest import Api
 from tests.orchestration.conftest import CLIP
@@ -31,7 +33,8 @@ def test_steps_are_tasks_with_artifacts(server: Api, settings: RunSettings) -> N
             manifest = manifest_of(Entry.of(CLIP, ClipStatus.made, archived=clip))
             joined = await steps.join(manifest, style=JoinStyle())
             manifest = manifest.model_copy(update={"film": joined})
-            await steps.report(manifest, price_per_second=None)
+            async with aclosing(Thumbnails(shared.session.store, clips=1)) as thumbnails:
+                await steps.report(manifest, price_per_second=None, thumbnails=thumbnails)
             await steps.record(manifest)
             return str(flow_run.id), manifest
 

@@ -22,6 +22,10 @@ from prefect_seedance.production.session import Session
 from prefect_seedance.production.settings import RunSettings
 from prefect_seedance.production.steps import PlainSteps
 from prefect_seedance.report.manifest import Entry, Manifest, read_manifest
+from prefect_seedance.report.recipe import Report
+from prefect_seedance.report.thumbnails import Thumbnails
+from prefect_seedance.storage.backends import Backend
+from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.image import SourceImage
 from tests import films
 from tests.production.conftest import SOUNDS, prepare_sounds
@@ -245,6 +249,55 @@ async def test_failed_comparison_is_a_reason(cutting: Cutting, error: Exception,
     assert manifest.film
     assert manifest.clips[0].seams
     assert manifest.clips[0].seams.next == Similarity(reason=reason)
+
+
+class Reading(Store):
+    """A store that lists what was read."""
+
+    def __init__(self, backend: Backend) -> None:
+        super().__init__(backend)
+        self.reads: list[str] = []
+
+    async def read(self, key: str) -> bytes | None:
+        """Read, and list the key afterwards."""
+        content = await super().read(key)
+        self.reads.append(key)
+        return content
+
+
+@dataclass(frozen=True, kw_only=True)
+class Losing(PlainSteps):
+    """Steps that write the report after all stills were read, and are lost."""
+
+    store: Reading
+    folder: Path
+
+    async def report(
+        self, manifest: Manifest, *, price_per_second: Decimal | None, thumbnails: Thumbnails
+    ) -> Report:
+        """Delete the stills, and write the report."""
+        stills = {file.relative_to(self.folder).as_posix() for file in self.folder.rglob("still-*.jpg")}
+        async with asyncio.timeout(_WAIT_SECONDS):
+            while not stills <= set(self.store.reads):
+                await asyncio.sleep(0.01)
+        for still in stills:
+            (self.folder / still).unlink()
+        return await super().report(manifest, price_per_second=price_per_second, thumbnails=thumbnails)
+
+
+async def test_stills_are_scaled_early(cutting: Cutting, archive: Path) -> None:
+    """The stills of an inspected clip are scaled for the report before it is written, and read once."""
+    store = Reading.open(str(archive))
+    steps = Losing(session=cutting.session, settings=cutting.settings, store=store, folder=archive)
+
+    inspector = replace(cutting.session.inspector, store=store)
+    async with replace(cutting.maker(report=True), inspector=inspector, steps=steps) as maker:
+        await cutting.inspect(maker)
+        manifest = await maker.make(cutting.manifest)
+
+    page = (archive / (manifest.report or "")).read_text(encoding="utf-8")
+    assert page.count("data:image/jpeg") == 6
+    assert len([key for key in store.reads if "still-" in key]) == 6
 
 
 async def test_slow_film_is_cut_off(cutting: Cutting, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,11 +6,11 @@ import pytest
 
 from prefect_seedance.clips.history import ClipStatus
 from prefect_seedance.clips.records import Outcome, Result
-from prefect_seedance.report.cards import Card, load_cards, load_stills
+from prefect_seedance.report.cards import Card, load_cards
 from prefect_seedance.report.links import Links
 from prefect_seedance.report.manifest import Entry
 from prefect_seedance.storage.store import Store
-from tests.reports import NOW, failed, inspection_of, jpeg, made, manifest_of, still_keys, submitted
+from tests.reports import NOW, failed, made, manifest_of, submitted
 
 
 @pytest.fixture
@@ -88,25 +88,3 @@ async def test_remarks(store: Store) -> None:
         [],
         ["has no sound, but sound was requested", "frozen from 1.0 to 2.5 s"],
     ]
-
-
-async def test_stills_are_in_order(store: Store) -> None:
-    """Stills come with their cards, in the order of the production, in more than one batch."""
-    cards = await _load(store, *[await made(store, number) for number in range(1, 40)])
-
-    loaded = [(card.entry.number, stills) async for card, stills in load_stills(cards, store)]
-
-    expected = jpeg("navy"), jpeg("teal"), jpeg("gold")
-    assert loaded == [(number, expected) for number in range(1, 40)]
-
-
-async def test_missing_stills_are_none(store: Store) -> None:
-    """A still that is missing, or a clip without an inspection, yields None."""
-    not_inspected = await made(store, 1, has_stills=False)
-    inspected = (await made(store, 2, has_stills=False)).model_copy(update={"inspection": inspection_of(2)})
-    await store.put(still_keys(2)[1], jpeg("teal"))
-
-    cards = await _load(store, not_inspected, inspected)
-    loaded = [stills async for _, stills in load_stills(cards, store)]
-
-    assert loaded == [(None, None, None), (None, jpeg("teal"), None)]

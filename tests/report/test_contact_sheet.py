@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from prefect_seedance.report.contact_sheet import ContactSheet
-from tests.reports import SIZE
+from tests.reports import jpeg
 
 
 @pytest.mark.parametrize("clips", [0, 1, 3, 10, 100, 2000])
@@ -14,7 +14,7 @@ from tests.reports import SIZE
 def test_size_is_bounded(clips: int, ratio: float) -> None:
     """For any number and shape of clips, the sheet has the size of a large photo at most."""
     sheet = ContactSheet(clips, ratio=ratio)
-    tall = Image.new("RGB", (90, 160), "red")
+    tall = jpeg("red", size=(90, 160))
 
     for index in range(clips):
         sheet.add(index, (tall, None, tall), caption=f"{index}")
@@ -27,9 +27,8 @@ def test_size_is_bounded(clips: int, ratio: float) -> None:
 def test_frames_are_in_order() -> None:
     """Every frame is in its cell, in whatever order clips are added."""
     sheet = ContactSheet(2, ratio=16 / 9)
-    colours = [(200, 0, 0), (0, 200, 0), (0, 0, 200)]
-    sheet.add(1, [Image.new("RGB", SIZE, colour) for colour in colours], caption="2")
-    sheet.add(0, [None, Image.new("RGB", SIZE, "white"), None], caption="1")
+    sheet.add(1, (jpeg("red"), jpeg("lime"), jpeg("blue")), caption="2")
+    sheet.add(0, (None, jpeg("white"), None), caption="1")
 
     image = _image(sheet)
 
