@@ -44,9 +44,10 @@ class _Strict(BaseModel):
 Count = Annotated[int, Field(ge=0)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
-Ratio = Annotated[str, Field(pattern=r"^(auto|[1-9]\d{0,3}:[1-9]\d{0,3})$")]
+Ratio = Annotated[str, Field(pattern=r"^(auto|[1-9][0-9]{0,3}:[1-9][0-9]{0,3})$")]
 
-WireName = Annotated[str, Field(pattern=r"^[A-Za-z]\w{0,63}$")]
+WireName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]
+"""Without ``\\w``, whose letters of all scripts take 15 ms to compile."""
 
 _RESERVED: Final = frozenset(
     {"mode", "prompt", "image_urls", "video_urls", "audio_urls", "duration", "resolution", "aspect_ratio"}

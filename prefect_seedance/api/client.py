@@ -21,6 +21,7 @@ from prefect_seedance.api.proxies import api_proxy
 from prefect_seedance.api.refusals import explained
 from prefect_seedance.api.responses import balance_in, checked_id, parse_response, submitted_id
 from prefect_seedance.api.retry import retry
+from prefect_seedance.api.tls import tls_context
 from prefect_seedance.api.transport import exchange, timeouts
 from prefect_seedance.api.urls import checked_base_url, origin
 from prefect_seedance.api.wire import DEFAULT_BASE_URL, GenerateRequest, Generation
@@ -100,7 +101,7 @@ class SeedanceClient:
 
     def _transport(self, *, keepalive: int) -> httpx.AsyncHTTPTransport:
         limits = httpx.Limits(max_connections=_MAX_CONCURRENT, max_keepalive_connections=keepalive)
-        return httpx.AsyncHTTPTransport(limits=limits, proxy=api_proxy(self.base_url))
+        return httpx.AsyncHTTPTransport(verify=tls_context(), limits=limits, proxy=api_proxy(self.base_url))
 
     def _http(self, timeout_seconds: float, transport: httpx.AsyncBaseTransport) -> httpx.AsyncClient:
         return httpx.AsyncClient(

@@ -14,6 +14,7 @@ import httpx
 
 from prefect_seedance.api.addresses import HostPolicy
 from prefect_seedance.api.proxies import proxy_for
+from prefect_seedance.api.tls import tls_context
 from prefect_seedance.api.transport import timeouts
 from prefect_seedance.api.urls import parse_url, shown_url
 from prefect_seedance.errors import ForbiddenHostError
@@ -39,7 +40,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
 
     def __init__(self, policy: HostPolicy) -> None:
         self._policy = policy
-        self._direct = httpx.AsyncHTTPTransport(limits=_ONE_USE)
+        self._direct = httpx.AsyncHTTPTransport(verify=tls_context(), limits=_ONE_USE)
         self._proxies: dict[tuple[str, str], httpx.Proxy | None] = {}
         """By scheme and host, because to search the environment takes a fifth of the time of a download."""
         self._proxied: dict[httpx.URL, httpx.AsyncHTTPTransport] = {}
@@ -74,7 +75,9 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         if proxy is None:
             return None
         if proxy.url not in self._proxied:
-            self._proxied[proxy.url] = httpx.AsyncHTTPTransport(limits=_ONE_USE, proxy=proxy)
+            self._proxied[proxy.url] = httpx.AsyncHTTPTransport(
+                verify=tls_context(), limits=_ONE_USE, proxy=proxy
+            )
         return self._proxied[proxy.url]
 
     async def _addresses(self, host: str, request: httpx.Request) -> Sequence[str]:

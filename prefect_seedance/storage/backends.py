@@ -1,7 +1,6 @@
 """Open folders and buckets, and translate their errors."""
 
 import atexit
-import functools
 import os
 import re
 import time
@@ -71,9 +70,6 @@ class Backend:
     folder: Path | None = None
     uploads: MultipartUploads | None = None
     expires_at: datetime | None = None
-
-    def __post_init__(self) -> None:
-        _delay_exit()
 
     @classmethod
     def open(cls, url: str, *, create: bool = True) -> Self:
@@ -228,6 +224,8 @@ def translated_errors(action: str, kind: type[ArchiveError | SetupError] = Archi
         yield
     except (obstore.exceptions.BaseError, OSError, ValueError, RuntimeError) as error:
         raise kind(f"Could not {action}: {_reason(error)}") from None
+    finally:
+        _EXIT.delay()
 
 
 def _reason(error: Exception) -> str:
@@ -243,7 +241,19 @@ def _reason(error: Exception) -> str:
     return line or type(error).__name__
 
 
-@functools.cache
-def _delay_exit() -> None:
-    """Delay the exit of the process, once a store was opened."""
-    atexit.register(time.sleep, _EXIT_DELAY_SECONDS)
+class _Exit:
+    """The exit of the process, which waits for a moment after the last use of a store."""
+
+    def __init__(self) -> None:
+        self._earliest = 0.0
+        atexit.register(self._wait)
+
+    def delay(self) -> None:
+        """Note that a store was used."""
+        self._earliest = time.monotonic() + _EXIT_DELAY_SECONDS
+
+    def _wait(self) -> None:
+        time.sleep(max(0.0, self._earliest - time.monotonic()))
+
+
+_EXIT = _Exit()

@@ -64,6 +64,8 @@ def test_known_model_gets_prices() -> None:
         ("a: {like: seedance-2-0, generation_seconds: {4: [9, 1]}}", "the first number must not be larger"),
         ("a: {like: seedance-2-0, generation_seconds: {4: [1, .nan]}}", "a.generation_seconds.4.1"),
         ("a: {like: seedance-2-0, result_days: .inf}", "a.result_days"),
+        ("a: {like: seedance-2-0, settings: {sound: gerät}}", "a.settings.sound: String should match"),
+        ("a: {like: seedance-2-0, aspect_ratios: ['\u0661:1']}", "a.aspect_ratios.0: String should match"),
         ("a: {like: seedance-2-0, aspect_ratios: [wide]}", "a.aspect_ratios.0: String should match"),
         ("a: {like: seedance-2-0, aspect_ratios: ['0:1']}", "a.aspect_ratios.0: String should match"),
         ("a: {like: seedance-2-0, resolutions: ['']}", "a.resolutions.0: String should match"),

@@ -1,0 +1,22 @@
+from pathlib import Path
+
+import certifi
+import pytest
+
+from prefect_seedance.api.tls import tls_context
+
+
+def test_clients_share_certificates(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Certificates are loaded once for all clients, and again if the environment names others."""
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    usual = tls_context()
+    own = tmp_path / "own.pem"
+    own.write_bytes(Path(certifi.where()).read_bytes().partition(b"-----END CERTIFICATE-----\n")[0])
+    with own.open("ab") as file:
+        file.write(b"-----END CERTIFICATE-----\n")
+    monkeypatch.setenv("SSL_CERT_FILE", str(own))
+
+    assert tls_context() is tls_context()
+    assert tls_context() is not usual
+    assert len(tls_context().get_ca_certs()) == 1 < len(usual.get_ca_certs())
