@@ -65,10 +65,10 @@ class Thumbnails:
 
     async def aclose(self) -> None:
         """Cancel the unfinished work."""
+        self._thread.shutdown(wait=False, cancel_futures=True)  # waiting would block the event loop
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-        self._thread.shutdown(wait=False, cancel_futures=True)  # waiting would block the event loop
 
     def begin(self, inspection: VideoInspection, *, ratio: float) -> None:
         """Scale the stills of a clip in the background, unless that has begun.
