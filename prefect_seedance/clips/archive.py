@@ -4,7 +4,6 @@ import asyncio
 import math
 import os
 import re
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -25,7 +24,7 @@ from prefect_seedance.options import Waiting
 from prefect_seedance.printable import one_line
 from prefect_seedance.storage.file_names import download_name, safe_name
 from prefect_seedance.storage.store import Store
-from prefect_seedance.storage.tempfiles import temporary_file, translated_errors
+from prefect_seedance.storage.tempfiles import temporary_file
 from prefect_seedance.video.decoding import Examination, examine_foreign, probe_foreign
 from prefect_seedance.video.facts import VideoFacts, detect_container
 from prefect_seedance.video.kept_scans import KeptScans
@@ -223,23 +222,18 @@ async def find_clip(store: Store, fingerprint: str) -> Clip | None:
 
 
 async def fetch_video(store: Store, clip: Clip) -> BinaryIO:
-    """Return an archived video in an unnamed temporary file, which is deleted when it is closed.
+    """Open an archived video whose digest is still the same; the caller closes the file.
 
     Raises:
         IntegrityError: The video is missing or has changed.
         ArchiveError: The archive cannot be read.
     """
-    with translated_errors():
-        file = tempfile.TemporaryFile(prefix="seedance-")  # noqa: SIM115 -- the caller closes it
-    try:
-        sha256 = await store.fetch(clip.key, file)
-    except BaseException:
-        file.close()
-        raise
-    if sha256 == clip.sha256:
-        return file
-    file.close()
-    problem = "is missing" if sha256 is None else "has changed since it was archived"
+    found = await store.open_file(clip.key)
+    if found and found[1] == clip.sha256:
+        return found[0]
+    if found:
+        found[0].close()
+    problem = "has changed since it was archived" if found else "is missing"
     raise IntegrityError(f"{store.link(clip.key)} {problem}; restore it from a backup")
 
 

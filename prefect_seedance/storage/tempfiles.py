@@ -36,8 +36,18 @@ def temporary_file() -> Iterator[BinaryIO]:
     Raises:
         TemporaryFileError: The file cannot be created or written, also inside the context.
     """
-    with translated_errors(), tempfile.TemporaryFile(prefix="seedance-") as file:
+    with translated_errors(), open_temporary_file() as file:
         yield file
+
+
+def open_temporary_file() -> BinaryIO:
+    """Open a temporary file; the caller closes it.
+
+    Raises:
+        TemporaryFileError: The file cannot be created.
+    """
+    with translated_errors():
+        return tempfile.TemporaryFile(prefix="seedance-")
 
 
 @contextmanager
