@@ -59,11 +59,15 @@ class Options(TypedDict, total=False):
         longer_seconds: How much longer the sound is than the video.
         later_seconds: How much later the video starts than the sound.
         pixel_ratio: Width to height of a pixel.
+        pixel_format: FFmpeg's name of it.
+        matrix: The colour space's number in H.264.
         times: When each frame is shown, in seconds, instead of a number of frames and a rate.
     """
 
     frames: int
     rate: int
+    pixel_format: str
+    matrix: int
     size: tuple[int, int]
     sound: bool
     first: Image.Image | None
@@ -93,7 +97,8 @@ def clip(number: int, **options: Unpack[Options]) -> bytes:
         video = out.add_stream(options.get("codec", "libx264"), rate=rate, options=encoding)
         assert isinstance(video, av.VideoStream)
         video.width, video.height = size
-        video.pix_fmt = "yuv420p"
+        video.pix_fmt = options.get("pixel_format", "yuv420p")
+        video.codec_context.colorspace = options.get("matrix", 2)
         video.codec_context.sample_aspect_ratio = options.get("pixel_ratio", Fraction(1))
         if times:
             video.codec_context.time_base = Fraction(1, _TICKS)

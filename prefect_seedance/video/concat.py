@@ -1,7 +1,7 @@
 """Join videos of one format without re-encoding."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, BinaryIO, Self, TypeAlias
 
@@ -9,7 +9,7 @@ import av
 from av import AudioStream, Packet, VideoStream
 from av.container import OutputContainer
 
-from prefect_seedance.video.probe import Segment, open_video, tracks
+from prefect_seedance.video.probe import Segment, open_to_copy, open_video, tracks
 from prefect_seedance.video.silence import silent_aac_packet
 
 _IO_BYTES = 1 << 20
@@ -21,6 +21,7 @@ _HELD_PACKETS = 3
 _NOTHING = -sys.maxsize
 """End of a track that has not started; it may start before 0, with packets that prime the decoder."""
 
+_Format: TypeAlias = Mapping[str, object]
 _Packets: TypeAlias = "Sequence[Packet[Any]]"
 
 
@@ -48,15 +49,18 @@ class Concatenation:
             model: A video with the tracks of the result.
             index_bytes: Space reserved for the index in front, so that players can start while loading.
         """
+        with open_to_copy(model) as container:
+            video_format = _video_format(tracks(container)[0])
         with open_video(model) as container:
             video, audio = tracks(container)
             options = {
                 "moov_size": str(index_bytes),
                 "video_track_timescale": str(_time_base(video).denominator),
                 "max_interleave_delta": "0",  # otherwise a clip without sound is delayed behind later ones
+                "flush_packets": "0",  # otherwise each packet is a write
             }
             self._out = av.open(out, "w", format="mp4", options=options, buffer_size=_IO_BYTES)
-            self._video = _VideoTrack(self._out, video)
+            self._video = _VideoTrack(self._out, video, video_format)
             self._sound = _SoundTrack(self._out, audio) if audio else None
 
     def __enter__(self) -> Self:
@@ -72,7 +76,7 @@ class Concatenation:
             FormatMismatchError: The video has another format.
             IntegrityError: The video cannot be read.
         """
-        with open_video(file) as container:
+        with open_to_copy(file) as container:
             video, audio = tracks(container)
             wanted = [stream for stream in (video, audio if self._sound else None) if stream]
             packets = [packet for packet in container.demux(*wanted) if packet.size]
@@ -108,9 +112,9 @@ def index_bytes(*, frames: int, sound_packets: int) -> int:
 class _VideoTrack:
     """The video track; its clock is that of the clips."""
 
-    def __init__(self, out: OutputContainer, model: VideoStream) -> None:
+    def __init__(self, out: OutputContainer, model: VideoStream, video_format: _Format) -> None:
         self._out = out
-        self._format = _video_format(model)
+        self._format = video_format
         self._stream = out.add_stream_from_template(model)
         self._stream.time_base = _time_base(model)
         self._end = 0
@@ -221,8 +225,12 @@ class _SoundTrack:
         return self._silence
 
 
-def _video_format(video: VideoStream) -> dict[str, object]:
-    """Return the properties that must be equal for frames to follow each other, by name."""
+def _video_format(video: VideoStream) -> _Format:
+    """Return the properties that must be equal for frames to follow each other, by name.
+
+    Without a decoded frame, pixel format and colour space may be unknown. The codec's configuration has them,
+    too, and is compared as a whole.
+    """
     codec = video.codec_context
     return {
         "codec": codec.codec.canonical_name,

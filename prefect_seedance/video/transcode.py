@@ -57,7 +57,7 @@ class Transcoder:
         """
         with open_video(model) as container:
             video, _ = tracks(container)
-            options = {"moov_size": str(index_bytes), "max_interleave_delta": "0"}
+            options = {"moov_size": str(index_bytes), "max_interleave_delta": "0", "flush_packets": "0"}
             self._out = av.open(out, "w", format="mp4", options=options, buffer_size=_IO_BYTES)
             self._video = _VideoTrack(self._out, video)
             self._sound = SoundTrack(self._out, crossfade_seconds=crossfade_seconds) if sound else None

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import av
 import pytest
@@ -148,6 +148,8 @@ def test_one_clip_is_a_film(clips: Sequence[bytes]) -> None:
     [
         pytest.param({"size": (96, 96)}, "size", id="size"),
         pytest.param({"rate": 25}, "frame rate", id="rate"),
+        pytest.param({"pixel_format": "yuv444p"}, "encoding", id="pixel format"),
+        pytest.param({"matrix": 1}, "encoding", id="colours"),
         pytest.param({"layout": "mono"}, "sound", id="channels"),
         pytest.param({"container": "webm", "codec": "libvpx-vp9"}, "codec", id="codec"),
     ],
@@ -169,6 +171,24 @@ def test_damaged_clip_is_refused(clips: Sequence[bytes]) -> None:
         splice.finish()
 
     assert {mark.clip for mark in films.seen(out.getvalue()).marks} == {1, 3}
+
+
+class _Counting(io.BytesIO):
+    writes = 0
+
+    def write(self, content: Any, /) -> int:  # noqa: ANN401 -- any buffer
+        self.writes += 1
+        return super().write(content)
+
+
+def test_packets_are_written_together(clips: Sequence[bytes]) -> None:
+    """Each packet by itself would be a write; that takes longer than all else."""
+    out = _Counting()
+
+    film, _ = _concatenated(*(list(clips) * 30), out=out)
+
+    assert len(_packets(film)) == 80 * 30
+    assert out.writes < 80
 
 
 class _FullDisk(io.BytesIO):

@@ -14,7 +14,7 @@ from PIL import Image
 
 from prefect_seedance.errors import IntegrityError
 from prefect_seedance.video.facts import VideoFacts
-from prefect_seedance.video.probe import probe
+from prefect_seedance.video.probe import open_to_copy, probe
 from tests import films
 
 _SIZE = (160, 96)
@@ -122,6 +122,16 @@ def test_facts_of_a_silent_clip(silent_clip: bytes) -> None:
     facts = probe(BytesIO(silent_clip))
 
     assert (facts.audio_codec, facts.audio_sample_rate) == (None, None)
+
+
+def test_opening_to_copy_decodes_no_frame(clip: bytes, webm: bytes) -> None:
+    """Only a video whose container does not describe the codec's configuration is decoded to be copied."""
+    formats = []
+    for video in (clip, webm):
+        with open_to_copy(BytesIO(video)) as container:
+            formats.append(container.streams.video[0].pix_fmt)
+
+    assert formats == [None, "yuv420p"]
 
 
 def test_facts_of_a_webm(webm: bytes) -> None:
