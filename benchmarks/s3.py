@@ -94,9 +94,10 @@ def whole_step(home: Path, env: dict[str, str]) -> None:
     served.mkdir()
     spec = VideoSpec((), "clouds", (832, 480), seconds=4, frame_rate=24, sound=True, fixed_lens=False)
     render(spec, served / "film.mp4", interrupted=lambda: False)
+    left = LARGE_BYTES - (served / "film.mp4").stat().st_size
     with (served / "film.mp4").open("ab") as file:  # a box that players skip
-        file.write(LARGE_BYTES.to_bytes(4, "big") + b"free")
-    _write(served / "film.mp4", LARGE_BYTES - 8, mode="ab")
+        file.write(left.to_bytes(4) + b"free")
+    _write(served / "film.mp4", left - 8, mode="ab")
     with _serving(served) as url:
         command = [sys.executable, __file__, "archive", f"{url}/film.mp4"]
         seconds, memory = measured(command, env)
@@ -105,6 +106,7 @@ def whole_step(home: Path, env: dict[str, str]) -> None:
 
 def archive(url: str) -> None:
     """Archive the video of a generation whose result has this URL."""
+    from prefect_seedance.api.addresses import HostPolicy
     from prefect_seedance.api.client import SeedanceClient
     from prefect_seedance.api.download import Downloader
     from prefect_seedance.api.wire import ClipInput, GenerateRequest
@@ -129,11 +131,13 @@ def archive(url: str) -> None:
     accepted = Acceptance(generation_id="task_1", accepted_at=now)
     attempt = Attempt(intent=intent, acceptance=accepted, outcome=ended)
 
+    policy = HostPolicy(allow_loopback=True)
+
     async def step() -> None:
-        async with SeedanceClient("key") as client, Downloader() as downloader:
+        async with SeedanceClient("key") as client, Downloader(policy) as downloader:
             archivist = Archivist(store=Store.open("s3://clips/whole"), client=client, downloader=downloader)
             clip = await archivist.archive(attempt, deadline=asyncio.get_running_loop().time() + 600)
-            assert clip.size_bytes > LARGE_BYTES
+            assert clip.size_bytes == LARGE_BYTES
 
     asyncio.run(step())
 
