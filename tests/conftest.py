@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import functools
 import selectors
+import signal
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
@@ -130,6 +131,12 @@ def _without_skipping(method: Callable[..., Awaitable[object]]) -> Callable[...,
 
 for _name in _STORE_METHODS:
     setattr(Store, _name, _without_skipping(getattr(Store, _name)))
+
+
+def pytest_configure() -> None:
+    """Let SIGINT end the processes of tests, also if a shell started the tests in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
