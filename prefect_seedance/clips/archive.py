@@ -23,6 +23,7 @@ from prefect_seedance.errors import ArchiveError, DeadlineError, IntegrityError,
 from prefect_seedance.options import Waiting
 from prefect_seedance.printable import one_line
 from prefect_seedance.storage.file_names import download_name, safe_name
+from prefect_seedance.storage.opened import open_object
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storage.tempfiles import temporary_file
 from prefect_seedance.video.decoding import Examination, examine_foreign, probe_foreign
@@ -228,7 +229,7 @@ async def fetch_video(store: Store, clip: Clip) -> BinaryIO:
         IntegrityError: The video is missing or has changed.
         ArchiveError: The archive cannot be read.
     """
-    found = await store.open_file(clip.key)
+    found = await open_object(store, clip.key)
     if found and found[1] == clip.sha256:
         return found[0]
     if found:

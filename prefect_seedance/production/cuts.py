@@ -10,6 +10,9 @@ from prefect_seedance.film.inspections import ClipInspection, Similarity
 Cut = tuple[str, str]
 """The fingerprints of two clips that follow each other."""
 
+Compare = Callable[[ClipInspection, ClipInspection], Coroutine[None, None, Similarity]]
+"""Compares the last frame of a clip with the first frame of another."""
+
 
 class Cuts:
     """Compares the end of each clip with the start of the next, as soon as both are inspected.
@@ -21,13 +24,13 @@ class Cuts:
     def __init__(
         self,
         fingerprints: Sequence[str],
-        compare: Callable[[ClipInspection, ClipInspection], Coroutine[None, None, Similarity]],
+        compare: Compare,
     ) -> None:
         """Prepare to compare the cuts of a production.
 
         Args:
             fingerprints: Of its clips, in order.
-            compare: Compares the last frame of a clip with the first frame of another.
+            compare: Compares two clips.
         """
         self.inspected: dict[str, ClipInspection] = {}
         self._compare = compare

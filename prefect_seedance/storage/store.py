@@ -3,8 +3,8 @@
 import asyncio
 import hashlib
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, BinaryIO, Self
@@ -17,7 +17,6 @@ from prefect_seedance.storage.backends import Backend, translated_errors
 from prefect_seedance.storage.durability import Flusher, remove_abandoned
 from prefect_seedance.storage.file_names import link_files
 from prefect_seedance.storage.hard_links import check_hard_links
-from prefect_seedance.storage.tempfiles import open_temporary_file
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -234,31 +233,6 @@ class Store:
                 digest.update(chunk)
         return digest.hexdigest()
 
-    async def open_file(self, key: str) -> tuple[BinaryIO, str] | None:
-        """Open an object to read, and return the file with its SHA-256; None if there is no such object.
-
-        An object of a bucket is downloaded to an unnamed temporary file.
-        """
-        if not self.folder:
-            return await self._downloaded(key)
-        with translated_errors(f"read {self.link(key)}"):
-            try:
-                file = (self.folder / key).open("rb")
-            except FileNotFoundError:
-                return None
-            with _closed_on_error(file):
-                digest = await asyncio.to_thread(hashlib.file_digest, file, "sha256")
-                return file, digest.hexdigest()
-
-    async def _downloaded(self, key: str) -> tuple[BinaryIO, str] | None:
-        file = open_temporary_file()
-        with _closed_on_error(file):
-            sha256 = await self.fetch(key, file)
-        if sha256:
-            return file, sha256
-        file.close()
-        return None
-
     async def size_bytes(self, key: str) -> int | None:
         """Return an object's size, or None if there is no such object."""
         with translated_errors(f"read the size of {self.link(key)}"):
@@ -315,12 +289,3 @@ class Store:
     def link(self, key: str) -> str:
         """Return an object's path or URL, for people; a URL needs credentials."""
         return f"{self.url}/{key}"
-
-
-@contextmanager
-def _closed_on_error(file: BinaryIO) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        file.close()
-        raise

@@ -1,8 +1,12 @@
+import ssl
 from pathlib import Path
 
 import certifi
 import pytest
 
+from prefect_seedance.api.addresses import PUBLIC_HOSTS
+from prefect_seedance.api.client import SeedanceClient
+from prefect_seedance.api.guarded import GuardedTransport
 from prefect_seedance.api.tls import tls_context
 
 
@@ -20,3 +24,18 @@ def test_clients_share_certificates(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert tls_context() is tls_context()
     assert tls_context() is not usual
     assert len(tls_context().get_ca_certs()) == 1 < len(usual.get_ca_certs())
+
+
+def test_clients_load_no_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients of the API and of files use the shared certificates."""
+    tls_context()
+    loaded: list[object] = []
+    create = ssl.create_default_context
+    monkeypatch.setattr(
+        ssl, "create_default_context", lambda **options: loaded.append(1) or create(**options)
+    )
+
+    SeedanceClient("key")
+    GuardedTransport(PUBLIC_HOSTS)
+
+    assert loaded == []

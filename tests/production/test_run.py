@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -18,6 +19,7 @@ from prefect_seedance.errors import DeadlineError
 from prefect_seedance.film.inspections import ClipInspection
 from prefect_seedance.options import Output, RetryPolicy
 from prefect_seedance.production import outputs
+from prefect_seedance.production.cuts import Compare, Cuts
 from prefect_seedance.production.prepare import prepare
 from prefect_seedance.production.progress import OnProgress, Progress
 from prefect_seedance.production.run import run
@@ -69,6 +71,27 @@ async def test_storyboard_becomes_film(board: Path, settings: RunSettings, archi
     assert (archive / manifest.film.key).is_file()
     assert manifest.report
     assert all(entry.seams and entry.seams.start for entry in manifest.clips)
+
+
+class Recorded(Cuts):
+    """Cuts that note for which clips they were prepared."""
+
+    orders: ClassVar[list[Sequence[str]]] = []
+
+    def __init__(self, fingerprints: Sequence[str], compare: Compare) -> None:
+        super().__init__(fingerprints, compare)
+        self.orders.append(fingerprints)
+
+
+async def test_cuts_have_order_of_clips(
+    board: Path, settings: RunSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cuts of a run are known from the start, so that they are compared while other clips are made."""
+    monkeypatch.setattr(outputs, "Cuts", Recorded)
+
+    manifest = await make(await prepare(board, settings))
+
+    assert Recorded.orders == [[entry.fingerprint for entry in manifest.clips]]
 
 
 async def test_failure_stops_no_other(settings: RunSettings, sandbox: Sandbox) -> None:

@@ -1,3 +1,4 @@
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -5,6 +6,7 @@ from typing import Any
 import pytest
 
 from prefect_seedance.errors import ArchiveError, SetupError
+from prefect_seedance.storage import backends
 from prefect_seedance.storage.backends import Backend, translated_errors
 from prefect_seedance.storage.store import Store
 
@@ -252,3 +254,18 @@ def test_messages_are_readable(raised: str, reason: str) -> None:
 
     assert str(caught.value) == f"Could not read s3://bucket/a: {reason}"
     assert caught.value.__suppress_context__
+
+
+def test_exit_waits_after_last_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process exits a moment after the last use of a store, and at once if that was earlier."""
+    waits: list[float] = []
+    monkeypatch.setattr(time, "sleep", waits.append)
+    with translated_errors("read a"):
+        pass
+    latest = time.monotonic() + backends._EXIT_DELAY_SECONDS
+    for now in (latest - 0.05, latest + 1):
+        monkeypatch.setattr(time, "monotonic", lambda now=now: now)
+        backends._EXIT._wait()
+
+    assert 0 < waits[0] <= 0.05
+    assert waits[1] == 0

@@ -20,6 +20,8 @@ class S3:
             "s3", region_name="us-east-1", aws_access_key_id="key", aws_secret_access_key="secret"
         )
         self.stub = Stubber(self.client)
+        self.closings = 0
+        self.client.close = self._close
 
     def lists(self, *uploads: dict[str, object], page: int = 1, is_last: bool = True) -> None:
         """Expect a request for one page of the listing."""
@@ -35,11 +37,15 @@ class S3:
         )
 
     def abort_abandoned(self, *prefixes: str) -> None:
-        """Abort the uploads, and check that every expected request was sent."""
+        """Abort the uploads, and check that every expected request was sent and the client closed."""
         uploads = MultipartUploads(bucket="bucket", prefix="films/", client=lambda: self.client)
         with self.stub:
             uploads.abort_abandoned(prefixes)
         self.stub.assert_no_pending_responses()
+        assert self.closings == 1
+
+    def _close(self) -> None:
+        self.closings += 1
 
 
 @pytest.fixture
