@@ -1,5 +1,6 @@
 import ssl
 from pathlib import Path
+from typing import Any
 
 import certifi
 import pytest
@@ -31,9 +32,12 @@ def test_clients_load_no_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
     tls_context()
     loaded: list[object] = []
     create = ssl.create_default_context
-    monkeypatch.setattr(
-        ssl, "create_default_context", lambda **options: loaded.append(1) or create(**options)
-    )
+
+    def load(**options: Any) -> ssl.SSLContext:  # noqa: ANN401 -- those of ssl
+        loaded.append(options)
+        return create(**options)
+
+    monkeypatch.setattr(ssl, "create_default_context", load)
 
     SeedanceClient("key")
     GuardedTransport(PUBLIC_HOSTS)
