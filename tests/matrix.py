@@ -3,7 +3,6 @@
 Run: make matrix, or .venv/bin/python -m tests.matrix [--leg 3.12-newest …]
 """
 
-import re
 import shutil
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from tests.processes import environment
-from tests.pythons import ROOT, build, create_environment, find_pythons, install, supported, versions
+from tests.pythons import ROOT, build, create_environment, find_pythons, install, resolve, supported, versions
 
 _TESTS = ("tests/video", "tests/storage", "tests/api", "tests/flows/test_produce.py")
 """The tests that use dependencies most."""
@@ -82,11 +81,10 @@ def _run(leg: Leg, wheel: Path, folder: Path) -> str:
 
 def _install(leg: Leg, wheel: Path, commands: Path, *, pins: Path) -> None:
     """Install the wheel, then the tests' tools, which do not change what the wheel was resolved to."""
-    install(commands, "--resolution", leg.resolution, f"{wheel}[aws]")
-    resolved = versions(commands)
-    print(resolved, flush=True)
-    pins.write_text(re.sub(r"^prefect-seedance .*\n", "", resolved, flags=re.MULTILINE), encoding="utf-8")
+    pins.write_text(resolve(leg.resolution, python=commands / "python"), encoding="utf-8")
+    install(commands, "--constraints", pins, f"{wheel}[aws]")
     install(commands, "--constraints", pins, "--group", f"{ROOT / 'pyproject.toml'}:dev")
+    print(versions(commands), flush=True)
 
 
 def _step(name: str, folder: Path, *command: object) -> None:

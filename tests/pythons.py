@@ -52,6 +52,18 @@ def create_environment(folder: Path, *, python: Path) -> Path:
     return folder / "bin"
 
 
+def resolve(resolution: str, *, python: Path) -> str:
+    """Return pins for the package and its extra ``aws`` on this Python, in the form of a requirements file.
+
+    Args:
+        resolution: For uv. It applies to the requirements in pyproject.toml: of the wheel's own requirements,
+            ``lowest-direct`` would take the newest releases, because only the wheel is direct.
+        python: The Python to resolve for.
+    """
+    options = ("--extra", "aws", "--no-header", "--no-annotate", "--resolution", resolution)
+    return _run(*_UV, "pip", "compile", "--python", python, *options, ROOT / "pyproject.toml")
+
+
 def install(environment: Path, *what: object) -> None:
     """Install into the environment with this folder of commands, as ``uv pip install`` does."""
     _run(*_UV, "pip", "install", "--python", environment / "python", *what)
