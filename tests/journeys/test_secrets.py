@@ -113,7 +113,8 @@ def key() -> str:
 @pytest.fixture
 def loud(prefect_server: str, tmp_path: Path) -> dict[str, str]:
     """Return the environment of programs that log everything and persist all results."""
-    return environment(tmp_path / "loud", PREFECT_API_URL=prefect_server, **_VERBOSE)
+    results = {"PREFECT_LOCAL_STORAGE_PATH": str(tmp_path / "loud" / "storage")}  # 3.8 ignores PREFECT_HOME
+    return environment(tmp_path / "loud", PREFECT_API_URL=prefect_server, **results, **_VERBOSE)
 
 
 def test_key_stays_hidden(
