@@ -17,7 +17,15 @@ from cyclopts import App, Parameter
 from tests.processes import environment
 from tests.pythons import ROOT, build, create_environment, find_pythons, install, resolve, supported, versions
 
-_TESTS = ("tests/video", "tests/storage", "tests/api", "tests/flows/test_produce.py")
+_TESTS = (
+    "tests/api",
+    "tests/cli",
+    "tests/flows/test_produce.py",
+    "tests/journeys/test_images.py",
+    "tests/journeys/test_s3.py",
+    "tests/storage",
+    "tests/video",
+)
 """The tests that use dependencies most."""
 
 _PARTS = ("tests", "flows", "deployments", "examples", "docs", "pyproject.toml")

@@ -93,7 +93,7 @@ def test_lines_fit_terminals(
     """On ordinary terminals no line is longer than the terminal is wide."""
     long = clips[0].model_copy(update={"name": "a long name " * 20, "prompt": "a long prompt " * 20})
     asyncio.run(_record(archive, (long, clips[1])))
-    for name, value in {"TTY_COMPATIBLE": "1", "COLUMNS": f"{columns}", "TERM": "dumb"}.items():
+    for name, value in {"FORCE_COLOR": "1", "COLUMNS": f"{columns}", "TERM": "dumb"}.items():
         monkeypatch.setenv(name, value)
 
     assert main(["ledger", str(archive)]) == 0
