@@ -13,7 +13,7 @@ from prefect_seedance.api.account import REQUESTS_PER_MINUTE, Account, checked_k
 from prefect_seedance.api.announcements import note_announcement
 from prefect_seedance.api.bodies import ACCEPT_ENCODING
 from prefect_seedance.api.clip_check import problems
-from prefect_seedance.api.connections import checked
+from prefect_seedance.api.connections import CheckedTransport, checked
 from prefect_seedance.api.counted import counted
 from prefect_seedance.api.models import DEFAULT_MODEL
 from prefect_seedance.api.permit import Permit, check_permit
@@ -93,7 +93,11 @@ class SeedanceClient:
         self._read_gate = asyncio.Semaphore(_MAX_CONCURRENT)
         # If a server closes an idle connection just as it is reused, it is unknown whether the request
         # arrived. Therefore every paid request uses a new connection.
-        paid = transport or checked(self._transport(keepalive=0), check_permit)
+        paid = (
+            CheckedTransport(transport, check_permit)
+            if transport
+            else checked(self._transport(keepalive=0), check_permit)
+        )
         self._submissions = self._http(timeout_seconds, paid)
         free = transport or self._transport(keepalive=_MAX_CONCURRENT)
         self._reads = self._http(min(timeout_seconds, _READ_TIMEOUT_SECONDS), free)
@@ -208,12 +212,15 @@ class SeedanceClient:
     async def _post(self, request: GenerateRequest, permit: Permit, *, model: str) -> object:
         """Send a submission, unless its permit ends before the last byte is written."""
         url, http = self._url("generateTask", base_url=self.base_url, model=model), self._submissions
-        permit.begin()  # also before connecting, because a transport without a network writes nothing
+        permit.check()
         message = http.build_request("POST", url, json=request.body(model=model))
         try:
             with permit.in_use():
                 return await self._exchange(http, message)
         except SeedanceError as error:
+            if not (error.outcome_known or permit.may_have_started):
+                # The event loop stood still, so the request's time was over with that of its connection.
+                raise ConnectionFailedError(f"{error}; nothing was sent") from None
             permit.may_have_started = not error.outcome_known
             raise
 

@@ -26,6 +26,27 @@ def checked(transport: httpx.AsyncHTTPTransport, check: Callable[[], object]) ->
     return transport
 
 
+class CheckedTransport(httpx.AsyncBaseTransport):
+    """Lets a check precede each request of a transport whose writes are its own.
+
+    Args:
+        check: Raises an exception if nothing may be sent any more.
+    """
+
+    def __init__(self, transport: httpx.AsyncBaseTransport, check: Callable[[], object]) -> None:
+        self._transport = transport
+        self._check = check
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Check, and send the request."""
+        self._check()
+        return await self._transport.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Close the transport."""
+        await self._transport.aclose()
+
+
 class CheckedBackend(httpcore.AsyncNetworkBackend):
     """Opens connections on which a check precedes each write.
 

@@ -45,15 +45,23 @@ class Permit:
         if self._limit and not self._limit.expired():
             self._limit.reschedule(0)
 
-    def begin(self) -> None:
-        """Note that the request is about to be sent.
+    def check(self) -> None:
+        """Check that the permit has not ended.
 
         Raises:
-            NotSentError: If the permit has ended.
+            NotSentError: If it has.
         """
         now = asyncio.get_running_loop().time()
         if self._is_revoked or now >= self.deadline or wall_clock.now() >= self.expires_at:
             raise self._refusal()
+
+    def begin(self) -> None:
+        """Note that bytes of the request are about to be sent.
+
+        Raises:
+            NotSentError: If the permit has ended.
+        """
+        self.check()
         self.may_have_started = True
 
     @contextmanager

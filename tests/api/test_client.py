@@ -884,8 +884,8 @@ async def test_tls_failure_sends_nothing() -> None:
 class Ending(Permit):
     """A permit that is revoked while the connection is being made."""
 
-    def begin(self) -> None:
-        super().begin()
+    def check(self) -> None:
+        super().check()
         self.revoke()
 
 

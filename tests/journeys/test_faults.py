@@ -485,7 +485,7 @@ def _run_all(setup: Setup) -> Mapping[str, Result]:
 def _check(result: Result, expected: Run) -> None:
     entry = result.entry
     assert (entry.status, entry.cause) == (expected.status, expected.cause), entry.reason
-    assert (result.posts, result.accepted) == (expected.posts, expected.accepted)
+    assert (result.posts, result.accepted) == (expected.posts, expected.accepted), entry.reason
     assert result.exit_code == expected.exit_code
     assert result.stored == (entry.clip is not None)
     assert [text for text in expected.says if text not in (entry.reason or "")] == [], entry.reason
