@@ -10,6 +10,7 @@ import httpcore
 import httpx
 
 from prefect_seedance.api.happy_eyeballs import connect
+from prefect_seedance.api.patience import patience
 
 _EXTRA: Final = {"server_addr": "peername", "client_addr": "sockname"}
 """asyncio's name of each fact whose name differs."""
@@ -90,7 +91,7 @@ class _CheckedStream(httpcore.AsyncNetworkStream):
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 -- as above
         with _translated(httpcore.ReadTimeout, httpcore.ReadError):
-            async with asyncio.timeout(timeout):
+            async with patience(timeout):
                 return await self._reader.read(max_bytes)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 -- as above
@@ -99,7 +100,7 @@ class _CheckedStream(httpcore.AsyncNetworkStream):
         with _translated(httpcore.WriteTimeout, httpcore.WriteError):
             self._check()
             self._writer.write(buffer)  # encrypts and sends at once: a request fits into the socket's buffer
-            async with asyncio.timeout(timeout):
+            async with patience(timeout):
                 await self._writer.drain()
 
     async def aclose(self) -> None:

@@ -1,6 +1,5 @@
 """Requests to the API with bounded time and size, whose failures are errors of this package."""
 
-import asyncio
 import os
 import re
 import ssl
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 import httpx
 
 from prefect_seedance.api.bodies import read_body
+from prefect_seedance.api.patience import patience
 from prefect_seedance.errors import ConnectionFailedError, NoAnswerError, SeedanceError
 from prefect_seedance.printable import get_logger
 
@@ -55,7 +55,7 @@ async def exchange(http: httpx.AsyncClient, request: httpx.Request) -> httpx.Res
     """
     action, began_at = f"{request.method} {request.url}", time.monotonic()
     with translated_errors(action):
-        async with asyncio.timeout(http.timeout.read):
+        async with patience(http.timeout.read):
             response = await http.send(request, stream=True)
             try:
                 content = await read_body(response, max_bytes=MAX_ANSWER_BYTES)

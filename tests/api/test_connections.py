@@ -16,7 +16,7 @@ from werkzeug.serving import make_ssl_devcert
 from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.api.connections import checked
 from prefect_seedance.api.permit import Permit
-from prefect_seedance.errors import NotSentError
+from prefect_seedance.errors import NoAnswerError, NotSentError
 from tests.api.test_client import ACCEPTED, KEY, REQUEST
 
 Serve = Callable[[socket.socket], object]
@@ -333,3 +333,45 @@ def test_stalled_connection_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> No
         asyncio.run(submit(port))
 
     assert b"".join(received).count(b"POST ") == 1
+
+
+@pytest.mark.parametrize("is_answered", [True, False])
+def test_stalled_answer_is_read(monkeypatch: pytest.MonkeyPatch, *, is_answered: bool) -> None:
+    """An answer that arrives while the event loop stands still is read; without one, the time ends later."""
+    loop: asyncio.AbstractEventLoop
+    posts = 0
+    is_standing = threading.Event()
+    monkeypatch.delenv("HTTP_PROXY", raising=False)
+
+    def stand_still() -> None:
+        is_standing.set()
+        time.sleep(2 * _SHORT_SECONDS)
+
+    def serve(connection: socket.socket) -> None:
+        nonlocal posts
+        received = b""
+        while b"\r\n\r\n{" not in received:
+            received += connection.recv(65536)
+        posts += 1
+        loop.call_soon_threadsafe(stand_still)
+        is_standing.wait()
+        if is_answered:
+            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + ACCEPTED().content)
+        else:
+            connection.recv(65536)
+
+    async def submit(port: int) -> str:
+        nonlocal loop
+        loop = asyncio.get_running_loop()
+        url = f"http://127.0.0.1:{port}"
+        async with SeedanceClient(KEY, base_url=url, timeout_seconds=_SHORT_SECONDS) as seedance:
+            return await seedance.submit(REQUEST)
+
+    with serving(serve) as port:
+        if is_answered:
+            assert asyncio.run(submit(port)) == ACCEPTED().json()["data"]["taskId"]
+        else:
+            with pytest.raises(NoAnswerError):
+                asyncio.run(submit(port))
+
+    assert posts == 1
