@@ -11,6 +11,7 @@ from tests.pythons import ROOT, resolve
 
 
 def test_oldest_leg_installs_lower_bounds() -> None:
+    """Each dependency has the lowest release that pyproject.toml admits."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     pins = resolve("lowest-direct", python=Path(sys.executable)).splitlines()
     resolved = {name: Version(version) for name, version in (pin.split("==") for pin in pins)}

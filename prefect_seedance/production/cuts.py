@@ -21,11 +21,7 @@ class Cuts:
         inspected: The inspections so far, by the clip's fingerprint.
     """
 
-    def __init__(
-        self,
-        fingerprints: Sequence[str],
-        compare: Compare,
-    ) -> None:
+    def __init__(self, fingerprints: Sequence[str], compare: Compare) -> None:
         """Prepare to compare the cuts of a production.
 
         Args:
