@@ -219,7 +219,7 @@ class SeedanceClient:
                 return await self._exchange(http, message)
         except SeedanceError as error:
             if not (error.outcome_known or permit.may_have_started):
-                # The event loop stood still, so the request's time was over with that of its connection.
+                # For example, the request's time was over before its connection was made.
                 raise ConnectionFailedError(f"{error}; nothing was sent") from None
             permit.may_have_started = not error.outcome_known
             raise

@@ -1,20 +1,19 @@
-"""A bound of time that a busy event loop does not use up."""
+"""A bound of time after which what has already arrived still counts."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-_LATE_SECONDS = 0.5
-"""If the end of the time is noticed later than this, the event loop stood still."""
+_TURNS = 10
+"""Turns of the event loop in which a task reads a short answer that has arrived; one or two are usual."""
 
 
 @asynccontextmanager
 async def patience(seconds: float | None) -> AsyncIterator[None]:
-    """Bound the time of the work inside.
+    """Bound the time of the work inside, and let it use what has arrived when the time is over.
 
-    An answer may arrive while the event loop stands still, because the machine is busy or a flow runs
-    blocking code. The loop then notices the end of the time and the answer in the same turn, and would drop
-    the answer. So if the end is noticed late, the time starts again.
+    While a flow's blocking code or a busy machine holds up the event loop, an answer may arrive. The loop
+    then notices the answer and the end of the time in the same turn, and `asyncio.timeout` would drop it.
 
     Raises:
         TimeoutError: If it takes longer.
@@ -23,22 +22,18 @@ async def patience(seconds: float | None) -> AsyncIterator[None]:
         yield
         return
     loop = asyncio.get_running_loop()
-    timer: asyncio.TimerHandle
+    next_turn: asyncio.Handle
 
-    def start() -> None:
-        nonlocal timer
-        timer = loop.call_later(seconds, end, loop.time() + seconds)
-
-    def end(due: float) -> None:
-        now = loop.time()
-        if now - due > _LATE_SECONDS:
-            start()
+    def end(turns: int) -> None:
+        nonlocal next_turn
+        if turns:
+            next_turn = loop.call_soon(end, turns - 1)
         else:
-            limit.reschedule(now)
+            limit.reschedule(loop.time())
 
     async with asyncio.timeout(None) as limit:
-        start()
+        next_turn = loop.call_later(seconds, end, _TURNS)
         try:
             yield
         finally:
-            timer.cancel()
+            next_turn.cancel()

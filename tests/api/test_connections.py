@@ -13,10 +13,12 @@ import httpx
 import pytest
 from werkzeug.serving import make_ssl_devcert
 
+from prefect_seedance.api import connections
 from prefect_seedance.api.client import SeedanceClient
 from prefect_seedance.api.connections import checked
+from prefect_seedance.api.happy_eyeballs import connect
 from prefect_seedance.api.permit import Permit
-from prefect_seedance.errors import NoAnswerError, NotSentError
+from prefect_seedance.errors import ConnectionFailedError, NoAnswerError, NotSentError
 from tests.api.test_client import ACCEPTED, KEY, REQUEST
 
 Serve = Callable[[socket.socket], object]
@@ -251,42 +253,58 @@ def test_nothing_comes_between() -> None:
     assert turns == [len(request)] * 2
 
 
+_ACCEPTANCE = b"HTTP/1.1 200 OK\r\n\r\n" + ACCEPTED().content
+
+
+def has_submission(connection: socket.socket, received: list[bytes]) -> bool:
+    """Add what is received until a submission is complete; return False if the connection ends before."""
+    while more := connection.recv(65536):
+        received.append(more)
+        if b"\r\n\r\n{" in b"".join(received):
+            return True
+    return False
+
+
+async def submit(port: int, permit: Permit, *, timeout_seconds: float = 60) -> str:
+    """Submit to a server on loopback."""
+    url = f"http://127.0.0.1:{port}"
+    async with SeedanceClient(KEY, base_url=url, timeout_seconds=timeout_seconds) as seedance:
+        return await seedance.submit(REQUEST, permit=permit)
+
+
+@pytest.fixture
+def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HTTP_PROXY", raising=False)
+
+
 class Ending(Permit):
     """A permit that ends once the head of the request has left."""
 
-    writes: int = 0
-
     def begin(self) -> None:
-        """Permit bytes."""
+        """Permit bytes, for the last time."""
         super().begin()
-        self.writes += 1
-        if self.writes == len(("head",)):
-            self.revoke()
+        self.revoke()
 
 
-def test_stopped_amid_request_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("_no_proxy")
+def test_stopped_amid_request_starts_nothing() -> None:
     """A process that is suspended between head and body does not complete the request when it continues."""
     received: list[bytes] = []
     is_over = threading.Event()
-    monkeypatch.delenv("HTTP_PROXY", raising=False)
 
     def serve(connection: socket.socket) -> None:
-        while more := connection.recv(65536):
-            received.append(more)
-            if b"\r\n\r\n{" in b"".join(received):
-                connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + ACCEPTED().content)
-                break
+        if has_submission(connection, received):
+            connection.sendall(_ACCEPTANCE)
         is_over.set()
 
-    async def submit(port: int) -> Permit:
+    async def stop(port: int) -> Permit:
         permit = Ending.lasting(60)
-        async with SeedanceClient(KEY, base_url=f"http://127.0.0.1:{port}") as seedance:
-            with pytest.raises(NotSentError, match="Nothing was sent"):
-                await seedance.submit(REQUEST, permit=permit)
+        with pytest.raises(NotSentError, match="Nothing was sent"):
+            await submit(port, permit)
         return permit
 
     with serving(serve) as port:
-        permit = asyncio.run(submit(port))
+        permit = asyncio.run(stop(port))
         assert is_over.wait(60)
 
     assert b"".join(received).endswith(b"\r\n\r\n")
@@ -296,82 +314,77 @@ def test_stopped_amid_request_starts_nothing(monkeypatch: pytest.MonkeyPatch) ->
 _SHORT_SECONDS = 1.0
 
 
-class Stalling(Permit):
-    """A permit in whose first use the event loop stands still while a connection is made."""
-
-    is_first: bool = True
-
-    @contextmanager
-    def in_use(self) -> Iterator[None]:
-        """Let the next turn of the event loop take longer than a request may."""
-        if self.is_first:
-            asyncio.get_running_loop().call_soon(time.sleep, 2 * _SHORT_SECONDS)
-        self.is_first = False
-        with super().in_use():
-            yield
-
-
+@pytest.mark.usefixtures("_no_proxy")
 def test_stalled_connection_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """If a busy machine lets a request's time end while it connects, the request is sent again."""
+    """If the event loop stands still while a request connects, it is known that nothing was sent."""
     received: list[bytes] = []
-    monkeypatch.delenv("HTTP_PROXY", raising=False)
 
-    def serve(connection: socket.socket) -> None:
-        while more := connection.recv(65536):
-            received.append(more)
-            if b"\r\n\r\n{" in b"".join(received):
-                connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + ACCEPTED().content)
-                return
+    async def stand_still_and_connect(host: str, port: int, *, local_address: str | None) -> socket.socket:
+        asyncio.get_running_loop().call_soon(time.sleep, 2 * _SHORT_SECONDS)
+        return await connect(host, port, local_address=local_address)
 
-    async def submit(port: int) -> None:
-        permit = Stalling.lasting(60)
-        url = f"http://127.0.0.1:{port}"
-        async with SeedanceClient(KEY, base_url=url, timeout_seconds=_SHORT_SECONDS) as seedance:
-            await seedance.submit(REQUEST, permit=permit)
+    async def stall(port: int) -> Permit:
+        permit = Permit.lasting(_SHORT_SECONDS)
+        with pytest.raises((ConnectionFailedError, NotSentError)):
+            await submit(port, permit, timeout_seconds=_SHORT_SECONDS)
+        return permit
 
-    with serving(serve) as port:
-        asyncio.run(submit(port))
+    monkeypatch.setattr(connections, "connect", stand_still_and_connect)
+    with serving(lambda connection: has_submission(connection, received)) as port:
+        permit = asyncio.run(stall(port))
 
-    assert b"".join(received).count(b"POST ") == 1
+    assert received == []
+    assert not permit.may_have_started
+
+
+def test_unsent_request_started_nothing() -> None:
+    """If the whole request's time ends before its connection's, it is known that nothing was sent."""
+
+    async def wait(port: int) -> Permit:
+        permit = Permit.lasting(2 * _SHORT_SECONDS)
+        async with SeedanceClient(KEY, base_url=f"https://127.0.0.1:{port}") as seedance:
+            seedance._submissions.timeout = httpx.Timeout(_SHORT_SECONDS / 2, connect=60, pool=60)
+            with pytest.raises((ConnectionFailedError, NotSentError)):
+                await seedance.submit(REQUEST, permit=permit)
+        return permit
+
+    with serving(lambda connection: connection.recv(65536) and connection.recv(65536)) as port:
+        permit = asyncio.run(wait(port))
+
+    assert not permit.may_have_started
 
 
 @pytest.mark.parametrize("is_answered", [True, False])
-def test_stalled_answer_is_read(monkeypatch: pytest.MonkeyPatch, *, is_answered: bool) -> None:
-    """An answer that arrives while the event loop stands still is read; without one, the time ends later."""
+@pytest.mark.usefixtures("_no_proxy")
+def test_stalled_answer_is_read(*, is_answered: bool) -> None:
+    """An answer that arrives while the event loop stands still is read; without one, the time is over."""
     loop: asyncio.AbstractEventLoop
-    posts = 0
+    received: list[bytes] = []
     is_standing = threading.Event()
-    monkeypatch.delenv("HTTP_PROXY", raising=False)
 
     def stand_still() -> None:
         is_standing.set()
         time.sleep(2 * _SHORT_SECONDS)
 
     def serve(connection: socket.socket) -> None:
-        nonlocal posts
-        received = b""
-        while b"\r\n\r\n{" not in received:
-            received += connection.recv(65536)
-        posts += 1
+        assert has_submission(connection, received)
         loop.call_soon_threadsafe(stand_still)
         is_standing.wait()
         if is_answered:
-            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + ACCEPTED().content)
+            connection.sendall(_ACCEPTANCE)
         else:
             connection.recv(65536)
 
-    async def submit(port: int) -> str:
+    async def wait(port: int) -> str:
         nonlocal loop
         loop = asyncio.get_running_loop()
-        url = f"http://127.0.0.1:{port}"
-        async with SeedanceClient(KEY, base_url=url, timeout_seconds=_SHORT_SECONDS) as seedance:
-            return await seedance.submit(REQUEST)
+        return await submit(port, Permit.lasting(60), timeout_seconds=_SHORT_SECONDS)
 
     with serving(serve) as port:
         if is_answered:
-            assert asyncio.run(submit(port)) == ACCEPTED().json()["data"]["taskId"]
+            assert asyncio.run(wait(port)) == ACCEPTED().json()["data"]["taskId"]
         else:
             with pytest.raises(NoAnswerError):
-                asyncio.run(submit(port))
+                asyncio.run(wait(port))
 
-    assert posts == 1
+    assert b"".join(received).count(b"POST ") == 1
