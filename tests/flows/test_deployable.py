@@ -1,6 +1,8 @@
 """The deployable flows: names, forms and final states."""
 
 import asyncio
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,6 +29,16 @@ def _account(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
 def name_of(state: State[Any], api: Api) -> str:
     """Return the name of the flow run in Prefect."""
     return str(api.get(f"/flow_runs/{state.state_details.flow_run_id}")["name"])
+
+
+def test_run_loads_no_workers() -> None:
+    """A flow run's process starts without Prefect's workers, which only a deployment needs."""
+    program = "import sys, prefect.engine, prefect_seedance.flows; print(*sys.modules)"
+
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert "prefect_seedance.orchestration.work_pools" in run.stdout.split()
+    assert not {"prefect.workers", "prefect.runner"} & set(run.stdout.split())
 
 
 async def test_deadline_ends_in_flight(board: Path, archive: Path, sandbox: Sandbox, api: Api) -> None:
