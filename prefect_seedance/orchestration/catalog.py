@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -18,14 +19,13 @@ from prefect_seedance.orchestration.blocks import find_credentials, open_archive
 from prefect_seedance.orchestration.cancellation import cancel_on_signal
 from prefect_seedance.orchestration.catalog_run import CatalogRun
 from prefect_seedance.orchestration.child_runs import ChildRuns
-from prefect_seedance.orchestration.deploy import Target
 from prefect_seedance.printable import get_logger
 from prefect_seedance.production.catalog import Surveyed, Surveyor
 from prefect_seedance.production.catalog_options import CatalogOptions
 from prefect_seedance.production.limits import over_budget
 from prefect_seedance.production.session import OpenArchive, archive_from_env
 from prefect_seedance.report.catalog import CatalogManifest, catalog_key, record_catalog
-from prefect_seedance.storage.locations import Location
+from prefect_seedance.storage.locations import Location, absolute
 from prefect_seedance.storage.objects import Objects
 from prefect_seedance.storage.store import Store
 from prefect_seedance.storyboard.catalog import Catalog, read_catalog, shown_source
@@ -66,7 +66,7 @@ async def make_catalog(
         StoryboardError: If there are no storyboards, or the CSV file has mistakes; nothing was spent.
     """
     began_at, deadline = datetime.now(UTC), asyncio.get_running_loop().time() + options.deadline_seconds
-    archive = Target().locate(archive or archive_from_env())
+    archive = absolute(archive or archive_from_env(), directory=Path.cwd())
     if options.credentials:
         parameters = {**parameters, "credentials": options.credentials}
 

@@ -21,7 +21,7 @@ from prefect_seedance.orchestration.blocks import ClipArchive, SeedanceCredentia
 from prefect_seedance.orchestration.deployment_file import WantedDeployment, read_deployments
 from prefect_seedance.orchestration.work_pools import Pool
 from prefect_seedance.production.catalog_options import STORYBOARD_DEPLOYMENT
-from prefect_seedance.storage.locations import Location
+from prefect_seedance.storage.locations import absolute, is_path
 
 _IN_IMAGE = "/tmp"  # noqa: S108 -- runs start here and store nothing
 """Every image has this folder, and the current one may exist only on this machine."""
@@ -69,7 +69,7 @@ class Target(NamedTuple):
 
     def locate(self, archive: str) -> str:
         """Return an archive's name, independent of the directory in which a run starts."""
-        return str(self.working_directory() / Path(archive).expanduser()) if _is_path(archive) else archive
+        return absolute(archive, directory=self.working_directory())
 
 
 class Deployed(NamedTuple):
@@ -192,7 +192,7 @@ class _Plan:
         is_volume = self._named.startswith("file://") or Path(self._named).is_absolute()
         if pool.type == "process" or is_kept or is_volume:
             return
-        if any(_is_path(each) or each.startswith("file://") for each in self._archives):
+        if any(is_path(each) or each.startswith("file://") for each in self._archives):
             raise SetupError(
                 "Containers lose their own folders, and with them the clips that you have paid for. Name an "
                 "archive that they share with --archive: a bucket, a block, or the absolute path of a volume"
@@ -253,10 +253,6 @@ class _Plan:
             **self._code(),
             **dict(self._pull_steps()),
         )
-
-
-def _is_path(archive: str) -> bool:
-    return bool(archive) and "://" not in archive and Location.parse(archive) is None
 
 
 async def _find(client: PrefectClient, name: str) -> DeploymentResponse | None:

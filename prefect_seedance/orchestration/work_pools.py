@@ -7,6 +7,7 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.objects import WorkPool
 from prefect.exceptions import ObjectNotFound
+from prefect.workers.utilities import get_default_base_job_template_for_infrastructure_type
 
 from prefect_seedance.errors import SetupError
 
@@ -25,11 +26,6 @@ class Pool(NamedTuple):
     async def carry_out(self, client: PrefectClient) -> None:
         """Create it if it is missing."""
         if self.action == "create":
-            # This loads Prefect's workers. At the top, the start of each flow run would wait for it (0.16 s).
-            from prefect.workers.utilities import (  # noqa: PLC0415 -- see above
-                get_default_base_job_template_for_infrastructure_type,
-            )
-
             template = await get_default_base_job_template_for_infrastructure_type(self.type) or {}
             await client.create_work_pool(
                 WorkPoolCreate(name=self.name, type=self.type, base_job_template=template)

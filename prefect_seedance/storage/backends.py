@@ -16,7 +16,7 @@ import obstore.exceptions
 from obstore.store import AzureStore, GCSStore, LocalStore, MemoryStore, ObjectStore, S3Store
 
 from prefect_seedance.errors import ArchiveError, SetupError
-from prefect_seedance.storage.locations import BLOCK_PREFIX
+from prefect_seedance.storage.locations import is_path
 from prefect_seedance.storage.multipart import MultipartUploads
 
 if TYPE_CHECKING:
@@ -82,8 +82,8 @@ class Backend:
         Raises:
             SetupError: If the URL is not supported, or the folder cannot be created.
         """
-        scheme, separator, _ = url.partition("://")
-        if url and not separator and not url.startswith(BLOCK_PREFIX):
+        scheme = url.partition("://")[0]
+        if is_path(url):
             return cls._open_folder(Path(url), create=create)
         if url.startswith("file:///"):
             return cls._open_folder(Path(unquote(url.removeprefix("file://"))), create=create)

@@ -1,6 +1,7 @@
 """Parse ``s3://BUCKET/KEY`` and ``block:NAME/KEY``."""
 
 import posixpath
+from pathlib import Path
 from typing import Final, NamedTuple, Self
 
 from prefect_seedance.doors import option
@@ -68,3 +69,18 @@ class Location(NamedTuple):
                 f"or give its whole key after a slash, with {option('allow_outside', value=True)}"
             )
         return self._replace(key=path)
+
+
+def is_path(source: str) -> bool:
+    """Return whether an archive or a storyboard is named by a path, not by a URL or a block."""
+    return bool(source) and "://" not in source and Location.parse(source) is None
+
+
+def absolute(archive: str, *, directory: Path) -> str:
+    """Return an archive's name, independent of the directory in which a process starts.
+
+    Args:
+        archive: A path, which may be relative, or any other name, which stays.
+        directory: To which the path is relative.
+    """
+    return str(directory / Path(archive).expanduser()) if is_path(archive) else archive

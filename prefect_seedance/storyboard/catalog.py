@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from prefect_seedance.api.urls import shown_url
 from prefect_seedance.errors import StoryboardError
-from prefect_seedance.storage.locations import Location
+from prefect_seedance.storage.locations import Location, is_path
 from prefect_seedance.storage.names import composed
 from prefect_seedance.storage.objects import Objects
 from prefect_seedance.storyboard.files import read_named
@@ -200,7 +200,7 @@ def _item(row: Mapping[str | None, Any], folder: Path | Location) -> CatalogItem
 
 def _beside(source: str, folder: Path | Location) -> str:
     """Return a storyboard's path or location, which is relative to a folder unless it is complete."""
-    if "://" in source or Location.parse(source):
+    if not is_path(source):
         return source
     return str(folder.child(source) if isinstance(folder, Location) else folder / Path(source).expanduser())
 

@@ -32,13 +32,13 @@ def name_of(state: State[Any], api: Api) -> str:
 
 
 def test_run_loads_no_workers() -> None:
-    """A flow run's process starts without Prefect's workers, which only a deployment needs."""
+    """A flow run's process loads neither `deploy` nor Prefect's workers, which take a fifth of a second."""
     program = "import sys, prefect.engine, prefect_seedance.flows; print(*sys.modules)"
 
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
-    assert "prefect_seedance.orchestration.work_pools" in run.stdout.split()
-    assert not {"prefect.workers", "prefect.runner"} & set(run.stdout.split())
+    assert "prefect_seedance.orchestration.catalog" in run.stdout.split()
+    assert not {"prefect_seedance.orchestration.deploy", "prefect.workers"} & set(run.stdout.split())
 
 
 async def test_deadline_ends_in_flight(board: Path, archive: Path, sandbox: Sandbox, api: Api) -> None:

@@ -1,7 +1,9 @@
+from pathlib import Path
+
 import pytest
 
 from prefect_seedance.errors import StoryboardError
-from prefect_seedance.storage.locations import Location
+from prefect_seedance.storage.locations import Location, absolute
 
 _FOLDER = Location("s3://bucket", "boards/night")
 
@@ -72,3 +74,20 @@ def test_root_is_a_folder() -> None:
     assert (root.name, str(root)) == ("s3://bucket", "s3://bucket")
     with pytest.raises(StoryboardError, match="leads out"):
         root.find("../a.png", allow_outside=True)
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("films", "/srv/films"),
+        ("./block:films", "/srv/block:films"),
+        ("/mnt/films", "/mnt/films"),
+        ("s3://bucket/films", "s3://bucket/films"),
+        ("block:films", "block:films"),
+        ("file:///mnt/films", "file:///mnt/films"),
+        ("", ""),
+    ],
+)
+def test_paths_become_absolute(source: str, found: str) -> None:
+    """A relative path becomes absolute; URLs, blocks and a missing name stay."""
+    assert absolute(source, directory=Path("/srv")) == found
